@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+// Plain JavaScript on purpose: it must start on whatever Node the host has, then hand over to one that is new enough.
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createRequire, enableCompileCache } from 'node:module';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const source = join(root, 'src', 'cli', 'main.ts');
+const built = join(root, 'dist', 'cli', 'main.js');
+// A clone runs its sources; a package has none and runs what was built.
+const entry = existsSync(source) ? source : built;
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major > 24 || (major === 24 && minor >= 11)) {
+  enableCompileCache?.();
+  await import(entry);
+} else {
+  const node = bundledNode();
+  if (node === undefined) {
+    console.error(
+      `jobpass needs Node.js 24.11 or newer; this is ${process.versions.node}, and no bundled Node.js was installed for ${process.platform}-${process.arch}.\n` +
+        'Install Node.js 24 (https://nodejs.org), or reinstall jobpass without --omit=optional.',
+    );
+    process.exit(1);
+  }
+  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => child.kill(signal));
+  child.on('exit', (code, signal) => process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]));
+}
+
+function bundledNode() {
+  try {
+    const require = createRequire(import.meta.url);
+    const path = join(dirname(require.resolve(`node-${process.platform}-${process.arch}/package.json`)), 'bin', 'node');
+    return existsSync(path) ? path : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,30 @@
+/** Limits on what comes from outside, in one place so that an operator can read them. Units are in the names. */
+export const limits = {
+  headerBytes: 16 * 1024,
+  urlBytes: 8 * 1024,
+  jsonBodyBytes: 1024 * 1024,
+  jsonDepth: 32,
+  /** A commit or file write through the API carries its contents in JSON. */
+  fileBodyBytes: 16 * 1024 * 1024,
+  jobRequestBodyBytes: 32 * 1024,
+  credentialBytes: 4 * 1024,
+  tracePatchBytes: 1024 * 1024,
+  traceBytes: 100 * 1024 * 1024,
+  artifactBytes: 1024 * 1024 * 1024,
+  packBytes: 4 * 1024 * 1024 * 1024,
+  refsPerPush: 2000,
+  /** Beyond this many new commits a push's commits are not recorded one by one, so their pushers are "not provable" (R3). */
+  recordedCommitsPerPush: 10_000,
+  blobReadBytes: 10 * 1024 * 1024,
+  principals: 20,
+  accessesPerRequest: 64,
+  pageSize: 100,
+  ciFileBytes: 1024 * 1024,
+  ciNodes: 50_000,
+  jobsPerPipeline: 500,
+  variablesPerPipeline: 200,
+  variableBytes: 64 * 1024,
+  auditRowsPerPass: 100_000,
+  requestTimeoutMs: 60_000,
+  longPollMs: 50_000,
+} as const;
