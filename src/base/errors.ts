@@ -5,7 +5,10 @@
 export const errorCodes = {
   credential_missing: { meaning: 'No credential was sent where one is needed.', retryable: false },
   credential_invalid: { meaning: 'The credential is unknown, malformed, expired or revoked.', retryable: false },
-  credential_misplaced: { meaning: 'A pass was sent in a place where none is accepted, or two credentials came together (R17).', retryable: false },
+  credential_misplaced: {
+    meaning: 'A pass was sent in a place where none is accepted, or two credentials came together (R17).',
+    retryable: false,
+  },
   pass_dead: { meaning: 'The job that the pass belongs to has ended, or the pass was given back (R2).', retryable: false },
   access_denied: { meaning: 'The resource is visible, the right is missing (R11).', retryable: false },
   not_found: { meaning: 'There is no such thing, or the caller may not know of it (R11).', retryable: false },

@@ -125,9 +125,18 @@ export interface JobPayload {
   readonly services: readonly JobImage[];
   readonly artifacts: readonly JobArtifact[];
   readonly cache: readonly never[];
-  readonly credentials: readonly { readonly type: 'registry'; readonly url: string; readonly username: string; readonly password: string }[];
+  readonly credentials: readonly {
+    readonly type: 'registry';
+    readonly url: string;
+    readonly username: string;
+    readonly password: string;
+  }[];
   readonly dependencies: readonly JobDependency[];
-  readonly features: { readonly trace_sections: boolean; readonly token_mask_prefixes: readonly string[]; readonly failure_reasons: readonly string[] };
+  readonly features: {
+    readonly trace_sections: boolean;
+    readonly token_mask_prefixes: readonly string[];
+    readonly failure_reasons: readonly string[];
+  };
   readonly extended_job_token?: ExtendedJobToken;
 }
 
