@@ -1,0 +1,210 @@
+import type { EpochMillis, JobId, PassId, PipelineId, ProjectId, RunnerId, SecretDigest, UserId } from '../base/ids.ts';
+import type { FailureReason } from '../wire/runner.ts';
+import type { MaybeTx, Tx } from './tx.ts';
+
+/** GitLab's job states (the ones we have). `created` waits for earlier stages or needs; `pending` waits for a runner. */
+export type JobStatus = 'created' | 'pending' | 'running' | 'canceling' | 'success' | 'failed' | 'canceled' | 'skipped' | 'manual';
+export type PipelineStatus = 'created' | 'pending' | 'running' | 'success' | 'failed' | 'canceled' | 'skipped' | 'manual' | 'canceling';
+export type PipelineSource = 'push' | 'api' | 'web' | 'trigger' | 'schedule';
+
+export interface NewPipeline {
+  readonly projectId: ProjectId;
+  /** Short name: `main`, `v1.0`. */
+  readonly ref: string;
+  readonly tag: boolean;
+  readonly sha: string;
+  readonly beforeSha: string;
+  readonly source: PipelineSource;
+  readonly status: PipelineStatus;
+  /** Who caused it. */
+  readonly userId: UserId;
+  /** Principals of the write or request that made it: [userId] for a person; all of a pass's for a pass (R3). */
+  readonly creators: readonly UserId[];
+  /** The job whose pass started it, else null (R5). */
+  readonly parentJobId: JobId | null;
+  readonly chainDepth: number;
+  /** JSON: [{key, value}] given at creation. */
+  readonly variables: readonly PipelineVariable[];
+  /** Why there are no jobs, for a pipeline that failed on its file. */
+  readonly yamlErrors: string | null;
+  readonly createdAt: EpochMillis;
+}
+export interface PipelineVariable {
+  readonly key: string;
+  readonly value: string;
+}
+export interface PipelineRecord extends NewPipeline {
+  readonly id: PipelineId;
+  /** Counts up in each project. */
+  readonly iid: number;
+  readonly updatedAt: EpochMillis;
+  readonly startedAt: EpochMillis | null;
+  readonly finishedAt: EpochMillis | null;
+}
+
+export interface NewJob {
+  readonly pipelineId: PipelineId;
+  readonly projectId: ProjectId;
+  readonly name: string;
+  readonly stage: string;
+  readonly stageIndex: number;
+  readonly status: JobStatus;
+  readonly ref: string;
+  readonly tag: boolean;
+  readonly sha: string;
+  /** Who started it: the pipeline's user, or who played or retried it. */
+  readonly userId: UserId;
+  readonly allowFailure: boolean;
+  readonly when: 'on_success' | 'on_failure' | 'always' | 'manual';
+  readonly tags: readonly string[];
+  readonly timeoutSeconds: number;
+  /** The planned job (PlanJob of src/pipeline/plan.ts) as JSON text. */
+  readonly plan: string;
+  /** Names of jobs that it needs; null = all of earlier stages. */
+  readonly needs: readonly { readonly job: string; readonly artifacts: boolean }[] | null;
+  /** Set on a job that a retry replaced. */
+  readonly retriedById: JobId | null;
+  readonly createdAt: EpochMillis;
+}
+export interface JobRecord extends NewJob {
+  readonly id: JobId;
+  readonly runnerId: RunnerId | null;
+  readonly tokenDigest: SecretDigest | null;
+  readonly failureReason: FailureReason | null;
+  readonly exitCode: number | null;
+  readonly queuedAt: EpochMillis | null;
+  readonly startedAt: EpochMillis | null;
+  readonly finishedAt: EpochMillis | null;
+  readonly cancelingSince: EpochMillis | null;
+  /** Last word of the runner. */
+  readonly contactAt: EpochMillis | null;
+  readonly artifactsFile: string | null;
+  readonly artifactsSizeBytes: number | null;
+  readonly artifactsExpireAt: EpochMillis | null;
+}
+
+export type JobChange = Partial<
+  Pick<
+    JobRecord,
+    | 'status'
+    | 'userId'
+    | 'runnerId'
+    | 'tokenDigest'
+    | 'failureReason'
+    | 'exitCode'
+    | 'queuedAt'
+    | 'startedAt'
+    | 'finishedAt'
+    | 'cancelingSince'
+    | 'contactAt'
+    | 'artifactsFile'
+    | 'artifactsSizeBytes'
+    | 'artifactsExpireAt'
+    | 'retriedById'
+  >
+>;
+export type PipelineChange = Partial<Pick<PipelineRecord, 'status' | 'updatedAt' | 'startedAt' | 'finishedAt' | 'yamlErrors'>>;
+
+/** What a runner may be given: its scope and tags. */
+export interface ClaimFilter {
+  readonly runnerId: RunnerId;
+  /** undefined = every project (instance runner). */
+  readonly projectIds?: readonly ProjectId[];
+  readonly tags: readonly string[];
+  readonly runUntagged: boolean;
+  /** True: only jobs on protected refs; the caller decides with `isProtected`. */
+  readonly protectedOnly: boolean;
+}
+
+export interface Page {
+  readonly page: number;
+  readonly perPage: number;
+}
+export interface Paged<Row> {
+  readonly rows: readonly Row[];
+  readonly total: number;
+}
+
+export interface JobStore {
+  insertPipeline(tx: Tx, pipeline: NewPipeline): Promise<PipelineRecord>;
+  insertJobs(tx: Tx, jobs: readonly NewJob[]): Promise<readonly JobRecord[]>;
+  pipeline(tx: MaybeTx, id: PipelineId): Promise<PipelineRecord | undefined>;
+  /** In a transaction: locks the pipeline's row, so that its jobs move one change at a time. */
+  lockPipeline(tx: Tx, id: PipelineId): Promise<PipelineRecord | undefined>;
+  job(tx: MaybeTx, id: JobId): Promise<JobRecord | undefined>;
+  jobsOfPipeline(tx: MaybeTx, id: PipelineId): Promise<readonly JobRecord[]>;
+  listPipelines(
+    tx: MaybeTx,
+    project: ProjectId,
+    filter: { ref?: string; sha?: string; status?: PipelineStatus },
+    page: Page,
+  ): Promise<Paged<PipelineRecord>>;
+  /** Newest first; `statuses` empty = all. */
+  listJobs(tx: MaybeTx, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
+  /** Oldest pending jobs that match, locked for this transaction (PostgreSQL: skip locked). */
+  claimCandidates(tx: Tx, filter: ClaimFilter, limit: number): Promise<readonly JobRecord[]>;
+  /** Compare and set: changes the job only while its status is one of `from`. @returns false where it was not. */
+  changeJob(tx: Tx, id: JobId, from: readonly JobStatus[], change: JobChange): Promise<boolean>;
+  changePipeline(tx: Tx, id: PipelineId, change: PipelineChange): Promise<void>;
+  /** Running and canceling jobs whose runner was last heard before `before`, or whose canceling began before `cancelBefore`. */
+  staleJobs(tx: MaybeTx, before: EpochMillis, cancelBefore: EpochMillis): Promise<readonly JobRecord[]>;
+}
+
+/** `none` = no pass at all, `fetch` = the runner's own clones and pulls, `full` = R7. */
+export type RunnerTrust = 'none' | 'fetch' | 'full';
+
+export interface NewRunner {
+  readonly scope: 'instance' | 'group' | 'project';
+  /** Group or project id for these scopes. */
+  readonly scopeId: number | null;
+  readonly description: string;
+  readonly tags: readonly string[];
+  readonly runUntagged: boolean;
+  readonly protectedOnly: boolean;
+  readonly paused: boolean;
+  readonly tokenDigest: SecretDigest;
+  readonly creatorId: UserId;
+  readonly createdAt: EpochMillis;
+}
+export interface RunnerRecord extends NewRunner {
+  readonly id: RunnerId;
+  readonly trust: RunnerTrust;
+  /** An admin accepted that this runner shows passes although its gate calls it unsafe. */
+  readonly unsafeAccepted: boolean;
+  /** Raw Ed25519 public key (base64url) that its requests are signed with; null until a jobpass runner registers. */
+  readonly publicKey: string | null;
+  readonly contactAt: EpochMillis | null;
+  readonly version: string | null;
+}
+export type RunnerChange = Partial<
+  Pick<
+    RunnerRecord,
+    | 'description'
+    | 'tags'
+    | 'runUntagged'
+    | 'protectedOnly'
+    | 'paused'
+    | 'trust'
+    | 'unsafeAccepted'
+    | 'publicKey'
+    | 'contactAt'
+    | 'version'
+    | 'tokenDigest'
+  >
+>;
+
+export interface RunnerStore {
+  insert(tx: Tx, runner: NewRunner): Promise<RunnerRecord>;
+  byId(tx: MaybeTx, id: RunnerId): Promise<RunnerRecord | undefined>;
+  list(tx: MaybeTx, page: Page): Promise<Paged<RunnerRecord>>;
+  change(tx: Tx, id: RunnerId, change: RunnerChange): Promise<void>;
+  remove(tx: Tx, id: RunnerId): Promise<void>;
+  /** Remembers a nonce of a signed request. @returns false where it was seen before (replay). */
+  useNonce(tx: Tx, runner: RunnerId, nonce: string, at: EpochMillis): Promise<boolean>;
+}
+
+/** Parent link kept for R5's chains. */
+export interface ParentJob {
+  readonly jobId: JobId;
+  readonly passId: PassId;
+}

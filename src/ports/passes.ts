@@ -1,0 +1,71 @@
+import type { EpochMillis, JobId, PassId, PipelineId, ProjectId, SecretDigest, UserId } from '../base/ids.ts';
+import type { PassKind } from '../wire/pass-token.ts';
+import type { MaybeTx, Tx } from './tx.ts';
+
+/** Why a user is a principal of a pass (R3). */
+export type PrincipalReason =
+  | 'starter'
+  | 'pipeline_creator'
+  | 'ancestor'
+  | 'pusher'
+  | 'include'
+  | 'artifact'
+  | 'runner_owner'
+  | 'last_merger'
+  | 'write_by_pass';
+
+export interface PassPrincipal {
+  readonly userId: UserId;
+  readonly reason: PrincipalReason;
+}
+
+export interface NewPass {
+  readonly kind: PassKind;
+  readonly digest: SecretDigest;
+  readonly jobId: JobId;
+  readonly pipelineId: PipelineId;
+  /** The job's own project. */
+  readonly projectId: ProjectId;
+  /** The job's commit: always fetchable from the own project (R3). */
+  readonly sha: string;
+  readonly parentId: PassId | null;
+  /** Ordered; the first started the job. */
+  readonly principals: readonly PassPrincipal[];
+  /** True where principals were more than the limit or could not be proven: then only fetching the own project is left (R3). */
+  readonly ownProjectOnly: boolean;
+  /** How deep in a chain of jobs started by passes its job stands; 0 = started by a person or a schedule (R5). */
+  readonly chainDepth: number;
+  readonly issuedAt: EpochMillis;
+  readonly expiresAt: EpochMillis;
+}
+
+export interface PassRecord extends NewPass {
+  readonly id: PassId;
+  readonly revokedAt: EpochMillis | null;
+  readonly revokedReason: string | null;
+}
+
+/** How alive the job behind a pass is right now (R2). */
+export interface JobLife {
+  readonly state: 'waiting' | 'running' | 'canceling' | 'ended';
+  /** When it went to canceling, else null. */
+  readonly cancelingSince: EpochMillis | null;
+  /** Last word from its runner. */
+  readonly contactAt: EpochMillis;
+}
+
+export interface PassStore {
+  insert(tx: Tx, pass: NewPass): Promise<PassId>;
+  byDigest(tx: MaybeTx, digest: SecretDigest): Promise<PassRecord | undefined>;
+  byId(tx: MaybeTx, id: PassId): Promise<PassRecord | undefined>;
+  forJob(tx: MaybeTx, job: JobId): Promise<readonly PassRecord[]>;
+  /** Marks one pass and all its children revoked; keeps the first reason. @returns how many were still alive. */
+  revoke(tx: Tx, id: PassId, reason: string, at: EpochMillis): Promise<number>;
+  revokeForJob(tx: Tx, job: JobId, reason: string, at: EpochMillis): Promise<number>;
+}
+
+/** Asked on every request and again at the moment of every effect; no answer means no. */
+export interface Liveness {
+  /** Inside a transaction the job's row is locked against a change of state until it ends (R2). */
+  jobLife(tx: MaybeTx, job: JobId): Promise<JobLife | undefined>;
+}
