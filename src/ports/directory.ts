@@ -1,9 +1,8 @@
 import type { EpochMillis, GroupId, ProjectId, UserId } from '../base/ids.ts';
+import type { AccessLevel, Visibility } from '../base/levels.ts';
 import type { MaybeTx } from './tx.ts';
 
-/** GitLab's role levels: none, minimal, guest, planner, reporter, developer, maintainer, owner. */
-export type AccessLevel = 0 | 5 | 10 | 15 | 20 | 30 | 40 | 50;
-export type Visibility = 'private' | 'internal' | 'public';
+export type { AccessLevel, Visibility };
 
 export interface UserFacts {
   readonly id: UserId;

@@ -1,5 +1,5 @@
 import type { EpochMillis, JobId, PassId, PipelineId, ProjectId, SecretDigest, UserId } from '../base/ids.ts';
-import type { PassKind } from '../wire/pass-token.ts';
+import type { PassKind } from '../base/pass-token.ts';
 import type { MaybeTx, Tx } from './tx.ts';
 
 /** Why a user is a principal of a pass (R3). */

@@ -1,0 +1,422 @@
+import type { Readable } from 'node:stream';
+import type { EpochMillis, GroupId, JobId, Oid, PassId, ProjectId, PushId, RefName, TokenId, UserId } from '../base/ids.ts';
+import type { AccessLevel, Visibility } from '../base/levels.ts';
+import type { DecideRefs } from '../base/refs.ts';
+import type { Secret } from '../base/secret.ts';
+import type { Grant } from '../pass/grant.ts';
+
+/**
+ * Who holds the users and the resources. Every method takes a grant that covers what it does, verifies it, and asks it again
+ * (`grant.confirm`) at the moment a write takes effect (R2). Shapes here are the domain's; doors give them GitLab's JSON.
+ */
+export interface Forge {
+  readonly git: GitForge;
+  readonly repository: RepositoryForge;
+  readonly projects: ProjectForge;
+  readonly groups: GroupForge;
+  readonly users: UserForge;
+  readonly releases: ReleaseForge;
+}
+
+export interface Page {
+  readonly page: number;
+  readonly perPage: number;
+}
+export interface Paged<Row> {
+  readonly rows: readonly Row[];
+  readonly total: number;
+}
+
+// --- git over HTTP -------------------------------------------------------------------------------------------------
+
+export type GitService = 'git-upload-pack' | 'git-receive-pack';
+
+export interface GitForge {
+  /** Body of `info/refs` for the service, pkt-line header included. @param protocol value of `Git-Protocol`, checked by the door's grammar */
+  advertise(grant: Grant, project: ProjectId, service: GitService, protocol: string | undefined): Promise<Readable>;
+  /** Streams a fetch both ways; ends early when `grant.signal` aborts. Needs code:download. */
+  uploadPack(grant: Grant, project: ProjectId, protocol: string | undefined, body: Readable): Promise<Readable>;
+  /**
+   * Streams a push both ways. Every ref is asked of `decide` from quarantine; one refusal refuses the push with a `GitLab:` message.
+   * Each ref's update asks `grant.confirm` while git holds its lock. Needs code:push.
+   */
+  receivePack(
+    grant: Grant,
+    project: ProjectId,
+    protocol: string | undefined,
+    body: Readable,
+    decide: DecideRefs,
+  ): Promise<{ readonly output: Readable; readonly done: Promise<PushOutcome> }>;
+}
+export interface PushOutcome {
+  readonly outcome: 'done' | 'refused' | 'failed';
+  /** Refs that moved. */
+  readonly moved: readonly RefName[];
+}
+
+/** Told once for each push, web edit or API write that moved refs, after the fact; pipelines start from here. */
+export interface RefsUpdated {
+  readonly pushId: PushId;
+  readonly projectId: ProjectId;
+  readonly changes: readonly { readonly ref: RefName; readonly oldOid: Oid; readonly newOid: Oid }[];
+  /** All principals of the write; the first acts. */
+  readonly pushers: readonly UserId[];
+  readonly passId: PassId | null;
+  readonly jobId: JobId | null;
+  /** `ci.skip` push option or `[skip ci]`. */
+  readonly skipCi: boolean;
+}
+
+// --- repository ----------------------------------------------------------------------------------------------------
+
+export interface Commit {
+  readonly id: Oid;
+  readonly parentIds: readonly Oid[];
+  readonly title: string;
+  readonly message: string;
+  readonly authorName: string;
+  readonly authorEmail: string;
+  /** RFC 3339 with the author's offset. */
+  readonly authoredDate: string;
+  readonly committerName: string;
+  readonly committerEmail: string;
+  readonly committedDate: string;
+}
+export interface TreeEntry {
+  readonly id: Oid;
+  readonly name: string;
+  readonly type: 'tree' | 'blob' | 'commit';
+  readonly path: string;
+  readonly mode: string;
+}
+export interface Branch {
+  readonly name: string;
+  readonly commit: Commit;
+  readonly protected: boolean;
+  readonly default: boolean;
+  readonly merged: boolean;
+}
+export interface Tag {
+  readonly name: string;
+  readonly message: string;
+  /** The tag object, or the commit of a lightweight tag. */
+  readonly target: Oid;
+  readonly commit: Commit;
+  readonly protected: boolean;
+}
+export interface RepositoryFile {
+  readonly path: string;
+  readonly blobId: Oid;
+  readonly commitId: Oid;
+  readonly lastCommitId: Oid;
+  readonly sizeBytes: number;
+  readonly executable: boolean;
+  readonly sha256: string;
+}
+export interface CommitAction {
+  readonly action: 'create' | 'update' | 'delete' | 'move' | 'chmod';
+  readonly path: string;
+  readonly previousPath?: string;
+  readonly content?: Buffer;
+  readonly executable?: boolean;
+  /** Refused with conflict when the file's last commit is another. */
+  readonly lastCommitId?: string;
+}
+export interface CommitRequest {
+  readonly branch: string;
+  readonly message: string;
+  /** Branch or sha to start a new `branch` from; undefined = `branch` itself (or the first commit of an empty repository). */
+  readonly startRef?: string;
+  readonly actions: readonly CommitAction[];
+  readonly author: { readonly name: string; readonly email: string };
+}
+
+/** Names of branches, tags and shas are checked by the forge: a bad one is invalid_input or not_found, never an argument to git. */
+export interface RepositoryForge {
+  /** Resolves a branch, tag, full ref or sha to a commit. @returns undefined when there is none. Any read permission of the project. */
+  resolve(grant: Grant, project: ProjectId, ref: string): Promise<{ readonly oid: Oid; readonly ref: RefName | null } | undefined>;
+  /** repository:read. @throws not_found {what: 'Tree'} */
+  tree(
+    grant: Grant,
+    project: ProjectId,
+    query: { readonly ref?: string; readonly path?: string; readonly recursive: boolean },
+    page: Page,
+  ): Promise<Paged<TreeEntry>>;
+  /** repository:read. @throws not_found {what: 'File' | 'Commit'} */
+  file(grant: Grant, project: ProjectId, path: string, ref: string | undefined): Promise<RepositoryFile>;
+  blob(grant: Grant, project: ProjectId, blobId: Oid): Promise<{ readonly sizeBytes: number; readonly body: Readable }>;
+  /** Small text file at a commit, for reading `.gitlab-ci.yml`. @returns undefined when there is none. @throws too_large */
+  textFile(grant: Grant, project: ProjectId, sha: Oid, path: string, maxBytes: number): Promise<string | undefined>;
+  branches(grant: Grant, project: ProjectId, search: string | undefined, page: Page): Promise<Paged<Branch>>;
+  branch(grant: Grant, project: ProjectId, name: string): Promise<Branch | undefined>;
+  createBranch(grant: Grant, project: ProjectId, name: string, ref: string, decide: DecideRefs): Promise<Branch>;
+  deleteBranch(grant: Grant, project: ProjectId, name: string, decide: DecideRefs): Promise<void>;
+  tags(grant: Grant, project: ProjectId, search: string | undefined, page: Page): Promise<Paged<Tag>>;
+  tag(grant: Grant, project: ProjectId, name: string): Promise<Tag | undefined>;
+  /** An annotated tag where `message` is given. tag:write. */
+  createTag(
+    grant: Grant,
+    project: ProjectId,
+    name: string,
+    ref: string,
+    message: string | undefined,
+    tagger: { readonly name: string; readonly email: string },
+    decide: DecideRefs,
+  ): Promise<Tag>;
+  deleteTag(grant: Grant, project: ProjectId, name: string, decide: DecideRefs): Promise<void>;
+  commits(grant: Grant, project: ProjectId, query: { readonly ref?: string; readonly path?: string }, page: Page): Promise<Paged<Commit>>;
+  commit(grant: Grant, project: ProjectId, sha: string): Promise<Commit | undefined>;
+  /** commit:create or repository:write. @throws conflict, invalid_input, not_found, access_denied (a ref was refused) */
+  createCommit(grant: Grant, project: ProjectId, request: CommitRequest, decide: DecideRefs): Promise<Commit>;
+  /** Commits reachable from `sha` but from no protected branch or tag, newest first; null past `limit` (R3). System grant `principals` or any read permission. */
+  unprotectedCommits(grant: Grant, project: ProjectId, sha: Oid, limit: number): Promise<readonly Oid[] | null>;
+}
+
+// --- projects, groups, users ---------------------------------------------------------------------------------------
+
+export interface Project {
+  readonly id: ProjectId;
+  readonly name: string;
+  readonly slug: string;
+  readonly path: string;
+  readonly description: string;
+  readonly visibility: Visibility;
+  readonly archived: boolean;
+  readonly defaultBranch: string;
+  readonly emptyRepo: boolean;
+  readonly namespace: GroupSummary;
+  readonly creatorId: UserId;
+  readonly createdAt: EpochMillis;
+  readonly lastActivityAt: EpochMillis;
+}
+export interface GroupSummary {
+  readonly id: GroupId;
+  readonly kind: 'group' | 'user';
+  readonly name: string;
+  readonly slug: string;
+  readonly path: string;
+  readonly parentId: GroupId | null;
+}
+export interface Group extends GroupSummary {
+  readonly description: string;
+  readonly visibility: Visibility;
+  readonly createdAt: EpochMillis;
+}
+export interface User {
+  readonly id: UserId;
+  readonly username: string;
+  readonly name: string;
+  readonly email: string;
+  readonly state: 'active' | 'blocked';
+  readonly isAdmin: boolean;
+  readonly namespaceId: GroupId;
+  readonly createdAt: EpochMillis;
+}
+export interface MemberEntry {
+  readonly userId: UserId;
+  readonly username: string;
+  readonly name: string;
+  readonly state: 'active' | 'blocked';
+  readonly accessLevel: AccessLevel;
+  readonly expiresAt: EpochMillis | null;
+  readonly createdAt: EpochMillis;
+}
+export interface ProtectionRule {
+  readonly kind: 'branch' | 'tag';
+  readonly pattern: string;
+  readonly pushLevel: AccessLevel;
+  readonly mergeLevel: AccessLevel;
+  readonly allowForcePush: boolean;
+}
+
+export interface ProjectForge {
+  one(grant: Grant, id: ProjectId): Promise<Project>;
+  /** project:list (or group:read with `groupId`), filtered by the grant's filter. */
+  list(
+    grant: Grant,
+    filter: {
+      readonly search?: string;
+      readonly visibility?: Visibility;
+      readonly archived?: boolean;
+      readonly groupId?: GroupId;
+      readonly ownedBy?: UserId;
+      readonly minLevel?: AccessLevel;
+    },
+    page: Page,
+  ): Promise<Paged<Project>>;
+  /** Makes the repository, protects its default branch for maintainers, and makes the creator owner where nothing inherited does. project:create on the namespace. */
+  create(
+    grant: Grant,
+    request: {
+      readonly name: string;
+      readonly slug: string;
+      readonly namespaceId: GroupId;
+      readonly description: string;
+      readonly visibility: Visibility;
+      readonly defaultBranch: string;
+      readonly creatorId: UserId;
+      readonly initializeWithReadme: boolean;
+    },
+  ): Promise<Project>;
+  change(
+    grant: Grant,
+    id: ProjectId,
+    change: {
+      readonly name?: string;
+      readonly slug?: string;
+      readonly description?: string;
+      readonly visibility?: Visibility;
+      readonly defaultBranch?: string;
+      readonly chainDepth?: number;
+    },
+  ): Promise<Project>;
+  setArchived(grant: Grant, id: ProjectId, archived: boolean): Promise<Project>;
+  remove(grant: Grant, id: ProjectId): Promise<void>;
+  members(grant: Grant, id: ProjectId, inherited: boolean, page: Page): Promise<Paged<MemberEntry>>;
+  member(grant: Grant, id: ProjectId, inherited: boolean, user: UserId): Promise<MemberEntry | undefined>;
+  /** `byLevel` = the level of who acts: nobody gives more than that. */
+  addMember(grant: Grant, id: ProjectId, user: UserId, level: AccessLevel, expiresAt: EpochMillis | null): Promise<MemberEntry>;
+  changeMember(
+    grant: Grant,
+    id: ProjectId,
+    user: UserId,
+    level: AccessLevel,
+    expiresAt: EpochMillis | null,
+  ): Promise<MemberEntry | undefined>;
+  removeMember(grant: Grant, id: ProjectId, user: UserId): Promise<boolean>;
+  /** Direct and inherited levels of one user, for `permissions` in GitLab's JSON. project:read. */
+  levelsOf(
+    grant: Grant,
+    id: ProjectId,
+    user: UserId,
+  ): Promise<{ readonly project: AccessLevel | null; readonly group: AccessLevel | null }>;
+  protections(grant: Grant, id: ProjectId, kind: 'branch' | 'tag'): Promise<readonly ProtectionRule[]>;
+  protect(grant: Grant, id: ProjectId, rule: ProtectionRule): Promise<ProtectionRule>;
+  unprotect(grant: Grant, id: ProjectId, kind: 'branch' | 'tag', pattern: string): Promise<boolean>;
+}
+
+export interface GroupForge {
+  one(grant: Grant, id: GroupId): Promise<Group>;
+  list(
+    grant: Grant,
+    filter: { readonly search?: string; readonly parentId?: GroupId; readonly minLevel?: AccessLevel },
+    page: Page,
+  ): Promise<Paged<Group>>;
+  /** group:create on the instance, or subgroup:create on the parent; the creator becomes owner. */
+  create(
+    grant: Grant,
+    request: {
+      readonly name: string;
+      readonly slug: string;
+      readonly description: string;
+      readonly visibility: Visibility;
+      readonly parentId: GroupId | null;
+      readonly creatorId: UserId;
+    },
+  ): Promise<Group>;
+  members(grant: Grant, id: GroupId, inherited: boolean, page: Page): Promise<Paged<MemberEntry>>;
+  member(grant: Grant, id: GroupId, inherited: boolean, user: UserId): Promise<MemberEntry | undefined>;
+  addMember(grant: Grant, id: GroupId, user: UserId, level: AccessLevel, expiresAt: EpochMillis | null): Promise<MemberEntry>;
+  changeMember(
+    grant: Grant,
+    id: GroupId,
+    user: UserId,
+    level: AccessLevel,
+    expiresAt: EpochMillis | null,
+  ): Promise<MemberEntry | undefined>;
+  removeMember(grant: Grant, id: GroupId, user: UserId): Promise<boolean>;
+}
+
+export interface PersonalTokenEntry {
+  readonly id: TokenId;
+  readonly userId: UserId;
+  readonly name: string;
+  readonly scopes: readonly string[];
+  readonly createdAt: EpochMillis;
+  readonly lastUsedAt: EpochMillis | null;
+  readonly expiresAt: EpochMillis | null;
+  readonly revoked: boolean;
+}
+
+export interface UserForge {
+  /** user:read, user:list or self:read */
+  one(grant: Grant, id: UserId): Promise<User>;
+  list(grant: Grant, filter: { readonly username?: string; readonly search?: string }, page: Page): Promise<Paged<User>>;
+  create(
+    grant: Grant,
+    request: { readonly username: string; readonly name: string; readonly email: string; readonly isAdmin: boolean },
+  ): Promise<User>;
+  setState(grant: Grant, id: UserId, state: 'active' | 'blocked'): Promise<User>;
+  tokens(grant: Grant, user: UserId, page: Page): Promise<Paged<PersonalTokenEntry>>;
+  token(grant: Grant, id: TokenId): Promise<PersonalTokenEntry | undefined>;
+  /** The secret is shown this once. token:create on the user itself, or user:update. */
+  createToken(
+    grant: Grant,
+    user: UserId,
+    request: { readonly name: string; readonly scopes: readonly string[]; readonly expiresAt: EpochMillis | null },
+  ): Promise<{ readonly token: PersonalTokenEntry; readonly secret: Secret }>;
+  revokeToken(grant: Grant, id: TokenId): Promise<void>;
+}
+
+// --- releases ------------------------------------------------------------------------------------------------------
+
+export interface ReleaseLinkInput {
+  readonly name: string;
+  readonly url: string;
+  readonly directAssetPath: string | null;
+  readonly linkType: 'other' | 'runbook' | 'image' | 'package';
+}
+export interface ReleaseLinkEntry extends ReleaseLinkInput {
+  readonly id: number;
+}
+export interface Release {
+  readonly tag: string;
+  readonly name: string;
+  readonly description: string;
+  readonly sha: Oid;
+  readonly author: User;
+  readonly commit: Commit | null;
+  readonly createdAt: EpochMillis;
+  readonly releasedAt: EpochMillis;
+  readonly links: readonly ReleaseLinkEntry[];
+}
+
+export interface ReleaseForge {
+  list(
+    grant: Grant,
+    project: ProjectId,
+    order: { readonly by: 'released_at' | 'created_at'; readonly descending: boolean },
+    page: Page,
+  ): Promise<Paged<Release>>;
+  one(grant: Grant, project: ProjectId, tag: string): Promise<Release | undefined>;
+  /** The tag must exist (the door makes it first, with tag:write). @throws conflict, not_found {what: 'Tag'} */
+  create(
+    grant: Grant,
+    project: ProjectId,
+    request: {
+      readonly tag: string;
+      readonly name: string;
+      readonly description: string;
+      readonly authorId: UserId;
+      readonly releasedAt: EpochMillis;
+      readonly links: readonly ReleaseLinkInput[];
+    },
+  ): Promise<Release>;
+  change(
+    grant: Grant,
+    project: ProjectId,
+    tag: string,
+    change: { readonly name?: string; readonly description?: string; readonly releasedAt?: EpochMillis },
+  ): Promise<Release | undefined>;
+  /** Keeps the tag. */
+  remove(grant: Grant, project: ProjectId, tag: string): Promise<Release | undefined>;
+  addLink(grant: Grant, project: ProjectId, tag: string, link: ReleaseLinkInput): Promise<ReleaseLinkEntry>;
+  changeLink(
+    grant: Grant,
+    project: ProjectId,
+    tag: string,
+    id: number,
+    change: Partial<ReleaseLinkInput>,
+  ): Promise<ReleaseLinkEntry | undefined>;
+  removeLink(grant: Grant, project: ProjectId, tag: string, id: number): Promise<ReleaseLinkEntry | undefined>;
+}

@@ -1,0 +1,181 @@
+import type { Permission } from './permissions.ts';
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/**
+ * Where the resource of an endpoint's permissions comes from. `:id` = the first path parameter (number or URL-encoded path).
+ * `self` = the instance, asked about the caller. `body:namespace_id` etc. = the handler resolves it from the body before it admits.
+ */
+export type ResourceFrom = 'project' | 'group' | 'user' | 'job' | 'instance' | 'body';
+
+export interface Endpoint {
+  readonly method: Method;
+  /** Route pattern with `:name` parameters and at most one final `*`. */
+  readonly path: string;
+  readonly permissions: readonly Permission[];
+  readonly from: ResourceFrom;
+  /** Answers a list that is filtered by every principal (R3). */
+  readonly list?: true;
+  /** Anonymous callers are not even looked at: 401. */
+  readonly signedIn?: true;
+  /** More accesses are admitted by the handler, together with these, when the body asks for them. */
+  readonly more?: readonly Permission[];
+}
+
+const P = '/api/v4/projects/:id';
+const G = '/api/v4/groups/:id';
+const row = (
+  method: Method,
+  path: string,
+  from: ResourceFrom,
+  permissions: readonly Permission[],
+  rest: Partial<Endpoint> = {},
+): Endpoint => ({ method, path, from, permissions, ...rest });
+
+/**
+ * Endpoint → accesses, as data; for both forges and every door. HEAD is GET. What stands in no row and not in `never.ts` is refused (R13).
+ * @see GitLab REST API pages of the same names
+ */
+export const endpoints: readonly Endpoint[] = [
+  // Identity and instance
+  row('GET', '/api/v4/version', 'instance', ['metadata:read']),
+  row('GET', '/api/v4/metadata', 'instance', ['metadata:read']),
+  row('GET', '/api/v4/user', 'instance', ['self:read']),
+  row('GET', '/api/v4/users', 'instance', ['user:list']),
+  row('POST', '/api/v4/users', 'instance', ['user:create']),
+  row('GET', '/api/v4/users/:id', 'user', ['user:read']),
+  row('POST', '/api/v4/users/:id/block', 'user', ['user:update']),
+  row('POST', '/api/v4/users/:id/unblock', 'user', ['user:update']),
+  row('POST', '/api/v4/users/:id/personal_access_tokens', 'user', ['user:update']),
+  row('POST', '/api/v4/user/personal_access_tokens', 'instance', ['token:create']),
+  row('GET', '/api/v4/personal_access_tokens', 'instance', ['token:read']),
+  row('GET', '/api/v4/personal_access_tokens/self', 'instance', ['self:read']),
+  row('DELETE', '/api/v4/personal_access_tokens/self', 'instance', ['token:revoke']),
+  row('DELETE', '/api/v4/personal_access_tokens/:id', 'instance', ['token:revoke']),
+  row('GET', '/api/v4/job', 'job', ['job:self']),
+
+  // Groups
+  row('GET', '/api/v4/groups', 'instance', ['group:list'], { list: true }),
+  row('POST', '/api/v4/groups', 'body', ['group:create'], { more: ['subgroup:create'] }),
+  row('GET', G, 'group', ['group:read']),
+  row('GET', `${G}/projects`, 'group', ['group:read'], { list: true }),
+  row('GET', `${G}/subgroups`, 'group', ['group:read'], { list: true }),
+  row('GET', `${G}/members`, 'group', ['group_member:read']),
+  row('GET', `${G}/members/all`, 'group', ['group_member:read']),
+  row('GET', `${G}/members/:user_id`, 'group', ['group_member:read']),
+  row('GET', `${G}/members/all/:user_id`, 'group', ['group_member:read']),
+  row('POST', `${G}/members`, 'group', ['group_member:write']),
+  row('PUT', `${G}/members/:user_id`, 'group', ['group_member:write']),
+  row('DELETE', `${G}/members/:user_id`, 'group', ['group_member:write']),
+
+  // Projects
+  row('GET', '/api/v4/projects', 'instance', ['project:list'], { list: true }),
+  row('POST', '/api/v4/projects', 'body', ['project:create']),
+  row('GET', P, 'project', ['project:read']),
+  row('PUT', P, 'project', ['project:settings']),
+  row('DELETE', P, 'project', ['project:delete']),
+  row('POST', `${P}/archive`, 'project', ['project:delete']),
+  row('POST', `${P}/unarchive`, 'project', ['project:delete']),
+  row('GET', `${P}/members`, 'project', ['member:read']),
+  row('GET', `${P}/members/all`, 'project', ['member:read']),
+  row('GET', `${P}/members/:user_id`, 'project', ['member:read']),
+  row('GET', `${P}/members/all/:user_id`, 'project', ['member:read']),
+  row('POST', `${P}/members`, 'project', ['member:write']),
+  row('PUT', `${P}/members/:user_id`, 'project', ['member:write']),
+  row('DELETE', `${P}/members/:user_id`, 'project', ['member:write']),
+  row('GET', `${P}/protected_branches`, 'project', ['protection:read']),
+  row('POST', `${P}/protected_branches`, 'project', ['protection:write']),
+  row('DELETE', `${P}/protected_branches/:name`, 'project', ['protection:write']),
+  row('GET', `${P}/protected_tags`, 'project', ['protection:read']),
+  row('POST', `${P}/protected_tags`, 'project', ['protection:write']),
+  row('DELETE', `${P}/protected_tags/:name`, 'project', ['protection:write']),
+
+  // Repository
+  row('GET', `${P}/repository/tree`, 'project', ['repository:read']),
+  row('GET', `${P}/repository/files/:file_path`, 'project', ['repository:read']),
+  row('GET', `${P}/repository/files/:file_path/raw`, 'project', ['repository:read']),
+  row('POST', `${P}/repository/files/:file_path`, 'project', ['repository:write']),
+  row('PUT', `${P}/repository/files/:file_path`, 'project', ['repository:write']),
+  row('DELETE', `${P}/repository/files/:file_path`, 'project', ['repository:write']),
+  row('GET', `${P}/repository/branches`, 'project', ['branch:read']),
+  row('POST', `${P}/repository/branches`, 'project', ['branch:write']),
+  row('GET', `${P}/repository/branches/:branch`, 'project', ['branch:read']),
+  row('DELETE', `${P}/repository/branches/:branch`, 'project', ['branch:write']),
+  row('GET', `${P}/repository/tags`, 'project', ['tag:read']),
+  row('POST', `${P}/repository/tags`, 'project', ['tag:write']),
+  row('GET', `${P}/repository/tags/:tag_name`, 'project', ['tag:read']),
+  row('DELETE', `${P}/repository/tags/:tag_name`, 'project', ['tag:write']),
+  row('GET', `${P}/repository/commits`, 'project', ['commit:read']),
+  row('POST', `${P}/repository/commits`, 'project', ['commit:create']),
+  row('GET', `${P}/repository/commits/:sha`, 'project', ['commit:read']),
+
+  // Releases
+  row('GET', `${P}/releases`, 'project', ['release:read']),
+  row('POST', `${P}/releases`, 'project', ['release:write'], { more: ['tag:write', 'project:read'] }),
+  row('GET', `${P}/releases/:tag_name`, 'project', ['release:read']),
+  row('PUT', `${P}/releases/:tag_name`, 'project', ['release:write']),
+  row('DELETE', `${P}/releases/:tag_name`, 'project', ['release:write']),
+  row('GET', `${P}/releases/permalink/latest`, 'project', ['release:read']),
+  row('GET', `${P}/releases/:tag_name/downloads/*`, 'project', ['release:read']),
+  row('GET', `${P}/releases/:tag_name/assets/links`, 'project', ['release:read']),
+  row('POST', `${P}/releases/:tag_name/assets/links`, 'project', ['release:write'], { more: ['project:read'] }),
+  row('GET', `${P}/releases/:tag_name/assets/links/:link_id`, 'project', ['release:read']),
+  row('PUT', `${P}/releases/:tag_name/assets/links/:link_id`, 'project', ['release:write'], { more: ['project:read'] }),
+  row('DELETE', `${P}/releases/:tag_name/assets/links/:link_id`, 'project', ['release:write']),
+
+  // Pipelines and jobs
+  row('POST', `${P}/pipeline`, 'project', ['pipeline:create']),
+  row('GET', `${P}/pipelines`, 'project', ['pipeline:read']),
+  row('GET', `${P}/pipelines/latest`, 'project', ['pipeline:read']),
+  row('GET', `${P}/pipelines/:pipeline_id`, 'project', ['pipeline:read']),
+  row('GET', `${P}/pipelines/:pipeline_id/jobs`, 'project', ['job:read']),
+  row('GET', `${P}/pipelines/:pipeline_id/variables`, 'project', ['pipeline:update']),
+  row('POST', `${P}/pipelines/:pipeline_id/cancel`, 'project', ['pipeline:update']),
+  row('POST', `${P}/pipelines/:pipeline_id/retry`, 'project', ['pipeline:update']),
+  row('GET', `${P}/jobs`, 'project', ['job:read']),
+  row('GET', `${P}/jobs/:job_id`, 'project', ['job:read']),
+  row('GET', `${P}/jobs/:job_id/trace`, 'project', ['job:read']),
+  row('GET', `${P}/jobs/:job_id/artifacts`, 'project', ['artifact:read']),
+  row('POST', `${P}/jobs/:job_id/cancel`, 'project', ['job:update']),
+  row('POST', `${P}/jobs/:job_id/retry`, 'project', ['job:run']),
+  row('POST', `${P}/jobs/:job_id/play`, 'project', ['job:run']),
+
+  // Runners: administration
+  row('POST', '/api/v4/user/runners', 'body', ['runner:write'], { more: ['project_runner:write', 'group_runner:write'] }),
+  row('GET', '/api/v4/runners/all', 'instance', ['runner:read']),
+  row('GET', '/api/v4/runners/:id', 'instance', ['runner:read']),
+  row('PUT', '/api/v4/runners/:id', 'instance', ['runner:write']),
+  row('DELETE', '/api/v4/runners/:id', 'instance', ['runner:write']),
+
+  // Runners: their own calls
+  row('POST', '/api/v4/runners/verify', 'instance', ['runner:self']),
+  row('DELETE', '/api/v4/runners', 'instance', ['runner:self']),
+  row('GET', '/api/v4/runners/router/discovery', 'instance', ['runner:self']),
+  row('POST', '/api/v4/jobs/request', 'instance', ['runner:self']),
+  row('PUT', '/api/v4/jobs/:id', 'job', ['job:report']),
+  row('PATCH', '/api/v4/jobs/:id/trace', 'job', ['job:report']),
+  row('POST', '/api/v4/jobs/:id/artifacts', 'job', ['job:report']),
+  row('GET', '/api/v4/jobs/:id/artifacts', 'job', ['job:report']),
+
+  // git over HTTP; `*` stands before the suffix: the project's path
+  row('GET', '/*.git/info/refs?service=git-upload-pack', 'project', ['code:download']),
+  row('POST', '/*.git/git-upload-pack', 'project', ['code:download']),
+  row('GET', '/*.git/info/refs?service=git-receive-pack', 'project', ['code:push']),
+  row('POST', '/*.git/git-receive-pack', 'project', ['code:push']),
+
+  // A pass about itself
+  row('POST', '/-/jobpass/oauth/revoke', 'job', ['pass:self']),
+  row('POST', '/-/jobpass/oauth/introspect', 'job', ['pass:self']),
+
+  // Administration of jobpass itself
+  row('GET', '/api/v4/jobpass/audit', 'instance', ['audit:read']),
+];
+
+/** Routes that answer anyone without asking who: nothing about anybody is in them. */
+export const openRoutes: readonly string[] = [
+  'GET /-/health',
+  'GET /-/liveness',
+  'GET /-/readiness',
+  'GET /-/metrics',
+  'GET /-/jobpass/oauth/.well-known/oauth-authorization-server',
+];

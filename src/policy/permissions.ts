@@ -1,0 +1,99 @@
+import type { AccessLevel } from '../base/levels.ts';
+
+/**
+ * What a pass may do with a permission: `yes` = as its principals may; `never` = R5's list, no override;
+ * `own` = only for the job's own project unless a ceiling names it.
+ */
+export type PassRule = 'yes' | 'own' | 'never';
+/** What the ordinary job token may do with it: nothing, or in its own project. */
+export type JobTokenRule = 'none' | 'own';
+
+export interface PermissionRule {
+  readonly on: 'project' | 'group' | 'user' | 'instance' | 'job';
+  /** Lowest role on the project or group; `self` = the user itself; `signed_in`; `anyone`; `admin`. */
+  readonly role: AccessLevel | 'self' | 'signed_in' | 'anyone' | 'admin';
+  /** Whether public visibility (anyone) and internal visibility (signed-in users) suffice. */
+  readonly visible: boolean;
+  /** Changes something; needs scope `api` (or `write_repository` for code). */
+  readonly write: boolean;
+  /** Refused while the project is archived. */
+  readonly frozenByArchive: boolean;
+  readonly pass: PassRule;
+  readonly jobToken: JobTokenRule;
+}
+
+const read = { write: false, frozenByArchive: false, pass: 'yes', jobToken: 'none' } as const;
+const write = { write: true, frozenByArchive: true, pass: 'yes', jobToken: 'none', visible: false } as const;
+const never = { pass: 'never', jobToken: 'none', visible: false, frozenByArchive: false } as const;
+
+/** Every permission, with GitLab's role table (`Project members permissions`) as data. */
+export const permissions = {
+  'metadata:read': { on: 'instance', role: 'signed_in', visible: false, ...read },
+  'user:read': { on: 'user', role: 'signed_in', visible: false, ...read },
+  'user:list': { on: 'instance', role: 'signed_in', visible: false, ...read },
+  /** Routes about the caller itself: `GET /user`. Exempt from the intersection (R3). */
+  'self:read': { on: 'instance', role: 'signed_in', visible: false, ...read },
+  'project:list': { on: 'instance', role: 'anyone', visible: true, ...read },
+  'project:read': { on: 'project', role: 10, visible: true, ...read },
+  'group:list': { on: 'instance', role: 'anyone', visible: true, ...read },
+  'group:read': { on: 'group', role: 10, visible: true, ...read },
+  'member:read': { on: 'project', role: 10, visible: true, ...read },
+  'group_member:read': { on: 'group', role: 10, visible: true, ...read },
+  'code:download': { on: 'project', role: 15, visible: true, ...read, jobToken: 'own' },
+  'code:push': { on: 'project', role: 30, ...write },
+  'repository:read': { on: 'project', role: 15, visible: true, ...read },
+  'repository:write': { on: 'project', role: 30, ...write },
+  'commit:read': { on: 'project', role: 15, visible: true, ...read },
+  'commit:create': { on: 'project', role: 30, ...write },
+  'branch:read': { on: 'project', role: 15, visible: true, ...read },
+  'branch:write': { on: 'project', role: 30, ...write },
+  'tag:read': { on: 'project', role: 15, visible: true, ...read },
+  'tag:write': { on: 'project', role: 30, ...write },
+  'release:read': { on: 'project', role: 10, visible: true, ...read, jobToken: 'own' },
+  'release:write': { on: 'project', role: 30, ...write, jobToken: 'own' },
+  'pipeline:read': { on: 'project', role: 20, visible: true, ...read },
+  'pipeline:create': { on: 'project', role: 30, ...write },
+  'pipeline:update': { on: 'project', role: 30, ...write },
+  'job:read': { on: 'project', role: 20, visible: true, ...read },
+  'job:run': { on: 'project', role: 30, ...write },
+  'job:update': { on: 'project', role: 30, ...write },
+  'artifact:read': { on: 'project', role: 20, visible: true, ...read, jobToken: 'own' },
+  'container:read': { on: 'project', role: 20, visible: true, ...read, jobToken: 'own' },
+  'container:push': { on: 'project', role: 30, ...write, jobToken: 'own' },
+  'container:delete': { on: 'project', role: 30, ...write },
+  'protection:read': { on: 'project', role: 40, visible: false, ...read },
+  /** The job that asks, about itself: `GET /job`. Exempt from the intersection (R3). */
+  'job:self': { on: 'job', role: 'self', visible: false, ...read, jobToken: 'own' },
+  /** A pass about itself: introspect, give back. Exempt from the intersection and from R5's list. */
+  'pass:self': { on: 'job', role: 'self', visible: false, ...read },
+  /** The runner's own calls. */
+  'runner:self': { on: 'instance', role: 'self', visible: false, ...read, pass: 'never' },
+  'job:report': { on: 'job', role: 'self', visible: false, ...read, write: true, pass: 'never', jobToken: 'own' },
+
+  // Never for a pass (R5): credentials, members, roles, runners, settings, protections, deletion.
+  'user:create': { on: 'instance', role: 'admin', write: true, ...never },
+  'user:update': { on: 'user', role: 'admin', write: true, ...never },
+  'token:read': { on: 'user', role: 'self', write: false, ...never },
+  'token:create': { on: 'user', role: 'self', write: true, ...never },
+  'token:revoke': { on: 'user', role: 'self', write: true, ...never },
+  'group:create': { on: 'instance', role: 'signed_in', write: true, ...never },
+  'subgroup:create': { on: 'group', role: 40, write: true, ...never },
+  'project:create': { on: 'group', role: 30, write: true, ...never },
+  'project:settings': { on: 'project', role: 40, write: true, ...never },
+  'project:delete': { on: 'project', role: 50, write: true, ...never },
+  'member:write': { on: 'project', role: 40, write: true, ...never },
+  'group_member:write': { on: 'group', role: 50, write: true, ...never },
+  'protection:write': { on: 'project', role: 40, write: true, ...never },
+  'runner:read': { on: 'instance', role: 'admin', write: false, ...never },
+  'runner:write': { on: 'instance', role: 'admin', write: true, ...never },
+  'project_runner:write': { on: 'project', role: 40, write: true, ...never },
+  'group_runner:write': { on: 'group', role: 50, write: true, ...never },
+  'audit:read': { on: 'instance', role: 'admin', write: false, ...never },
+} as const satisfies Record<string, PermissionRule>;
+
+export type Permission = keyof typeof permissions;
+
+/** The rule of a permission, with its union type widened. */
+export function permissionRule(permission: Permission): PermissionRule {
+  return permissions[permission];
+}
