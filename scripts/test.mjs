@@ -1,0 +1,63 @@
+// `npm test`: type check, linter, formatter, then every test; ends with the line `N passed, N failed`.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const bin = (name) => join(root, 'node_modules', '.bin', name);
+const filters = process.argv.slice(2);
+let passed = 0;
+let failed = 0;
+const notRun = [];
+
+function check(name, command, args) {
+  const started = Date.now();
+  const run = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
+  const fine = run.status === 0;
+  console.log(`${fine ? 'ok  ' : 'FAIL'} ${name} (${((Date.now() - started) / 1000).toFixed(1)} s)`);
+  if (fine) passed += 1;
+  else {
+    failed += 1;
+    console.log(`${run.stdout ?? ''}${run.stderr ?? ''}`);
+  }
+}
+
+if (filters.length === 0) {
+  const places = ['src', 'test', 'bench', 'bin', 'scripts'];
+  check('types (tsc)', bin('tsc'), ['--noEmit']);
+  check('linter (oxlint)', bin('oxlint'), ['--type-aware', '--deny-warnings', ...places]);
+  check('format (oxfmt)', bin('oxfmt'), ['--check', ...places]);
+  check('build (tsc to dist/)', process.execPath, [join(root, 'scripts', 'build.mjs')]);
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'jobpass-test-'));
+const report = join(folder, 'report.json');
+const vitest = spawnSync(process.execPath, [bin('vitest'), 'run', '--reporter=dot', '--reporter=json', `--outputFile.json=${report}`, ...filters], {
+  cwd: root,
+  stdio: 'inherit',
+});
+try {
+  const result = JSON.parse(readFileSync(report, 'utf8'));
+  passed += result.numPassedTests;
+  failed += result.numFailedTests;
+  for (const file of result.testResults) {
+    // A file that does not even load has no test that could fail.
+    if (file.status === 'failed' && file.assertionResults.length === 0) failed += 1;
+    for (const test of file.assertionResults) if (test.status === 'skipped' || test.status === 'pending') notRun.push(test.fullName);
+  }
+} catch (error) {
+  failed += 1;
+  console.log(`the test runner left no report: ${error}`);
+}
+rmSync(folder, { recursive: true, force: true });
+if (vitest.status !== 0 && failed === 0) failed += 1;
+
+if (notRun.length > 0) {
+  console.log(`\nnot run (${notRun.length}), a tool is missing here:`);
+  for (const name of notRun) console.log(`  - ${name}`);
+  if (process.env.CI) failed += notRun.length;
+}
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
