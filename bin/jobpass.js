@@ -2,7 +2,7 @@
 // Plain JavaScript on purpose: it must start on whatever Node the host has, then hand over to one that is new enough.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { createRequire, enableCompileCache } from 'node:module';
+import * as nodeModule from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,7 @@ const entry = existsSync(source) ? source : built;
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major > 24 || (major === 24 && minor >= 11)) {
-  enableCompileCache?.();
+  nodeModule.enableCompileCache?.();
   await import(entry);
 } else {
   const node = bundledNode();
@@ -33,7 +33,7 @@ if (major > 24 || (major === 24 && minor >= 11)) {
 
 function bundledNode() {
   try {
-    const require = createRequire(import.meta.url);
+    const require = nodeModule.createRequire(import.meta.url);
     const path = join(dirname(require.resolve(`node-${process.platform}-${process.arch}/package.json`)), 'bin', 'node');
     return existsSync(path) ? path : undefined;
   } catch {

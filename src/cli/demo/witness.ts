@@ -1,0 +1,76 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { request } from 'undici';
+import { Secret } from '../../base/secret.ts';
+
+export interface Verdict {
+  /** What the pass got while its job ran. */
+  readonly during: number;
+  /** What it got afterwards. */
+  readonly after: number;
+  /** Milliseconds from the last answer as a living pass to the first refusal. */
+  readonly diedWithinMs: number;
+  /** What `git ls-remote` over HTTP answered afterwards. */
+  readonly gitAfter: number;
+}
+
+/** Somebody outside the job who got hold of its pass: keeps trying it until it is refused, and says when that was. */
+export interface Witness {
+  readonly url: string;
+  readonly verdict: Promise<Verdict>;
+  close(): void;
+}
+
+/** Listens on loopback for one pass of at most 200 bytes. */
+export async function startWitness(forge: string, gitProbe: string): Promise<Witness> {
+  const verdict = Promise.withResolvers<Verdict>();
+  verdict.promise.catch(() => undefined);
+  const server = createServer((incoming, outgoing) => {
+    let text = '';
+    incoming.setEncoding('utf8');
+    incoming.on('data', (chunk: string) => {
+      text += chunk;
+      if (text.length > 200) incoming.destroy();
+    });
+    incoming.on('end', () => {
+      const pass = new Secret(text);
+      tryPass(forge, pass).then(
+        (during) => {
+          outgoing.end(String(during));
+          watch(forge, gitProbe, pass, during).then(verdict.resolve, verdict.reject);
+        },
+        (error: unknown) => {
+          outgoing.statusCode = 502;
+          outgoing.end();
+          verdict.reject(error);
+        },
+      );
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}/`, verdict: verdict.promise, close: () => server.close() };
+}
+
+async function watch(forge: string, gitProbe: string, pass: Secret, during: number): Promise<Verdict> {
+  const deadline = performance.now() + 60_000;
+  let alive = performance.now();
+  for (;;) {
+    const after = await tryPass(forge, pass);
+    const now = performance.now();
+    if (after !== 200 || now > deadline) {
+      const git = await request(`${forge}${gitProbe}`, {
+        headers: { authorization: `Basic ${Buffer.from(`git:${pass.reveal()}`).toString('base64')}` },
+      });
+      await git.body.dump();
+      return { during, after, diedWithinMs: Math.max(1, Math.ceil(now - alive)), gitAfter: git.statusCode };
+    }
+    alive = now;
+  }
+}
+
+async function tryPass(forge: string, pass: Secret): Promise<number> {
+  const answer = await request(`${forge}/api/v4/user`, { headers: { 'private-token': pass.reveal() } });
+  await answer.body.dump();
+  return answer.statusCode;
+}
