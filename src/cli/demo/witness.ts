@@ -33,19 +33,13 @@ export async function startWitness(forge: string, gitProbe: string): Promise<Wit
       if (text.length > 200) incoming.destroy();
     });
     incoming.on('end', () => {
-      const pass = new Secret(text);
-      tryPass(forge, pass).then(
-        (during) => {
-          outgoing.end(String(during));
-          watch(forge, gitProbe, pass, during).then(verdict.resolve, verdict.reject);
-        },
-        (error: unknown) => {
-          outgoing.statusCode = 502;
-          outgoing.end();
-          verdict.reject(error);
-        },
-      );
+      answer(new Secret(text)).catch(verdict.reject);
     });
+    const answer = async (pass: Secret): Promise<void> => {
+      const during = await tryPass(forge, pass);
+      outgoing.end(String(during));
+      verdict.resolve(await watch(forge, gitProbe, pass, during));
+    };
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;

@@ -1,0 +1,48 @@
+import type { Api } from './http.ts';
+import { fieldOf, rowsOf, textOf } from './http.ts';
+
+/** One line of the closing table, made from what the audit trail says that a pass did. */
+export interface Reached {
+  readonly what: string;
+  readonly permission: string;
+  readonly pass: string;
+  readonly as: string;
+  readonly decision: string;
+}
+
+/**
+ * What the passes of these jobs were granted and refused, each (permission, resource) once, in order.
+ * @param names project id → path
+ */
+export async function reached(
+  root: Api,
+  jobIds: readonly number[],
+  names: ReadonlyMap<number, string>,
+  users: ReadonlyMap<number, string>,
+): Promise<readonly Reached[]> {
+  const lines = new Map<string, Reached>();
+  for (const job of jobIds) {
+    const rows = rowsOf(await root.get(`/api/v4/jobpass/audit?job_id=${job}&per_page=100`));
+    for (const row of rows) {
+      if (fieldOf(row, 'subject') !== 'pass') continue;
+      const principals = rowsOf(fieldOf(row, 'principals')).map((principal) => users.get(Number(principal)) ?? String(principal));
+      for (const access of rowsOf(fieldOf(row, 'accesses')).map(String)) {
+        const [permission = '', resource = ''] = access.split('@');
+        if (resource.startsWith('job:')) continue;
+        const decision = String(fieldOf(row, 'decision'));
+        const project = /^project:(\d+)$/.exec(resource);
+        const what = project === null ? 'the pass itself' : (names.get(Number(project[1])) ?? resource);
+        const key = `${permission} ${what} ${decision}`;
+        if (!lines.has(key))
+          lines.set(key, {
+            what,
+            permission,
+            pass: textOf(row, 'pass_kind'),
+            as: principals.join(' ∩ '),
+            decision,
+          });
+      }
+    }
+  }
+  return [...lines.values()];
+}
