@@ -1,4 +1,5 @@
 import type { AuditId, EpochMillis, JobId, PassId, PipelineId, ProjectId, UserId } from '../base/ids.ts';
+import type { PassKind } from '../base/pass-token.ts';
 import type { MaybeTx } from './tx.ts';
 
 export type AuditOutcome = 'done' | 'failed' | 'refused' | 'cut' | 'unknown';
@@ -9,6 +10,7 @@ export interface NewAuditRow {
   readonly decision: 'allow' | 'deny';
   readonly subject: 'pass' | 'job' | 'user' | 'runner' | 'anonymous' | 'system';
   readonly passId: PassId | null;
+  readonly passKind: PassKind | null;
   readonly jobId: JobId | null;
   readonly pipelineId: PipelineId | null;
   /** The project of the job that asked, else null. */
