@@ -49,7 +49,7 @@ try {
   }
 } catch (error) {
   failed += 1;
-  console.log(`the test runner left no report: ${error}`);
+  console.log(`the test runner left no report: ${String(error)}`);
 }
 rmSync(folder, { recursive: true, force: true });
 if (vitest.status !== 0 && failed === 0) failed += 1;

@@ -56,13 +56,18 @@ describe('the import table', () => {
       }
       const target = relative(source, join(source, dirname(file), specifier));
       expect(target.startsWith('..'), `${file} imports ${specifier} from outside src`).toBe(false);
-      const fine = target.startsWith(`${area}/`) || target === area || allowed.some((place) => place === '*' || target === place || target.startsWith(`${place}/`));
+      const fine =
+        target.startsWith(`${area}/`) ||
+        target === area ||
+        allowed.some((place) => place === '*' || target === place || target.startsWith(`${place}/`));
       expect(fine, `src/${file} may not import src/${target}`).toBe(true);
     }
   });
 
   test('only the http folder of the doors imports the framework at run time', () => {
-    const offenders = files.filter((file) => file !== 'doors/http.ts' && /^import (?!type)[^;]*'fastify'/m.test(readFileSync(join(source, file), 'utf8')));
+    const offenders = files.filter(
+      (file) => file !== 'doors/http.ts' && /^import (?!type)[^;]*'fastify'/m.test(readFileSync(join(source, file), 'utf8')),
+    );
     expect(offenders).toEqual([]);
   });
 
@@ -72,7 +77,10 @@ describe('the import table', () => {
   });
 
   test('only cli/config.ts reads the environment of jobpass itself', () => {
-    const readers = files.filter((file) => !file.startsWith('runner/') && file !== 'cli/config.ts' && /process\.env\.JOBPASS/.test(readFileSync(join(source, file), 'utf8')));
+    const readers = files.filter(
+      (file) =>
+        !file.startsWith('runner/') && file !== 'cli/config.ts' && /process\.env\.JOBPASS/.test(readFileSync(join(source, file), 'utf8')),
+    );
     expect(readers).toEqual([]);
   });
 

@@ -4,7 +4,13 @@ import { Secret } from '../../src/base/secret.ts';
 
 test('R6 a secret never prints itself: string, JSON, inspect, template', () => {
   const secret = new Secret('jpt_xhunter2');
-  for (const text of [String(secret), `${secret}`, JSON.stringify({ secret }), inspect({ secret }), inspect(secret, { showHidden: true })]) {
+  for (const text of [
+    String(secret),
+    `${secret}`,
+    JSON.stringify({ secret }),
+    inspect({ secret }),
+    inspect(secret, { showHidden: true }),
+  ]) {
     expect(text).not.toContain('hunter2');
   }
   expect(secret.reveal()).toBe('jpt_xhunter2');
