@@ -22,6 +22,8 @@ export type Identity =
       readonly projectId: ProjectId;
       readonly sha: string;
       readonly chainDepth: number;
+      /** Only fetching the own project is left (R3). */
+      readonly ownProjectOnly: boolean;
       /** Ordered; the first started the job. */
       readonly principals: readonly UserId[];
     };

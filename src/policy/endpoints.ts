@@ -52,7 +52,7 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', '/api/v4/personal_access_tokens/self', 'instance', ['self:read']),
   row('DELETE', '/api/v4/personal_access_tokens/self', 'instance', ['token:revoke']),
   row('DELETE', '/api/v4/personal_access_tokens/:id', 'instance', ['token:revoke']),
-  row('GET', '/api/v4/job', 'job', ['job:self']),
+  row('GET', '/api/v4/job', 'instance', ['job:self']),
 
   // Groups
   row('GET', '/api/v4/groups', 'instance', ['group:list'], { list: true }),
@@ -155,7 +155,7 @@ export const endpoints: readonly Endpoint[] = [
   row('PUT', '/api/v4/jobs/:id', 'job', ['job:report']),
   row('PATCH', '/api/v4/jobs/:id/trace', 'job', ['job:report']),
   row('POST', '/api/v4/jobs/:id/artifacts', 'job', ['job:report']),
-  row('GET', '/api/v4/jobs/:id/artifacts', 'job', ['job:report']),
+  row('GET', '/api/v4/jobs/:id/artifacts', 'instance', ['job:self']),
 
   // git over HTTP; `*` stands before the suffix: the project's path
   row('GET', '/*.git/info/refs?service=git-upload-pack', 'project', ['code:download']),
@@ -164,8 +164,8 @@ export const endpoints: readonly Endpoint[] = [
   row('POST', '/*.git/git-receive-pack', 'project', ['code:push']),
 
   // A pass about itself
-  row('POST', '/-/jobpass/oauth/revoke', 'job', ['pass:self']),
-  row('POST', '/-/jobpass/oauth/introspect', 'job', ['pass:self']),
+  row('POST', '/-/jobpass/oauth/revoke', 'instance', ['pass:self']),
+  row('POST', '/-/jobpass/oauth/introspect', 'instance', ['pass:self']),
 
   // Administration of jobpass itself
   row('GET', '/api/v4/jobpass/audit', 'instance', ['audit:read']),

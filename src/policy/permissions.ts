@@ -62,10 +62,10 @@ export const permissions = {
   'container:push': { on: 'project', role: 30, ...write, jobToken: 'own' },
   'container:delete': { on: 'project', role: 30, ...write },
   'protection:read': { on: 'project', role: 40, visible: false, ...read },
-  /** The job that asks, about itself: `GET /job`. Exempt from the intersection (R3). */
-  'job:self': { on: 'job', role: 'self', visible: false, ...read, jobToken: 'own' },
+  /** The job that asks, about itself: `GET /job`, artifacts that it depends on. Exempt from the intersection (R3). */
+  'job:self': { on: 'instance', role: 'self', visible: false, ...read, jobToken: 'own' },
   /** A pass about itself: introspect, give back. Exempt from the intersection and from R5's list. */
-  'pass:self': { on: 'job', role: 'self', visible: false, ...read },
+  'pass:self': { on: 'instance', role: 'self', visible: false, ...read },
   /** The runner's own calls. */
   'runner:self': { on: 'instance', role: 'self', visible: false, ...read, pass: 'never' },
   'job:report': { on: 'job', role: 'self', visible: false, ...read, write: true, pass: 'never', jobToken: 'own' },
@@ -73,9 +73,9 @@ export const permissions = {
   // Never for a pass (R5): credentials, members, roles, runners, settings, protections, deletion.
   'user:create': { on: 'instance', role: 'admin', write: true, ...never },
   'user:update': { on: 'user', role: 'admin', write: true, ...never },
-  'token:read': { on: 'user', role: 'self', write: false, ...never },
-  'token:create': { on: 'user', role: 'self', write: true, ...never },
-  'token:revoke': { on: 'user', role: 'self', write: true, ...never },
+  'token:read': { on: 'instance', role: 'signed_in', write: false, ...never },
+  'token:create': { on: 'instance', role: 'signed_in', write: true, ...never },
+  'token:revoke': { on: 'instance', role: 'signed_in', write: true, ...never },
   'group:create': { on: 'instance', role: 'signed_in', write: true, ...never },
   'subgroup:create': { on: 'group', role: 40, write: true, ...never },
   'project:create': { on: 'group', role: 30, write: true, ...never },

@@ -1,0 +1,134 @@
+import type { Clock } from '../base/clock.ts';
+import { limits } from '../base/limits.ts';
+import { looksLikePass, passTokenKind } from '../base/pass-token.ts';
+import type { Secret } from '../base/secret.ts';
+import type { Credentials } from '../ports/credentials.ts';
+import type { Directory } from '../ports/directory.ts';
+import type { Liveness, PassRecord, PassStore } from '../ports/passes.ts';
+import type { MaybeTx } from '../ports/tx.ts';
+import type { Identity, SystemReason } from './grant.ts';
+import { deathOf, jobTokenAlive } from './life.ts';
+import type { Carrier, Refusal, Subject } from './subject.ts';
+
+export interface AuthenticateDeps {
+  readonly credentials: Credentials;
+  readonly directory: Directory;
+  readonly passes: PassStore;
+  readonly liveness: Liveness;
+  readonly clock: Clock;
+}
+
+/** `identity` is set on a refusal too where the credential was recognised: the audit trail then names it. */
+export type Authentication =
+  | { readonly ok: true; readonly identity: Identity }
+  | { readonly ok: false; readonly refusal: Refusal; readonly identity?: Identity };
+
+/** Places in which a pass is accepted (DESIGN §3). */
+const passCarriers: ReadonlySet<Carrier> = new Set(['private_token', 'job_token', 'bearer', 'basic', 'oauth_form']);
+const jobTokenCarriers: ReadonlySet<Carrier> = new Set(['job_token', 'bearer', 'basic']);
+const personalTokenCarriers: ReadonlySet<Carrier> = new Set(['private_token', 'bearer', 'basic']);
+
+/** Finds out who asks. The token's own prefix says what it is; a value that looks like a pass is never anything else. */
+export async function authenticate(deps: AuthenticateDeps, subject: Subject, secure: boolean, tx: MaybeTx = null): Promise<Authentication> {
+  if (subject.kind === 'anonymous') return { ok: true, identity: { kind: 'anonymous' } };
+  if (subject.kind === 'system') return { ok: true, identity: systemIdentity(subject.reason) };
+  const { secret, carrier } = subject;
+  const text = secret.reveal();
+  if (text === '' || text.length > limits.credentialBytes) return no('credential_invalid', 'R13', 'The token is malformed.');
+  if (looksLikePass(text)) return authenticatePass(deps, secret, carrier, secure, tx);
+  if (text.startsWith('glcbt-') && jobTokenCarriers.has(carrier)) return authenticateJobToken(deps, secret, tx);
+  if (text.startsWith('glrt-') && carrier === 'runner_token') return authenticateRunner(deps, secret, tx);
+  if (personalTokenCarriers.has(carrier)) return authenticatePersonal(deps, secret, tx);
+  return no('credential_invalid', 'R13', 'The token is not valid here.');
+}
+
+function systemIdentity(reason: SystemReason): Identity {
+  return { kind: 'system', reason };
+}
+
+async function authenticatePass(
+  deps: AuthenticateDeps,
+  secret: Secret,
+  carrier: Carrier,
+  secure: boolean,
+  tx: MaybeTx,
+): Promise<Authentication> {
+  if (!passCarriers.has(carrier))
+    return no('credential_misplaced', 'R17', 'A pass is not accepted here; send it in the PRIVATE-TOKEN header.');
+  if (!secure) return no('insecure_transport', 'R16', 'A pass is accepted over TLS, loopback or a unix socket only.');
+  if (passTokenKind(secret.reveal()) === undefined) return no('credential_invalid', 'R13', 'The pass is malformed.');
+  const pass = await deps.passes.byDigest(tx, secret.digest());
+  if (pass === undefined) return no('credential_invalid', 'R2', 'The pass is unknown.');
+  return alivePass(deps, pass, tx);
+}
+
+/** Asks whether a known pass is alive; used again at the moment of effect. */
+export async function alivePass(deps: AuthenticateDeps, pass: PassRecord, tx: MaybeTx): Promise<Authentication> {
+  const identity = passIdentity(pass);
+  const life = await deps.liveness.jobLife(tx, pass.jobId);
+  const death = deathOf(pass, life, deps.clock.now());
+  if (death !== undefined)
+    return { ok: false, identity, refusal: { code: 'pass_dead', rule: 'R2', message: `The pass is not valid: ${death}.` } };
+  return { ok: true, identity };
+}
+
+function passIdentity(pass: PassRecord): Identity {
+  return {
+    kind: 'pass',
+    passId: pass.id,
+    passKind: pass.kind,
+    jobId: pass.jobId,
+    pipelineId: pass.pipelineId,
+    projectId: pass.projectId,
+    sha: pass.sha,
+    chainDepth: pass.chainDepth,
+    ownProjectOnly: pass.ownProjectOnly,
+    principals: pass.principals.map((principal) => principal.userId),
+  };
+}
+
+async function authenticateJobToken(deps: AuthenticateDeps, secret: Secret, tx: MaybeTx): Promise<Authentication> {
+  const facts = await deps.credentials.jobToken(tx, secret.digest());
+  if (facts === undefined) return no('credential_invalid', 'R2', 'The job token is unknown.');
+  const identity: Identity = {
+    kind: 'job',
+    jobId: facts.jobId,
+    projectId: facts.projectId,
+    pipelineId: facts.pipelineId,
+    userId: facts.userId,
+  };
+  if (!jobTokenAlive(await deps.liveness.jobLife(tx, facts.jobId))) {
+    return { ok: false, identity, refusal: { code: 'pass_dead', rule: 'R2', message: 'The job of this token is not running.' } };
+  }
+  const user = (await deps.directory.users(tx, [facts.userId])).get(facts.userId);
+  if (user === undefined || user.state !== 'active')
+    return { ok: false, identity, refusal: { code: 'credential_invalid', rule: 'R1', message: 'The user of this job is blocked.' } };
+  return { ok: true, identity };
+}
+
+async function authenticateRunner(deps: AuthenticateDeps, secret: Secret, tx: MaybeTx): Promise<Authentication> {
+  const runnerId = await deps.credentials.runnerToken(tx, secret.digest());
+  if (runnerId === undefined) return no('credential_invalid', 'R7', 'The runner token is unknown.');
+  return { ok: true, identity: { kind: 'runner', runnerId } };
+}
+
+async function authenticatePersonal(deps: AuthenticateDeps, secret: Secret, tx: MaybeTx): Promise<Authentication> {
+  const token = await deps.credentials.personalToken(tx, secret.digest());
+  if (token === undefined) return no('credential_invalid', 'R1', 'The token is unknown.');
+  const identity: Identity = { kind: 'user', userId: token.userId, tokenId: token.id, scopes: token.scopes };
+  const refuse = (message: string): Authentication => ({
+    ok: false,
+    identity,
+    refusal: { code: 'credential_invalid', rule: 'R1', message },
+  });
+  if (token.revokedAt !== null) return refuse('Token was revoked. You have to re-authorize from the user.');
+  if (token.expiresAt !== null && deps.clock.now() >= token.expiresAt)
+    return refuse('Token is expired. You can either do re-authorization or token refresh.');
+  const user = (await deps.directory.users(tx, [token.userId])).get(token.userId);
+  if (user === undefined || user.state !== 'active') return refuse('Your account is blocked.');
+  return { ok: true, identity };
+}
+
+function no(code: Refusal['code'], rule: string, message: string): Authentication {
+  return { ok: false, refusal: { code, rule, message } };
+}

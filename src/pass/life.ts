@@ -1,0 +1,32 @@
+import type { EpochMillis } from '../base/ids.ts';
+import type { JobLife, PassRecord } from '../ports/passes.ts';
+
+/** Limits of R2, in milliseconds. */
+export const lifeLimits = { silenceMs: 3 * 60_000, cancelingMs: 5 * 60_000 } as const;
+
+/**
+ * Is this pass alive now (R2)? Pure.
+ * @param life undefined = the job is unknown, which means no
+ * @returns undefined when alive, else why not
+ */
+export function deathOf(
+  pass: Pick<PassRecord, 'kind' | 'expiresAt' | 'revokedAt'>,
+  life: JobLife | undefined,
+  now: EpochMillis,
+): string | undefined {
+  if (pass.revokedAt !== null) return 'the pass was given back or revoked';
+  if (now >= pass.expiresAt) return 'the pass has expired';
+  if (life === undefined) return 'its job is unknown';
+  if (life.state === 'waiting' || life.state === 'ended') return 'its job is not running';
+  if (now - life.contactAt > lifeLimits.silenceMs) return 'its runner has been silent for 3 minutes';
+  if (life.state === 'running') return undefined;
+  if (pass.kind !== 'fetch') return 'its job is being canceled';
+  return life.cancelingSince !== null && now - life.cancelingSince <= lifeLimits.cancelingMs
+    ? undefined
+    : 'its job has been canceling for 5 minutes';
+}
+
+/** Is the ordinary job token alive? While its job runs or cancels. */
+export function jobTokenAlive(life: JobLife | undefined): boolean {
+  return life !== undefined && (life.state === 'running' || life.state === 'canceling');
+}

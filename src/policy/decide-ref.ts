@@ -1,0 +1,83 @@
+import type { AccessLevel } from '../base/levels.ts';
+import type { RefChange, RefDecision } from '../base/refs.ts';
+
+/** A protection rule; mirrors what the directory tells. */
+export interface RefRule {
+  readonly kind: 'branch' | 'tag';
+  readonly pattern: string;
+  readonly pushLevel: AccessLevel;
+  readonly allowForcePush: boolean;
+}
+
+export interface RefFacts {
+  readonly rules: readonly RefRule[];
+  readonly defaultBranch: string;
+  readonly archived: boolean;
+  /** Lowest level over all principals: every one of them must be allowed (R3). */
+  readonly lowestLevel: AccessLevel;
+  /** True where a pass writes: it never touches `.jobpass/` (R4). */
+  readonly byPass: boolean;
+}
+
+/**
+ * May this ref move? Asked for every ref of a push and every write over the API, from the facts in quarantine. Pure.
+ * The texts are GitLab's, so that people and scripts find what they know.
+ */
+export function decideRef(change: RefChange, facts: RefFacts): RefDecision {
+  const message = objection(change, facts);
+  return { ref: change.ref, allowed: message === '', message };
+}
+
+function objection(change: RefChange, facts: RefFacts): string {
+  if (facts.archived) return 'You cannot push to an archived project.';
+  if (facts.byPass && change.touchesJobpass) return 'A pass may not change anything below .jobpass/ (R4).';
+  if (change.ref.startsWith('refs/heads/')) return branchObjection(change, facts, change.ref.slice('refs/heads/'.length));
+  if (change.ref.startsWith('refs/tags/')) return tagObjection(change, facts, change.ref.slice('refs/tags/'.length));
+  return `You may push to refs/heads/ and refs/tags/ only, not to ${change.ref}.`;
+}
+
+function branchObjection(change: RefChange, facts: RefFacts, name: string): string {
+  const rules = facts.rules.filter((rule) => rule.kind === 'branch' && matchesPattern(rule.pattern, name));
+  if (change.kind === 'delete' && name === facts.defaultBranch) return 'The default branch of a project cannot be deleted.';
+  if (rules.length === 0) return facts.lowestLevel >= 30 ? '' : 'You are not allowed to push code to this project.';
+  if (change.kind === 'delete') return 'You cannot delete protected branches from this project by pushing.';
+  // Several rules may match: as in GitLab the most permissive one counts.
+  const enough = rules.filter((rule) => rule.pushLevel > 0 && facts.lowestLevel >= Math.max(rule.pushLevel, 30));
+  if (enough.length === 0) return 'You are not allowed to push code to protected branches on this project.';
+  if (change.forced && !enough.some((rule) => rule.allowForcePush))
+    return 'You are not allowed to force push code to a protected branch on this project.';
+  return '';
+}
+
+function tagObjection(change: RefChange, facts: RefFacts, name: string): string {
+  const rules = facts.rules.filter((rule) => rule.kind === 'tag' && matchesPattern(rule.pattern, name));
+  if (rules.length === 0) {
+    if (change.kind === 'create') return facts.lowestLevel >= 30 ? '' : 'You are not allowed to create tags on this project.';
+    return facts.lowestLevel >= 40 ? '' : 'You are not allowed to change existing tags on this project.';
+  }
+  if (change.kind === 'delete') return 'You cannot delete protected tags by pushing.';
+  if (change.kind === 'update') return 'Protected tags cannot be updated.';
+  const allowed = rules.some((rule) => rule.pushLevel > 0 && facts.lowestLevel >= Math.max(rule.pushLevel, 30));
+  return allowed ? '' : 'You are not allowed to create this tag as it is protected.';
+}
+
+/** GitLab's wildcards: `*` stands for any characters, also slashes; everything else for itself; the whole name must match. */
+export function matchesPattern(pattern: string, name: string): boolean {
+  const parts = pattern.split('*');
+  const [first = '', ...rest] = parts;
+  if (rest.length === 0) return pattern === name;
+  const last = rest.pop() ?? '';
+  if (name.length < first.length + last.length || !name.startsWith(first) || !name.endsWith(last)) return false;
+  let at = first.length;
+  for (const part of rest) {
+    const found = name.indexOf(part, at);
+    if (found < 0 || found + part.length > name.length - last.length) return false;
+    at = found + part.length;
+  }
+  return at <= name.length - last.length;
+}
+
+/** True where some rule of that kind covers the name. */
+export function isProtected(rules: readonly Pick<RefRule, 'kind' | 'pattern'>[], kind: 'branch' | 'tag', name: string): boolean {
+  return rules.some((rule) => rule.kind === kind && matchesPattern(rule.pattern, name));
+}

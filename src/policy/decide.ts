@@ -1,0 +1,235 @@
+import type { AccessLevel } from '../base/levels.ts';
+import type { Asker, AskedAccess, Decision, PrincipalFacts, ResourceFacts } from './facts.ts';
+import { type Permission, permissionRule, type PermissionRule } from './permissions.ts';
+
+/** Everything that the runner's fetch pass can do (R8); every other kind of pass can do it too. */
+const fetchPermissions: ReadonlySet<Permission> = new Set(['code:download', 'container:read', 'pass:self', 'job:self']);
+
+/** Routes about the pass or the job itself: no principal is asked (R3). */
+const selfPermissions: ReadonlySet<Permission> = new Set(['pass:self', 'job:self']);
+
+const levelNames: Readonly<Record<AccessLevel, string>> = {
+  0: 'no role',
+  5: 'minimal access',
+  10: 'guest',
+  15: 'planner',
+  20: 'reporter',
+  30: 'developer',
+  40: 'maintainer',
+  50: 'owner',
+};
+
+/**
+ * Decides accesses that are asked together: allowed only when each of them is (DESIGN §4). Pure.
+ * @returns the first refusal, or an allow
+ */
+export function decide(asker: Asker, accesses: readonly AskedAccess[]): Decision {
+  if (accesses.length === 0) return deny('access_denied', 'R13', 'nothing was asked', 'Nothing was asked for.');
+  for (const access of accesses) {
+    const decision = decideOne(asker, access);
+    if (!decision.allow) return decision;
+  }
+  return { allow: true, rule: asker.kind === 'pass' && asker.principals.length > 1 ? 'R3' : 'R1', reason: 'allowed' };
+}
+
+function decideOne(asker: Asker, access: AskedAccess): Decision {
+  const rule = permissionRule(access.permission);
+  const { resource } = access;
+  if (resource.kind === 'absent') return hidden(resource.what);
+  if (resource.kind !== rule.on)
+    return deny(
+      'access_denied',
+      'R13',
+      `${access.permission} does not apply to a ${resource.kind}`,
+      'This permission does not apply here.',
+    );
+  switch (asker.kind) {
+    case 'system':
+      return asker.permissions.includes(access.permission)
+        ? allow('R13')
+        : deny('access_denied', 'R13', 'not on the list of this system subject', 'Not on the list.');
+    case 'runner':
+      return access.permission === 'runner:self'
+        ? allow('R7')
+        : deny('access_denied', 'R7', 'a runner token serves the Runner API only', 'A runner token serves the Runner API only.');
+    case 'anonymous':
+      return decideAnonymous(rule, resource);
+    case 'user':
+      return decideUser(asker.principal, asker.scopes, access.permission, rule, resource);
+    case 'job':
+      return decideJob(asker, access.permission, rule, resource);
+    case 'pass':
+      return decidePass(asker, access.permission, rule, resource);
+  }
+}
+
+function decideAnonymous(rule: PermissionRule, resource: ResourceFacts): Decision {
+  if (rule.role === 'anyone') return allow('R1');
+  if (isScoped(resource) && resource.visibility === 'public' && rule.visible) return allow('R1');
+  if (isScoped(resource) && resource.visibility !== 'public') return hidden(whatOf(resource));
+  return deny('credential_missing', 'R1', 'anonymous', 'Sign in: this needs a token.');
+}
+
+function decideUser(
+  principal: PrincipalFacts,
+  scopes: readonly string[],
+  permission: Permission,
+  rule: PermissionRule,
+  resource: ResourceFacts,
+): Decision {
+  const missing = missingScope(scopes, permission, rule);
+  if (missing !== undefined) return missing;
+  return decidePrincipal(principal, principal.admin, permission, rule, resource, 'You');
+}
+
+function decideJob(
+  asker: Extract<Asker, { kind: 'job' }>,
+  permission: Permission,
+  rule: PermissionRule,
+  resource: ResourceFacts,
+): Decision {
+  if (selfPermissions.has(permission) && rule.jobToken === 'own') return allow('R1');
+  if (permission === 'job:report') {
+    return resource.kind === 'job' && resource.id === asker.jobId
+      ? allow('R2')
+      : deny('not_found', 'R2', 'another job', 'There is no such job.');
+  }
+  const own = resource.kind === 'project' && resource.id === asker.projectId;
+  if (own && rule.jobToken === 'own') {
+    // Reading the own project is the job's due; writing still needs the user's role there.
+    return rule.write ? decidePrincipal(asker.principal, false, permission, rule, resource, asker.principal.username) : allow('R3');
+  }
+  if (isScoped(resource) && resource.visibility === 'public' && rule.visible && !rule.write && permission === 'code:download')
+    return allow('R1');
+  if (isScoped(resource) && !seenBy(asker.principal, false, resource)) return hidden(whatOf(resource));
+  return deny(
+    'access_denied',
+    'R1',
+    'a job token reaches its own project only',
+    `The job token does not reach this (${permission}); use the job's pass.`,
+  );
+}
+
+function decidePass(
+  asker: Extract<Asker, { kind: 'pass' }>,
+  permission: Permission,
+  rule: PermissionRule,
+  resource: ResourceFacts,
+): Decision {
+  if (asker.principals.length === 0) return deny('access_denied', 'R3', 'no principal', 'Nobody stands behind this pass.');
+  const blocked = asker.principals.find((principal) => !principal.active);
+  if (blocked !== undefined)
+    return deny(
+      'access_denied',
+      'R1',
+      `principal ${blocked.id} is blocked`,
+      `${blocked.username}, whose rights this pass needs, is blocked.`,
+    );
+  if (selfPermissions.has(permission)) return allow('R3');
+  const ownFetch = permission === 'code:download' && resource.kind === 'project' && resource.id === asker.projectId;
+  if (ownFetch && asker.passKind !== 'narrowed') return allow('R3');
+
+  const blind = isScoped(resource) && asker.principals.some((principal) => !seenBy(principal, false, resource));
+  if (blind && isScoped(resource)) return hidden(whatOf(resource), 'R3');
+  if (rule.pass === 'never')
+    return deny('never_allowed', 'R5', `${permission} is never for a pass`, `No pass may do this (${permission}); a person has to.`);
+  if (asker.passKind === 'narrowed')
+    return deny('access_denied', 'R9', 'narrowed passes carry no rights yet', 'A narrowed pass may not do this.');
+  if (asker.passKind === 'fetch' && !fetchPermissions.has(permission)) {
+    return deny('access_denied', 'R8', 'a fetch pass fetches only', `A fetch pass may not do this: it lacks ${permission}${on(resource)}.`);
+  }
+  if (asker.ownProjectOnly) {
+    return deny(
+      'access_denied',
+      'R3',
+      'principals are too many or not provable',
+      `This pass only fetches its own project, because it could not be told whose rights it intersects; it lacks ${permission}${on(resource)}.`,
+    );
+  }
+  for (const principal of asker.principals) {
+    const decision = decidePrincipal(principal, false, permission, rule, resource, principal.username);
+    if (!decision.allow) return decision;
+  }
+  return allow('R3');
+}
+
+/** One user's right, now. @param admin whether admin power counts */
+function decidePrincipal(
+  principal: PrincipalFacts,
+  admin: boolean,
+  permission: Permission,
+  rule: PermissionRule,
+  resource: ResourceFacts,
+  name: string,
+): Decision {
+  if (!principal.active) return deny('access_denied', 'R1', `user ${principal.id} is blocked`, `${name} is blocked.`);
+  if (rule.role === 'admin') {
+    return admin ? allow('R1') : deny('access_denied', 'R1', 'needs an administrator', `This needs an administrator (${permission}).`);
+  }
+  if (rule.role === 'self')
+    return deny('access_denied', 'R1', 'only for the job or runner itself', 'Only the job or runner itself may do this.');
+  if (rule.role === 'signed_in' || rule.role === 'anyone') return allow('R1');
+  if (!isScoped(resource)) return deny('access_denied', 'R13', 'a role needs a project or group', 'A role needs a project or group.');
+  if (!seenBy(principal, admin, resource)) return hidden(whatOf(resource));
+  if (rule.frozenByArchive && resource.kind === 'project' && resource.archived) {
+    return deny('access_denied', 'R1', 'the project is archived', `${resource.path} is archived: it can only be read.`);
+  }
+  const level = admin ? 50 : (resource.levels.get(principal.id) ?? 0);
+  if (level >= rule.role) return allow('R1');
+  if (rule.visible && (resource.visibility === 'public' || resource.visibility === 'internal')) return allow('R1');
+  return deny(
+    'access_denied',
+    'R1',
+    `${permission} needs level ${rule.role}, user ${principal.id} has ${level}`,
+    `${permission}${on(resource)} is missing: it needs ${levelNames[rule.role]}, and ${name} ${name === 'You' ? 'have' : 'has'} ${levelNames[level]}.`,
+  );
+}
+
+/** GitLab's token scopes; an unknown scope gives nothing. */
+function missingScope(scopes: readonly string[], permission: Permission, rule: PermissionRule): Decision | undefined {
+  const fine =
+    scopes.includes('api') ||
+    (scopes.includes('read_api') && !rule.write) ||
+    (permission === 'self:read' && scopes.includes('read_user')) ||
+    (permission === 'code:download' && (scopes.includes('read_repository') || scopes.includes('write_repository'))) ||
+    (permission === 'code:push' && scopes.includes('write_repository')) ||
+    (permission === 'container:read' && scopes.includes('read_registry')) ||
+    (permission === 'container:push' && scopes.includes('write_registry'));
+  if (fine) return undefined;
+  return deny(
+    'scope_insufficient',
+    'R1',
+    `scope missing for ${permission}`,
+    'The request requires higher privileges than provided by the access token.',
+  );
+}
+
+type ScopedResource = Extract<ResourceFacts, { kind: 'project' | 'group' }>;
+
+function isScoped(resource: ResourceFacts): resource is ScopedResource {
+  return resource.kind === 'project' || resource.kind === 'group';
+}
+
+function seenBy(principal: PrincipalFacts, admin: boolean, resource: ScopedResource): boolean {
+  return admin || resource.visibility !== 'private' || (resource.levels.get(principal.id) ?? 0) >= 10;
+}
+
+function whatOf(resource: ScopedResource): 'Project' | 'Group' {
+  return resource.kind === 'project' ? 'Project' : 'Group';
+}
+
+function on(resource: ResourceFacts): string {
+  return isScoped(resource) ? ` on ${resource.path}` : '';
+}
+
+function allow(rule: string): Decision {
+  return { allow: true, rule, reason: 'allowed' };
+}
+
+function hidden(what: 'Project' | 'Group' | 'User', rule = 'R11'): Decision {
+  return { allow: false, code: 'not_found', rule, reason: `${what} is hidden or absent`, message: `404 ${what} Not Found`, what };
+}
+
+function deny(code: Exclude<Extract<Decision, { allow: false }>['code'], never>, rule: string, reason: string, message: string): Decision {
+  return { allow: false, code, rule, reason, message };
+}

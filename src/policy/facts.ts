@@ -1,0 +1,70 @@
+import type { GroupId, JobId, ProjectId, UserId } from '../base/ids.ts';
+import type { AccessLevel, Visibility } from '../base/levels.ts';
+import type { Permission } from './permissions.ts';
+
+/** A user whose rights count in a decision, as the directory has it now. */
+export interface PrincipalFacts {
+  readonly id: UserId;
+  readonly username: string;
+  readonly active: boolean;
+  /** Counts for the user's own token only, never for a job or a pass (R1). */
+  readonly admin: boolean;
+}
+
+/** Who asks, with everything about it that a decision needs. */
+export type Asker =
+  | { readonly kind: 'anonymous' }
+  | { readonly kind: 'system'; readonly permissions: readonly Permission[] }
+  | { readonly kind: 'runner' }
+  | { readonly kind: 'user'; readonly principal: PrincipalFacts; readonly scopes: readonly string[] }
+  | { readonly kind: 'job'; readonly principal: PrincipalFacts; readonly jobId: JobId; readonly projectId: ProjectId }
+  | {
+      readonly kind: 'pass';
+      readonly passKind: 'full' | 'fetch' | 'narrowed';
+      readonly principals: readonly PrincipalFacts[];
+      readonly projectId: ProjectId;
+      readonly ownProjectOnly: boolean;
+    };
+
+/** A resource as it is now. `levels` has every principal that holds a role there. */
+export type ResourceFacts =
+  | {
+      readonly kind: 'project';
+      readonly id: ProjectId;
+      readonly path: string;
+      readonly visibility: Visibility;
+      readonly archived: boolean;
+      readonly levels: ReadonlyMap<UserId, AccessLevel>;
+    }
+  | {
+      readonly kind: 'group';
+      readonly id: GroupId;
+      readonly path: string;
+      readonly visibility: Visibility;
+      readonly levels: ReadonlyMap<UserId, AccessLevel>;
+    }
+  | { readonly kind: 'user'; readonly id: UserId }
+  | { readonly kind: 'job'; readonly id: JobId }
+  | { readonly kind: 'instance' }
+  /** Asked for, but there is no such thing. */
+  | { readonly kind: 'absent'; readonly what: 'Project' | 'Group' | 'User' };
+
+/** One access with its resource looked up. */
+export interface AskedAccess {
+  readonly permission: Permission;
+  readonly resource: ResourceFacts;
+}
+
+export type DenyCode = 'credential_missing' | 'access_denied' | 'not_found' | 'never_allowed' | 'scope_insufficient';
+
+/** The answer, with the rule that gave it. `message` may be shown to the asker; `reason` is for the audit trail. */
+export type Decision =
+  | { readonly allow: true; readonly rule: string; readonly reason: string }
+  | {
+      readonly allow: false;
+      readonly code: DenyCode;
+      readonly rule: string;
+      readonly reason: string;
+      readonly message: string;
+      readonly what?: string;
+    };
