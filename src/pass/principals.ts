@@ -1,0 +1,69 @@
+import { limits } from '../base/limits.ts';
+import type { Oid, UserId } from '../base/ids.ts';
+import type { PassPrincipal, PrincipalReason } from '../ports/passes.ts';
+
+/** Everything that R3 looks at, gathered before the decision. */
+export interface PrincipalEvidence {
+  /** Who started the job: the pipeline's user, or who played or retried it. */
+  readonly starter: UserId;
+  /** The job's pipeline first, then its ancestors. */
+  readonly pipelines: readonly { readonly creators: readonly UserId[]; readonly carriesVariables: boolean; readonly byPass: boolean }[];
+  /** Commits reachable from the job's sha but from no protected ref; null = more than the limit. */
+  readonly unprotectedCommits: readonly Oid[] | null;
+  /** Who pushed each of them; a commit that is missing was never logged. */
+  readonly pushers: ReadonlyMap<Oid, readonly UserId[]>;
+  /** Responsible user of a group or project runner; null for an instance runner. */
+  readonly runnerOwner: UserId | null;
+  /** Principals of the jobs whose artifacts it consumes. */
+  readonly artifactPrincipals: readonly UserId[];
+}
+
+export interface Principals {
+  /** Ordered, each user once; the first started the job. */
+  readonly list: readonly PassPrincipal[];
+  /** Too many, or not provable: only fetching the own project is left. */
+  readonly ownProjectOnly: boolean;
+  /** Lines for the trace and the log. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Whose rights a job's passes intersect (R3). Pure.
+ * @param mode `starter` is the instance's choice to look at nobody else; `doctor` and the log then say what that gives up
+ */
+export function principalsOf(evidence: PrincipalEvidence, mode: 'intersect' | 'starter' = 'intersect'): Principals {
+  const found = new Map<UserId, PrincipalReason>([[evidence.starter, 'starter']]);
+  const notes: string[] = [];
+  let provable = true;
+  const add = (users: readonly UserId[], reason: PrincipalReason): void => {
+    for (const user of users) if (!found.has(user)) found.set(user, reason);
+  };
+  if (mode === 'intersect') {
+    for (const [index, pipeline] of evidence.pipelines.entries()) {
+      // Variables steer what a job does (A56), and a pass's write counts as all its principals' (A58).
+      if (pipeline.carriesVariables || pipeline.byPass)
+        add(pipeline.creators, pipeline.byPass ? 'write_by_pass' : index === 0 ? 'pipeline_creator' : 'ancestor');
+    }
+    if (evidence.unprotectedCommits === null) {
+      provable = false;
+      notes.push('too many commits outside protected refs to tell who pushed them');
+    }
+    for (const commit of evidence.unprotectedCommits ?? []) {
+      const pushers = evidence.pushers.get(commit);
+      if (pushers === undefined || pushers.length === 0) {
+        provable = false;
+        notes.push(`nobody is known to have pushed commit ${commit.slice(0, 8)}`);
+        break;
+      }
+      add(pushers, 'pusher');
+    }
+    if (evidence.runnerOwner !== null) add([evidence.runnerOwner], 'runner_owner');
+    add(evidence.artifactPrincipals, 'artifact');
+  } else notes.push('principals: starter (this instance looks at nobody but who started the job)');
+  if (found.size > limits.principals) {
+    notes.push(`${found.size} principals are more than ${limits.principals}`);
+    provable = false;
+  }
+  const list = [...found].slice(0, limits.principals).map(([userId, reason]) => ({ userId, reason }));
+  return { list, ownProjectOnly: !provable, notes };
+}
