@@ -67,7 +67,7 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
         signal: use?.signal ?? never,
         confirm: (tx) => confirm(tx, identity, subject, accesses, context),
       });
-      if (use !== undefined) leave.set(grant, use.leave);
+      if (use !== undefined) leave.set(grant, () => use.leave());
       return grant;
     } catch (error) {
       use?.leave();
