@@ -1,0 +1,42 @@
+import { type Kysely, sql } from 'kysely';
+import { JobpassError } from '../../base/errors.ts';
+import type { Schema } from '../schema.ts';
+import { initial } from './0001-initial.ts';
+
+/** Where the engines write the same thing differently. */
+export interface ColumnTypes {
+  /** An integer key that counts up and is never used again, also after a delete (R14). */
+  readonly identity: string;
+  readonly millis: string;
+}
+
+export interface Migration {
+  readonly version: number;
+  statements(types: ColumnTypes): readonly string[];
+}
+
+/** Forward only; a released one is never edited. */
+const migrations: readonly Migration[] = [initial];
+
+/**
+ * Brings the schema up to date inside one transaction that holds the engine's lock, so that several starts at once do it once.
+ * @throws store_unavailable on a schema that is newer than this program
+ */
+export async function migrate(db: Kysely<Schema>, types: ColumnTypes, lock: (db: Kysely<Schema>) => Promise<void>): Promise<void> {
+  await db.transaction().execute(async (tx) => {
+    await lock(tx);
+    await sql`create table if not exists "schemaVersion" ("version" integer primary key)`.execute(tx);
+    const done = new Set((await tx.selectFrom('schemaVersion').select('version').execute()).map((row) => row.version));
+    const newest = migrations.at(-1)?.version ?? 0;
+    if ([...done].some((version) => version > newest)) {
+      throw new JobpassError(
+        'store_unavailable',
+        `The store was made by a newer jobpass (schema ${Math.max(...done)}, this one knows ${newest}). Update jobpass.`,
+      );
+    }
+    for (const migration of migrations.filter((one) => !done.has(one.version))) {
+      for (const statement of migration.statements(types)) await sql.raw(statement).execute(tx);
+      await tx.insertInto('schemaVersion').values({ version: migration.version }).execute();
+    }
+  });
+}

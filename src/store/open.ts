@@ -1,0 +1,134 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { sql } from 'kysely';
+import { JobpassError } from '../base/errors.ts';
+import type { ForgeStores } from '../forge/embedded/ports.ts';
+import type { AuditStore } from '../ports/audit.ts';
+import type { Credentials } from '../ports/credentials.ts';
+import type { Directory } from '../ports/directory.ts';
+import type { JobStore, RunnerStore } from '../ports/jobs.ts';
+import type { Liveness, PassStore } from '../ports/passes.ts';
+import type { MaybeTx, Transactor, Tx } from '../ports/tx.ts';
+import { Database } from './database.ts';
+import { migrate } from './migrations/migrations.ts';
+import { migrationLock, openPostgres, postgresTypes } from './postgres/database.ts';
+import { AuditRepository } from './repositories/audit.ts';
+import { directoryRepository } from './repositories/directory.ts';
+import { groupRepository } from './repositories/groups.ts';
+import { jobRepository } from './repositories/jobs.ts';
+import { memberRepository } from './repositories/members.ts';
+import { livenessRepository, passRepository } from './repositories/passes.ts';
+import { projectRepository } from './repositories/projects.ts';
+import { protectedRefRepository, pushLogRepository } from './repositories/push-log.ts';
+import { releaseRepository } from './repositories/releases.ts';
+import { runnerRepository } from './repositories/runners.ts';
+import { credentialRepository, tokenRepository } from './repositories/tokens.ts';
+import { userRepository } from './repositories/users.ts';
+import { openSqlite, sqliteTypes } from './sqlite/database.ts';
+
+/** Small facts about the instance that outlive a start. */
+export interface Settings {
+  get(tx: MaybeTx, key: string): Promise<string | undefined>;
+  set(tx: Tx, key: string, value: string): Promise<void>;
+}
+
+/** Everything that is kept, on either engine. */
+export interface Store {
+  readonly engine: 'sqlite' | 'postgres';
+  readonly transactor: Transactor;
+  readonly directory: Directory;
+  readonly credentials: Credentials;
+  readonly passes: PassStore;
+  readonly liveness: Liveness;
+  readonly audit: AuditStore;
+  readonly jobs: JobStore;
+  readonly runners: RunnerStore;
+  readonly forge: ForgeStores;
+  readonly settings: Settings;
+  /** @throws store_unavailable */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a store and brings its schema up to date.
+ * @param url `sqlite:<path>` or `postgres://…`
+ * @throws invalid_input, store_unavailable
+ */
+export async function openStore(url: string): Promise<Store> {
+  const db = await connect(url);
+  const audit = new AuditRepository(db);
+  return {
+    engine: db.engine.name,
+    transactor: db,
+    directory: directoryRepository(db),
+    credentials: credentialRepository(db),
+    passes: passRepository(db),
+    liveness: livenessRepository(db),
+    audit,
+    jobs: jobRepository(db),
+    runners: runnerRepository(db),
+    forge: {
+      users: userRepository(db),
+      groups: groupRepository(db),
+      projects: projectRepository(db),
+      members: memberRepository(db),
+      tokens: tokenRepository(db),
+      protectedRefs: protectedRefRepository(db),
+      pushLog: pushLogRepository(db),
+      releases: releaseRepository(db),
+    },
+    settings: settingsRepository(db),
+    ping: () => db.ping(),
+    async close() {
+      await audit.flush();
+      await db.close();
+    },
+  };
+}
+
+async function connect(url: string): Promise<Database> {
+  if (url.startsWith('sqlite:')) {
+    const path = url.slice('sqlite:'.length);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const { writer, reader } = openSqlite(path);
+    // `begin immediate` is the lock.
+    await migrate(writer, sqliteTypes, () => Promise.resolve());
+    return new Database({ name: 'sqlite', rowLocks: false }, writer, reader);
+  }
+  if (/^postgres(?:ql)?:\/\//.test(url)) {
+    const database = openPostgres(url);
+    try {
+      await migrate(database, postgresTypes, async (tx) => {
+        await sql`select pg_advisory_xact_lock(${migrationLock})`.execute(tx);
+      });
+    } catch (error) {
+      await database.destroy();
+      throw error instanceof JobpassError
+        ? error
+        : new JobpassError(
+            'store_unavailable',
+            'PostgreSQL did not answer, or refused the schema. Check the database URL and its rights.',
+            error,
+          );
+    }
+    return new Database({ name: 'postgres', rowLocks: true }, database, database);
+  }
+  throw new JobpassError('invalid_input', 'The database is `sqlite:<path>` or `postgres://…`.');
+}
+
+function settingsRepository(db: Database): Settings {
+  return {
+    async get(tx, key) {
+      return (await db.on(tx).selectFrom('settings').select('value').where('key', '=', key).executeTakeFirst())?.value;
+    },
+    async set(tx, key, value) {
+      await db
+        .on(tx)
+        .insertInto('settings')
+        .values({ key, value })
+        .onConflict((conflict) => conflict.column('key').doUpdateSet({ value }))
+        .execute();
+    },
+  };
+}

@@ -1,0 +1,194 @@
+import { type Kysely, type Selectable, sql } from 'kysely';
+import { id, type JobId, millis, type PipelineId, type ProjectId, type RunnerId, type SecretDigest, type UserId } from '../../base/ids.ts';
+import type {
+  JobRecord,
+  JobStatus,
+  JobStore,
+  NewJob,
+  PipelineRecord,
+  PipelineSource,
+  PipelineStatus,
+  PipelineVariable,
+} from '../../ports/jobs.ts';
+import type { FailureReason } from '../../wire/runner.ts';
+import { type Database, readJson } from '../database.ts';
+import type { JobsTable, PipelinesTable, Schema } from '../schema.ts';
+import { paged } from './paged.ts';
+
+export function jobRepository(db: Database): JobStore {
+  return {
+    async insertPipeline(tx, pipeline) {
+      const on = db.on(tx);
+      // The project's row serialises the count.
+      if (db.engine.rowLocks) await on.selectFrom('projects').select('id').where('id', '=', pipeline.projectId).forUpdate().execute();
+      const last = await on
+        .selectFrom('pipelines')
+        .select((eb) => eb.fn.max<number | null>('iid').as('iid'))
+        .where('projectId', '=', pipeline.projectId)
+        .executeTakeFirst();
+      const row = await on
+        .insertInto('pipelines')
+        .values({
+          ...pipeline,
+          iid: Number(last?.iid ?? 0) + 1,
+          tag: pipeline.tag ? 1 : 0,
+          creators: JSON.stringify(pipeline.creators),
+          variables: JSON.stringify(pipeline.variables),
+          updatedAt: pipeline.createdAt,
+          startedAt: null,
+          finishedAt: null,
+        })
+        .returningAll()
+        .executeTakeFirstOrThrow();
+      return toPipeline(row);
+    },
+    async insertJobs(tx, jobs) {
+      const rows: JobRecord[] = [];
+      for (const job of jobs) rows.push(await insertJob(db.on(tx), job));
+      return rows;
+    },
+    async pipeline(tx, pipelineId) {
+      const row = await db.on(tx).selectFrom('pipelines').selectAll().where('id', '=', pipelineId).executeTakeFirst();
+      return row === undefined ? undefined : toPipeline(row);
+    },
+    async lockPipeline(tx, pipelineId) {
+      const query = db.on(tx).selectFrom('pipelines').selectAll().where('id', '=', pipelineId);
+      const row = await (db.engine.rowLocks ? query.forUpdate() : query).executeTakeFirst();
+      return row === undefined ? undefined : toPipeline(row);
+    },
+    async job(tx, jobId) {
+      const row = await db.on(tx).selectFrom('jobs').selectAll().where('id', '=', jobId).executeTakeFirst();
+      return row === undefined ? undefined : toJob(row);
+    },
+    async jobsOfPipeline(tx, pipelineId) {
+      return (
+        await db.on(tx).selectFrom('jobs').selectAll().where('pipelineId', '=', pipelineId).orderBy('stageIndex').orderBy('id').execute()
+      ).map(toJob);
+    },
+    listPipelines(tx, project, filter, page) {
+      let query = db.on(tx).selectFrom('pipelines').where('projectId', '=', project);
+      if (filter.ref !== undefined) query = query.where('ref', '=', filter.ref);
+      if (filter.sha !== undefined) query = query.where('sha', '=', filter.sha);
+      if (filter.status !== undefined) query = query.where('status', '=', filter.status);
+      return paged(query, page, (rows) => rows.selectAll().orderBy('id', 'desc').execute(), toPipeline);
+    },
+    listJobs(tx, project, statuses, page) {
+      let query = db.on(tx).selectFrom('jobs').where('projectId', '=', project);
+      if (statuses.length > 0) query = query.where('status', 'in', [...statuses]);
+      return paged(query, page, (rows) => rows.selectAll().orderBy('id', 'desc').execute(), toJob);
+    },
+    async claimCandidates(tx, filter, limit) {
+      let query = db.on(tx).selectFrom('jobs').selectAll().where('status', '=', 'pending').orderBy('id').limit(1000);
+      if (filter.projectIds !== undefined) {
+        if (filter.projectIds.length === 0) return [];
+        query = query.where('projectId', 'in', [...filter.projectIds]);
+      }
+      const rows = await (db.engine.rowLocks ? query.forUpdate().skipLocked() : query).execute();
+      const fits = (job: JobRecord): boolean =>
+        job.tags.length === 0 ? filter.runUntagged : job.tags.every((tag) => filter.tags.includes(tag));
+      return rows.map(toJob).filter(fits).slice(0, limit);
+    },
+    async changeJob(tx, jobId, from, change) {
+      const done = await db
+        .on(tx)
+        .updateTable('jobs')
+        .set(change)
+        .where('id', '=', jobId)
+        .where('status', 'in', [...from])
+        .executeTakeFirst();
+      return done.numUpdatedRows > 0n;
+    },
+    async changePipeline(tx, pipelineId, change) {
+      await db.on(tx).updateTable('pipelines').set(change).where('id', '=', pipelineId).execute();
+    },
+    async staleJobs(tx, before, cancelBefore) {
+      const rows = await db
+        .on(tx)
+        .selectFrom('jobs')
+        .selectAll()
+        .where(
+          sql<boolean>`("status" in ('running', 'canceling') and "contactAt" < ${before}) or ("status" = 'canceling' and "cancelingSince" < ${cancelBefore})`,
+        )
+        .execute();
+      return rows.map(toJob);
+    },
+  };
+}
+
+async function insertJob(on: Kysely<Schema>, job: NewJob): Promise<JobRecord> {
+  const row = await on
+    .insertInto('jobs')
+    .values({
+      ...job,
+      tag: job.tag ? 1 : 0,
+      allowFailure: job.allowFailure ? 1 : 0,
+      tags: JSON.stringify(job.tags),
+      needs: job.needs === null ? null : JSON.stringify(job.needs),
+      queuedAt: job.status === 'pending' ? job.createdAt : null,
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  return toJob(row);
+}
+
+const time = (value: number | null) => (value === null ? null : millis(value));
+
+function toPipeline(row: Selectable<PipelinesTable>): PipelineRecord {
+  return {
+    id: id<PipelineId>(row.id),
+    iid: row.iid,
+    projectId: id<ProjectId>(row.projectId),
+    ref: row.ref,
+    tag: row.tag === 1,
+    sha: row.sha,
+    beforeSha: row.beforeSha,
+    source: row.source as PipelineSource,
+    status: row.status as PipelineStatus,
+    userId: id<UserId>(row.userId),
+    creators: readJson<UserId[]>(row.creators),
+    parentJobId: row.parentJobId === null ? null : id<JobId>(row.parentJobId),
+    chainDepth: row.chainDepth,
+    variables: readJson<PipelineVariable[]>(row.variables),
+    yamlErrors: row.yamlErrors,
+    createdAt: millis(row.createdAt),
+    updatedAt: millis(row.updatedAt),
+    startedAt: time(row.startedAt),
+    finishedAt: time(row.finishedAt),
+  };
+}
+
+function toJob(row: Selectable<JobsTable>): JobRecord {
+  return {
+    id: id<JobId>(row.id),
+    pipelineId: id<PipelineId>(row.pipelineId),
+    projectId: id<ProjectId>(row.projectId),
+    name: row.name,
+    stage: row.stage,
+    stageIndex: row.stageIndex,
+    status: row.status as JobStatus,
+    ref: row.ref,
+    tag: row.tag === 1,
+    sha: row.sha,
+    userId: id<UserId>(row.userId),
+    allowFailure: row.allowFailure === 1,
+    when: row.when as JobRecord['when'],
+    tags: readJson<string[]>(row.tags),
+    timeoutSeconds: row.timeoutSeconds,
+    plan: row.plan,
+    needs: row.needs === null ? null : readJson<NonNullable<JobRecord['needs']>>(row.needs),
+    retriedById: row.retriedById === null ? null : id<JobId>(row.retriedById),
+    createdAt: millis(row.createdAt),
+    runnerId: row.runnerId === null ? null : id<RunnerId>(row.runnerId),
+    tokenDigest: row.tokenDigest as SecretDigest | null,
+    failureReason: row.failureReason as FailureReason | null,
+    exitCode: row.exitCode,
+    queuedAt: time(row.queuedAt),
+    startedAt: time(row.startedAt),
+    finishedAt: time(row.finishedAt),
+    cancelingSince: time(row.cancelingSince),
+    contactAt: time(row.contactAt),
+    artifactsFile: row.artifactsFile,
+    artifactsSizeBytes: row.artifactsSizeBytes,
+    artifactsExpireAt: time(row.artifactsExpireAt),
+  };
+}

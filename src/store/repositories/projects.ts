@@ -1,0 +1,108 @@
+import { type Selectable, sql } from 'kysely';
+import { type GroupId, id, millis, type ProjectId, type UserId } from '../../base/ids.ts';
+import type { ProjectRecord, ProjectStore } from '../../forge/embedded/ports.ts';
+import { type Database, likePattern } from '../database.ts';
+import type { ProjectsTable } from '../schema.ts';
+import { claimRoute, toVisibility } from './groups.ts';
+import { paged } from './paged.ts';
+import { visibleTo } from './visible.ts';
+
+/** Tables with rows of one project, emptied when it goes. */
+const dependents = ['protectedRefs', 'pushes', 'pushedCommits', 'refPushes', 'releaseLinks', 'releases', 'jobs', 'pipelines'] as const;
+
+export function projectRepository(db: Database): ProjectStore {
+  return {
+    async insert(tx, project) {
+      const on = db.on(tx);
+      const namespace = await on
+        .selectFrom('namespaces')
+        .select(['path', 'rootGroupId'])
+        .where('id', '=', project.namespaceId)
+        .executeTakeFirstOrThrow();
+      const path = `${namespace.path}/${project.slug}`;
+      const { createdAt } = project;
+      const row = await on
+        .insertInto('projects')
+        .values({
+          ...project,
+          path,
+          rootGroupId: namespace.rootGroupId,
+          archived: 0,
+          chainDepth: 0,
+          lastActivityAt: createdAt,
+          emptyRepo: 1,
+        })
+        .returningAll()
+        .executeTakeFirstOrThrow();
+      await claimRoute(on, path, 'project', row.id);
+      return toProject(row);
+    },
+    async byId(tx, projectId) {
+      const row = await db.on(tx).selectFrom('projects').selectAll().where('id', '=', projectId).executeTakeFirst();
+      return row === undefined ? undefined : toProject(row);
+    },
+    list(tx, viewers, filter, page) {
+      let query = db.on(tx).selectFrom('projects').where(visibleTo('projects', viewers));
+      if (filter.visibility !== undefined) query = query.where('visibility', '=', filter.visibility);
+      if (filter.archived !== undefined) query = query.where('archived', '=', filter.archived ? 1 : 0);
+      if (filter.groupId !== undefined) query = query.where('namespaceId', '=', filter.groupId);
+      if (filter.ownedBy !== undefined) {
+        query = query.where(sql<boolean>`"namespaceId" in (select "id" from "namespaces" where "ownerUserId" = ${filter.ownedBy})`);
+      }
+      if (filter.search !== undefined) {
+        const pattern = likePattern(filter.search);
+        query = query.where(sql<boolean>`(lower("name") like ${pattern} escape '\\' or lower("path") like ${pattern} escape '\\')`);
+      }
+      return paged(query, page, (rows) => rows.selectAll().orderBy('id', 'desc').execute(), toProject);
+    },
+    async change(tx, projectId, change) {
+      const on = db.on(tx);
+      const { slug, archived, emptyRepo, ...plain } = change;
+      const values = {
+        ...plain,
+        ...(archived === undefined ? {} : { archived: archived ? 1 : 0 }),
+        ...(emptyRepo === undefined ? {} : { emptyRepo: emptyRepo ? 1 : 0 }),
+      };
+      if (Object.keys(values).length > 0) await on.updateTable('projects').set(values).where('id', '=', projectId).execute();
+      if (slug === undefined) return;
+      const row = await on
+        .selectFrom('projects')
+        .innerJoin('namespaces', 'namespaces.id', 'projects.namespaceId')
+        .select(['projects.path as path', 'namespaces.path as parent'])
+        .where('projects.id', '=', projectId)
+        .executeTakeFirstOrThrow();
+      const path = `${row.parent}/${slug}`;
+      await on.deleteFrom('routes').where('pathKey', '=', row.path.toLowerCase()).execute();
+      await claimRoute(on, path, 'project', projectId);
+      await on.updateTable('projects').set({ slug, path }).where('id', '=', projectId).execute();
+    },
+    async remove(tx, projectId) {
+      const on = db.on(tx);
+      for (const table of dependents) await on.deleteFrom(table).where('projectId', '=', projectId).execute();
+      await on.deleteFrom('members').where('sourceKind', '=', 'project').where('sourceId', '=', projectId).execute();
+      await on.deleteFrom('routes').where('kind', '=', 'project').where('targetId', '=', projectId).execute();
+      await on.deleteFrom('projects').where('id', '=', projectId).execute();
+    },
+  };
+}
+
+/** A project's row as the ports know it; shared with the directory. */
+export function toProject(row: Selectable<ProjectsTable>): ProjectRecord {
+  return {
+    id: id<ProjectId>(row.id),
+    name: row.name,
+    slug: row.slug,
+    path: row.path,
+    description: row.description,
+    visibility: toVisibility(row.visibility),
+    archived: row.archived === 1,
+    namespaceId: id<GroupId>(row.namespaceId),
+    rootGroupId: id<GroupId>(row.rootGroupId),
+    defaultBranch: row.defaultBranch,
+    chainDepth: row.chainDepth,
+    creatorId: id<UserId>(row.creatorId),
+    createdAt: millis(row.createdAt),
+    lastActivityAt: millis(row.lastActivityAt),
+    emptyRepo: row.emptyRepo === 1,
+  };
+}

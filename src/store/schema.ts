@@ -1,0 +1,240 @@
+import type { Generated } from 'kysely';
+
+/**
+ * Tables as Kysely sees them, the same on both engines. Column names are those of the ports. Ids are never used again; times are
+ * milliseconds; booleans 0 or 1; lists and maps JSON text; `…Key` columns are lower case, for comparison without case.
+ */
+export interface Schema {
+  readonly users: UsersTable;
+  readonly namespaces: NamespacesTable;
+  readonly namespaceAncestors: { namespaceId: number; ancestorId: number };
+  /** One path space for users' namespaces, groups and projects. */
+  readonly routes: { pathKey: string; kind: string; targetId: number };
+  readonly projects: ProjectsTable;
+  readonly members: {
+    sourceKind: string;
+    sourceId: number;
+    userId: number;
+    accessLevel: number;
+    expiresAt: number | null;
+    createdAt: number;
+  };
+  readonly tokens: TokensTable;
+  readonly protectedRefs: {
+    projectId: number;
+    kind: string;
+    pattern: string;
+    pushLevel: number;
+    mergeLevel: number;
+    allowForcePush: number;
+  };
+  readonly pushes: PushesTable;
+  readonly pushedCommits: { projectId: number; oid: string; pushId: number };
+  readonly refPushes: { projectId: number; ref: string; pushId: number };
+  readonly releases: ReleasesTable;
+  readonly releaseLinks: {
+    id: Generated<number>;
+    projectId: number;
+    tag: string;
+    name: string;
+    url: string;
+    directAssetPath: string | null;
+    linkType: string;
+  };
+  readonly pipelines: PipelinesTable;
+  readonly jobs: JobsTable;
+  readonly runners: RunnersTable;
+  readonly runnerNonces: { runnerId: number; nonce: string; at: number };
+  readonly passes: PassesTable;
+  readonly audit: AuditTable;
+  readonly settings: { key: string; value: string };
+  readonly schemaVersion: { version: number };
+}
+
+export interface UsersTable {
+  id: Generated<number>;
+  username: string;
+  usernameKey: string;
+  name: string;
+  email: string;
+  emailKey: string;
+  state: string;
+  isAdmin: number;
+  namespaceId: number;
+  createdAt: number;
+}
+export interface NamespacesTable {
+  id: Generated<number>;
+  kind: string;
+  name: string;
+  slug: string;
+  path: string;
+  description: string;
+  visibility: string;
+  parentId: number | null;
+  rootGroupId: number;
+  ownerUserId: number | null;
+  createdAt: number;
+}
+export interface ProjectsTable {
+  id: Generated<number>;
+  name: string;
+  slug: string;
+  path: string;
+  description: string;
+  visibility: string;
+  archived: number;
+  namespaceId: number;
+  rootGroupId: number;
+  defaultBranch: string;
+  chainDepth: number;
+  creatorId: number;
+  createdAt: number;
+  lastActivityAt: number;
+  emptyRepo: number;
+}
+export interface TokensTable {
+  id: Generated<number>;
+  userId: number;
+  name: string;
+  scopes: string;
+  digest: string;
+  createdAt: number;
+  lastUsedAt: number | null;
+  expiresAt: number | null;
+  revokedAt: number | null;
+}
+export interface PushesTable {
+  id: Generated<number>;
+  projectId: number;
+  changes: string;
+  pushers: string;
+  passId: number | null;
+  jobId: number | null;
+  skipCi: number;
+  state: string;
+  handled: number;
+  at: number;
+}
+export interface ReleasesTable {
+  projectId: number;
+  tag: string;
+  name: string;
+  description: string;
+  sha: string;
+  authorId: number;
+  createdAt: number;
+  releasedAt: number;
+}
+export interface PipelinesTable {
+  id: Generated<number>;
+  iid: number;
+  projectId: number;
+  ref: string;
+  tag: number;
+  sha: string;
+  beforeSha: string;
+  source: string;
+  status: string;
+  userId: number;
+  creators: string;
+  parentJobId: number | null;
+  chainDepth: number;
+  variables: string;
+  yamlErrors: string | null;
+  createdAt: number;
+  updatedAt: number;
+  startedAt: number | null;
+  finishedAt: number | null;
+}
+export interface JobsTable {
+  id: Generated<number>;
+  pipelineId: number;
+  projectId: number;
+  name: string;
+  stage: string;
+  stageIndex: number;
+  status: string;
+  ref: string;
+  tag: number;
+  sha: string;
+  userId: number;
+  allowFailure: number;
+  when: string;
+  tags: string;
+  timeoutSeconds: number;
+  plan: string;
+  needs: string | null;
+  retriedById: number | null;
+  createdAt: number;
+  runnerId: number | null;
+  tokenDigest: string | null;
+  failureReason: string | null;
+  exitCode: number | null;
+  queuedAt: number | null;
+  startedAt: number | null;
+  finishedAt: number | null;
+  cancelingSince: number | null;
+  contactAt: number | null;
+  artifactsFile: string | null;
+  artifactsSizeBytes: number | null;
+  artifactsExpireAt: number | null;
+}
+export interface RunnersTable {
+  id: Generated<number>;
+  scope: string;
+  scopeId: number | null;
+  description: string;
+  tags: string;
+  runUntagged: number;
+  protectedOnly: number;
+  paused: number;
+  tokenDigest: string;
+  creatorId: number;
+  createdAt: number;
+  trust: string;
+  unsafeAccepted: number;
+  publicKey: string | null;
+  contactAt: number | null;
+  version: string | null;
+}
+export interface PassesTable {
+  id: Generated<number>;
+  kind: string;
+  digest: string;
+  jobId: number;
+  pipelineId: number;
+  projectId: number;
+  sha: string;
+  parentId: number | null;
+  principals: string;
+  ownProjectOnly: number;
+  chainDepth: number;
+  issuedAt: number;
+  expiresAt: number;
+  revokedAt: number | null;
+  revokedReason: string | null;
+}
+export interface AuditTable {
+  id: Generated<number>;
+  at: number;
+  decision: string;
+  subject: string;
+  passId: number | null;
+  passKind: string | null;
+  jobId: number | null;
+  pipelineId: number | null;
+  jobProjectId: number | null;
+  /** `,3,5,`: so that one user is found by `,3,`. */
+  principals: string;
+  accesses: string;
+  door: string;
+  endpoint: string;
+  rule: string;
+  reason: string;
+  requestId: string;
+  count: number;
+  outcome: string | null;
+  outcomeAt: number | null;
+  outcomeDetail: string | null;
+}
