@@ -22,3 +22,28 @@ export interface RefDecision {
 
 /** How a forge asks while the new objects are still in quarantine. */
 export type DecideRefs = (changes: readonly RefChange[]) => Promise<readonly RefDecision[]>;
+
+/** GitLab's wildcards: `*` stands for any characters, also slashes; everything else for itself; the whole name must match. */
+export function matchesPattern(pattern: string, name: string): boolean {
+  const parts = pattern.split('*');
+  const [first = '', ...rest] = parts;
+  if (rest.length === 0) return pattern === name;
+  const last = rest.pop() ?? '';
+  if (name.length < first.length + last.length || !name.startsWith(first) || !name.endsWith(last)) return false;
+  let at = first.length;
+  for (const part of rest) {
+    const found = name.indexOf(part, at);
+    if (found < 0 || found + part.length > name.length - last.length) return false;
+    at = found + part.length;
+  }
+  return at <= name.length - last.length;
+}
+
+/** True where some rule of that kind covers the name. */
+export function isProtected(
+  rules: readonly { readonly kind: 'branch' | 'tag'; readonly pattern: string }[],
+  kind: 'branch' | 'tag',
+  name: string,
+): boolean {
+  return rules.some((rule) => rule.kind === kind && matchesPattern(rule.pattern, name));
+}

@@ -3,7 +3,17 @@ import type { EpochMillis, JobId, PipelineId, ProjectId, RunnerId, UserId } from
 import type { Secret } from '../base/secret.ts';
 import type { RefsUpdated } from '../forge/forge.ts';
 import type { Grant } from '../pass/grant.ts';
-import type { JobRecord, JobStatus, Page, Paged, PipelineRecord, PipelineStatus, PipelineVariable, RunnerRecord, RunnerTrust } from '../ports/jobs.ts';
+import type {
+  JobRecord,
+  JobStatus,
+  Page,
+  Paged,
+  PipelineRecord,
+  PipelineStatus,
+  PipelineVariable,
+  RunnerRecord,
+  RunnerTrust,
+} from '../ports/jobs.ts';
 import type { JobPayload, JobUpdate, RunnerInfo } from '../wire/runner.ts';
 
 /**
@@ -24,16 +34,29 @@ export interface Pipelines {
   /** From a push, web edit or API write; follows R5 (a pass's write starts something only within the chain depth). Never throws for a bad file: a failed pipeline says why. */
   pushed(event: RefsUpdated): Promise<void>;
   /** `POST /projects/:id/pipeline`. pipeline:create. @throws invalid_input (unknown ref, no jobs, YAML errors, chain not allowed) */
-  create(grant: Grant, project: ProjectId, request: { readonly ref: string; readonly variables: readonly PipelineVariable[] }): Promise<PipelineRecord>;
+  create(
+    grant: Grant,
+    project: ProjectId,
+    request: { readonly ref: string; readonly variables: readonly PipelineVariable[] },
+  ): Promise<PipelineRecord>;
   one(grant: Grant, project: ProjectId, id: PipelineId): Promise<PipelineRecord | undefined>;
-  list(grant: Grant, project: ProjectId, filter: { readonly ref?: string; readonly sha?: string; readonly status?: PipelineStatus }, page: Page): Promise<Paged<PipelineRecord>>;
+  list(
+    grant: Grant,
+    project: ProjectId,
+    filter: { readonly ref?: string; readonly sha?: string; readonly status?: PipelineStatus },
+    page: Page,
+  ): Promise<Paged<PipelineRecord>>;
   jobsOf(grant: Grant, project: ProjectId, id: PipelineId): Promise<readonly JobRecord[]>;
   listJobs(grant: Grant, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
   job(grant: Grant, project: ProjectId, id: JobId): Promise<JobRecord | undefined>;
   /** job:self: the job behind a job token or pass. */
   ownJob(grant: Grant): Promise<JobRecord>;
   trace(grant: Grant, project: ProjectId, id: JobId): Promise<Readable>;
-  artifacts(grant: Grant, project: ProjectId, id: JobId): Promise<{ readonly filename: string; readonly sizeBytes: number; readonly body: Readable } | undefined>;
+  artifacts(
+    grant: Grant,
+    project: ProjectId,
+    id: JobId,
+  ): Promise<{ readonly filename: string; readonly sizeBytes: number; readonly body: Readable } | undefined>;
   /** @param force kills at once instead of going through canceling. @throws unprocessable when it has ended */
   cancelJob(grant: Grant, project: ProjectId, id: JobId, force: boolean): Promise<JobRecord>;
   /** Makes a new job in place of an ended one; the actor becomes its starting user. */
@@ -58,17 +81,28 @@ export interface Queue {
    * Takes one job for the runner, in one transaction: pending → running, job token, passes (R2, R7).
    * `withdraw` puts an undelivered job back (the connection broke before the payload was sent) and revokes its passes.
    */
-  claim(runner: RunnerRecord, info: RunnerInfo, signed: SignedReport | null, requestId: string): Promise<{ readonly payload: JobPayload; withdraw(): Promise<void> } | undefined>;
+  claim(
+    runner: RunnerRecord,
+    info: RunnerInfo,
+    signed: SignedReport | null,
+    requestId: string,
+  ): Promise<{ readonly payload: JobPayload; withdraw(): Promise<void> } | undefined>;
 }
 
 export interface Reports {
   /** `PUT /jobs/:id`. @returns what to answer: 200, 202 (trace not complete yet), 412 (trace damaged: send it again), or `gone` (403 with Job-Status) */
-  update(job: JobId, update: JobUpdate): Promise<{ readonly answer: 'ok' | 'accepted' | 'resend_trace' | 'gone'; readonly status: JobStatus }>;
+  update(
+    job: JobId,
+    update: JobUpdate,
+  ): Promise<{ readonly answer: 'ok' | 'accepted' | 'resend_trace' | 'gone'; readonly status: JobStatus }>;
   /** `PATCH /jobs/:id/trace`; scans for passes (R12). @throws range_mismatch with the stored size */
   appendTrace(job: JobId, offset: number, bytes: Buffer): Promise<{ readonly sizeBytes: number; readonly status: JobStatus }>;
   storeArtifacts(job: JobId, filename: string, body: Readable, expireInSeconds: number | null): Promise<{ readonly sizeBytes: number }>;
   /** For a running job: artifacts of a job of the same pipeline that it depends on. */
-  dependencyArtifacts(asking: JobId, wanted: JobId): Promise<{ readonly filename: string; readonly sizeBytes: number; readonly body: Readable } | undefined>;
+  dependencyArtifacts(
+    asking: JobId,
+    wanted: JobId,
+  ): Promise<{ readonly filename: string; readonly sizeBytes: number; readonly body: Readable } | undefined>;
   /** Whether the job may still be reported on; `gone` carries the state for the Job-Status header. */
   status(job: JobId): Promise<JobStatus>;
 }
@@ -77,11 +111,31 @@ export interface Runners {
   /** The secret (`glrt-…`) is shown this once. runner:write, project_runner:write or group_runner:write. */
   create(
     grant: Grant,
-    request: { readonly scope: 'instance' | 'group' | 'project'; readonly scopeId: number | null; readonly description: string; readonly tags: readonly string[]; readonly runUntagged: boolean; readonly protectedOnly: boolean; readonly paused: boolean; readonly creatorId: UserId },
+    request: {
+      readonly scope: 'instance' | 'group' | 'project';
+      readonly scopeId: number | null;
+      readonly description: string;
+      readonly tags: readonly string[];
+      readonly runUntagged: boolean;
+      readonly protectedOnly: boolean;
+      readonly paused: boolean;
+      readonly creatorId: UserId;
+    },
   ): Promise<{ readonly runner: RunnerRecord; readonly secret: Secret }>;
   one(grant: Grant, id: RunnerId): Promise<RunnerRecord | undefined>;
   list(grant: Grant, page: Page): Promise<Paged<RunnerRecord>>;
-  change(grant: Grant, id: RunnerId, change: { readonly description?: string; readonly paused?: boolean; readonly tags?: readonly string[]; readonly runUntagged?: boolean; readonly trust?: RunnerTrust; readonly unsafeAccepted?: boolean }): Promise<RunnerRecord | undefined>;
+  change(
+    grant: Grant,
+    id: RunnerId,
+    change: {
+      readonly description?: string;
+      readonly paused?: boolean;
+      readonly tags?: readonly string[];
+      readonly runUntagged?: boolean;
+      readonly trust?: RunnerTrust;
+      readonly unsafeAccepted?: boolean;
+    },
+  ): Promise<RunnerRecord | undefined>;
   remove(grant: Grant, id: RunnerId): Promise<boolean>;
   /** runner:self. */
   self(grant: Grant): Promise<RunnerRecord>;

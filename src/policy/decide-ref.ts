@@ -1,5 +1,5 @@
 import type { AccessLevel } from '../base/levels.ts';
-import type { RefChange, RefDecision } from '../base/refs.ts';
+import { matchesPattern, type RefChange, type RefDecision } from '../base/refs.ts';
 
 /** A protection rule; mirrors what the directory tells. */
 export interface RefRule {
@@ -59,25 +59,4 @@ function tagObjection(change: RefChange, facts: RefFacts, name: string): string 
   if (change.kind === 'update') return 'Protected tags cannot be updated.';
   const allowed = rules.some((rule) => rule.pushLevel > 0 && facts.lowestLevel >= Math.max(rule.pushLevel, 30));
   return allowed ? '' : 'You are not allowed to create this tag as it is protected.';
-}
-
-/** GitLab's wildcards: `*` stands for any characters, also slashes; everything else for itself; the whole name must match. */
-export function matchesPattern(pattern: string, name: string): boolean {
-  const parts = pattern.split('*');
-  const [first = '', ...rest] = parts;
-  if (rest.length === 0) return pattern === name;
-  const last = rest.pop() ?? '';
-  if (name.length < first.length + last.length || !name.startsWith(first) || !name.endsWith(last)) return false;
-  let at = first.length;
-  for (const part of rest) {
-    const found = name.indexOf(part, at);
-    if (found < 0 || found + part.length > name.length - last.length) return false;
-    at = found + part.length;
-  }
-  return at <= name.length - last.length;
-}
-
-/** True where some rule of that kind covers the name. */
-export function isProtected(rules: readonly Pick<RefRule, 'kind' | 'pattern'>[], kind: 'branch' | 'tag', name: string): boolean {
-  return rules.some((rule) => rule.kind === kind && matchesPattern(rule.pattern, name));
 }

@@ -76,7 +76,7 @@ export class AuditRepository implements AuditStore {
       .select((eb) => eb.fn.countAll<number>().as('count'))
       .where('passId', '=', pass)
       .executeTakeFirstOrThrow();
-    return Number(row.count);
+    return row.count;
   }
 
   async query(query: Parameters<AuditStore['query']>[0]): Promise<readonly AuditRow[]> {

@@ -30,7 +30,7 @@ export function jobRepository(db: Database): JobStore {
         .insertInto('pipelines')
         .values({
           ...pipeline,
-          iid: Number(last?.iid ?? 0) + 1,
+          iid: (last?.iid ?? 0) + 1,
           tag: pipeline.tag ? 1 : 0,
           creators: JSON.stringify(pipeline.creators),
           variables: JSON.stringify(pipeline.variables),

@@ -11,5 +11,5 @@ export async function paged<Table extends keyof Schema, Row, Result>(
 ): Promise<Paged<Result>> {
   const counted = await query.select((eb) => eb.fn.countAll<number>().as('count')).executeTakeFirstOrThrow();
   const rows = await read(query.limit(page.perPage).offset((page.page - 1) * page.perPage));
-  return { rows: rows.map(map), total: Number(Object.values(counted)[0] ?? 0) };
+  return { rows: rows.map(map), total: Object.values(counted)[0] ?? 0 };
 }

@@ -67,7 +67,7 @@ export function userRepository(db: Database): UserStore {
         .selectFrom('users')
         .select((eb) => eb.fn.countAll<number>().as('count'))
         .executeTakeFirstOrThrow();
-      return Number(row.count);
+      return row.count;
     },
   };
 }

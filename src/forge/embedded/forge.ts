@@ -1,0 +1,70 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../../base/clock.ts';
+import type { Log } from '../../base/log.ts';
+import type { Directory } from '../../ports/directory.ts';
+import type { Transactor } from '../../ports/tx.ts';
+import type { Forge, RefsUpdated } from '../forge.ts';
+import { makeGitForge } from './git/git-forge.ts';
+import { Maintenance } from './git/maintenance.ts';
+import { startGitRunner } from './git/processes.ts';
+import { recoverPushes } from './git/recover.ts';
+import { Repositories } from './git/repositories.ts';
+import { makeGroupForge } from './groups/group-forge.ts';
+import type { ForgeStores } from './ports.ts';
+import { makeProjectForge } from './projects/project-forge.ts';
+import { makeReleaseForge } from './releases/release-forge.ts';
+import { makeRepositoryForge } from './repository/repository-forge.ts';
+import { makeUserForge } from './users/user-forge.ts';
+
+export interface EmbeddedForgeDeps {
+  /** Repositories, the git helper's socket and scratch folders live below it. */
+  readonly dataDir: string;
+  readonly stores: ForgeStores;
+  readonly directory: Directory;
+  readonly transactor: Transactor;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Told once for each write that moved refs; pipelines start from here. */
+  readonly onRefsUpdated: (event: RefsUpdated) => Promise<void>;
+}
+
+export interface EmbeddedForge extends Forge {
+  /** After a crash: finishes what the push log left open. Before the first request. */
+  recover(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The forge in one process: rows in the store, repositories in folders, git by git. */
+export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<EmbeddedForge> {
+  const scratch = join(deps.dataDir, 'scratch');
+  await rm(scratch, { recursive: true, force: true });
+  await mkdir(scratch, { recursive: true, mode: 0o700 });
+  const git = await startGitRunner(join(deps.dataDir, 'git'), deps.log);
+  const repositories = new Repositories(join(deps.dataDir, 'repositories'), git);
+  const maintenance = new Maintenance(git, deps.log);
+  const push = {
+    git,
+    transactor: deps.transactor,
+    pushLog: deps.stores.pushLog,
+    clock: deps.clock,
+    log: deps.log,
+    onRefsUpdated: deps.onRefsUpdated,
+  };
+  const onPushed = (repository: string): void => maintenance.pushed(repository);
+  const repository = makeRepositoryForge({ ...push, scratch, repositories, directory: deps.directory, onPushed });
+  const services = { stores: deps.stores, directory: deps.directory, transactor: deps.transactor, clock: deps.clock };
+  return {
+    git: makeGitForge({ ...push, repositories, onPushed }),
+    repository,
+    projects: makeProjectForge({ ...services, repositories, repository }),
+    groups: makeGroupForge(services),
+    users: makeUserForge(services),
+    releases: makeReleaseForge({ ...services, repository }),
+    recover: () => recoverPushes(push, repositories),
+    async close() {
+      await maintenance.close();
+      await git.close();
+    },
+  };
+}

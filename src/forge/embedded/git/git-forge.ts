@@ -1,0 +1,80 @@
+import { Readable } from 'node:stream';
+import { limits } from '../../../base/limits.ts';
+import { verifyGrant } from '../../../pass/grant.ts';
+import type { GitForge, GitService } from '../../forge.ts';
+import { Push, type PushDeps } from './push.ts';
+import type { Repositories } from './repositories.ts';
+
+const serviceArgs = { 'git-upload-pack': ['upload-pack'], 'git-receive-pack': ['receive-pack'] } as const satisfies Record<
+  GitService,
+  readonly string[]
+>;
+
+/** git's own smart HTTP service, by git's own programs. @see gitprotocol-http(5) */
+export function makeGitForge(
+  deps: PushDeps & { readonly repositories: Repositories; readonly onPushed: (repository: string) => void },
+): GitForge {
+  const { git, repositories } = deps;
+  // A v2 advertisement holds no refs: the same bytes for every repository of ours.
+  let advertisementV2: Promise<Buffer> | undefined;
+  const env = (protocol: string | undefined): Record<string, string> => (protocol === undefined ? {} : { GIT_PROTOCOL: protocol });
+  const header = (service: GitService): Buffer => {
+    const line = `# service=${service}\n`;
+    return Buffer.from(`${(line.length + 4).toString(16).padStart(4, '0')}${line}0000`);
+  };
+
+  return {
+    async advertise(grant, project, service, protocol) {
+      verifyGrant(grant, service === 'git-upload-pack' ? 'code:download' : 'code:push', { kind: 'project', id: project });
+      const repository = await repositories.existing(project);
+      const args = [...serviceArgs[service], '--stateless-rpc', '--advertise-refs', repository];
+      if (service === 'git-upload-pack' && protocol === 'version=2') {
+        advertisementV2 ??= git.run(repository, args, { env: env(protocol) }).then(({ output }) => output);
+        const bytes = await advertisementV2.catch((error: unknown) => {
+          advertisementV2 = undefined;
+          throw error;
+        });
+        return Readable.from([Buffer.concat([header(service), bytes])]);
+      }
+      const started = git.start(repository, args, { env: env(protocol), signal: grant.signal });
+      started.input.end();
+      return Readable.from(prefixed(header(service), started.output));
+    },
+
+    async uploadPack(grant, project, protocol, body) {
+      verifyGrant(grant, 'code:download', { kind: 'project', id: project });
+      const repository = await repositories.existing(project);
+      const started = git.start(repository, ['upload-pack', '--stateless-rpc', repository], { env: env(protocol), signal: grant.signal });
+      body.pipe(started.input);
+      body.once('error', started.kill);
+      started.output.once('close', () => body.unpipe(started.input));
+      return started.output;
+    },
+
+    async receivePack(grant, project, protocol, body, decide) {
+      verifyGrant(grant, 'code:push', { kind: 'project', id: project });
+      const repository = await repositories.existing(project);
+      const push = new Push(deps, grant, project, repository, decide);
+      const args = ['-c', `receive.maxInputSize=${limits.packBytes}`, 'receive-pack', '--stateless-rpc', repository];
+      const started = git.start(repository, args, { env: env(protocol), signal: grant.signal, ...push.hooks() });
+      body.pipe(started.input);
+      // A push that breaks off must not look like one that ended.
+      body.once('error', started.kill);
+      body.once('close', () => {
+        if (!body.readableEnded) started.kill();
+      });
+      const done = started.done.then(async () => {
+        const outcome = await push.finish();
+        if (outcome.outcome === 'done') deps.onPushed(repository);
+        return outcome;
+      });
+      done.catch(() => undefined);
+      return { output: started.output, done };
+    },
+  };
+}
+
+async function* prefixed(head: Buffer, rest: Readable): AsyncGenerator<Buffer> {
+  yield head;
+  for await (const chunk of rest) yield chunk;
+}

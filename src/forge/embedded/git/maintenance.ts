@@ -1,0 +1,45 @@
+import type { Log } from '../../../base/log.ts';
+import type { GitRunner } from './processes.ts';
+
+const quietMs = 2000;
+
+/** Packs a repository once its pushes have paused: loose objects double the cost of a small fetch. One at a time. */
+export class Maintenance {
+  readonly #git: GitRunner;
+  readonly #log: Log;
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+  #work: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(git: GitRunner, log: Log) {
+    this.#git = git;
+    this.#log = log;
+  }
+
+  pushed(repository: string): void {
+    clearTimeout(this.#timers.get(repository));
+    const timer = setTimeout(() => {
+      this.#timers.delete(repository);
+      this.#work = this.#work.then(() => this.#pack(repository));
+    }, quietMs).unref();
+    if (!this.#closed) this.#timers.set(repository, timer);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+    await this.#work;
+  }
+
+  async #pack(repository: string): Promise<void> {
+    if (this.#closed) return;
+    try {
+      await this.#git.run(repository, ['repack', '-d', '-l', '-q']);
+      await this.#git.run(repository, ['pack-refs', '--all']);
+    } catch (error) {
+      // A repository that was removed meanwhile, or a full disk: the next push tries again.
+      this.#log.warn('git.maintenance_failed', { message: error instanceof Error ? error.message : '' });
+    }
+  }
+}
