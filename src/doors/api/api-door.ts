@@ -1,0 +1,79 @@
+import { limits } from '../../base/limits.ts';
+import { JobpassError } from '../../base/errors.ts';
+import type { Door } from '../door.ts';
+import { groupRoutes } from './groups.ts';
+import { instanceRoutes } from './instance.ts';
+import { memberRoutes } from './members.ts';
+import { pipelineRoutes } from './pipelines.ts';
+import { projectRoutes } from './projects.ts';
+import { releaseRoutes } from './releases.ts';
+import { repositoryRoutes } from './repository.ts';
+import { answerError, answerUnknownRoute, type ApiDeps, registerRoutes } from './route.ts';
+import { runnerRoutes } from './runners.ts';
+import { userRoutes } from './users.ts';
+
+/** `/api/v4`: GitLab's REST API, as far as a job's pass and a person at curl reach. */
+export function makeApiDoor(deps: ApiDeps): Door {
+  return {
+    kind: 'routes',
+    name: 'api',
+    register(app) {
+      app.removeAllContentTypeParsers();
+      app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: limits.fileBodyBytes }, (_request, body, done) => {
+        try {
+          done(null, parseJson(String(body)));
+        } catch (error) {
+          done(error instanceof Error ? error : new Error('bad JSON'));
+        }
+      });
+      app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) =>
+        done(null, new URLSearchParams(String(body))),
+      );
+      app.setErrorHandler((error: { statusCode?: number } & Error, request, reply) => {
+        if (error.statusCode === 413) return answerError(deps, new JobpassError('too_large', 'The body is too large.'), request, reply);
+        if (error.statusCode === 415)
+          return reply
+            .code(415)
+            .type('application/json')
+            .send('{"error":"The provided content-type is not supported: send application/json or a form."}');
+        return answerError(
+          deps,
+          error.statusCode === undefined || error.statusCode >= 500 ? error : new JobpassError('invalid_input', error.message),
+          request,
+          reply,
+        );
+      });
+      app.setNotFoundHandler((request, reply) => answerUnknownRoute(deps, request, reply));
+      registerRoutes(app, deps, {
+        ...instanceRoutes(deps),
+        ...userRoutes(deps),
+        ...groupRoutes(deps),
+        ...projectRoutes(deps),
+        ...memberRoutes(deps),
+        ...repositoryRoutes(deps),
+        ...releaseRoutes(deps),
+        ...pipelineRoutes(deps),
+        ...runnerRoutes(deps),
+      });
+    },
+  };
+}
+
+/** @throws invalid_input for what is not JSON, or nests too deep */
+export function parseJson(text: string): unknown {
+  if (text.trim() === '') return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw Object.assign(new JobpassError('invalid_input', 'The body is not valid JSON.'), { statusCode: 400 });
+  }
+  if (depthOver(value, limits.jsonDepth))
+    throw Object.assign(new JobpassError('invalid_input', `The JSON nests deeper than ${limits.jsonDepth}.`), { statusCode: 400 });
+  return value;
+}
+
+function depthOver(value: unknown, left: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return left <= 0 || Object.values(value).some((inner) => depthOver(inner, left - 1));
+}

@@ -1,0 +1,106 @@
+import { JobpassError } from '../../base/errors.ts';
+import { type EpochMillis, millis } from '../../base/ids.ts';
+import type { Visibility } from '../../base/levels.ts';
+import { ParamError } from './errors.ts';
+
+/** Fields of query and body together, as GitLab takes them: the body wins. Names are looked up safely. */
+export class Params {
+  readonly #values: ReadonlyMap<string, unknown>;
+
+  constructor(query: URLSearchParams, body: unknown) {
+    const values = new Map<string, unknown>();
+    for (const [name, value] of query) addFormField(values, name, value);
+    if (body instanceof URLSearchParams) for (const [name, value] of body) addFormField(values, name, value);
+    else if (typeof body === 'object' && body !== null) for (const [name, value] of Object.entries(body)) values.set(name, value);
+    this.#values = values;
+  }
+
+  has(name: string): boolean {
+    return this.#values.get(name) !== undefined && this.#values.get(name) !== null;
+  }
+
+  text(name: string): string {
+    const value = this.optionalText(name);
+    if (value === undefined) throw new ParamError(`${name} is missing`);
+    if (value === '') throw new ParamError(`${name} is empty`);
+    return value;
+  }
+
+  optionalText(name: string): string | undefined {
+    const value = this.#values.get(name);
+    if (value === undefined || value === null) return undefined;
+    if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+    if (typeof value !== 'string') throw new ParamError(`${name} is invalid`);
+    return value;
+  }
+
+  integer(name: string): number | undefined {
+    const value = this.optionalText(name);
+    if (value === undefined || value === '') return undefined;
+    if (!/^-?\d{1,15}$/.test(value)) throw new ParamError(`${name} is invalid`);
+    return Number(value);
+  }
+
+  flag(name: string): boolean | undefined {
+    const value = this.optionalText(name)?.toLowerCase();
+    if (value === undefined || value === '') return undefined;
+    if (['true', '1', 'yes', 't', 'on'].includes(value)) return true;
+    if (['false', '0', 'no', 'f', 'off'].includes(value)) return false;
+    throw new ParamError(`${name} is invalid`);
+  }
+
+  oneOf<Word extends string>(name: string, words: readonly Word[]): Word | undefined {
+    const value = this.optionalText(name);
+    if (value === undefined || value === '') return undefined;
+    const word = words.find((one) => one === value);
+    if (word === undefined) throw new ParamError(`${name} does not have a valid value`);
+    return word;
+  }
+
+  visibility(): Visibility | undefined {
+    return this.oneOf('visibility', ['private', 'internal', 'public']);
+  }
+
+  /** A list of words: an array, or one text with commas. */
+  words(name: string): readonly string[] | undefined {
+    const value = this.#values.get(name);
+    if (value === undefined || value === null) return undefined;
+    const list = Array.isArray(value) ? value : typeof value === 'string' ? value.split(',') : undefined;
+    if (list === undefined || list.length > 100 || !list.every((word) => typeof word === 'string'))
+      throw new ParamError(`${name} is invalid`);
+    return list.map((word) => word.trim()).filter((word) => word !== '');
+  }
+
+  list(name: string): readonly Params[] {
+    const value = this.#values.get(name);
+    if (value === undefined || value === null) return [];
+    if (!Array.isArray(value) || value.length > 1000) throw new ParamError(`${name} is invalid`);
+    return value.map((item) => new Params(new URLSearchParams(), item));
+  }
+
+  /** A nested object, empty where it is missing. */
+  nested(name: string): Params {
+    const value = this.#values.get(name);
+    return new Params(new URLSearchParams(), typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {});
+  }
+
+  /** A day (`2026-12-31`) or time in RFC 3339. */
+  time(name: string): EpochMillis | undefined {
+    const value = this.optionalText(name);
+    if (value === undefined || value === '') return undefined;
+    const at = /^\d{4}-\d{2}-\d{2}(?:[T ]|$)/.test(value) ? Date.parse(value) : Number.NaN;
+    if (Number.isNaN(at)) throw new ParamError(`${name} is invalid`);
+    return millis(at);
+  }
+}
+
+/** `a[]=1`, `a[b]=1` and plain `a=1`. Deeper nesting is JSON's. */
+function addFormField(values: Map<string, unknown>, name: string, value: string): void {
+  const match = /^([^[\]]+)(?:\[([^[\]]*)\])?$/.exec(name);
+  if (match === null) throw new JobpassError('invalid_input', `The parameter ${name.slice(0, 100)} is malformed.`);
+  const [, base = '', key] = match;
+  const known = values.get(base);
+  if (key === undefined) values.set(base, value);
+  else if (key === '') values.set(base, Array.isArray(known) ? [...known, value] : [value]);
+  else values.set(base, Object.fromEntries([...Object.entries(typeof known === 'object' && known !== null ? known : {}), [key, value]]));
+}

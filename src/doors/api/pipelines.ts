@@ -1,0 +1,187 @@
+import { JobpassError } from '../../base/errors.ts';
+import { type JobId, parseId, type PipelineId } from '../../base/ids.ts';
+import type { User } from '../../forge/forge.ts';
+import type { Grant } from '../../pass/grant.ts';
+import type { JobRecord, JobStatus, PipelineStatus } from '../../ports/jobs.ts';
+import { ParamError } from './errors.ts';
+import { pageHeaders, pageOf } from './pagination.ts';
+import type { Params } from './params.ts';
+import { job, pipeline, pipelineFull } from './present.ts';
+import type { ApiDeps, Call, RouteTable } from './route.ts';
+
+const P = '/api/v4/projects/:id';
+const statuses = [
+  'created',
+  'pending',
+  'running',
+  'canceling',
+  'success',
+  'failed',
+  'canceled',
+  'skipped',
+  'manual',
+] as const satisfies readonly JobStatus[];
+
+/** @see GitLab REST API, "Pipelines" and "Jobs" */
+export function pipelineRoutes(deps: ApiDeps): RouteTable {
+  const { pipelines } = deps.jobs;
+  const show = presenter(deps);
+  const pipelineId = (call: Call): PipelineId => parseId<PipelineId>(call.path('pipeline_id')) ?? gone();
+  const one = async (call: Call) => (await pipelines.one(call.grant, call.project.id, pipelineId(call))) ?? gone();
+  return {
+    [`POST ${P}/pipeline`]: async (call) => {
+      const variables = variablesOf(call.params);
+      const made = await pipelines.create(call.grant, call.project.id, { ref: call.params.text('ref'), variables });
+      return { body: await show.pipeline(call, made) };
+    },
+    [`GET ${P}/pipelines`]: async (call) => {
+      const page = pageOf(call.params);
+      const [ref, sha] = [call.params.optionalText('ref'), call.params.optionalText('sha')];
+      const status = call.params.oneOf('status', statuses) as PipelineStatus | undefined;
+      const found = await pipelines.list(
+        call.grant,
+        call.project.id,
+        { ...(ref === undefined ? {} : { ref }), ...(sha === undefined ? {} : { sha }), ...(status === undefined ? {} : { status }) },
+        page,
+      );
+      return { body: found.rows.map((each) => pipeline(show.web(call), each)), headers: pageHeaders(page, found.total, call.url) };
+    },
+    [`GET ${P}/pipelines/latest`]: async (call) => {
+      const ref = call.params.optionalText('ref') ?? call.project.defaultBranch;
+      const [latest] = (await pipelines.list(call.grant, call.project.id, { ref }, { page: 1, perPage: 1 })).rows;
+      return { body: await show.pipeline(call, latest ?? gone()) };
+    },
+    [`GET ${P}/pipelines/:pipeline_id`]: async (call) => ({ body: await show.pipeline(call, await one(call)) }),
+    [`GET ${P}/pipelines/:pipeline_id/jobs`]: async (call) => {
+      const page = pageOf(call.params);
+      const all = (await pipelines.jobsOf(call.grant, call.project.id, pipelineId(call))).filter(
+        (each) => each.retriedById === null || call.params.flag('include_retried') === true,
+      );
+      const wanted = scopeOf(call.params);
+      const rows = all.filter((each) => wanted.length === 0 || wanted.includes(each.status));
+      return {
+        body: await show.jobs(call, rows.slice((page.page - 1) * page.perPage, page.page * page.perPage)),
+        headers: pageHeaders(page, rows.length, call.url),
+      };
+    },
+    [`GET ${P}/pipelines/:pipeline_id/variables`]: async (call) => ({
+      body: (await one(call)).variables.map(({ key, value }) => ({ key, value, variable_type: 'env_var', raw: false })),
+    }),
+    [`POST ${P}/pipelines/:pipeline_id/cancel`]: async (call) => ({
+      status: 200,
+      body: await show.pipeline(call, await pipelines.cancel(call.grant, call.project.id, pipelineId(call))),
+    }),
+    [`POST ${P}/pipelines/:pipeline_id/retry`]: async (call) => ({
+      body: await show.pipeline(call, await pipelines.retry(call.grant, call.project.id, pipelineId(call))),
+    }),
+    ...jobRoutes(deps, show),
+  };
+}
+
+type Presenter = ReturnType<typeof presenter>;
+
+function jobRoutes(deps: ApiDeps, show: Presenter): RouteTable {
+  const { pipelines } = deps.jobs;
+  const jobId = (call: Call): JobId => parseId<JobId>(call.path('job_id')) ?? gone();
+  return {
+    'GET /api/v4/job': async (call) => {
+      const own = await pipelines.ownJob(call.grant);
+      const facts = await deps.directory.project(null, own.projectId);
+      return { body: await show.ownJob(call.grant, `${deps.externalUrl}/${facts?.path ?? ''}`, own) };
+    },
+    [`GET ${P}/jobs`]: async (call) => {
+      const page = pageOf(call.params);
+      const found = await pipelines.listJobs(call.grant, call.project.id, scopeOf(call.params), page);
+      return { body: await show.jobs(call, found.rows), headers: pageHeaders(page, found.total, call.url) };
+    },
+    [`GET ${P}/jobs/:job_id`]: async (call) => ({
+      body: await show.job(call, (await pipelines.job(call.grant, call.project.id, jobId(call))) ?? gone()),
+    }),
+    [`GET ${P}/jobs/:job_id/trace`]: async (call) => ({
+      stream: await pipelines.trace(call.grant, call.project.id, jobId(call)),
+      headers: { 'content-type': 'text/plain; charset=utf-8' },
+    }),
+    [`GET ${P}/jobs/:job_id/artifacts`]: async (call) => {
+      const found = await pipelines.artifacts(call.grant, call.project.id, jobId(call));
+      if (found === undefined) return gone();
+      return {
+        stream: found.body,
+        headers: {
+          'content-type': 'application/octet-stream',
+          'content-length': String(found.sizeBytes),
+          'content-disposition': `attachment; filename="${found.filename.replaceAll(/[^\w.-]/g, '_')}"`,
+        },
+      };
+    },
+    [`POST ${P}/jobs/:job_id/cancel`]: async (call) => ({
+      body: await show.job(call, await pipelines.cancelJob(call.grant, call.project.id, jobId(call), call.params.flag('force') ?? false)),
+    }),
+    [`POST ${P}/jobs/:job_id/retry`]: async (call) => ({
+      body: await show.job(call, await pipelines.retryJob(call.grant, call.project.id, jobId(call))),
+    }),
+    [`POST ${P}/jobs/:job_id/play`]: async (call) => ({
+      status: 200,
+      body: await show.job(call, await pipelines.playJob(call.grant, call.project.id, jobId(call))),
+    }),
+  };
+}
+
+function presenter(deps: ApiDeps) {
+  const base = deps.externalUrl;
+  const web = (call: Call): string => `${base}/${call.project.path}`;
+  const userOf = async (id: JobRecord['userId']): Promise<User> => {
+    const facts = (await deps.directory.users(null, [id])).get(id);
+    return {
+      id,
+      username: facts?.username ?? 'ghost',
+      name: facts?.name ?? 'Ghost User',
+      email: '',
+      state: facts?.state ?? 'blocked',
+      isAdmin: false,
+      namespaceId: 0 as User['namespaceId'],
+      createdAt: 0 as User['createdAt'],
+    };
+  };
+  const shown = async (grant: Grant, address: string, one: JobRecord) => {
+    const line = await deps.jobs.pipelines.one(grant, one.projectId, one.pipelineId);
+    const readsCode = grant.accesses.some(
+      (access) => access.permission === 'job:read' || access.permission === 'job:run' || access.permission === 'job:update',
+    );
+    const commit = readsCode ? await deps.forge.repository.commit(grant, one.projectId, one.sha).catch(() => undefined) : undefined;
+    return job(base, address, one, { user: await userOf(one.userId), pipeline: line ?? gone(), commit });
+  };
+  return {
+    web,
+    pipeline: async (call: Call, one: Parameters<typeof pipeline>[1]) => pipelineFull(base, web(call), one, await userOf(one.userId)),
+    job: (call: Call, one: JobRecord) => shown(call.grant, web(call), one),
+    ownJob: shown,
+    jobs: async (call: Call, rows: readonly JobRecord[]) => {
+      const bodies: unknown[] = [];
+      for (const row of rows) bodies.push(await shown(call.grant, web(call), row));
+      return bodies;
+    },
+  };
+}
+
+function scopeOf(params: Params): readonly JobStatus[] {
+  const words = params.words('scope') ?? [];
+  return words.map((word) => {
+    const status = statuses.find((one) => one === word);
+    if (status === undefined) throw new ParamError('scope does not have a valid value');
+    return status;
+  });
+}
+
+/** `[{key, value}]`, or `{KEY: value}` as the trigger API takes it. */
+function variablesOf(params: Params): { key: string; value: string }[] {
+  return params.list('variables').map((variable) => {
+    const key = variable.text('key');
+    if (!/^[A-Za-z_][A-Za-z0-9_]{0,254}$/.test(key))
+      throw new JobpassError('invalid_input', `The variable name ${key.slice(0, 50)} is invalid.`);
+    return { key, value: variable.optionalText('value') ?? '' };
+  });
+}
+
+function gone(): never {
+  throw new JobpassError('not_found', {});
+}

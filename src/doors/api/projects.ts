@@ -1,0 +1,133 @@
+import { JobpassError } from '../../base/errors.ts';
+import type { GroupId } from '../../base/ids.ts';
+import type { Grant } from '../../pass/grant.ts';
+import { actorId } from './actor.ts';
+import { ParamError } from './errors.ts';
+import { listFilter, namespaceOf } from './groups.ts';
+import { pageHeaders, pageOf } from './pagination.ts';
+import { project, protection } from './present.ts';
+import type { ApiDeps, Call, Handler, RouteTable } from './route.ts';
+
+const P = '/api/v4/projects/:id';
+
+/** @see GitLab REST API, "Projects", "Protected branches", "Protected tags" */
+export function projectRoutes(deps: ApiDeps): RouteTable {
+  const { forge, externalUrl: base } = deps;
+  const shown = async (grant: Grant, one: Parameters<typeof project>[1]) => {
+    const [actor] = grant.principals;
+    if (actor === undefined) return project(base, one);
+    const levels = await forge.projects.levelsOf(grant, one.id, actor);
+    const access = (level: number | null) => (level === null ? null : { access_level: level, notification_level: 3 });
+    return { ...project(base, one), permissions: { project_access: access(levels.project), group_access: access(levels.group) } };
+  };
+  const archive =
+    (archived: boolean): Handler =>
+    async ({ grant, project: facts }) => ({ body: await shown(grant, await forge.projects.setArchived(grant, facts.id, archived)) });
+  return {
+    'GET /api/v4/projects': async ({ grant, params, url }) => {
+      const page = pageOf(params);
+      const visibility = params.visibility();
+      const archived = params.flag('archived');
+      const found = await forge.projects.list(
+        grant,
+        { ...listFilter(params), ...(visibility === undefined ? {} : { visibility }), ...(archived === undefined ? {} : { archived }) },
+        page,
+      );
+      return { body: found.rows.map((one) => project(base, one)), headers: pageHeaders(page, found.total, url) };
+    },
+    'POST /api/v4/projects': async ({ params, admit }) => {
+      const name = params.optionalText('name') ?? params.optionalText('path');
+      if (name === undefined) throw new ParamError('name is missing');
+      const self = async (): Promise<GroupId> => {
+        const grant = await admit([{ permission: 'self:read', resource: { kind: 'instance' } }]);
+        return (await forge.users.one(grant, actorId(grant))).namespaceId;
+      };
+      const namespaceId = await namespaceOf(deps, params.optionalText('namespace_id'), self);
+      const grant = await admit([{ permission: 'project:create', resource: { kind: 'group', id: namespaceId } }]);
+      const made = await forge.projects.create(grant, {
+        name,
+        slug: params.optionalText('path') ?? name.replaceAll(/[^A-Za-z0-9_.-]+/g, '-').toLowerCase(),
+        namespaceId,
+        description: params.optionalText('description') ?? '',
+        visibility: params.visibility() ?? 'private',
+        defaultBranch: branchName(params.optionalText('default_branch') ?? 'main'),
+        creatorId: actorId(grant),
+        initializeWithReadme: false,
+      });
+      return { body: project(base, made) };
+    },
+    [`GET ${P}`]: async ({ grant, project: facts }) => ({ body: await shown(grant, await forge.projects.one(grant, facts.id)) }),
+    [`PUT ${P}`]: async ({ grant, project: facts, params }) => {
+      const [name, slug, description, defaultBranch] = ['name', 'path', 'description', 'default_branch'].map((field) =>
+        params.optionalText(field),
+      );
+      const visibility = params.visibility();
+      const chainDepth = params.integer('jobpass_chain_depth');
+      if (chainDepth !== undefined && (chainDepth < 0 || chainDepth > 10))
+        throw new ParamError('jobpass_chain_depth does not have a valid value');
+      const change = {
+        ...(name === undefined ? {} : { name }),
+        ...(slug === undefined ? {} : { slug }),
+        ...(description === undefined ? {} : { description }),
+        ...(defaultBranch === undefined ? {} : { defaultBranch: branchName(defaultBranch) }),
+        ...(visibility === undefined ? {} : { visibility }),
+        ...(chainDepth === undefined ? {} : { chainDepth }),
+      };
+      if (Object.keys(change).length === 0)
+        throw new ParamError(
+          'name, path, description, default_branch, visibility, jobpass_chain_depth are missing, at least one parameter must be provided',
+        );
+      return { body: await shown(grant, await forge.projects.change(grant, facts.id, change)) };
+    },
+    [`DELETE ${P}`]: async ({ grant, project: facts }) => {
+      await forge.projects.remove(grant, facts.id);
+      return { status: 202, body: { message: '202 Accepted' } };
+    },
+    [`POST ${P}/archive`]: archive(true),
+    [`POST ${P}/unarchive`]: archive(false),
+    ...protectionRoutes(deps, 'branch'),
+    ...protectionRoutes(deps, 'tag'),
+  };
+}
+
+function protectionRoutes(deps: ApiDeps, kind: 'branch' | 'tag'): RouteTable {
+  const root = `${P}/protected_${kind === 'branch' ? 'branches' : 'tags'}`;
+  const level = ({ params }: Call, field: string): 0 | 30 | 40 => {
+    const value = params.integer(field) ?? 40;
+    if (value !== 0 && value !== 30 && value !== 40) throw new ParamError(`${field} does not have a valid value`);
+    return value;
+  };
+  return {
+    [`GET ${root}`]: async ({ grant, project: facts }) => ({
+      body: (await deps.forge.projects.protections(grant, facts.id, kind)).map(protection),
+    }),
+    [`POST ${root}`]: async (call) => {
+      const pushLevel = level(call, kind === 'branch' ? 'push_access_level' : 'create_access_level');
+      const mergeLevel = kind === 'branch' ? level(call, 'merge_access_level') : pushLevel;
+      const rule = {
+        kind,
+        pattern: call.params.text('name'),
+        pushLevel,
+        mergeLevel,
+        allowForcePush: call.params.flag('allow_force_push') ?? false,
+      };
+      return { body: protection(await deps.forge.projects.protect(call.grant, call.project.id, rule)) };
+    },
+    [`DELETE ${root}/:name`]: async ({ grant, project: facts, path }) => {
+      if (!(await deps.forge.projects.unprotect(grant, facts.id, kind, path('name')))) throw new JobpassError('not_found', {});
+      return { status: 204 };
+    },
+  };
+}
+
+function branchName(name: string): string {
+  if (
+    !/^[A-Za-z0-9_][A-Za-z0-9_./-]{0,200}$/.test(name) ||
+    name.includes('..') ||
+    name.endsWith('/') ||
+    name.endsWith('.lock') ||
+    name.endsWith('.')
+  )
+    throw new ParamError('default_branch is invalid');
+  return name;
+}

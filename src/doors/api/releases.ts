@@ -1,0 +1,200 @@
+import { JobpassError } from '../../base/errors.ts';
+import type { ReleaseLinkInput } from '../../forge/forge.ts';
+import type { Access } from '../../pass/subject.ts';
+import { actorId, signatureOf } from './actor.ts';
+import { ParamError } from './errors.ts';
+import { pageHeaders, pageOf } from './pagination.ts';
+import type { Params } from './params.ts';
+import { release, releaseLink } from './present.ts';
+import { deciderOf } from './repository.ts';
+import type { ApiDeps, Call, RouteTable } from './route.ts';
+
+const R = '/api/v4/projects/:id/releases';
+
+/** @see GitLab REST API, "Releases" and "Release links" */
+export function releaseRoutes(deps: ApiDeps): RouteTable {
+  const { releases, repository } = deps.forge;
+  const webOf = (call: Call): string => `${deps.externalUrl}/${call.project.path}`;
+  const shown = (call: Call, one: Parameters<typeof release>[2]) => release(deps.externalUrl, webOf(call), one, deps.clock.now());
+  const found = async (call: Call) => {
+    const one = await releases.one(call.grant, call.project.id, call.path('tag_name'));
+    if (one === undefined) throw new JobpassError('not_found', {});
+    return one;
+  };
+  return {
+    [`GET ${R}`]: async (call) => {
+      const page = pageOf(call.params);
+      const order = {
+        by: call.params.oneOf('order_by', ['released_at', 'created_at']) ?? 'released_at',
+        descending: call.params.oneOf('sort', ['asc', 'desc']) !== 'asc',
+      };
+      const rows = await releases.list(call.grant, call.project.id, order, page);
+      return { body: rows.rows.map((one) => shown(call, one)), headers: pageHeaders(page, rows.total, call.url) };
+    },
+    [`GET ${R}/:tag_name`]: async (call) => ({ body: shown(call, await found(call)) }),
+    [`GET ${R}/permalink/latest`]: async (call) => {
+      const latest = await releases.list(call.grant, call.project.id, { by: 'released_at', descending: true }, { page: 1, perPage: 1 });
+      const [one] = latest.rows;
+      if (one === undefined) throw new JobpassError('not_found', {});
+      return {
+        status: 302,
+        headers: { location: `${deps.externalUrl}/api/v4/projects/${call.project.id}/releases/${encodeURIComponent(one.tag)}` },
+        body: null,
+      };
+    },
+    [`GET ${R}/:tag_name/downloads/*`]: async (call) => {
+      const one = await found(call);
+      const link = one.links.find((each) => each.directAssetPath === `/${call.path('*')}`);
+      if (link === undefined) throw new JobpassError('not_found', {});
+      return { status: 302, headers: { location: link.url }, body: null };
+    },
+    [`POST ${R}`]: async (call) => {
+      const { params, project } = call;
+      const tagName = params.text('tag_name');
+      const links = params.nested('assets').list('links').map(newLink);
+      await admitLinks(deps, call, links);
+      if ((await releases.one(call.grant, project.id, tagName)) !== undefined) throw new JobpassError('conflict', 'Release already exists');
+      if ((await repository.tag(call.grant, project.id, tagName)) === undefined) {
+        const ref = params.optionalText('ref');
+        if (ref === undefined || ref === '') throw new JobpassError('unprocessable', 'Ref is not specified');
+        // The tag is a write of its own, decided together with the release's.
+        const grant = await call.admit([
+          { permission: 'release:write', resource: { kind: 'project', id: project.id } },
+          { permission: 'tag:write', resource: { kind: 'project', id: project.id } },
+        ]);
+        await repository.createTag(
+          grant,
+          project.id,
+          tagName,
+          ref,
+          params.optionalText('tag_message'),
+          await signatureOf(deps, grant),
+          deciderOf(deps, grant),
+        );
+      }
+      const made = await releases.create(call.grant, project.id, {
+        tag: tagName,
+        name: params.optionalText('name') ?? tagName,
+        description: params.optionalText('description') ?? '',
+        authorId: actorId(call.grant),
+        releasedAt: params.time('released_at') ?? deps.clock.now(),
+        links,
+      });
+      return { body: shown(call, made) };
+    },
+    [`PUT ${R}/:tag_name`]: async (call) => {
+      const [name, description, releasedAt] = [
+        call.params.optionalText('name'),
+        call.params.optionalText('description'),
+        call.params.time('released_at'),
+      ];
+      const changed = await releases.change(call.grant, call.project.id, call.path('tag_name'), {
+        ...(name === undefined ? {} : { name }),
+        ...(description === undefined ? {} : { description }),
+        ...(releasedAt === undefined ? {} : { releasedAt }),
+      });
+      if (changed === undefined) throw new JobpassError('not_found', {});
+      return { body: shown(call, changed) };
+    },
+    [`DELETE ${R}/:tag_name`]: async (call) => {
+      const gone = await releases.remove(call.grant, call.project.id, call.path('tag_name'));
+      if (gone === undefined) throw new JobpassError('not_found', {});
+      return { body: shown(call, gone) };
+    },
+    ...linkRoutes(deps, webOf, found),
+  };
+}
+
+function linkRoutes(
+  deps: ApiDeps,
+  webOf: (call: Call) => string,
+  found: (call: Call) => ReturnType<ApiDeps['forge']['releases']['create']>,
+): RouteTable {
+  const { releases } = deps.forge;
+  const root = `${R}/:tag_name/assets/links`;
+  const one = async (call: Call) => {
+    const link = (await found(call)).links.find((each) => String(each.id) === call.path('link_id'));
+    if (link === undefined) throw new JobpassError('not_found', {});
+    return link;
+  };
+  const shown = (call: Call, link: Parameters<typeof releaseLink>[2]) => releaseLink(webOf(call), call.path('tag_name'), link);
+  return {
+    [`GET ${root}`]: async (call) => {
+      const page = pageOf(call.params);
+      const { links } = await found(call);
+      return {
+        body: links.slice((page.page - 1) * page.perPage, page.page * page.perPage).map((link) => shown(call, link)),
+        headers: pageHeaders(page, links.length, call.url),
+      };
+    },
+    [`GET ${root}/:link_id`]: async (call) => ({ body: shown(call, await one(call)) }),
+    [`POST ${root}`]: async (call) => {
+      const link = newLink(call.params);
+      await admitLinks(deps, call, [link]);
+      return { body: shown(call, await releases.addLink(call.grant, call.project.id, call.path('tag_name'), link)) };
+    },
+    [`PUT ${root}/:link_id`]: async (call) => {
+      const known = await one(call);
+      const change = linkFields(call.params);
+      await admitLinks(deps, call, [{ ...known, ...change }]);
+      const changed = await releases.changeLink(call.grant, call.project.id, call.path('tag_name'), known.id, change);
+      if (changed === undefined) throw new JobpassError('not_found', {});
+      return { body: shown(call, changed) };
+    },
+    [`DELETE ${root}/:link_id`]: async (call) => {
+      const gone = await releases.removeLink(call.grant, call.project.id, call.path('tag_name'), (await one(call)).id);
+      if (gone === undefined) throw new JobpassError('not_found', {});
+      return { body: shown(call, gone) };
+    },
+  };
+}
+
+/** A link into this forge needs the right to see where it leads (A12). */
+async function admitLinks(deps: ApiDeps, call: Call, links: readonly ReleaseLinkInput[]): Promise<void> {
+  const own = new URL(deps.externalUrl);
+  const accesses: Access[] = [];
+  for (const link of links) {
+    const url = URL.canParse(link.url) ? new URL(link.url) : undefined;
+    if (url === undefined || url.host !== own.host) continue;
+    const path =
+      decodeURIComponent(url.pathname.slice(1))
+        .replace(/^api\/v4\/projects\//, '')
+        .split('/-/')[0] ?? '';
+    const project = /^\d+(?:\/|$)/.test(path) ? undefined : await longestProject(deps, path.replace(/\.git(?:\/.*)?$/, ''));
+    if (project !== undefined && project.id !== call.project.id)
+      accesses.push({ permission: 'project:read', resource: { kind: 'project', id: project.id } });
+  }
+  if (accesses.length > 0)
+    await call.admit([{ permission: 'release:write', resource: { kind: 'project', id: call.project.id } }, ...accesses]);
+}
+
+async function longestProject(deps: ApiDeps, path: string) {
+  const parts = path.split('/');
+  for (let length = Math.min(parts.length, 22); length >= 2; length -= 1) {
+    const project = await deps.directory.projectByPath(null, parts.slice(0, length).join('/'));
+    if (project !== undefined) return project;
+  }
+  return undefined;
+}
+
+function linkFields(params: Params): Partial<ReleaseLinkInput> {
+  const [name, url, path] = [
+    params.optionalText('name'),
+    params.optionalText('url'),
+    params.optionalText('direct_asset_path') ?? params.optionalText('filepath'),
+  ];
+  const linkType = params.oneOf('link_type', ['other', 'runbook', 'image', 'package']);
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(url === undefined ? {} : { url }),
+    ...(path === undefined ? {} : { directAssetPath: path }),
+    ...(linkType === undefined ? {} : { linkType }),
+  };
+}
+
+function newLink(params: Params): ReleaseLinkInput {
+  const { name, url, directAssetPath = null, linkType = 'other' } = linkFields(params);
+  if (name === undefined) throw new ParamError('name is missing');
+  if (url === undefined) throw new ParamError('url is missing');
+  return { name, url, directAssetPath, linkType };
+}

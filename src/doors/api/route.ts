@@ -1,0 +1,257 @@
+import { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Clock } from '../../base/clock.ts';
+import { isJobpassError, JobpassError } from '../../base/errors.ts';
+import { type GroupId, parseId, type ProjectId, type UserId } from '../../base/ids.ts';
+import type { Log } from '../../base/log.ts';
+import type { Forge } from '../../forge/forge.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
+import type { Grant } from '../../pass/grant.ts';
+import type { Revoker } from '../../pass/revoke.ts';
+import { passRouteRefusal } from '../../pass/routes.ts';
+import type { Access, Gatekeeper, Resource, Subject } from '../../pass/subject.ts';
+import { type Endpoint, endpoints } from '../../policy/endpoints.ts';
+import type { AuditStore } from '../../ports/audit.ts';
+import type { Directory, GroupFacts, ProjectFacts, UserFacts } from '../../ports/directory.ts';
+import { credentialOf, holdsPass } from '../credential.ts';
+import { factsOf } from '../http.ts';
+import { answerFor, errorOfRefusal, ParamError } from './errors.ts';
+import { Params } from './params.ts';
+
+export interface ApiDeps {
+  readonly gatekeeper: Gatekeeper;
+  readonly directory: Directory;
+  readonly forge: Forge;
+  readonly jobs: Jobs;
+  readonly audit: AuditStore;
+  readonly revoker: Revoker;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** External address without a final slash, for every URL in an answer. */
+  readonly externalUrl: string;
+  readonly version: string;
+}
+
+/** What a handler gets once its accesses were granted. */
+export interface Call {
+  readonly grant: Grant;
+  readonly params: Params;
+  /** A path parameter, decoded once. */
+  path(name: string): string;
+  /** The resource that `:id` names; throws internal where the endpoint has none of that kind. */
+  readonly project: ProjectFacts;
+  readonly group: GroupFacts;
+  readonly user: UserFacts;
+  /** Asks for more than the endpoint's row, decided together; the outcome is settled with the request's. */
+  admit(accesses: readonly Access[]): Promise<Grant>;
+  /** External URL of this request. */
+  readonly url: URL;
+  readonly method: string;
+}
+
+export interface Answer {
+  readonly status?: number;
+  readonly body?: unknown;
+  readonly stream?: Readable;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+export type Handler = (call: Call) => Promise<Answer>;
+
+/** `GET /api/v4/…` as it stands in the endpoint table. */
+export type RouteTable = Readonly<Record<string, Handler>>;
+
+const rows = new Map(endpoints.map((endpoint) => [`${endpoint.method} ${endpoint.path}`, endpoint]));
+
+/** Registers handlers under their rows; a route without a row does not start (R13). */
+export function registerRoutes(app: FastifyInstance, deps: ApiDeps, table: RouteTable): void {
+  for (const [name, handler] of Object.entries(table)) {
+    const endpoint = rows.get(name);
+    if (endpoint === undefined) throw new JobpassError('internal', {}, new Error(`the route ${name} is not in the endpoint table`));
+    app.route({
+      method: endpoint.method,
+      url: endpoint.path,
+      handler: (request, reply) => serve(deps, endpoint, handler, request, reply),
+    });
+  }
+}
+
+async function serve(deps: ApiDeps, endpoint: Endpoint, handler: Handler, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const granted: Grant[] = [];
+  try {
+    const call = await prepare(deps, endpoint, request, granted);
+    const answer = await handler(call);
+    void reply.code(answer.status ?? (endpoint.method === 'POST' ? 201 : 200)).headers(answer.headers ?? {});
+    if (answer.stream !== undefined) return await reply.send(await streamed(deps, granted, answer.stream));
+    await settleAll(deps, granted, 'done');
+    if (answer.status === 204) return await reply.send();
+    return await reply.type('application/json').send(JSON.stringify(answer.body ?? null));
+  } catch (error) {
+    await settleAll(deps, granted, isJobpassError(error) ? 'refused' : 'failed');
+    return answerError(deps, error, request, reply);
+  }
+}
+
+/** A stream settles when it ends, and is cut when the pass dies (R2). */
+function streamed(deps: ApiDeps, granted: readonly Grant[], stream: Readable): Promise<Readable> {
+  for (const grant of granted) grant.signal.addEventListener('abort', () => stream.destroy(new JobpassError('pass_dead')), { once: true });
+  let settled = false;
+  const settle = (outcome: 'done' | 'cut'): void => {
+    if (settled) return;
+    settled = true;
+    settleAll(deps, granted, outcome).catch((error: unknown) => deps.log.error('audit.settle_failed', {}, error));
+  };
+  stream.once('end', () => settle('done'));
+  stream.once('close', () => settle('cut'));
+  return Promise.resolve(stream);
+}
+
+async function settleAll(deps: ApiDeps, granted: readonly Grant[], outcome: 'done' | 'failed' | 'refused' | 'cut'): Promise<void> {
+  for (const grant of granted) await deps.gatekeeper.settle(grant, outcome);
+}
+
+export async function answerError(
+  deps: Pick<ApiDeps, 'log'>,
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
+  if (error instanceof ParamError)
+    return reply
+      .code(400)
+      .type('application/json')
+      .send(JSON.stringify({ error: error.message }));
+  const known = isJobpassError(error) ? error : new JobpassError('internal', {}, error);
+  if (known.code === 'internal') deps.log.error('api.failed', { requestId: factsOf(request.raw).requestId }, known);
+  const answer = answerFor(known);
+  return reply.code(answer.status).headers(answer.headers).type('application/json').send(JSON.stringify(answer.body));
+}
+
+/** The subject of a request. @throws credential_misplaced, credential_invalid */
+export function subjectOf(request: FastifyRequest): { subject: Subject; query: URLSearchParams } {
+  const query = new URLSearchParams((request.raw.url ?? '').split('?').slice(1).join('?'));
+  const read = credentialOf(request.headers, request.raw.rawHeaders, query);
+  if ('refusal' in read) throw errorOfRefusal(read.refusal);
+  if (holdsPass(request.body instanceof URLSearchParams ? [...request.body.values()] : request.body)) {
+    throw new JobpassError(
+      'credential_misplaced',
+      'A pass is not accepted in a body; send it in the PRIVATE-TOKEN header. Treat this one as leaked.',
+    );
+  }
+  return { subject: read.subject, query };
+}
+
+async function prepare(deps: ApiDeps, endpoint: Endpoint, request: FastifyRequest, granted: Grant[]): Promise<Call> {
+  const { requestId, secure } = factsOf(request.raw);
+  const { subject, query } = subjectOf(request);
+  const context = { door: 'api', endpoint: `${endpoint.method} ${endpoint.path}`, requestId, secure };
+  const admit = async (accesses: readonly Access[]): Promise<Grant> => {
+    const admission = await deps.gatekeeper.admit(subject, accesses, context);
+    if (!admission.ok) throw errorOfRefusal(admission.refusal);
+    granted.push(admission.grant);
+    return admission.grant;
+  };
+  const pathParams = request.params as Readonly<Record<string, string>>;
+  const path = (name: string): string => pathParams[name] ?? '';
+  const target = await targetOf(deps, endpoint, path('id'));
+  if (target === undefined) {
+    // Nobody may learn from the difference between "unknown" and "hidden"; a bad credential is still a bad credential.
+    await admit(
+      endpoint.permissions.map((permission) => ({
+        permission,
+        resource: { kind: endpoint.from === 'group' ? 'group' : 'project', id: nobody } as Resource,
+      })),
+    );
+    throw new JobpassError('not_found', { what: endpoint.from === 'group' ? 'Group' : endpoint.from === 'user' ? 'User' : 'Project' });
+  }
+  const grant =
+    endpoint.from === 'body'
+      ? undefined
+      : await admit(endpoint.permissions.map((permission) => ({ permission, resource: target.resource })));
+  const missing = (what: string): never => {
+    throw new JobpassError('internal', {}, new Error(`the endpoint ${context.endpoint} has no ${what}`));
+  };
+  return {
+    get grant() {
+      return grant ?? granted.at(-1) ?? missing('grant');
+    },
+    params: new Params(query, request.body),
+    path,
+    get project() {
+      return target.project ?? missing('project');
+    },
+    get group() {
+      return target.group ?? missing('group');
+    },
+    get user() {
+      return target.user ?? missing('user');
+    },
+    admit,
+    url: new URL(request.raw.url ?? '/', deps.externalUrl),
+    method: request.method,
+  };
+}
+
+/** An id that no row ever has: what is asked of it is refused as "not there", after the credential was checked. */
+const nobody = 0;
+
+interface Target {
+  readonly resource: Resource;
+  readonly project?: ProjectFacts;
+  readonly group?: GroupFacts;
+  readonly user?: UserFacts;
+}
+
+/** `:id` as a number or a full path; a bare name is not looked up (GitLab). */
+async function targetOf(deps: ApiDeps, endpoint: Endpoint, id: string): Promise<Target | undefined> {
+  switch (endpoint.from) {
+    case 'project': {
+      const number = parseId<ProjectId>(id);
+      const project =
+        number === undefined
+          ? id.includes('/')
+            ? await deps.directory.projectByPath(null, id)
+            : undefined
+          : await deps.directory.project(null, number);
+      return project === undefined ? undefined : { resource: { kind: 'project', id: project.id }, project };
+    }
+    case 'group': {
+      const number = parseId<GroupId>(id);
+      const group = number === undefined ? await deps.directory.groupByPath(null, id) : await deps.directory.group(null, number);
+      return group === undefined || group.kind !== 'group' ? undefined : { resource: { kind: 'group', id: group.id }, group };
+    }
+    case 'user': {
+      const number = parseId<UserId>(id);
+      const user = number === undefined ? undefined : (await deps.directory.users(null, [number])).get(number);
+      return user === undefined ? undefined : { resource: { kind: 'user', id: user.id }, user };
+    }
+    case 'job':
+    case 'instance':
+    case 'body':
+      return { resource: { kind: 'instance' } };
+  }
+}
+
+/** What a path that no route serves answers: 404 to people, and to a pass the rule that refuses it. */
+export async function answerUnknownRoute(deps: ApiDeps, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  try {
+    const { subject } = subjectOf(request);
+    const path = (request.raw.url ?? '').split('?')[0] ?? '';
+    if (subject.kind === 'secret') {
+      const { requestId, secure } = factsOf(request.raw);
+      const admission = await deps.gatekeeper.admit(subject, [{ permission: 'pass:self', resource: { kind: 'instance' } }], {
+        door: 'api',
+        endpoint: `${request.method} (unlisted)`,
+        requestId,
+        secure,
+      });
+      if (admission.ok) {
+        await deps.gatekeeper.settle(admission.grant, 'refused');
+        throw errorOfRefusal(passRouteRefusal(request.method, path));
+      }
+      if (admission.refusal.code !== 'access_denied') throw errorOfRefusal(admission.refusal);
+    }
+    return await reply.code(404).type('application/json').send('{"error":"404 Not Found"}');
+  } catch (error) {
+    return answerError(deps, error, request, reply);
+  }
+}

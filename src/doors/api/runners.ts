@@ -1,0 +1,77 @@
+import { JobpassError } from '../../base/errors.ts';
+import { type GroupId, parseId, type ProjectId, type RunnerId } from '../../base/ids.ts';
+import type { Access } from '../../pass/subject.ts';
+import { actorId } from './actor.ts';
+import { ParamError } from './errors.ts';
+import { pageHeaders, pageOf } from './pagination.ts';
+import { runner } from './present.ts';
+import type { ApiDeps, RouteTable } from './route.ts';
+
+/** @see GitLab REST API, "Users: create a runner linked to a user" and "Runners"; `trust` and `unsafe_accepted` are ours (DESIGN R7) */
+export function runnerRoutes(deps: ApiDeps): RouteTable {
+  const { runners } = deps.jobs;
+  const idOf = (text: string): RunnerId => parseId<RunnerId>(text) ?? gone();
+  return {
+    'POST /api/v4/user/runners': async ({ params, admit }) => {
+      const type = params.oneOf('runner_type', ['instance_type', 'group_type', 'project_type']);
+      if (type === undefined) throw new ParamError('runner_type is missing');
+      let access: Access = { permission: 'runner:write', resource: { kind: 'instance' } };
+      let scopeId: number | null = null;
+      if (type === 'project_type') {
+        const id = parseId<ProjectId>(params.text('project_id')) ?? gone();
+        access = { permission: 'project_runner:write', resource: { kind: 'project', id } };
+        scopeId = id;
+      } else if (type === 'group_type') {
+        const id = parseId<GroupId>(params.text('group_id')) ?? gone();
+        access = { permission: 'group_runner:write', resource: { kind: 'group', id } };
+        scopeId = id;
+      }
+      const grant = await admit([access]);
+      const tags = params.words('tag_list') ?? [];
+      const made = await runners.create(grant, {
+        scope: type === 'instance_type' ? 'instance' : type === 'group_type' ? 'group' : 'project',
+        scopeId,
+        description: params.optionalText('description') ?? '',
+        tags,
+        runUntagged: params.flag('run_untagged') ?? tags.length === 0,
+        protectedOnly: params.oneOf('access_level', ['not_protected', 'ref_protected']) === 'ref_protected',
+        paused: params.flag('paused') ?? false,
+        creatorId: actorId(grant),
+      });
+      return { body: { id: made.runner.id, token: made.secret.reveal(), token_expires_at: null } };
+    },
+    'GET /api/v4/runners/all': async ({ grant, params, url }) => {
+      const page = pageOf(params);
+      const found = await runners.list(grant, page);
+      return { body: found.rows.map(runner), headers: pageHeaders(page, found.total, url) };
+    },
+    'GET /api/v4/runners/:id': async ({ grant, path }) => ({ body: runner((await runners.one(grant, idOf(path('id')))) ?? gone()) }),
+    'PUT /api/v4/runners/:id': async ({ grant, path, params }) => {
+      const [description, paused, tags, runUntagged] = [
+        params.optionalText('description'),
+        params.flag('paused'),
+        params.words('tag_list'),
+        params.flag('run_untagged'),
+      ];
+      const trust = params.oneOf('trust', ['none', 'fetch', 'full']);
+      const unsafeAccepted = params.flag('unsafe_accepted');
+      const changed = await runners.change(grant, idOf(path('id')), {
+        ...(description === undefined ? {} : { description }),
+        ...(paused === undefined ? {} : { paused }),
+        ...(tags === undefined ? {} : { tags }),
+        ...(runUntagged === undefined ? {} : { runUntagged }),
+        ...(trust === undefined ? {} : { trust }),
+        ...(unsafeAccepted === undefined ? {} : { unsafeAccepted }),
+      });
+      return { body: runner(changed ?? gone()) };
+    },
+    'DELETE /api/v4/runners/:id': async ({ grant, path }) => {
+      if (!(await runners.remove(grant, idOf(path('id'))))) return gone();
+      return { status: 204 };
+    },
+  };
+}
+
+function gone(): never {
+  throw new JobpassError('not_found', {});
+}

@@ -1,0 +1,197 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { JobpassError } from '../base/errors.ts';
+import { limits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
+import type { Door } from './door.ts';
+import { pathProblem } from './paths.ts';
+
+export interface HttpOptions {
+  readonly host: string;
+  readonly port: number;
+  /** PEM texts; undefined = plain HTTP. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** Passes travel over plain HTTP beyond loopback too (R16). */
+  readonly allowPlainHttp: boolean;
+  readonly log: Log;
+  /** Counts for metrics. */
+  readonly onRequest?: (door: string, status: number, seconds: number) => void;
+}
+
+export interface HttpServer {
+  /** @returns `http://host:port` as it can be reached from this machine */
+  listen(): Promise<string>;
+  /** Takes no more connections, ends long polls by `draining`, waits for requests in flight at most `graceMs`, then cuts. */
+  close(graceMs: number): Promise<void>;
+  readonly draining: AbortSignal;
+}
+
+/** What the server knows of a request beside the request; for Fastify handlers. */
+export interface RequestFacts {
+  readonly requestId: string;
+  readonly secure: boolean;
+}
+const facts = new WeakMap<IncomingMessage, RequestFacts>();
+
+/** @throws internal for a request that did not come through our server */
+export function factsOf(request: IncomingMessage): RequestFacts {
+  const known = facts.get(request);
+  if (known === undefined) throw new JobpassError('internal');
+  return known;
+}
+
+/** One port for every door: checks that hold for all of them, then raw doors, then the routes. */
+export function makeHttpServer(doors: readonly Door[], options: HttpOptions): HttpServer {
+  const drain = new AbortController();
+  const raw = doors.filter((door) => door.kind === 'raw');
+  const sockets = new Set<Socket>();
+  let inFlight = 0;
+  let idle: (() => void) | undefined;
+
+  const app = Fastify({
+    serverFactory: (handler) => {
+      const server = makeNodeServer(options);
+      server.on('request', (request: IncomingMessage, response: ServerResponse) => take(request, response, handler));
+      server.on('connection', (socket: Socket) => {
+        sockets.add(socket);
+        socket.on('close', () => sockets.delete(socket));
+      });
+      return server;
+    },
+    bodyLimit: limits.jsonBodyBytes,
+    routerOptions: { maxParamLength: limits.urlBytes, ignoreTrailingSlash: false },
+    exposeHeadRoutes: true,
+    logger: false,
+    return503OnClosing: false,
+  });
+  for (const door of doors) if (door.kind === 'routes') door.register(app);
+
+  function take(
+    request: IncomingMessage,
+    response: ServerResponse,
+    routes: (request: IncomingMessage, response: ServerResponse) => void,
+  ): void {
+    const started = performance.now();
+    const requestId = requestIdOf(request);
+    const [path = '', queryText = ''] = splitTarget(request.url ?? '');
+    response.setHeader('x-request-id', requestId);
+    response.setHeader('x-content-type-options', 'nosniff');
+    inFlight += 1;
+    const door = raw.find((one) => one.matches(path));
+    response.on('close', () => {
+      inFlight -= 1;
+      const seconds = (performance.now() - started) / 1000;
+      // The path without its query: a token in a query must not reach the log.
+      options.log.info('http.request', {
+        requestId,
+        method: request.method ?? '',
+        path: path.slice(0, 500),
+        status: response.statusCode,
+        ms: Math.round(seconds * 1000),
+      });
+      options.onRequest?.(door?.name ?? (path.startsWith('/api/') ? 'api' : 'other'), response.statusCode, seconds);
+      if (inFlight === 0) idle?.();
+    });
+    const problem = pathProblem(path) ?? overrideProblem(request);
+    if (problem !== undefined) return answerJson(response, 400, { error: problem });
+    if (drain.signal.aborted) {
+      response.setHeader('connection', 'close');
+      response.setHeader('retry-after', '5');
+      return answerJson(response, 503, { message: '503 Service Unavailable: the server is shutting down' });
+    }
+    const secure = isSecure(request.socket, options.allowPlainHttp);
+    facts.set(request, { requestId, secure });
+    if (door === undefined) return routes(request, response);
+    door.handle(request, response, { requestId, secure, path, query: new URLSearchParams(queryText) }).catch((error: unknown) => {
+      options.log.error('http.failed', { requestId, door: door.name }, error);
+      if (response.headersSent) response.destroy();
+      else answerJson(response, 500, { message: '500 Internal Server Error' });
+    });
+  }
+
+  return {
+    draining: drain.signal,
+    async listen() {
+      await (app satisfies FastifyInstance).listen({ host: options.host, port: options.port });
+      const { port } = app.server.address() as AddressInfo;
+      const host =
+        options.host === '0.0.0.0' || options.host === '::' ? '127.0.0.1' : options.host.includes(':') ? `[${options.host}]` : options.host;
+      return `${options.tls === undefined ? 'http' : 'https'}://${host}:${port}`;
+    },
+    async close(graceMs) {
+      drain.abort();
+      const closed = new Promise<void>((resolve) => app.server.close(() => resolve()));
+      app.server.closeIdleConnections();
+      if (inFlight > 0) {
+        const timer = setTimeout(() => idle?.(), graceMs).unref();
+        await new Promise<void>((resolve) => (idle = resolve));
+        clearTimeout(timer);
+      }
+      for (const socket of sockets) socket.destroy();
+      await closed;
+      await app.close();
+    },
+  };
+}
+
+function makeNodeServer(options: HttpOptions): Server {
+  const settings = {
+    maxHeaderSize: limits.headerBytes,
+    insecureHTTPParser: false,
+    requireHostHeader: true,
+    // Uploads and pushes take their time; headers do not.
+    requestTimeout: 0,
+    headersTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: 65_000,
+  };
+  const server =
+    options.tls === undefined
+      ? createServer(settings)
+      : (createTlsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }) satisfies Server);
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (!socket.writable) return;
+    const [status, text] = error.code === 'HPE_HEADER_OVERFLOW' ? [431, 'Request Header Fields Too Large'] : [400, 'Bad Request'];
+    socket.end(`HTTP/1.1 ${status} ${text}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{"error":"${status} ${text}"}`);
+  });
+  return server;
+}
+
+function splitTarget(target: string): [string, string] {
+  const at = target.indexOf('?');
+  return at < 0 ? [target, ''] : [target.slice(0, at), target.slice(at + 1)];
+}
+
+function requestIdOf(request: IncomingMessage): string {
+  const given = request.headers['x-request-id'];
+  return typeof given === 'string' && /^[A-Za-z0-9_-]{8,64}$/.test(given) ? given : randomUUID().replaceAll('-', '');
+}
+
+/** Headers that make a request something else than its request line says (A22, A23). */
+function overrideProblem(request: IncomingMessage): string | undefined {
+  for (const name of ['x-http-method-override', 'x-http-method', 'x-method-override', 'x-original-url', 'x-rewrite-url']) {
+    if (request.headers[name] !== undefined) return `The ${name} header is not supported.`;
+  }
+  return undefined;
+}
+
+/** R16: TLS, or both ends on this machine, or plain HTTP that the operator allowed. Forwarding headers prove nothing (A23). */
+function isSecure(socket: Socket, allowPlainHttp: boolean): boolean {
+  if (allowPlainHttp || socket instanceof TLSSocket || socket.remoteAddress === undefined)
+    return allowPlainHttp || socket instanceof TLSSocket;
+  return isLoopback(socket.remoteAddress) && isLoopback(socket.localAddress ?? '');
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^(?:::ffff:)?127\./.test(address);
+}
+
+/** A small JSON answer on a raw response. */
+export function answerJson(response: ServerResponse, status: number, body: unknown): void {
+  const text = JSON.stringify(body);
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
+  response.end(text);
+}

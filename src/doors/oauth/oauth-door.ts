@@ -1,0 +1,95 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { JobpassError } from '../../base/errors.ts';
+import { Secret } from '../../base/secret.ts';
+import { answerError, type ApiDeps } from '../api/route.ts';
+import { errorOfRefusal } from '../api/errors.ts';
+import type { Door } from '../door.ts';
+import { factsOf } from '../http.ts';
+
+const root = '/-/jobpass/oauth';
+
+/** What a pass can ask about itself: give it back (RFC 7009), look at it (RFC 7662), and where these are (RFC 8414). */
+export function makeOauthDoor(deps: ApiDeps): Door {
+  const tokenOf = (request: FastifyRequest): Secret => {
+    const token = request.body instanceof URLSearchParams ? request.body.getAll('token') : [];
+    const [text, ...more] = token;
+    if (text === undefined || text === '' || more.length > 0)
+      throw new JobpassError('invalid_input', 'Send the pass as the form field `token`, once.');
+    if (
+      request.headers.authorization !== undefined ||
+      request.headers['private-token'] !== undefined ||
+      request.headers['job-token'] !== undefined
+    ) {
+      throw new JobpassError('credential_misplaced', 'The pass authenticates itself: send it as the form field `token` only.');
+    }
+    return new Secret(text);
+  };
+  const guarded =
+    (work: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>) =>
+    async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+      try {
+        return await work(request, reply);
+      } catch (error) {
+        return answerError(deps, error, request, reply);
+      }
+    };
+  const admit = (request: FastifyRequest, secret: Secret, endpoint: string) => {
+    const { requestId, secure } = factsOf(request.raw);
+    return deps.gatekeeper.admit(
+      { kind: 'secret', secret, carrier: 'oauth_form' },
+      [{ permission: 'pass:self', resource: { kind: 'instance' } }],
+      { door: 'oauth', endpoint, requestId, secure },
+    );
+  };
+  return {
+    kind: 'routes',
+    name: 'oauth',
+    register(app) {
+      app.post(
+        `${root}/revoke`,
+        guarded(async (request, reply) => {
+          const secret = tokenOf(request);
+          const admission = await admit(request, secret, `POST ${root}/revoke`);
+          if (!admission.ok && admission.refusal.code === 'insecure_transport') throw errorOfRefusal(admission.refusal);
+          if (admission.ok) {
+            await deps.revoker.revokeSecret(secret, 'given back');
+            await deps.gatekeeper.settle(admission.grant, 'done');
+          }
+          // The same answer for a token that is unknown or dead already (RFC 7009 §2.2).
+          return reply.code(200).type('application/json').send('{}');
+        }),
+      );
+      app.post(
+        `${root}/introspect`,
+        guarded(async (request, reply) => {
+          const admission = await admit(request, tokenOf(request), `POST ${root}/introspect`);
+          if (!admission.ok) return reply.code(200).type('application/json').send('{"active":false}');
+          const { identity } = admission.grant;
+          await deps.gatekeeper.settle(admission.grant, 'done');
+          if (identity.kind !== 'pass') return reply.code(200).type('application/json').send('{"active":false}');
+          const body = {
+            active: true,
+            token_type: 'Bearer',
+            jobpass_kind: identity.passKind,
+            jobpass_job_id: identity.jobId,
+            jobpass_project_id: identity.projectId,
+            jobpass_principals: identity.principals,
+            sub: String(identity.principals[0] ?? ''),
+          };
+          return reply.code(200).type('application/json').send(JSON.stringify(body));
+        }),
+      );
+      app.get(`${root}/.well-known/oauth-authorization-server`, async (_request, reply) =>
+        reply.type('application/json').send(
+          JSON.stringify({
+            issuer: `${deps.externalUrl}${root}`,
+            revocation_endpoint: `${deps.externalUrl}${root}/revoke`,
+            introspection_endpoint: `${deps.externalUrl}${root}/introspect`,
+            response_types_supported: [],
+            grant_types_supported: [],
+          }),
+        ),
+      );
+    },
+  };
+}

@@ -1,0 +1,16 @@
+import { endpointOf, isNeverAllowed } from '../policy/match.ts';
+import type { Refusal } from './subject.ts';
+
+/** What a pass hears on a route that no door serves for it (R5, R13). */
+export function passRouteRefusal(method: string, path: string): Refusal {
+  if (isNeverAllowed(method, path)) {
+    return {
+      code: 'never_allowed',
+      rule: 'R5',
+      message: 'No pass may ever do this: it would outlive the job or raise rights. A person has to.',
+    };
+  }
+  return { code: 'unlisted_route', rule: 'R13', message: 'This route is in no list, so a pass may not use it.' };
+}
+
+export { endpointOf };
