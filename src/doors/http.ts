@@ -77,7 +77,7 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
   ): void {
     const started = performance.now();
     const requestId = requestIdOf(request);
-    const [path = '', queryText = ''] = splitTarget(request.url ?? '');
+    const [path, queryText] = splitTarget(request.url ?? '');
     response.setHeader('x-request-id', requestId);
     response.setHeader('x-content-type-options', 'nosniff');
     inFlight += 1;

@@ -2,7 +2,7 @@ import { JobpassError } from '../../base/errors.ts';
 import { type JobId, parseId, type PipelineId } from '../../base/ids.ts';
 import type { User } from '../../forge/forge.ts';
 import type { Grant } from '../../pass/grant.ts';
-import type { JobRecord, JobStatus, PipelineStatus } from '../../ports/jobs.ts';
+import type { JobRecord, JobStatus } from '../../ports/jobs.ts';
 import { ParamError } from './errors.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
@@ -37,7 +37,7 @@ export function pipelineRoutes(deps: ApiDeps): RouteTable {
     [`GET ${P}/pipelines`]: async (call) => {
       const page = pageOf(call.params);
       const [ref, sha] = [call.params.optionalText('ref'), call.params.optionalText('sha')];
-      const status = call.params.oneOf('status', statuses) as PipelineStatus | undefined;
+      const status = call.params.oneOf('status', statuses);
       const found = await pipelines.list(
         call.grant,
         call.project.id,

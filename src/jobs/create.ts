@@ -1,0 +1,174 @@
+import { JobpassError } from '../base/errors.ts';
+import { type JobId, type Oid, parseOid, type ProjectId, type UserId, zeroOid } from '../base/ids.ts';
+import { limits } from '../base/limits.ts';
+import { isProtected } from '../base/refs.ts';
+import type { RefsUpdated } from '../forge/forge.ts';
+import type { Grant, SystemReason } from '../pass/grant.ts';
+import { planPipeline } from '../pipeline/evaluate.ts';
+import { parseCiFile } from '../pipeline/parse.ts';
+import { errorText, type Plan } from '../pipeline/plan.ts';
+import type { ProjectFacts } from '../ports/directory.ts';
+import type { NewJob, PipelineRecord, PipelineSource, PipelineVariable } from '../ports/jobs.ts';
+import { advance } from './advance.ts';
+import type { JobsDeps } from './deps.ts';
+import { pipelineVariables } from './predefined.ts';
+
+const ciFile = '.gitlab-ci.yml';
+/** As GitLab: more refs in one push start nothing for the rest. */
+const refsPerPush = 4;
+
+/** What a pipeline is made from. */
+export interface CreateRequest {
+  readonly project: ProjectFacts;
+  readonly ref: string;
+  readonly tag: boolean;
+  readonly sha: Oid;
+  readonly beforeSha: Oid;
+  readonly source: PipelineSource;
+  /** Ordered; the first is the pipeline's user. */
+  readonly creators: readonly UserId[];
+  readonly parentJobId: JobId | null;
+  readonly chainDepth: number;
+  readonly variables: readonly PipelineVariable[];
+}
+
+/** A grant for the server's own reading, from the closed list. @throws internal */
+export async function systemGrant(deps: JobsDeps, reason: SystemReason, project: ProjectId, requestId: string): Promise<Grant> {
+  const admission = await deps.gatekeeper.admit(
+    { kind: 'system', reason },
+    [{ permission: 'repository:read', resource: { kind: 'project', id: project } }],
+    { door: 'jobs', endpoint: reason, requestId, secure: true },
+  );
+  if (!admission.ok) throw new JobpassError('internal', {}, new Error(`the system may not ${reason}: ${admission.refusal.message}`));
+  return admission.grant;
+}
+
+/**
+ * Reads the file at the commit and makes the pipeline's rows. A mistake in the file makes a failed pipeline that says why.
+ * @returns undefined where the commit has no file
+ */
+export async function createPipeline(deps: JobsDeps, request: CreateRequest): Promise<PipelineRecord | undefined> {
+  const grant = await systemGrant(deps, 'read_ci_file', request.project.id, `pipeline-${request.sha.slice(0, 12)}`);
+  try {
+    const text = await deps.forge.repository.textFile(grant, request.project.id, request.sha, ciFile, limits.ciFileBytes);
+    if (text === undefined) return undefined;
+    const planned = await plan(deps, grant, request, text);
+    return await insert(deps, request, planned);
+  } finally {
+    await deps.gatekeeper.settle(grant, 'done');
+  }
+}
+
+async function plan(deps: JobsDeps, grant: Grant, request: CreateRequest, text: string): Promise<Plan | string> {
+  const parsed = parseCiFile(text);
+  if (!parsed.ok) return parsed.errors.map(errorText).join('\n');
+  const [userId] = request.creators;
+  const user = userId === undefined ? undefined : (await deps.directory.users(null, [userId])).get(userId);
+  if (user === undefined) return 'The user of this pipeline is gone.';
+  const rules = await deps.directory.protectedRefs(null, request.project.id);
+  const commit = await deps.forge.repository.commit(grant, request.project.id, request.sha);
+  const facts = { ...request, user, commit, protected: isProtected(rules, request.tag ? 'tag' : 'branch', request.ref) };
+  const variables = pipelineVariables(deps.instance, facts);
+  for (const { key, value } of request.variables) variables.set(key, value);
+  const planned = planPipeline(parsed.file, variables);
+  return planned.ok ? planned.plan : planned.errors.map(errorText).join('\n');
+}
+
+async function insert(deps: JobsDeps, request: CreateRequest, planned: Plan | string): Promise<PipelineRecord> {
+  const { project, ref, tag, sha } = request;
+  const [userId] = request.creators;
+  if (userId === undefined) throw new JobpassError('internal', {}, new Error('a pipeline without a user'));
+  const now = deps.clock.now();
+  const failed = typeof planned === 'string';
+  const pipeline = await deps.transactor.write(async (tx) => {
+    const row = await deps.jobs.insertPipeline(tx, {
+      projectId: project.id,
+      ref,
+      tag,
+      sha,
+      beforeSha: request.beforeSha,
+      source: request.source,
+      status: failed ? 'failed' : 'created',
+      userId,
+      creators: request.creators,
+      parentJobId: request.parentJobId,
+      chainDepth: request.chainDepth,
+      variables: request.variables,
+      yamlErrors: failed ? planned : null,
+      createdAt: now,
+    });
+    if (failed) await deps.jobs.changePipeline(tx, row.id, { finishedAt: now });
+    else {
+      const jobs = planned.jobs.map((job): NewJob => ({
+        pipelineId: row.id,
+        projectId: project.id,
+        name: job.name,
+        stage: job.stage,
+        stageIndex: job.stageIndex,
+        status: 'created',
+        ref,
+        tag,
+        sha,
+        userId,
+        allowFailure: job.allowFailure,
+        when: job.when,
+        tags: job.tags,
+        timeoutSeconds: job.timeoutSeconds ?? 3600,
+        plan: JSON.stringify({ job, globals: planned.variables }),
+        needs: job.needs ?? null,
+        retriedById: null,
+        createdAt: now,
+      }));
+      await deps.jobs.insertJobs(tx, jobs);
+      await advance(deps, tx, row.id);
+    }
+    return (await deps.jobs.pipeline(tx, row.id)) ?? row;
+  });
+  deps.log.info('pipeline.created', { pipeline: pipeline.id, project: project.id, status: pipeline.status, source: pipeline.source });
+  deps.wakeup.changed();
+  return pipeline;
+}
+
+/** How deep the pipeline that a pass starts here would stand; undefined = not allowed (R5). */
+export async function chainDepthFor(deps: JobsDeps, parentJob: JobId, target: ProjectFacts): Promise<number | undefined> {
+  const parent = await deps.jobs.job(null, parentJob);
+  const pipeline = parent === undefined ? undefined : await deps.jobs.pipeline(null, parent.pipelineId);
+  const source = parent === undefined ? undefined : await deps.directory.project(null, parent.projectId);
+  if (pipeline === undefined || source === undefined) return undefined;
+  const depth = pipeline.chainDepth + 1;
+  return depth <= Math.min(source.chainDepth, target.chainDepth) ? depth : undefined;
+}
+
+/** Pipelines of a push, web edit or API write; at most one for each ref. */
+export async function pipelinesOfPush(deps: JobsDeps, event: RefsUpdated): Promise<void> {
+  const project = await deps.directory.project(null, event.projectId);
+  if (project === undefined || event.skipCi || event.pushers.length === 0) return;
+  let chainDepth = 0;
+  if (event.passId !== null) {
+    const depth = event.jobId === null ? undefined : await chainDepthFor(deps, event.jobId, project);
+    if (depth === undefined) {
+      deps.log.info('pipeline.chain_stopped', { project: project.id, job: event.jobId });
+      return;
+    }
+    chainDepth = depth;
+  }
+  const moved = event.changes.filter((change) => change.newOid !== zeroOid && /^refs\/(?:heads|tags)\//.test(change.ref));
+  for (const change of moved.slice(0, refsPerPush)) {
+    const grant = await systemGrant(deps, 'read_ci_file', project.id, `push-${event.pushId}`);
+    const commit = await deps.forge.repository.commit(grant, project.id, change.ref);
+    await deps.gatekeeper.settle(grant, 'done');
+    if (commit === undefined || /\[(?:ci[ -]skip|skip[ -]ci)\]/i.test(commit.message)) continue;
+    await createPipeline(deps, {
+      project,
+      ref: change.ref.replace(/^refs\/(?:heads|tags)\//, ''),
+      tag: change.ref.startsWith('refs/tags/'),
+      sha: commit.id,
+      beforeSha: parseOid(change.oldOid) ?? zeroOid,
+      source: 'push',
+      creators: event.pushers,
+      parentJobId: event.passId === null ? null : event.jobId,
+      chainDepth,
+      variables: [],
+    });
+  }
+}

@@ -1,0 +1,47 @@
+import type { Clock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { Forge } from '../forge/forge.ts';
+import type { Revoker } from '../pass/revoke.ts';
+import type { Gatekeeper } from '../pass/subject.ts';
+import type { Blobs, TraceFiles } from '../ports/blobs.ts';
+import type { Directory } from '../ports/directory.ts';
+import type { JobStore, RunnerStore } from '../ports/jobs.ts';
+import type { PassStore } from '../ports/passes.ts';
+import type { Transactor } from '../ports/tx.ts';
+import type { Exposure } from '../wire/runner.ts';
+import type { Wakeup } from './wakeup.ts';
+import type { Oid, ProjectId, UserId } from '../base/ids.ts';
+
+/** What the instance allows and where it can be reached. */
+export interface InstanceSettings {
+  /** External addresses without a final slash (DESIGN §3 `hosts`). */
+  readonly api: string;
+  readonly git: string;
+  readonly registry: string | null;
+  /** The widest exposure that any job may have. */
+  readonly maxExposure: Exposure;
+  /** `starter` looks at nobody but who started the job (R3). */
+  readonly principals: 'intersect' | 'starter';
+  /** Whether passes may be issued at all over the transport in use (R16). */
+  readonly version: string;
+}
+
+export interface JobsDeps {
+  readonly transactor: Transactor;
+  readonly jobs: JobStore;
+  readonly runners: RunnerStore;
+  readonly passes: PassStore;
+  readonly directory: Directory;
+  readonly forge: Pick<Forge, 'repository'>;
+  readonly gatekeeper: Gatekeeper;
+  readonly revoker: Revoker;
+  readonly blobs: Blobs;
+  readonly traces: TraceFiles;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly instance: InstanceSettings;
+  readonly wakeup: Wakeup;
+  /** Who pushed which commit (R3). */
+  readonly pushersOf: (project: ProjectId, commits: readonly Oid[]) => Promise<ReadonlyMap<Oid, readonly UserId[]>>;
+  readonly lastPushers: (project: ProjectId, ref: string) => Promise<readonly UserId[] | undefined>;
+}

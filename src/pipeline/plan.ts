@@ -1,0 +1,53 @@
+/** What a `.gitlab-ci.yml` comes to for one pipeline: plain data, kept as JSON with each job. */
+export interface Plan {
+  readonly stages: readonly string[];
+  /** Global variables of the file. */
+  readonly variables: Readonly<Record<string, string>>;
+  readonly jobs: readonly PlanJob[];
+}
+
+export interface PlanJob {
+  readonly name: string;
+  readonly stage: string;
+  readonly stageIndex: number;
+  readonly script: readonly string[];
+  readonly beforeScript: readonly string[];
+  readonly afterScript: readonly string[];
+  readonly image?: PlanImage;
+  /** The job's own, and those of the rule that matched. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** undefined = everything of earlier stages. */
+  readonly needs?: readonly { readonly job: string; readonly artifacts: boolean }[];
+  /** Jobs whose artifacts are fetched; undefined = all that it waits for. */
+  readonly dependencies?: readonly string[];
+  readonly artifacts?: PlanArtifacts;
+  readonly when: 'on_success' | 'on_failure' | 'always' | 'manual';
+  readonly allowFailure: boolean;
+  readonly allowFailureExitCodes: readonly number[];
+  readonly tags: readonly string[];
+  readonly timeoutSeconds?: number;
+}
+export interface PlanImage {
+  readonly name: string;
+  readonly entrypoint?: readonly string[];
+  readonly pullPolicy?: readonly string[];
+}
+export interface PlanArtifacts {
+  readonly paths: readonly string[];
+  readonly exclude: readonly string[];
+  readonly name?: string;
+  readonly expireIn?: string;
+  readonly when: 'on_success' | 'on_failure' | 'always';
+  readonly untracked: boolean;
+}
+
+/** A mistake in the file, for people. */
+export interface CiError {
+  readonly line?: number;
+  readonly message: string;
+}
+
+/** `line 7: job build: …` */
+export function errorText(error: CiError): string {
+  return error.line === undefined ? error.message : `line ${error.line}: ${error.message}`;
+}
