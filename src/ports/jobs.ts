@@ -143,6 +143,8 @@ export interface JobStore {
   listJobs(tx: MaybeTx, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
   /** Oldest pending jobs that match, locked for this transaction (PostgreSQL: skip locked). */
   claimCandidates(tx: Tx, filter: ClaimFilter, limit: number): Promise<readonly JobRecord[]>;
+  /** Its failure is forgiven (`allow_failure:exit_codes`). */
+  forgive(tx: Tx, id: JobId): Promise<void>;
   /** Compare and set: changes the job only while its status is one of `from`. @returns false where it was not. */
   changeJob(tx: Tx, id: JobId, from: readonly JobStatus[], change: JobChange): Promise<boolean>;
   changePipeline(tx: Tx, id: PipelineId, change: PipelineChange): Promise<void>;

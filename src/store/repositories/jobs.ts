@@ -98,6 +98,9 @@ export function jobRepository(db: Database): JobStore {
         .executeTakeFirst();
       return done.numUpdatedRows > 0n;
     },
+    async forgive(tx, jobId) {
+      await db.on(tx).updateTable('jobs').set({ allowFailure: 1 }).where('id', '=', jobId).execute();
+    },
     async changePipeline(tx, pipelineId, change) {
       await db.on(tx).updateTable('pipelines').set(change).where('id', '=', pipelineId).execute();
     },

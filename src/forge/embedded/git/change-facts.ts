@@ -1,18 +1,21 @@
 import { limits } from '../../../base/limits.ts';
-import { type Oid, parseOid, parseRefName, type ProjectId, zeroOid } from '../../../base/ids.ts';
+import { type Oid, parseOid, parseRefName, type ProjectId, type RefName, zeroOid } from '../../../base/ids.ts';
 import type { RefChange } from '../../../base/refs.ts';
 import type { HookQuestion } from './hooks.ts';
-import type { GitRunner } from './processes.ts';
+import type { GitRunner, RunOptions } from './processes.ts';
 
 /** What is new in a push, looked up while its objects are still in quarantine. */
 export interface PushFacts {
   readonly changes: readonly RefChange[];
-  /** Commits that no ref had before; null past the limit. */
+  /** Commits that no ref had before, newest first; null past the limit. */
   readonly commits: readonly Oid[] | null;
 }
 
+/** Runs git on the repository with the quarantined objects in sight. */
+type Look = (args: readonly string[], options?: RunOptions) => Promise<{ readonly code: number; readonly output: Buffer }>;
+
 /**
- * @param objects the quarantine's object folder, as git's hook named it
+ * @param objects the quarantine's object folder, as git's hook named it; empty for a push that only deletes
  * @returns a sentence where the push is malformed
  */
 export async function pushFacts(
@@ -21,50 +24,80 @@ export async function pushFacts(
   project: ProjectId,
   objects: string,
   updates: HookQuestion['updates'],
+  signal: AbortSignal,
 ): Promise<PushFacts | string> {
   if (updates.length > limits.refsPerPush) return `at most ${limits.refsPerPush} refs can be pushed at once`;
-  const env = { GIT_OBJECT_DIRECTORY: objects, GIT_ALTERNATE_OBJECT_DIRECTORIES: `${repository}/objects` };
-  const changes: RefChange[] = [];
+  const env: Record<string, string> =
+    objects === '' ? {} : { GIT_OBJECT_DIRECTORY: objects, GIT_ALTERNATE_OBJECT_DIRECTORIES: `${repository}/objects` };
+  const look: Look = (args, options) => git.run(repository, args, { env, signal, ...options });
+
+  const wanted: Pick<RefChange, 'ref' | 'oldOid' | 'newOid' | 'kind'>[] = [];
   for (const update of updates) {
-    const ref = parseRefName(update.ref);
+    const ref = plainRef(update.ref);
     const oldOid = parseOid(update.oldOid);
     const newOid = parseOid(update.newOid);
-    if (ref === undefined || oldOid === undefined || newOid === undefined) return 'malformed ref update';
-    const kind = newOid === zeroOid ? 'delete' : oldOid === zeroOid ? 'create' : 'update';
-    const forced = kind === 'update' && !(await isAncestor(git, repository, env, oldOid, newOid));
-    const touchesJobpass = kind !== 'delete' && (await touches(git, repository, env, oldOid, newOid));
+    if (ref === undefined || oldOid === undefined || newOid === undefined) return 'a ref name in this push is not accepted';
+    wanted.push({ ref, oldOid, newOid, kind: newOid === zeroOid ? 'delete' : oldOid === zeroOid ? 'create' : 'update' });
+  }
+  const tips = [...new Set(wanted.filter(({ kind }) => kind !== 'delete').map(({ newOid }) => newOid))];
+  if (!(await areCommits(look, tips))) return 'a branch or tag must point to a commit';
+  const commits = await newCommits(look, tips);
+  // One question for all tips first: in most pushes no commit touches it.
+  const suspicious = (commits === null || commits.length > 0) && (await commitsTouch(look, tips));
+  const changes: RefChange[] = [];
+  for (const { ref, oldOid, newOid, kind } of wanted) {
+    const forced = kind === 'update' && !(await isAncestor(look, oldOid, newOid));
+    const touchesJobpass =
+      kind !== 'delete' &&
+      ((suspicious && (await commitsTouch(look, [newOid]))) || (kind === 'update' && (await tipsDiffer(look, oldOid, newOid))));
     changes.push({ projectId: project, ref, oldOid, newOid, kind, forced, touchesJobpass });
   }
-  const tips = changes.filter((change) => change.kind !== 'delete').map((change) => change.newOid);
-  return { changes, commits: tips.length === 0 ? [] : await newCommits(git, repository, env, tips) };
+  return { changes, commits };
 }
 
-type Env = Readonly<Record<string, string>>;
-
-async function isAncestor(git: GitRunner, repository: string, env: Env, oldOid: Oid, newOid: Oid): Promise<boolean> {
-  const { code } = await git.run(repository, ['merge-base', '--is-ancestor', oldOid, newOid], { env, codes: [0, 1, 128] });
-  return code === 0;
+/** @returns the name, unless git or a person could take it for another ref or a commit (A39), or it is not UTF-8 */
+function plainRef(text: string): RefName | undefined {
+  const confusing = text.includes('\ufffd') || /^refs\/[^/]+\/(?:refs\/|HEAD$|[0-9a-f]{40}$|[0-9a-f]{64}$)/.test(text);
+  return confusing ? undefined : parseRefName(text);
 }
 
-/** Some commit that is new here, or the difference between the tips, changes something below `.jobpass/` (R4, A66). */
-async function touches(git: GitRunner, repository: string, env: Env, oldOid: Oid, newOid: Oid): Promise<boolean> {
-  const path = ':(icase).jobpass';
-  const fresh = await git.run(repository, ['rev-list', '--full-history', '--max-count=1', newOid, '--not', '--all', '--', path], { env });
-  if (fresh.output.length > 0) return true;
-  if (oldOid === zeroOid) return false;
-  const { code } = await git.run(repository, ['diff', '--quiet', '--no-ext-diff', oldOid, newOid, '--', path], { env, codes: [0, 1, 128] });
-  return code !== 0;
+async function areCommits(look: Look, tips: readonly Oid[]): Promise<boolean> {
+  if (tips.length === 0) return true;
+  const stdin = tips.map((tip) => `${tip}^{commit}\n`).join('');
+  const { output } = await look(['cat-file', '--batch-check=%(objecttype)'], { stdin });
+  return output
+    .toString('utf8')
+    .trimEnd()
+    .split('\n')
+    .every((type) => type === 'commit');
 }
 
-async function newCommits(git: GitRunner, repository: string, env: Env, tips: readonly Oid[]): Promise<readonly Oid[] | null> {
+async function newCommits(look: Look, tips: readonly Oid[]): Promise<readonly Oid[] | null> {
+  if (tips.length === 0) return [];
   const limit = limits.recordedCommitsPerPush;
-  const { output } = await git.run(repository, ['rev-list', `--max-count=${limit + 1}`, '--stdin'], {
-    env,
-    stdin: `${tips.join('\n')}\n--not\n--all\n`,
-  });
+  const { output } = await look(['rev-list', `--max-count=${limit + 1}`, '--stdin', '--not', '--all'], { stdin: `${tips.join('\n')}\n` });
   const commits = output
     .toString('utf8')
     .split('\n')
     .flatMap((line) => parseOid(line) ?? []);
   return commits.length > limit ? null : commits;
+}
+
+async function isAncestor(look: Look, oldOid: Oid, newOid: Oid): Promise<boolean> {
+  return (await look(['merge-base', '--is-ancestor', oldOid, newOid], { codes: [0, 1, 128] })).code === 0;
+}
+
+// Without case: a checkout on a file system that folds case would read `.JobPass/` too.
+const jobpassFolder = ':(top,icase).jobpass';
+
+/** Some commit that is new here changes something below `.jobpass/`, on whichever side of a merge (R4, A66). */
+async function commitsTouch(look: Look, tips: readonly Oid[]): Promise<boolean> {
+  const args = ['rev-list', '--full-history', '--max-count=1', '--stdin', '--not', '--all', '--', jobpassFolder];
+  return (await look(args, { stdin: `${tips.join('\n')}\n` })).output.length > 0;
+}
+
+/** Also without a new commit: a branch that is set to one which others made (R4). */
+async function tipsDiffer(look: Look, oldOid: Oid, newOid: Oid): Promise<boolean> {
+  const args = ['diff-tree', '-r', '--quiet', `${oldOid}^{commit}`, `${newOid}^{commit}`, '--', jobpassFolder];
+  return (await look(args, { codes: [0, 1, 128] })).code !== 0;
 }

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { limits } from '../../../base/limits.ts';
 import { verifyGrant } from '../../../pass/grant.ts';
 import type { GitForge, GitService } from '../../forge.ts';
+import type { GitProcess } from './processes.ts';
 import { Push, type PushDeps } from './push.ts';
 import type { Repositories } from './repositories.ts';
 
@@ -45,33 +46,38 @@ export function makeGitForge(
       verifyGrant(grant, 'code:download', { kind: 'project', id: project });
       const repository = await repositories.existing(project);
       const started = git.start(repository, ['upload-pack', '--stateless-rpc', repository], { env: env(protocol), signal: grant.signal });
-      body.pipe(started.input);
-      body.once('error', started.kill);
-      started.output.once('close', () => body.unpipe(started.input));
+      feed(body, started);
       return started.output;
     },
 
     async receivePack(grant, project, protocol, body, decide) {
       verifyGrant(grant, 'code:push', { kind: 'project', id: project });
       const repository = await repositories.existing(project);
+      await git.checkHooks();
       const push = new Push(deps, grant, project, repository, decide);
       const args = ['-c', `receive.maxInputSize=${limits.packBytes}`, 'receive-pack', '--stateless-rpc', repository];
       const started = git.start(repository, args, { env: env(protocol), signal: grant.signal, ...push.hooks() });
-      body.pipe(started.input);
-      // A push that breaks off must not look like one that ended.
-      body.once('error', started.kill);
-      body.once('close', () => {
-        if (!body.readableEnded) started.kill();
-      });
-      const done = started.done.then(async () => {
-        const outcome = await push.finish();
+      feed(body, started);
+      const done = started.done.then(async (end) => {
+        const outcome = await push.finish(end);
         if (outcome.outcome === 'done') deps.onPushed(repository);
         return outcome;
       });
-      done.catch(() => undefined);
+      // The door waits for it later, or not at all when its client has gone.
+      done.catch((error: unknown) => deps.log.error('push.not_settled', { project, requestId: grant.requestId }, error));
       return { output: started.output, done };
     },
   };
+}
+
+/** A body that breaks off must not look like one that ended: git would take the half for the whole. */
+function feed(body: Readable, git: GitProcess): void {
+  body.pipe(git.input);
+  body.once('error', () => git.kill());
+  body.once('close', () => {
+    if (!body.readableEnded) git.kill();
+  });
+  if (body.destroyed && !body.readableEnded) git.kill();
 }
 
 async function* prefixed(head: Buffer, rest: Readable): AsyncGenerator<Buffer> {

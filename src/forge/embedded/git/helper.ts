@@ -1,17 +1,26 @@
 // Runs git for the server from a small process: forking a large heap would block the server for tens of milliseconds each time.
 import { spawn } from 'node:child_process';
 import { createServer, type Socket } from 'node:net';
-import type { Readable, Writable } from 'node:stream';
+import { Writable } from 'node:stream';
 import { frame, type FrameKind, frameReader, type StartGit } from './frames.ts';
 
 const maxWordsBytes = 64 * 1024;
+/** How long git may take to remove its locks after SIGTERM. */
+const graceMs = 1000;
+
+const running = new Map<number, () => void>();
 
 const path = process.argv[2];
 if (path === undefined) throw new Error('the git helper needs the path of its socket');
-const server = createServer({ allowHalfOpen: false }, serve);
-server.listen(path, () => process.send?.('ready'));
+createServer(serve).listen(path, () => process.send?.('ready'));
+process.on('message', (message: { readonly kill: number }) => running.get(message.kill)?.());
 // The server's end of the channel closes with the server, however it ends.
-process.on('disconnect', () => process.exit(0));
+process.on('disconnect', () => {
+  for (const kill of running.values()) kill();
+  process.exit(0);
+});
+// Ctrl-C reaches the whole terminal group, but the server still drains.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
 function serve(socket: Socket): void {
   let feed: ((kind: FrameKind, bytes: Buffer) => void) | undefined;
@@ -33,38 +42,63 @@ function start(socket: Socket, order: StartGit): (kind: FrameKind, bytes: Buffer
     stdio: order.hooks ? ['pipe', 'pipe', 'pipe', 'pipe', 'pipe'] : ['pipe', 'pipe', 'pipe'],
   });
   const [input, output, words, ask, answer] = child.stdio;
-  const kill = (): void => {
+  let killed = false;
+  let timer: NodeJS.Timeout | undefined;
+  const signal = (name: NodeJS.Signals): void => {
     try {
-      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, 'SIGKILL');
+      if (child.pid !== undefined) process.kill(-child.pid, name);
     } catch {
       // It ended in the meantime.
     }
   };
-  socket.on('close', kill);
-  forward(output, socket, 'output');
-  let said = 0;
-  words.on('data', (bytes: Buffer) => {
-    if ((said += bytes.length) <= maxWordsBytes) socket.write(frame('words', bytes));
-  });
-  ask?.on('data', (bytes: Buffer) => socket.write(frame('hook_ask', bytes)));
-  for (const stream of [input, answer]) (stream as Writable | undefined)?.on('error', () => undefined);
-  child.on('error', (error) => socket.end(frame('exit', Buffer.from(JSON.stringify({ code: 127, message: error.message })))));
-  child.on('close', (code) => socket.end(frame('exit', Buffer.from(JSON.stringify({ code: code ?? 128 })))));
-  return (kind, bytes) => {
-    if (kind === 'input' && !input.write(bytes)) {
-      socket.pause();
-      input.once('drain', () => socket.resume());
-      input.once('close', () => socket.resume());
-    } else if (kind === 'input_end') input.end();
-    else if (kind === 'hook_answer') (answer as Writable | undefined)?.write(bytes);
+  const kill = (): void => {
+    if (killed) return;
+    killed = true;
+    // git removes its ref locks and its quarantine on SIGTERM; SIGKILL would leave a ref locked for good.
+    signal('SIGTERM');
+    timer = setTimeout(() => signal('SIGKILL'), graceMs);
+    output.resume();
+    socket.resume();
   };
-}
+  running.set(order.id, kill);
+  socket.on('close', () => running.get(order.id)?.());
 
-function forward(output: Readable, socket: Socket, kind: 'output'): void {
   output.on('data', (bytes: Buffer) => {
-    if (socket.write(frame(kind, bytes))) return;
+    if (killed || socket.write(frame('output', bytes))) return;
     output.pause();
     socket.once('drain', () => output.resume());
   });
   output.on('end', () => socket.write(frame('output_end')));
+  let said = 0;
+  words.on('data', (bytes: Buffer) => {
+    if ((said += bytes.length) <= maxWordsBytes) socket.write(frame('words', bytes));
+  });
+  ask?.on('data', (bytes: Buffer) => {
+    // git runs a hook when it has read its pack: what still comes is junk, and must not keep the answer from getting through.
+    input.destroy();
+    socket.write(frame('hook_ask', bytes));
+  });
+  input.on('error', () => undefined);
+  answer?.on('error', () => undefined);
+  const end = (code: number): void => {
+    running.delete(order.id);
+    clearTimeout(timer);
+    socket.end(frame('exit', Buffer.from(JSON.stringify({ code }))));
+  };
+  child.once('error', () => end(127));
+  child.once('close', (code) => end(code ?? 128));
+
+  return (kind, bytes) => {
+    if (kind === 'input' && !killed && !input.destroyed && !input.write(bytes)) {
+      socket.pause();
+      const resume = (): void => {
+        input.off('drain', resume);
+        input.off('close', resume);
+        socket.resume();
+      };
+      input.once('drain', resume);
+      input.once('close', resume);
+    } else if (kind === 'input_end') input.end();
+    else if (kind === 'hook_answer' && answer instanceof Writable) answer.write(bytes);
+  };
 }

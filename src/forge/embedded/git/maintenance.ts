@@ -1,9 +1,9 @@
 import type { Log } from '../../../base/log.ts';
 import type { GitRunner } from './processes.ts';
 
-const quietMs = 2000;
+const delayMs = 5000;
 
-/** Packs a repository once its pushes have paused: loose objects double the cost of a small fetch. One at a time. */
+/** Packs a repository soon after a push: loose objects double the cost of a small fetch. One repository at a time. */
 export class Maintenance {
   readonly #git: GitRunner;
   readonly #log: Log;
@@ -17,12 +17,12 @@ export class Maintenance {
   }
 
   pushed(repository: string): void {
-    clearTimeout(this.#timers.get(repository));
+    if (this.#closed || this.#timers.has(repository)) return;
     const timer = setTimeout(() => {
       this.#timers.delete(repository);
       this.#work = this.#work.then(() => this.#pack(repository));
-    }, quietMs).unref();
-    if (!this.#closed) this.#timers.set(repository, timer);
+    }, delayMs).unref();
+    this.#timers.set(repository, timer);
   }
 
   async close(): Promise<void> {
@@ -35,7 +35,7 @@ export class Maintenance {
   async #pack(repository: string): Promise<void> {
     if (this.#closed) return;
     try {
-      await this.#git.run(repository, ['repack', '-d', '-l', '-q']);
+      await this.#git.run(repository, ['repack', '-d', '-l', '-q', '--geometric=2']);
       await this.#git.run(repository, ['pack-refs', '--all']);
     } catch (error) {
       // A repository that was removed meanwhile, or a full disk: the next push tries again.

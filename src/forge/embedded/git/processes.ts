@@ -1,202 +1,179 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
+import { access, constants, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable, Writable } from 'node:stream';
-import { finished } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { JobpassError } from '../../../base/errors.ts';
 import type { Log } from '../../../base/log.ts';
-import { frame, type FrameKind, frameReader, type StartGit } from './frames.ts';
+import { type GitOptions, type GitProcess, type HelperLink, openGit } from './git-process.ts';
 import { hookScripts } from './hooks.ts';
 
-/** One git, run by the helper. */
-export interface GitProcess {
-  readonly input: Writable;
-  readonly output: Readable;
-  /** Resolves when git has ended; `words` is what it said on standard error, at most 64 KiB. */
-  readonly done: Promise<{ readonly code: number; readonly words: string }>;
-  kill(): void;
-}
-export interface GitOptions {
-  readonly env?: Readonly<Record<string, string>>;
-  readonly signal?: AbortSignal;
-  /** Called with every line that a hook of ours sends; the answer goes back to it. */
-  readonly onHookLine?: (line: string, answer: (text: string) => void) => void;
+export type { GitEnd, GitOptions, GitProcess } from './git-process.ts';
+
+export interface RunOptions extends GitOptions {
+  readonly stdin?: string | Buffer;
+  /** Longest answer; 8 MiB unless told. */
+  readonly maxBytes?: number;
+  /** Exit codes that are an answer; 0 unless told. */
+  readonly codes?: readonly number[];
 }
 
 /** Starts git, always from the helper, always with an environment of our own. */
 export interface GitRunner {
   start(repository: string, args: readonly string[], options?: GitOptions): GitProcess;
   /** Runs to the end with small input and output. @throws upstream_failed on another code than `codes`; too_large */
-  run(
-    repository: string,
-    args: readonly string[],
-    options?: GitOptions & { readonly stdin?: string | Buffer; readonly maxBytes?: number; readonly codes?: readonly number[] },
-  ): Promise<{ readonly code: number; readonly output: Buffer }>;
+  run(repository: string, args: readonly string[], options?: RunOptions): Promise<{ readonly code: number; readonly output: Buffer }>;
+  /** Rejects unless our hooks will run: git leaves out a hook that is missing or not executable, and nothing would be decided. */
+  checkHooks(): Promise<void>;
   close(): Promise<void>;
 }
 
 const helperPath = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './helper.ts' : './helper.js', import.meta.url));
 
-/** @param folder private to the server: holds the helper's socket, git's HOME and our hooks */
+/**
+ * @param folder private to the server: holds git's HOME and our hooks
+ * @throws upstream_failed where git's helper does not start or the folder cannot hold programs (`noexec`)
+ */
 export async function startGitRunner(folder: string, log: Log): Promise<GitRunner> {
+  const hooks = join(folder, 'hooks');
   await mkdir(join(folder, 'home'), { recursive: true, mode: 0o700 });
-  await mkdir(join(folder, 'hooks'), { recursive: true, mode: 0o700 });
-  for (const [name, text] of Object.entries(hookScripts)) await writeFile(join(folder, 'hooks', name), text, { mode: 0o700 });
-  const socketPath = join(folder, `git-${process.pid}.sock`);
-  let closing = false;
-  let helper = await startHelper();
+  await mkdir(hooks, { recursive: true, mode: 0o700 });
+  for (const [name, text] of Object.entries(hookScripts)) await writeFile(join(hooks, name), text, { mode: 0o700 });
+  const checkHooks = async (): Promise<void> => {
+    for (const name of Object.keys(hookScripts))
+      await access(join(hooks, name), constants.X_OK).catch((error: unknown) => {
+        throw new JobpassError('upstream_failed', 'git cannot run the hooks in the data folder (is it mounted noexec?).', error);
+      });
+  };
+  await checkHooks();
+  const helper = await startHelper(log);
+  let lastId = 0;
 
-  async function startHelper(): Promise<ChildProcess> {
-    await rm(socketPath, { force: true });
-    const child = fork(helperPath, [socketPath], {
-      env: { PATH: process.env['PATH'] },
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      execArgv: ['--no-warnings'],
-    });
-    await new Promise<void>((resolve, reject) => {
-      child.once('message', () => resolve());
-      child.once('exit', (code) =>
-        reject(new JobpassError('upstream_failed', `The git helper ended with code ${code} before it was ready.`)),
-      );
-      child.once('error', reject);
-    });
-    child.once('exit', (code, signal) => {
-      if (closing) return;
-      log.error('git.helper_died', { code, signal });
-      startHelper().then(
-        (next) => (helper = next),
-        (error: unknown) => log.error('git.helper_failed', {}, error),
-      );
-    });
-    return child;
-  }
+  const start: GitRunner['start'] = (repository, args, options = {}) =>
+    openGit(
+      helper,
+      {
+        id: (lastId += 1),
+        args,
+        env: environment(folder, hooks, repository, options.env),
+        cwd: folder,
+        hooks: options.onHookLine !== undefined,
+      },
+      options,
+    );
+  return { start, run: (repository, args, options) => runToEnd(start, repository, args, options), checkHooks, close: () => helper.close() };
+}
 
-  const environment = (repository: string, more: Readonly<Record<string, string>> = {}): Record<string, string> => ({
+function environment(
+  folder: string,
+  hooks: string,
+  repository: string,
+  more: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const config = {
+    'safe.directory': '*',
+    // Never a repository's own hooks (A39).
+    'core.hooksPath': hooks,
+    'gc.auto': '0',
+    'maintenance.auto': 'false',
+    'receive.autogc': 'false',
+  };
+  const variables: Record<string, string> = {
     PATH: process.env['PATH'] ?? '/usr/bin:/bin',
     HOME: join(folder, 'home'),
     LC_ALL: 'C',
     GIT_CONFIG_NOSYSTEM: '1',
     GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_ATTR_NOSYSTEM: '1',
     GIT_TERMINAL_PROMPT: '0',
+    // A replacement object would show our checks another history than the one that is pushed.
+    GIT_NO_REPLACE_OBJECTS: '1',
     GIT_DIR: repository,
-    GIT_CONFIG_COUNT: '4',
-    GIT_CONFIG_KEY_0: 'safe.directory',
-    GIT_CONFIG_VALUE_0: '*',
-    GIT_CONFIG_KEY_1: 'core.hooksPath',
-    // Never a repository's own hooks (A39).
-    GIT_CONFIG_VALUE_1: join(folder, 'hooks'),
-    GIT_CONFIG_KEY_2: 'gc.auto',
-    GIT_CONFIG_VALUE_2: '0',
-    GIT_CONFIG_KEY_3: 'receive.autogc',
-    GIT_CONFIG_VALUE_3: 'false',
-    ...more,
-  });
+    GIT_CONFIG_COUNT: String(Object.keys(config).length),
+  };
+  for (const [index, [key, value]] of Object.entries(config).entries()) {
+    variables[`GIT_CONFIG_KEY_${index}`] = key;
+    variables[`GIT_CONFIG_VALUE_${index}`] = value;
+  }
+  return { ...variables, ...more };
+}
 
-  const start: GitRunner['start'] = (repository, args, options = {}) =>
-    connectGit(
-      socketPath,
-      { args, env: environment(repository, options.env), cwd: folder, hooks: options.onHookLine !== undefined },
-      options,
-    );
+async function runToEnd(
+  start: GitRunner['start'],
+  repository: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<{ code: number; output: Buffer }> {
+  const git = start(repository, args, options);
+  git.input.end(options.stdin ?? '');
+  const maxBytes = options.maxBytes ?? 8 * 1024 * 1024;
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  git.output.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > maxBytes) git.kill();
+    else parts.push(chunk);
+  });
+  const { code, words, clean } = await git.done;
+  if (bytes > maxBytes) throw new JobpassError('too_large', `The answer is larger than ${maxBytes} bytes.`);
+  if (!clean || !(options.codes ?? [0]).includes(code))
+    throw new JobpassError('upstream_failed', {}, new Error(`git ${args[0] ?? ''} ended with ${code}: ${words.slice(0, 2000)}`));
+  return { code, output: Buffer.concat(parts) };
+}
+
+/** The helper, started again on the next use when it dies. */
+async function startHelper(log: Log): Promise<HelperLink & { close(): Promise<void> }> {
+  // Not below the data folder: a socket's path has room for about a hundred bytes.
+  const folder = await mkdtemp(join(tmpdir(), 'jobpass-git-'));
+  const socketPath = join(folder, 'git.sock');
+  let child: ChildProcess | undefined;
+  let starting: Promise<string> | undefined;
+  let closed = false;
+
+  const launch = async (): Promise<string> => {
+    await rm(socketPath, { force: true });
+    const started = fork(helperPath, [socketPath], {
+      env: { PATH: process.env['PATH'] },
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      execArgv: ['--no-warnings'],
+    });
+    child = started;
+    started.once('exit', (code, signal) => {
+      child = undefined;
+      starting = undefined;
+      if (!closed) log.error('git.helper_died', { code, signal });
+    });
+    return new Promise((resolve, reject) => {
+      const failed = (cause?: unknown): void => reject(new JobpassError('upstream_failed', 'The git helper did not start.', cause));
+      started.once('message', () => resolve(socketPath));
+      started.once('exit', () => failed());
+      started.once('error', failed);
+    });
+  };
+  const ready = (): Promise<string> => {
+    if (closed) return Promise.reject(new JobpassError('shutting_down'));
+    starting ??= launch().catch((error: unknown) => {
+      starting = undefined;
+      throw error;
+    });
+    return starting;
+  };
+  await ready();
 
   return {
-    start,
-    async run(repository, args, options = {}) {
-      const git = start(repository, args, options);
-      git.input.end(options.stdin ?? '');
-      const maxBytes = options.maxBytes ?? 8 * 1024 * 1024;
-      const parts: Buffer[] = [];
-      let bytes = 0;
-      git.output.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes > maxBytes) git.kill();
-        else parts.push(chunk);
-      });
-      const { code, words } = await git.done;
-      if (bytes > maxBytes) throw new JobpassError('too_large', `The answer is larger than ${maxBytes} bytes.`);
-      if (!(options.codes ?? [0]).includes(code))
-        throw new JobpassError('upstream_failed', {}, new Error(`git ${args[0] ?? ''} ended with ${code}: ${words.slice(0, 2000)}`));
-      return { code, output: Buffer.concat(parts) };
+    ready,
+    kill(id) {
+      if (child?.connected === true) child.send({ kill: id }, () => undefined);
     },
     async close() {
-      closing = true;
-      if (helper.exitCode === null && helper.signalCode === null) {
-        const gone = new Promise((resolve) => helper.once('exit', resolve));
-        helper.disconnect();
+      closed = true;
+      const last = child;
+      if (last !== undefined) {
+        const gone = new Promise((resolve) => last.once('exit', resolve));
+        last.disconnect();
         await gone;
       }
-      await rm(socketPath, { force: true });
+      await rm(folder, { recursive: true, force: true });
     },
-  };
-}
-
-function connectGit(path: string, order: StartGit, options: GitOptions): GitProcess {
-  const socket = connect(path);
-  const result = Promise.withResolvers<{ code: number; words: string }>();
-  result.promise.catch(() => undefined);
-  let words = '';
-  const output = new Readable({ read: () => socket.resume(), destroy: (error, done) => done(error) });
-  const hookLines = lines((line) => options.onHookLine?.(line, (text) => socket.write(frame('hook_answer', Buffer.from(text)))));
-  const onFrame = (kind: FrameKind, bytes: Buffer): void => {
-    if (kind === 'output' && !output.destroyed && !output.push(bytes)) socket.pause();
-    else if (kind === 'output_end') output.push(null);
-    else if (kind === 'words') words += bytes.toString('utf8');
-    else if (kind === 'hook_ask') hookLines(bytes.toString('utf8'));
-    else if (kind === 'exit') {
-      const { code }: { code: number } = JSON.parse(bytes.toString('utf8'));
-      if (!output.readableEnded) output.push(null);
-      result.resolve({ code, words });
-    }
-  };
-  const read = frameReader(onFrame);
-  socket.on('data', (chunk: Buffer) => read(chunk));
-  socket.write(frame('start', Buffer.from(JSON.stringify(order))));
-  const kill = (): void => {
-    socket.destroy();
-  };
-  options.signal?.addEventListener('abort', kill, { once: true });
-  if (options.signal?.aborted === true) kill();
-  socket.on('error', (error) => output.destroy(error));
-  socket.on('close', () => {
-    options.signal?.removeEventListener('abort', kill);
-    // The end of the stream before git's own: somebody must not take a half answer for a whole one.
-    if (!output.readableEnded && !output.destroyed) output.destroy(new JobpassError('upstream_failed', 'git was cut off.'));
-    result.resolve({ code: 137, words });
-  });
-  return { input: inputOf(socket), output, done: result.promise, kill };
-}
-
-function inputOf(socket: Socket): Writable {
-  const input = new Writable({
-    write: (chunk: Buffer, _encoding, done) => {
-      if (socket.destroyed) done();
-      else if (socket.write(frame('input', chunk))) done();
-      else {
-        const go = (): void => {
-          socket.off('drain', go);
-          socket.off('close', go);
-          done();
-        };
-        socket.on('drain', go);
-        socket.on('close', go);
-      }
-    },
-    final: (done) => {
-      if (!socket.destroyed) socket.write(frame('input_end'));
-      done();
-    },
-  });
-  finished(input).catch(() => undefined);
-  return input;
-}
-
-function lines(onLine: (line: string) => void): (text: string) => void {
-  let rest = '';
-  return (text) => {
-    const parts = (rest + text).split('\n');
-    rest = parts.pop() ?? '';
-    for (const part of parts) onLine(part);
   };
 }

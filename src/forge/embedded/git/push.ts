@@ -1,6 +1,6 @@
 import type { Clock } from '../../../base/clock.ts';
 import { isJobpassError } from '../../../base/errors.ts';
-import { type Oid, parseRefName, type ProjectId, type PushId, type RefName, type UserId } from '../../../base/ids.ts';
+import { parseRefName, type ProjectId, type PushId, type RefName, zeroOid } from '../../../base/ids.ts';
 import type { Log } from '../../../base/log.ts';
 import type { DecideRefs } from '../../../base/refs.ts';
 import type { Grant } from '../../../pass/grant.ts';
@@ -9,7 +9,8 @@ import type { PushOutcome, RefsUpdated } from '../../forge.ts';
 import type { NewPush, PushLogStore } from '../ports.ts';
 import { pushFacts } from './change-facts.ts';
 import { hookReader, type HookQuestion } from './hooks.ts';
-import type { GitOptions, GitRunner } from './processes.ts';
+import type { GitEnd, GitOptions, GitRunner } from './processes.ts';
+import { readRefs } from './refs.ts';
 
 export interface PushDeps {
   readonly git: GitRunner;
@@ -46,16 +47,29 @@ export class Push {
     return { onHookLine: hookReader((question, answer) => void this.#answer(question, answer)) };
   }
 
-  /** Once git has ended: settles the log with the refs that really moved, and tells those who wait for pushes. */
-  async finish(): Promise<PushOutcome> {
-    const moved = [...this.#moved];
+  /**
+   * Once git has ended: settles the log with the refs that really moved, and tells those who wait for pushes.
+   * @throws store_unavailable, upstream_failed; then the log's row waits for recovery
+   */
+  async finish(end: GitEnd): Promise<PushOutcome> {
     const prepared = this.#prepared;
+    // git that was stopped may have moved a ref and not have come to tell.
+    if (prepared !== undefined && !end.clean) await this.#lookForMoved(prepared.push);
+    const moved = [...this.#moved];
     if (prepared !== undefined) {
       const state = moved.length > 0 ? 'applied' : 'dropped';
       await this.#deps.transactor.write((tx) => this.#deps.pushLog.finish(tx, prepared.id, state, moved));
-      if (state === 'applied') await this.#tell(prepared.id, prepared.push, moved);
+      if (state === 'applied') await this.#tell(prepared.id, prepared.push);
     }
     return { outcome: moved.length > 0 ? 'done' : this.#refused ? 'refused' : 'failed', moved };
+  }
+
+  async #lookForMoved(push: NewPush): Promise<void> {
+    const names = push.changes.map((change) => change.ref);
+    const now = await readRefs(this.#deps.git, this.#repository, names);
+    for (const change of push.changes) {
+      if ((now.get(change.ref)?.target ?? zeroOid) === change.newOid) this.#moved.add(change.ref);
+    }
   }
 
   async #answer(question: HookQuestion, answer: (text: string) => void): Promise<void> {
@@ -79,35 +93,41 @@ export class Push {
   /** @returns objections (none = go on), or undefined where the hook waits for no answer */
   async #ask(question: HookQuestion): Promise<readonly string[] | undefined> {
     if (question.head.startsWith('pre-receive ')) return this.#decidePush(question);
+    const decided = new Set<string>(this.#prepared?.push.changes.map((change) => change.ref));
     if (question.head === 'prepared') {
+      // Whatever moves was decided; HEAD is named along with the branch that it stands for.
+      if (question.updates.some(({ ref }) => ref !== 'HEAD' && !decided.has(ref))) return ['the push was not decided'];
       // git holds the locks of these refs now: the moment of effect (R2).
-      if (this.#prepared === undefined) return ['the push was not decided'];
       await this.#grant.confirm(null);
       return [];
     }
     for (const update of question.updates) {
       const ref = parseRefName(update.ref);
-      if (ref !== undefined && this.#prepared?.push.changes.some((change) => change.ref === ref) === true) this.#moved.add(ref);
+      if (ref !== undefined && decided.has(ref)) this.#moved.add(ref);
     }
     return undefined;
   }
 
   async #decidePush(question: HookQuestion): Promise<readonly string[]> {
-    const [, skip = '0', ...objects] = question.head.split(' ');
-    const facts = await pushFacts(this.#deps.git, this.#repository, this.#project, objects.join(' '), question.updates);
+    const [, options, ...objects] = question.head.split(' ');
+    // An option can ask for more than a ref: merge requests, variables (R5, A62).
+    if (options !== 'none' && options !== 'ci.skip') return ['push options other than ci.skip are not accepted'];
+    const { git } = this.#deps;
+    const facts = await pushFacts(git, this.#repository, this.#project, objects.join(' '), question.updates, this.#grant.signal);
     if (typeof facts === 'string') return [facts];
-    const refused = (await this.#decide(facts.changes)).filter((decision) => !decision.allowed);
-    if (refused.length > 0) return refused.map((decision) => decision.message);
-    const { identity } = this.#grant;
+    const decisions = new Map((await this.#decide(facts.changes)).map((decision) => [decision.ref, decision]));
+    const refused = facts.changes.filter((change) => decisions.get(change.ref)?.allowed !== true);
+    if (refused.length > 0) return refused.map((change) => decisions.get(change.ref)?.message ?? `${change.ref} was not decided`);
+    const { identity, principals } = this.#grant;
     const push: NewPush = {
       projectId: this.#project,
       changes: facts.changes.map(({ ref, oldOid, newOid }) => ({ ref, oldOid, newOid })),
       // A write made with a pass counts as made by all its principals (R3).
-      pushers: this.#pushers(),
+      pushers: principals,
       passId: identity.kind === 'pass' ? identity.passId : null,
       jobId: identity.kind === 'pass' || identity.kind === 'job' ? identity.jobId : null,
       commits: facts.commits,
-      skipCi: skip === '1',
+      skipCi: options === 'ci.skip',
       at: this.#deps.clock.now(),
     };
     // Written before any ref moves: a crash may leave a row too many, never a commit without its pusher.
@@ -119,29 +139,20 @@ export class Push {
     return [];
   }
 
-  #pushers(): readonly UserId[] {
-    return this.#grant.principals;
-  }
-
-  async #tell(pushId: PushId, push: NewPush, moved: readonly RefName[]): Promise<void> {
-    const changes = push.changes.filter((change) => moved.includes(change.ref));
-    const event: RefsUpdated = {
-      pushId,
-      projectId: push.projectId,
-      changes,
-      pushers: push.pushers,
-      passId: push.passId,
-      jobId: push.jobId,
-      skipCi: push.skipCi,
-    };
-    await this.#deps.onRefsUpdated(event);
-    await this.#deps.transactor.write((tx) => this.#deps.pushLog.markHandled(tx, pushId));
+  async #tell(pushId: PushId, push: NewPush): Promise<void> {
+    const changes = push.changes.filter((change) => this.#moved.has(change.ref));
+    try {
+      await tellOfPush(this.#deps, pushId, { ...push, changes });
+    } catch (error) {
+      // The push stands. Its row is applied and not handled, so the next start tells it again.
+      this.#deps.log.error('push.not_told', { push: pushId, project: push.projectId }, error);
+    }
   }
 }
 
-/** A change that somebody wants, by hand of the API. */
-export interface WantedChange {
-  readonly ref: RefName;
-  readonly oldOid: Oid;
-  readonly newOid: Oid;
+/** Tells of a push that stands, once: the row is marked when everybody has heard. */
+export async function tellOfPush(deps: PushDeps, pushId: PushId, push: Omit<NewPush, 'commits' | 'at'>): Promise<void> {
+  const { projectId, changes, pushers, passId, jobId, skipCi } = push;
+  if (changes.length > 0) await deps.onRefsUpdated({ pushId, projectId, changes, pushers, passId, jobId, skipCi });
+  await deps.transactor.write((tx) => deps.pushLog.markHandled(tx, pushId));
 }

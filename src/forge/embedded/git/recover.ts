@@ -1,8 +1,7 @@
-import { type Oid, zeroOid } from '../../../base/ids.ts';
-import type { RefsUpdated } from '../../forge.ts';
-import { revParse } from '../repository/reads.ts';
+import { zeroOid } from '../../../base/ids.ts';
 import type { PushRecord } from '../ports.ts';
-import type { PushDeps } from './push.ts';
+import { type PushDeps, tellOfPush } from './push.ts';
+import { readRefs } from './refs.ts';
 import type { Repositories } from './repositories.ts';
 
 /**
@@ -11,40 +10,21 @@ import type { Repositories } from './repositories.ts';
  */
 export async function recoverPushes(deps: PushDeps, repositories: Repositories): Promise<void> {
   for (const push of await deps.pushLog.unfinished(null)) {
-    const moved = push.state === 'applied' ? push.changes : await movedRefs(deps, repositories, push);
+    const changes = push.state === 'applied' ? push.changes : await movedRefs(deps, repositories, push);
     if (push.state === 'prepared') {
-      await deps.transactor.write((tx) =>
-        deps.pushLog.finish(
-          tx,
-          push.id,
-          moved.length > 0 ? 'applied' : 'dropped',
-          moved.map((change) => change.ref),
-        ),
-      );
+      const state = changes.length > 0 ? 'applied' : 'dropped';
+      const moved = changes.map((change) => change.ref);
+      await deps.transactor.write((tx) => deps.pushLog.finish(tx, push.id, state, moved));
     }
-    deps.log.info('push.recovered', { push: push.id, project: push.projectId, refs: moved.length });
-    if (moved.length === 0) continue;
-    const event: RefsUpdated = {
-      pushId: push.id,
-      projectId: push.projectId,
-      changes: moved,
-      pushers: push.pushers,
-      passId: push.passId,
-      jobId: push.jobId,
-      skipCi: push.skipCi,
-    };
-    await deps.onRefsUpdated(event);
-    await deps.transactor.write((tx) => deps.pushLog.markHandled(tx, push.id));
+    deps.log.info('push.recovered', { push: push.id, project: push.projectId, refs: changes.length });
+    if (push.state === 'applied' || changes.length > 0) await tellOfPush(deps, push.id, { ...push, changes });
   }
 }
 
 async function movedRefs(deps: PushDeps, repositories: Repositories, push: PushRecord): Promise<PushRecord['changes']> {
-  const moved: PushRecord['changes'][number][] = [];
   const repository = await repositories.existing(push.projectId).catch(() => undefined);
-  if (repository === undefined) return moved;
-  for (const change of push.changes) {
-    const now: Oid = (await revParse(deps.git, repository, change.ref)) ?? zeroOid;
-    if (now === change.newOid) moved.push(change);
-  }
-  return moved;
+  if (repository === undefined) return [];
+  const names = push.changes.map((change) => change.ref);
+  const now = await readRefs(deps.git, repository, names);
+  return push.changes.filter((change) => (now.get(change.ref)?.target ?? zeroOid) === change.newOid);
 }

@@ -1,7 +1,8 @@
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { JobpassError } from '../../../base/errors.ts';
 import type { ProjectId } from '../../../base/ids.ts';
+import { branchRef } from '../repository/names.ts';
 import type { GitRunner } from './processes.ts';
 
 /** Bare repositories in folders by number: a project's name is never part of a file name (R14, A39). */
@@ -25,7 +26,9 @@ export class Repositories {
     return path;
   }
 
+  /** @throws invalid_input for a branch name that git would not take */
   async create(project: ProjectId, defaultBranch: string): Promise<void> {
+    branchRef(defaultBranch);
     const path = this.path(project);
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await this.#git.run(path, ['init', '--quiet', '--bare', '--template=', `--initial-branch=${defaultBranch}`, path]);
@@ -34,15 +37,16 @@ export class Repositories {
       'transfer.fsckObjects': 'true',
       'receive.advertisePushOptions': 'true',
       'core.logAllRefUpdates': 'false',
+      // The client gets a clear word about its default branch from our decision, not from git.
+      'receive.denyDeleteCurrent': 'ignore',
       'uploadpack.allowFilter': 'true',
       'uploadpack.allowReachableSHA1InWant': 'true',
     };
     for (const [key, value] of Object.entries(config)) await this.#git.run(path, ['config', key, value]);
-    await writeFile(join(path, 'description'), `project ${project}\n`);
   }
 
   async setDefaultBranch(project: ProjectId, branch: string): Promise<void> {
-    await this.#git.run(await this.existing(project), ['symbolic-ref', 'HEAD', `refs/heads/${branch}`]);
+    await this.#git.run(await this.existing(project), ['symbolic-ref', 'HEAD', branchRef(branch)]);
   }
 
   /** Out of the way first, so that nothing serves half a repository. */

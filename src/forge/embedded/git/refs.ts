@@ -1,0 +1,62 @@
+import { type Oid, parseOid, type RefName } from '../../../base/ids.ts';
+import type { GitRunner } from './processes.ts';
+
+/** Where a ref stands. */
+export interface RefTip {
+  /** What it names: a commit, or the object of an annotated tag. */
+  readonly target: Oid;
+  /** The commit in the end; undefined where a tag names something else. */
+  readonly commit: Oid | undefined;
+}
+
+/**
+ * Looks refs up by their exact names. `rev-parse` would not do: where `refs/tags/v1` is missing it takes `refs/heads/refs/tags/v1`, so that a
+ * branch passes for a protected tag (A39).
+ */
+export async function readRefs(git: GitRunner, repository: string, names: readonly RefName[]): Promise<ReadonlyMap<RefName, RefTip>> {
+  const tips = new Map<RefName, RefTip>();
+  for (let at = 0; at < names.length; at += namesPerRun) {
+    const wanted = new Set(names.slice(at, at + namesPerRun));
+    for (const line of await forEachRef(git, repository, [...wanted])) {
+      const ref = [...line.split(' ', 1)].find((text) => wanted.has(text as RefName)) as RefName | undefined;
+      const tip = ref === undefined ? undefined : await tipOf(git, repository, line);
+      if (ref !== undefined && tip !== undefined) tips.set(ref, tip);
+    }
+  }
+  return tips;
+}
+
+/** As many as fit on a command line. */
+const namesPerRun = 100;
+
+async function forEachRef(git: GitRunner, repository: string, patterns: readonly string[]): Promise<string[]> {
+  const format = '--format=%(refname) %(objecttype) %(objectname) %(*objecttype) %(*objectname)';
+  const { output } = await git.run(repository, ['for-each-ref', format, ...patterns], { maxBytes: 32 * 1024 * 1024 });
+  return output.toString('utf8').trimEnd().split('\n');
+}
+
+async function tipOf(git: GitRunner, repository: string, line: string): Promise<RefTip | undefined> {
+  const [, type, name = '', innerType, innerName = ''] = line.split(' ');
+  const target = parseOid(name);
+  if (target === undefined) return undefined;
+  if (type === 'commit') return { target, commit: target };
+  // A tag of a tag is the only case that takes another look.
+  return { target, commit: innerType === 'commit' ? parseOid(innerName) : await commitOf(git, repository, target) };
+}
+
+/** @param oid a full object id, or a unique beginning of one */
+export async function commitOf(git: GitRunner, repository: string, oid: string): Promise<Oid | undefined> {
+  const args = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${oid}^{commit}`];
+  const { code, output } = await git.run(repository, args, { codes: [0, 1, 128] });
+  return code === 0 ? parseOid(output.toString('utf8').trim()) : undefined;
+}
+
+/** Short names of all branches or tags, in git's order. */
+export async function listNames(git: GitRunner, repository: string, prefix: 'refs/heads' | 'refs/tags'): Promise<string[]> {
+  const { output } = await git.run(repository, ['for-each-ref', '--format=%(refname)', prefix], { maxBytes: 32 * 1024 * 1024 });
+  return output
+    .toString('utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.slice(prefix.length + 1));
+}

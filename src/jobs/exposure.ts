@@ -1,0 +1,41 @@
+import type { RunnerRecord } from '../ports/jobs.ts';
+import type { Exposure } from '../wire/runner.ts';
+import type { SignedReport } from './jobs.ts';
+
+const order: readonly Exposure[] = ['withhold', 'variable', 'replace'];
+
+export interface ExposureAsk {
+  /** `JOBPASS_EXPOSE` of the job or the file. */
+  readonly asked: string | undefined;
+  /** `JOBPASS_EXPOSE` given when the pipeline was made: narrows only (A50). */
+  readonly given: string | undefined;
+  readonly maximum: Exposure;
+  readonly runner: Pick<RunnerRecord, 'trust' | 'unsafeAccepted'>;
+  /** undefined = the request was not signed with the runner's pinned key. */
+  readonly signed: SignedReport | null;
+}
+
+/**
+ * Whether this job gets to see its pass, and so whether its runner is sent the full one (R7). Pure.
+ * @returns the exposure, and why, for the trace
+ */
+export function exposureOf(ask: ExposureAsk): { readonly exposure: Exposure; readonly why: string } {
+  const no = (why: string) => ({ exposure: 'withhold', why }) as const;
+  const asked = order.find((word) => word === (ask.asked ?? 'withhold'));
+  if (asked === undefined) return no(`JOBPASS_EXPOSE is none of ${order.join(', ')}`);
+  if (asked === 'withhold') return no('the job did not ask for its pass (JOBPASS_EXPOSE)');
+  const given = ask.given === undefined ? asked : order.find((word) => word === ask.given);
+  if (given === undefined) return no('JOBPASS_EXPOSE of the pipeline is none of the known words');
+  if (ask.runner.trust !== 'full') return no(`the runner's trust is ${ask.runner.trust}; an admin has to set it to full`);
+  if (ask.signed === null) return no("the request was not signed with the runner's key");
+  if (ask.signed.verdict !== 'expose') return no("the runner's gate says withhold");
+  if (ask.signed.unsafe && !ask.runner.unsafeAccepted) return no('the runner overrides its gate (--unsafe), and no admin accepted that');
+  const exposure = [asked, given, ask.maximum].reduce((narrow, next) => (order.indexOf(next) < order.indexOf(narrow) ? next : narrow));
+  const why =
+    exposure === 'withhold'
+      ? 'the instance or the pipeline narrows it'
+      : ask.signed.unsafe
+        ? 'asked by the job; the runner is unsafe, and an admin accepted that'
+        : 'asked by the job, and the gate finds the runner safe';
+  return { exposure, why };
+}

@@ -1,0 +1,23 @@
+import type { JobsDeps } from './deps.ts';
+import type { Jobs } from './jobs.ts';
+import { makePipelines } from './pipelines.ts';
+import { makeQueue } from './queue.ts';
+import { Reaper } from './reaper.ts';
+import { makeReports } from './reports.ts';
+import { makeRunners } from './runners.ts';
+
+/** Pipelines, jobs and runners, wired. */
+export function makeJobs(deps: JobsDeps): Jobs {
+  const reaper = new Reaper(deps);
+  return {
+    pipelines: makePipelines(deps),
+    queue: makeQueue(deps),
+    reports: makeReports(deps),
+    runners: makeRunners(deps),
+    start() {
+      reaper.start();
+      return Promise.resolve();
+    },
+    stop: () => reaper.stop(),
+  };
+}

@@ -1,0 +1,154 @@
+import type { Secret } from '../base/secret.ts';
+import type { PlanJob } from '../pipeline/plan.ts';
+import type { ProjectFacts } from '../ports/directory.ts';
+import type { JobRecord, PipelineRecord } from '../ports/jobs.ts';
+import { failureReasons, type ExtendedJobToken, type JobDependency, type JobPayload, type JobVariable } from '../wire/runner.ts';
+import type { InstanceSettings } from './deps.ts';
+import { jobVariables } from './predefined.ts';
+
+export interface PayloadParts {
+  readonly instance: InstanceSettings;
+  readonly project: ProjectFacts;
+  readonly pipeline: PipelineRecord;
+  readonly job: JobRecord;
+  readonly plan: PlanJob;
+  readonly globals: Readonly<Record<string, string>>;
+  readonly predefined: ReadonlyMap<string, string>;
+  readonly jobToken: Secret;
+  readonly extended: ExtendedJobToken | undefined;
+  readonly dependencies: readonly JobRecord[];
+  readonly protected: boolean;
+}
+
+/** What a runner is sent for a job. No pass is in `variables`, `credentials` or a URL (R6): an older runner cannot expose what it does not know. */
+export function buildPayload(parts: PayloadParts): JobPayload {
+  const { instance, project, pipeline, job, plan } = parts;
+  const token = parts.jobToken.reveal();
+  const variables = variablesOf(parts, token);
+  const value = (name: string): string | undefined => variables.findLast((variable) => variable.key === name)?.value;
+  const depth = /^\d{1,6}$/.test(value('GIT_DEPTH') ?? '') ? Number(value('GIT_DEPTH')) : 20;
+  const payload: JobPayload = {
+    id: job.id,
+    token,
+    allow_git_fetch: true,
+    job_info: {
+      id: job.id,
+      name: job.name,
+      stage: job.stage,
+      pipeline_id: pipeline.id,
+      project_id: project.id,
+      project_name: project.path.split('/').at(-1) ?? '',
+      project_full_path: project.path,
+      namespace_id: project.namespaceId,
+      root_namespace_id: project.rootGroupId,
+      user_id: job.userId,
+    },
+    git_info: {
+      repo_url: withUser(`${instance.git}/${project.path}.git`, token),
+      repo_object_format: 'sha1',
+      ref: job.ref,
+      sha: job.sha,
+      before_sha: pipeline.beforeSha,
+      ref_type: job.tag ? 'tag' : 'branch',
+      refspecs: [job.tag ? `+refs/tags/${job.ref}:refs/tags/${job.ref}` : `+refs/heads/${job.ref}:refs/remotes/origin/${job.ref}`],
+      depth,
+      protected: parts.protected,
+    },
+    runner_info: { timeout: job.timeoutSeconds },
+    variables,
+    steps: [
+      {
+        name: 'script',
+        script: [...plan.beforeScript, ...plan.script],
+        timeout: job.timeoutSeconds,
+        when: 'on_success',
+        allow_failure: false,
+      },
+      ...(plan.afterScript.length === 0
+        ? []
+        : ([{ name: 'after_script', script: [...plan.afterScript], timeout: 300, when: 'always', allow_failure: true }] as const)),
+    ],
+    image:
+      plan.image === undefined
+        ? null
+        : {
+            name: plan.image.name,
+            ...(plan.image.entrypoint === undefined ? {} : { entrypoint: plan.image.entrypoint }),
+            ...(plan.image.pullPolicy === undefined ? {} : { pull_policy: plan.image.pullPolicy }),
+          },
+    services: [],
+    artifacts: artifactsOf(plan),
+    cache: [],
+    credentials: [],
+    dependencies: parts.dependencies.map((one): JobDependency => ({
+      id: one.id,
+      token,
+      name: one.name,
+      ...(one.artifactsFile === null ? {} : { artifacts_file: { filename: one.artifactsFile, size: one.artifactsSizeBytes ?? 0 } }),
+    })),
+    features: { trace_sections: true, token_mask_prefixes: ['jpt_'], failure_reasons: failureReasons },
+    ...(parts.extended === undefined ? {} : { extended_job_token: parts.extended }),
+  };
+  return payload;
+}
+
+/** Later ones win: predefined, the file's, the job's, the pipeline's (GitLab: variable precedence). */
+function variablesOf(parts: PayloadParts, token: string): JobVariable[] {
+  const { instance, project, pipeline, job } = parts;
+  const open = (entries: Iterable<readonly [string, string]>, raw: boolean): JobVariable[] =>
+    [...entries].map(([key, value]) => ({ key, value, public: true, masked: false, ...(raw ? { raw } : {}) }));
+  const secret = (key: string, value: string): JobVariable => ({ key, value, public: false, masked: true, raw: true });
+  return [
+    ...open(parts.predefined, true),
+    ...open(jobVariables(instance, project, pipeline, job), true),
+    secret('CI_JOB_TOKEN', token),
+    secret('CI_REPOSITORY_URL', withUser(`${instance.git}/${project.path}.git`, token)),
+    secret('CI_REGISTRY_PASSWORD', token),
+    ...open([['CI_REGISTRY_USER', 'gitlab-ci-token']], true),
+    ...open(Object.entries(parts.globals), false),
+    ...open(Object.entries(parts.plan.variables), false),
+    ...open(
+      pipeline.variables.map(({ key, value }) => [key, value] as const),
+      false,
+    ),
+  ];
+}
+
+/** GitLab's form; the runner strips it again. Only ever the ordinary job token. */
+function withUser(address: string, token: string): string {
+  return address.replace('://', `://gitlab-ci-token:${token}@`);
+}
+
+function artifactsOf(plan: PlanJob): JobPayload['artifacts'] {
+  const { artifacts } = plan;
+  if (artifacts === undefined) return [];
+  return [
+    {
+      name: artifacts.name ?? null,
+      untracked: artifacts.untracked,
+      paths: artifacts.paths,
+      exclude: artifacts.exclude,
+      when: artifacts.when,
+      artifact_type: 'archive',
+      artifact_format: 'zip',
+      expire_in: artifacts.expireIn ?? null,
+    },
+  ];
+}
+
+/** A wrong type loses the job at a stock runner without a word, so it is checked here. @returns what is wrong */
+export function payloadProblem(payload: JobPayload): string | undefined {
+  if (!/^[0-9a-f]{40,64}$/.test(payload.git_info.sha)) return 'the sha is malformed';
+  if (payload.steps[0] === undefined || payload.steps[0].script.length === 0) return 'there is no script';
+  if (!payload.variables.every(({ key, value }) => typeof key === 'string' && typeof value === 'string')) return 'a variable is not a text';
+  if (
+    ![payload.id, payload.job_info.project_id, payload.job_info.pipeline_id, payload.runner_info.timeout].every(
+      (number) => Number.isSafeInteger(number) && number > 0,
+    )
+  )
+    return 'a number is not a positive integer';
+  const { extended_job_token: extended, ...rest } = payload;
+  // R6: whatever else changes here, a pass stays in its own field.
+  if (extended !== undefined && /jpt_[xfn][0-9A-Za-z]{36}/.test(JSON.stringify(rest))) return 'a pass is outside its field';
+  return undefined;
+}

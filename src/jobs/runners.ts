@@ -1,0 +1,82 @@
+import { JobpassError } from '../base/errors.ts';
+import { randomBase62, Secret } from '../base/secret.ts';
+import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
+import type { JobsDeps } from './deps.ts';
+import type { Runners } from './jobs.ts';
+
+/** Runners as admins, owners and the runners themselves see them. */
+export function makeRunners(deps: JobsDeps): Runners {
+  const { runners, transactor, clock } = deps;
+  const instance = { kind: 'instance' } as const;
+  const admin = (grant: Grant, permission: Permission): void => verifyGrant(grant, permission, instance);
+  const selfId = (grant: Grant) => {
+    verifyGrant(grant, 'runner:self', instance);
+    if (grant.identity.kind !== 'runner') throw new JobpassError('internal');
+    return grant.identity.runnerId;
+  };
+  return {
+    async create(grant, request) {
+      if (request.scope === 'instance') admin(grant, 'runner:write');
+      else if (request.scope === 'project') verifyGrant(grant, 'project_runner:write', { kind: 'project', id: request.scopeId as never });
+      else verifyGrant(grant, 'group_runner:write', { kind: 'group', id: request.scopeId as never });
+      const secret = new Secret(`glrt-${randomBase62(20)}`);
+      const runner = await transactor.write(async (tx) => {
+        await grant.confirm(tx);
+        return runners.insert(tx, { ...request, tokenDigest: secret.digest(), createdAt: clock.now() });
+      });
+      return { runner, secret };
+    },
+    async one(grant, id) {
+      admin(grant, grant.accesses.some((access) => access.permission === 'runner:write') ? 'runner:write' : 'runner:read');
+      return runners.byId(null, id);
+    },
+    async list(grant, page) {
+      admin(grant, 'runner:read');
+      return runners.list(null, page);
+    },
+    async change(grant, id, change) {
+      admin(grant, 'runner:write');
+      return transactor.write(async (tx) => {
+        await grant.confirm(tx);
+        const known = await runners.byId(tx, id);
+        if (known === undefined) return undefined;
+        await runners.change(tx, id, change);
+        deps.wakeup.changed();
+        return runners.byId(tx, id);
+      });
+    },
+    async remove(grant, id) {
+      admin(grant, 'runner:write');
+      return transactor.write(async (tx) => {
+        await grant.confirm(tx);
+        if ((await runners.byId(tx, id)) === undefined) return false;
+        await runners.remove(tx, id);
+        return true;
+      });
+    },
+    async self(grant) {
+      const runner = await runners.byId(null, selfId(grant));
+      if (runner === undefined) throw new JobpassError('credential_invalid');
+      return runner;
+    },
+    async removeSelf(grant) {
+      const id = selfId(grant);
+      await transactor.write((tx) => runners.remove(tx, id));
+    },
+    async pinKey(id, publicKey) {
+      await transactor.write(async (tx) => {
+        const runner = await runners.byId(tx, id);
+        if (runner === undefined) throw new JobpassError('credential_invalid');
+        if (runner.publicKey === publicKey) return;
+        // A stolen token must not bring its own key (A60).
+        if (runner.publicKey !== null)
+          throw new JobpassError('access_denied', 'Another key is pinned to this runner. Remove the runner and register it anew.');
+        await runners.change(tx, id, { publicKey });
+      });
+    },
+    useNonce: (id, nonce, at) => transactor.write((tx) => runners.useNonce(tx, id, nonce, at)),
+    async touch(id, version) {
+      await transactor.write((tx) => runners.change(tx, id, { contactAt: clock.now(), version: version?.slice(0, 100) ?? null }));
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import type { Oid, UserId } from '../base/ids.ts';
+import { limits } from '../base/limits.ts';
+import { isProtected } from '../base/refs.ts';
+import { type Principals, principalsOf } from '../pass/principals.ts';
+import type { ProjectFacts } from '../ports/directory.ts';
+import type { JobRecord, PipelineRecord, RunnerRecord } from '../ports/jobs.ts';
+import { systemGrant } from './create.ts';
+import type { JobsDeps } from './deps.ts';
+
+/** More commits than this outside protected refs cannot be told apart in reasonable time: not provable (R3). */
+const commitLimit = limits.recordedCommitsPerPush;
+
+/** Gathers what R3 looks at for one job, and decides whose rights its passes intersect. Reads git, so never inside a transaction. */
+export async function principalsOfJob(
+  deps: JobsDeps,
+  project: ProjectFacts,
+  pipeline: PipelineRecord,
+  job: JobRecord,
+  runner: RunnerRecord,
+  artifactJobs: readonly JobRecord[],
+): Promise<Principals> {
+  if (deps.instance.principals === 'starter') {
+    return principalsOf(
+      { starter: job.userId, pipelines: [], unprotectedCommits: [], pushers: new Map(), runnerOwner: null, artifactPrincipals: [] },
+      'starter',
+    );
+  }
+  const sha = job.sha as Oid;
+  const grant = await systemGrant(deps, 'principals', project.id, `job-${job.id}`);
+  const unprotectedCommits = await deps.forge.repository
+    .unprotectedCommits(grant, project.id, sha, commitLimit)
+    .finally(() => deps.gatekeeper.settle(grant, 'done'));
+  const pushers = unprotectedCommits === null ? new Map<Oid, readonly UserId[]>() : await deps.pushersOf(project.id, unprotectedCommits);
+  const artifactPrincipals: UserId[] = [];
+  for (const source of artifactJobs)
+    for (const pass of await deps.passes.forJob(null, source.id))
+      artifactPrincipals.push(...pass.principals.map((principal) => principal.userId));
+  return principalsOf({
+    starter: job.userId,
+    pipelines: await lineage(deps, pipeline),
+    unprotectedCommits,
+    pushers,
+    runnerOwner: runner.scope === 'instance' ? null : runner.creatorId,
+    artifactPrincipals,
+  });
+}
+
+/** The pipeline and its ancestors, newest first. */
+async function lineage(deps: JobsDeps, pipeline: PipelineRecord) {
+  const line: { creators: readonly UserId[]; carriesVariables: boolean; byPass: boolean }[] = [];
+  let current: PipelineRecord | undefined = pipeline;
+  while (current !== undefined && line.length <= limits.principals) {
+    line.push({
+      creators: current.creators,
+      carriesVariables: current.variables.length > 0,
+      byPass: current.parentJobId !== null || current.creators.length > 1,
+    });
+    const parent: JobRecord | undefined = current.parentJobId === null ? undefined : await deps.jobs.job(null, current.parentJobId);
+    current = parent === undefined ? undefined : await deps.jobs.pipeline(null, parent.pipelineId);
+  }
+  return line;
+}
+
+/** Whether the job's ref is protected now. */
+export async function refProtected(deps: JobsDeps, job: JobRecord): Promise<boolean> {
+  return isProtected(await deps.directory.protectedRefs(null, job.projectId), job.tag ? 'tag' : 'branch', job.ref);
+}
