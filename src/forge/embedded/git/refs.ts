@@ -16,9 +16,9 @@ export interface RefTip {
 export async function readRefs(git: GitRunner, repository: string, names: readonly RefName[]): Promise<ReadonlyMap<RefName, RefTip>> {
   const tips = new Map<RefName, RefTip>();
   for (let at = 0; at < names.length; at += namesPerRun) {
-    const wanted = new Set(names.slice(at, at + namesPerRun));
-    for (const line of await forEachRef(git, repository, [...wanted])) {
-      const ref = [...line.split(' ', 1)].find((text) => wanted.has(text as RefName)) as RefName | undefined;
+    const wanted = names.slice(at, at + namesPerRun);
+    for (const line of await forEachRef(git, repository, wanted)) {
+      const ref = wanted.find((name) => line.startsWith(`${name} `));
       const tip = ref === undefined ? undefined : await tipOf(git, repository, line);
       if (ref !== undefined && tip !== undefined) tips.set(ref, tip);
     }

@@ -10,7 +10,7 @@ import type { Project, ProjectForge, RepositoryForge } from '../../forge.ts';
 import type { Repositories } from '../git/repositories.ts';
 import { checkLevel, memberCalls } from '../members.ts';
 import type { ForgeStores, ProjectRecord } from '../ports.ts';
-import { requireAny } from '../repository/reads.ts';
+import { requireAny } from '../repository/grants.ts';
 import { checkSlug } from '../slugs.ts';
 import { checkVisibility, viewersOf } from '../visibility.ts';
 

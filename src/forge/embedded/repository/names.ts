@@ -11,7 +11,7 @@ export function tagRef(name: string): RefName {
 }
 
 function checked(kind: 'heads' | 'tags', name: string, message: string): RefName {
-  const ref = name === '' || name.startsWith('-') || name === 'HEAD' ? undefined : parseRefName(`refs/${kind}/${name}`);
+  const ref = /^(?:HEAD|refs\/.*)?$|^-/s.test(name) ? undefined : parseRefName(`refs/${kind}/${name}`);
   if (ref === undefined) throw new JobpassError('invalid_input', message);
   return ref;
 }
@@ -35,7 +35,7 @@ export function checkPath(path: string): string {
   return path;
 }
 
-/** A path to read: as above, but nothing is made of it, so an odd one is only "not there". */
+/** A path to read, without final slashes. Nothing is made of it, so an odd one is only "not there": undefined. */
 export function readablePath(path: string): string | undefined {
   if (path.length > 4096 || path.includes('\0') || path.startsWith('/') || path.split('/').includes('..')) return undefined;
   return path.replace(/\/+$/, '');

@@ -1,88 +1,41 @@
-import { createHash } from 'node:crypto';
-import { assert } from '../../../base/assert.ts';
 import { JobpassError } from '../../../base/errors.ts';
-import { type Oid, parseOid, parseRefName, type ProjectId, type RefName } from '../../../base/ids.ts';
-import { type Grant, type Permission, verifyGrant } from '../../../pass/grant.ts';
-import type { Commit } from '../../forge.ts';
+import { type Oid, parseOid, parseRefName, type RefName } from '../../../base/ids.ts';
+import type { Commit, Page, Paged } from '../../forge.ts';
 import type { GitRunner } from '../git/processes.ts';
-
-/** Permissions that let their holder look into a repository. */
-const readers: readonly Permission[] = [
-  'repository:read',
-  'commit:read',
-  'branch:read',
-  'tag:read',
-  'code:download',
-  'repository:write',
-  'commit:create',
-  'branch:write',
-  'tag:write',
-  'release:read',
-  'release:write',
-  'pipeline:create',
-  'pipeline:read',
-  'job:read',
-  'job:run',
-  'pipeline:update',
-  'project:read',
-  'project:create',
-];
-
-/** The grant covers one of `wanted` on the project. @throws internal */
-export function requireAny(grant: Grant, project: ProjectId, wanted: readonly Permission[] = readers): void {
-  const held = grant.accesses.find(
-    (access) => access.resource.kind === 'project' && access.resource.id === project && wanted.includes(access.permission),
-  );
-  assert(held !== undefined, 'the grant covers no permission of the method');
-  verifyGrant(grant, held.permission, { kind: 'project', id: project });
-}
+import { commitOf, readRefs } from '../git/refs.ts';
 
 /** Resolves a name as GitLab does: branch, tag, full ref, then a sha of at least 4 digits. */
 export async function resolveCommit(
   git: GitRunner,
   repository: string,
   name: string,
-): Promise<{ oid: Oid; ref: RefName | null } | undefined> {
-  const refs = [`refs/heads/${name}`, `refs/tags/${name}`, ...(/^refs\/(?:heads|tags)\//.test(name) ? [name] : [])].flatMap(
-    (text) => parseRefName(text) ?? [],
-  );
+): Promise<{ readonly oid: Oid; readonly ref: RefName | null } | undefined> {
+  const names = [`refs/heads/${name}`, `refs/tags/${name}`, ...(/^refs\/(?:heads|tags)\//.test(name) ? [name] : [])];
+  const refs = names.flatMap((text) => parseRefName(text) ?? []);
+  const tips = await readRefs(git, repository, refs);
   for (const ref of refs) {
-    const oid = await revParse(git, repository, `${ref}^{commit}`);
+    const oid = tips.get(ref)?.commit;
     if (oid !== undefined) return { oid, ref };
   }
   if (!/^[0-9a-f]{4,64}$/.test(name)) return undefined;
-  const oid = await revParse(git, repository, `${name}^{commit}`);
+  const oid = await commitOf(git, repository, name);
   return oid === undefined ? undefined : { oid, ref: null };
 }
 
-export async function revParse(git: GitRunner, repository: string, text: string): Promise<Oid | undefined> {
-  const { code, output } = await git.run(repository, ['rev-parse', '--verify', '--quiet', text], { codes: [0, 1, 128] });
-  return code === 0 ? parseOid(output.toString('utf8').trim()) : undefined;
-}
-
-const commitFields = ['%H', '%P', '%an', '%ae', '%aI', '%cn', '%ce', '%cI', '%B'];
+const commitFormat = ['%H', '%P', '%an', '%ae', '%aI', '%cn', '%ce', '%cI', '%B'];
 
 /** @param args revisions and options, already checked */
 export async function readCommits(git: GitRunner, repository: string, args: readonly string[]): Promise<Commit[]> {
-  const { output } = await git.run(repository, ['log', '-z', `--format=${commitFields.join('%x00')}`, ...args], {
+  const { output } = await git.run(repository, ['log', '-z', `--format=${commitFormat.join('%x00')}`, ...args], {
     maxBytes: 32 * 1024 * 1024,
   });
   const fields = output.toString('utf8').split('\0');
   const commits: Commit[] = [];
-  for (let at = 0; at + commitFields.length <= fields.length; at += commitFields.length) {
-    const [
-      hash = '',
-      parents = '',
-      authorName = '',
-      authorEmail = '',
-      authoredDate = '',
-      committerName = '',
-      committerEmail = '',
-      committedDate = '',
-      body = '',
-    ] = fields.slice(at, at + commitFields.length);
-    const id = parseOid(hash.trim());
-    if (id === undefined) continue;
+  for (let at = 0; at + commitFormat.length <= fields.length; at += commitFormat.length) {
+    const [hash = '', parents = '', authorName = '', authorEmail = '', authoredDate = '', ...rest] = fields.slice(at);
+    const [committerName = '', committerEmail = '', committedDate = '', body = ''] = rest;
+    const id = parseOid(hash);
+    if (id === undefined) throw new JobpassError('upstream_failed', {}, new Error('git log printed something else than commits'));
     const message = body.replace(/\n$/, '');
     commits.push({
       id,
@@ -100,37 +53,42 @@ export async function readCommits(git: GitRunner, repository: string, args: read
   return commits;
 }
 
+/** @throws not_found */
 export async function readCommit(git: GitRunner, repository: string, oid: Oid): Promise<Commit> {
-  const [commit] = await readCommits(git, repository, ['-1', oid]);
+  const [commit] = await readCommits(git, repository, ['--max-count=1', oid]);
   if (commit === undefined) throw new JobpassError('not_found', { what: 'Commit' });
   return commit;
 }
 
-/** An entry at a path of a commit. */
-export async function entryAt(
-  git: GitRunner,
-  repository: string,
-  commit: Oid,
-  path: string,
-): Promise<{ mode: string; type: string; oid: Oid } | undefined> {
-  const { output } = await git.run(repository, ['ls-tree', '-z', '--full-tree', commit, '--', `:(literal)${path}`], { codes: [0] });
-  for (const line of output.toString('utf8').split('\0')) {
-    const match = /^(\d{6}) (\w+) ([0-9a-f]+)\t(.*)$/s.exec(line);
-    const oid = parseOid(match?.[3] ?? '');
-    if (match !== null && oid !== undefined && match[4] === path) return { mode: match[1] ?? '', type: match[2] ?? '', oid };
-  }
-  return undefined;
+/** What `ls-tree` tells of one entry. */
+export interface Entry {
+  readonly mode: string;
+  readonly type: 'blob' | 'tree' | 'commit';
+  readonly oid: Oid;
+  readonly path: string;
 }
 
-/** SHA-256 of a blob's bytes, streamed. */
-export async function blobDigest(git: GitRunner, repository: string, blob: Oid): Promise<{ sha256: string; sizeBytes: number }> {
-  const started = git.start(repository, ['cat-file', 'blob', blob]);
-  started.input.end();
-  const hash = createHash('sha256');
-  let sizeBytes = 0;
-  for await (const chunk of started.output as AsyncIterable<Buffer>) {
-    hash.update(chunk);
-    sizeBytes += chunk.length;
+/** Parses the output of `ls-tree -z`. */
+export function parseEntries(output: Buffer): Entry[] {
+  const entries: Entry[] = [];
+  for (const line of output.toString('utf8').split('\0')) {
+    const [, mode = '', type = '', name = '', path = ''] = /^(\d{6}) (blob|tree|commit) ([0-9a-f]+)\t(.+)$/s.exec(line) ?? [];
+    const oid = parseOid(name);
+    if (oid !== undefined && (type === 'blob' || type === 'tree' || type === 'commit')) entries.push({ mode, type, oid, path });
   }
-  return { sha256: hash.digest('hex'), sizeBytes };
+  return entries;
+}
+
+/** An entry at a path of a commit. @param path as `readablePath` gives it */
+export async function entryAt(git: GitRunner, repository: string, commit: Oid, path: string): Promise<Entry | undefined> {
+  if (path === '') return undefined;
+  const { code, output } = await git.run(repository, ['ls-tree', '-z', '--full-tree', commit, '--', `:(literal)${path}`], {
+    codes: [0, 128],
+  });
+  return code === 0 ? parseEntries(output).find((entry) => entry.path === path) : undefined;
+}
+
+/** The rows of one page. */
+export function pageOf<Row>(rows: readonly Row[], page: Page): Paged<Row> {
+  return { rows: rows.slice((page.page - 1) * page.perPage, page.page * page.perPage), total: rows.length };
 }

@@ -1,138 +1,211 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { JobpassError } from '../../../base/errors.ts';
-import { type Oid, type ProjectId, type RefName, zeroOid } from '../../../base/ids.ts';
+import { type Oid, parseOid, type ProjectId, type RefName, zeroOid } from '../../../base/ids.ts';
 import type { DecideRefs } from '../../../base/refs.ts';
 import { present } from '../../../base/assert.ts';
 import type { Grant } from '../../../pass/grant.ts';
 import type { CommitAction, CommitRequest } from '../../forge.ts';
+import type { RunOptions } from '../git/processes.ts';
 import { Push, type PushDeps } from '../git/push.ts';
 import { checkPath } from './names.ts';
-import { entryAt, readCommits, revParse } from './reads.ts';
+import { readCommits } from './reads.ts';
 
 export interface WriteDeps extends PushDeps {
-  /** For short-lived repositories of writes over the API. */
+  /** For the short-lived object folders of writes over the API. */
   readonly scratch: string;
+  readonly onPushed: (repository: string) => void;
 }
 
-/**
- * A write over the API is a push from a scratch repository that borrows the objects: the same quarantine, decisions, log and locks as a push
- * from outside, so there is one way for a ref to move.
- */
+/** A folder for new objects beside a repository's own, which stay as they are until a push brings the new ones in. */
+export interface Scratch {
+  readonly repository: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** Gives `work` an empty object folder and takes it away afterwards. */
 export async function withScratch<Result>(
   deps: WriteDeps,
   repository: string,
-  work: (scratch: string) => Promise<Result>,
+  work: (scratch: Scratch) => Promise<Result>,
 ): Promise<Result> {
   const folder = await mkdtemp(join(deps.scratch, 'write-'));
   try {
-    const scratch = join(folder, 'scratch.git');
-    await deps.git.run(scratch, ['init', '--quiet', '--bare', '--template=', scratch]);
-    await mkdir(join(scratch, 'objects', 'info'), { recursive: true });
-    await writeFile(join(scratch, 'objects', 'info', 'alternates'), `${repository}/objects\n`);
-    return await work(scratch);
+    const objects = join(folder, 'objects');
+    await mkdir(objects);
+    const env = {
+      GIT_OBJECT_DIRECTORY: objects,
+      GIT_ALTERNATE_OBJECT_DIRECTORIES: join(repository, 'objects'),
+      GIT_INDEX_FILE: join(folder, 'index'),
+    };
+    return await work({ repository, env });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-/** Moves one ref, decided and logged like a push. @throws access_denied with the refusal's words, conflict when the ref is not at `oldOid` */
+/**
+ * Moves one ref by a push from the scratch folder: the same quarantine, decisions, log and locks as a push from outside, so there is one way
+ * for a ref to move.
+ * @param base a commit that the repository has; what it reaches is not sent
+ * @throws access_denied with the refusal's words, conflict when the ref is not at `oldOid`
+ */
 export async function moveRef(
   deps: WriteDeps,
   grant: Grant,
   project: ProjectId,
-  repository: string,
-  scratch: string,
-  change: { ref: RefName; oldOid: Oid; newOid: Oid },
+  { repository, env }: Scratch,
+  change: { readonly ref: RefName; readonly oldOid: Oid; readonly newOid: Oid },
+  base: Oid | undefined,
   decide: DecideRefs,
 ): Promise<void> {
+  await deps.git.checkHooks();
   const push = new Push(deps, grant, project, repository, decide);
-  const spec = change.newOid === zeroOid ? `:${change.ref}` : `${change.newOid}:${change.ref}`;
-  const lease = `--force-with-lease=${change.ref}:${change.oldOid === zeroOid ? '' : change.oldOid}`;
-  const started = deps.git.start(scratch, ['push', '--quiet', '--porcelain', lease, repository, spec], {
-    signal: grant.signal,
-    ...push.hooks(),
-  });
-  started.input.end();
-  started.output.resume();
-  const { code } = await started.done;
-  const { outcome } = await push.finish();
-  if (outcome === 'done') return;
-  // A grant that died at the lock says so itself; otherwise the refusal is about the ref.
+  const { signal } = grant;
+  const receive = deps.git.start(repository, ['receive-pack', '--stateless-rpc', repository], { signal, ...push.hooks() });
+  receive.output.resume();
+  const command = `${change.oldOid} ${change.newOid} ${change.ref}\0report-status`;
+  // gitprotocol-pack(5): one command, a flush, then the pack, unless the command deletes.
+  receive.input.write(`${(Buffer.byteLength(command) + 4).toString(16).padStart(4, '0')}${command}0000`);
+  if (change.newOid === zeroOid) receive.input.end();
+  else {
+    const pack = deps.git.start(repository, ['pack-objects', '--revs', '--thin', '--stdout', '-q'], { env, signal });
+    pack.input.end(`${change.newOid}\n${base === undefined ? '' : `^${base}\n`}`);
+    pack.output.once('error', () => receive.kill());
+    pack.output.pipe(receive.input);
+  }
+  const { outcome } = await push.finish(await receive.done);
+  if (outcome === 'done') return deps.onPushed(repository);
+  // A grant that died meanwhile says so itself; otherwise the refusal is about the ref.
   await grant.confirm(null);
   if (push.refusal !== undefined) throw new JobpassError('access_denied', push.refusal);
-  throw new JobpassError('conflict', `The ref could not be moved: it changed meanwhile (git ended with ${code}).`);
+  throw new JobpassError('conflict', 'The ref could not be moved: it changed meanwhile.');
 }
 
-/** Applies the actions on top of `parent` in the scratch repository. @returns the new commit */
-export async function buildCommit(deps: WriteDeps, scratch: string, parent: Oid | undefined, request: CommitRequest): Promise<Oid> {
-  const index = { GIT_INDEX_FILE: join(scratch, 'index.tmp') };
-  if (parent !== undefined) await deps.git.run(scratch, ['read-tree', parent], { env: index });
-  for (const action of request.actions) await applyAction(deps, scratch, index, parent, action);
-  const tree = await line(deps, scratch, ['write-tree'], index);
+const maxActions = 1000;
+
+/** Applies the actions on top of `parent`. @returns the new commit, still only in the scratch folder. @throws invalid_input */
+export async function buildCommit(deps: WriteDeps, scratch: Scratch, parent: Oid | undefined, request: CommitRequest): Promise<Oid> {
+  const { actions, message } = request;
+  if (actions.length > maxActions) throw new JobpassError('too_large', `A commit may have at most ${maxActions} actions`);
+  if (message.includes('\0')) throw new JobpassError('invalid_input', 'commit_message is invalid');
+  const run = runIn(deps, scratch);
+  if (parent !== undefined) await run(['read-tree', parent]);
+  const files = await filesAt(run, [...new Set(actions.flatMap((action) => pathsOf(action)))]);
+  const changed = new Map<string, File | undefined>();
+  for (const action of actions) {
+    if (action.lastCommitId !== undefined && parent !== undefined)
+      await checkLastCommit(deps, scratch, parent, action.previousPath ?? action.path, action.lastCommitId);
+    const content = action.content === undefined ? undefined : await oidFrom(run, ['hash-object', '-w', '--stdin'], action.content);
+    for (const [path, file] of applied(action, files, content)) {
+      if (file === undefined) files.delete(path);
+      else files.set(path, file);
+      changed.set(path, file);
+    }
+  }
+  const missing = [...changed.values()].some((file) => file?.oid === emptyBlob);
+  if (missing) await oidFrom(run, ['hash-object', '-w', '--stdin'], '');
+  await run(['update-index', '-z', '--index-info'], { stdin: indexInfo(changed) });
+  const tree = await oidFrom(run, ['write-tree']);
   const { name, email } = request.author;
   const person = { GIT_AUTHOR_NAME: name, GIT_AUTHOR_EMAIL: email, GIT_COMMITTER_NAME: name, GIT_COMMITTER_EMAIL: email };
-  const { output } = await deps.git.run(scratch, ['commit-tree', tree, ...(parent === undefined ? [] : ['-p', parent]), '-F', '-'], {
-    env: person,
-    stdin: request.message,
-  });
-  return present(await revParse(deps.git, scratch, output.toString('utf8').trim()), 'the new commit');
+  return oidFrom(run, ['commit-tree', tree, ...(parent === undefined ? [] : ['-p', parent]), '-F', '-'], message, person);
 }
 
-async function applyAction(
-  deps: WriteDeps,
-  scratch: string,
-  env: Readonly<Record<string, string>>,
-  parent: Oid | undefined,
+interface File {
+  readonly mode: string;
+  readonly oid: Oid;
+}
+const emptyBlob = present(parseOid('e69de29bb2d1d6434b8b29ae775ad8c2e48c5391'), 'the empty blob');
+
+function pathsOf(action: CommitAction): string[] {
+  return action.action === 'move' ? [checkPath(action.path), checkPath(action.previousPath ?? '')] : [checkPath(action.path)];
+}
+
+/** What one action makes of the files: a path and its file, or undefined where it goes. @throws invalid_input */
+function applied(
   action: CommitAction,
-): Promise<void> {
-  const path = checkPath(action.path);
-  const from = action.action === 'move' ? checkPath(action.previousPath ?? '') : path;
-  const old = parent === undefined ? undefined : await entryIn(deps, scratch, env, from);
+  files: ReadonlyMap<string, File>,
+  content: Oid | undefined,
+): readonly (readonly [string, File | undefined])[] {
+  const { path } = action;
+  const from = action.action === 'move' ? (action.previousPath ?? '') : path;
+  const old = files.get(from);
   if (action.action === 'create') {
     if (old !== undefined) throw new JobpassError('invalid_input', 'A file with this name already exists');
   } else if (old === undefined) throw new JobpassError('invalid_input', "A file with this name doesn't exist");
-  if (action.lastCommitId !== undefined && parent !== undefined) {
-    const [last] = await readCommits(deps.git, scratch, ['-1', parent, '--', `:(literal)${from}`]);
-    if (last?.id !== action.lastCommitId)
-      throw new JobpassError('invalid_input', 'You are attempting to update a file that has changed since you started editing it.');
+  if (action.action === 'move' && files.has(path)) throw new JobpassError('invalid_input', 'A file with this name already exists');
+  if (action.action === 'delete') return [[path, undefined]];
+  const kept = content === undefined || old?.mode === '100755' ? old?.mode : undefined;
+  const mode = action.executable === undefined ? (kept ?? '100644') : action.executable ? '100755' : '100644';
+  const file = { mode, oid: content ?? old?.oid ?? emptyBlob };
+  return action.action === 'move'
+    ? [
+        [from, undefined],
+        [path, file],
+      ]
+    : [[path, file]];
+}
+
+async function checkLastCommit(deps: WriteDeps, { repository }: Scratch, parent: Oid, path: string, wanted: string): Promise<void> {
+  const [last] = await readCommits(deps.git, repository, ['--max-count=1', parent, '--', `:(literal)${path}`]);
+  if (last?.id !== wanted)
+    throw new JobpassError('conflict', 'You are attempting to update a file that has changed since you started editing it.');
+}
+
+type Run = (args: readonly string[], options?: RunOptions) => Promise<{ readonly output: Buffer }>;
+
+function runIn(deps: WriteDeps, { repository, env }: Scratch): Run {
+  return (args, options) => deps.git.run(repository, args, { ...options, env: { ...env, ...options?.env } });
+}
+
+/** As many as fit on a command line. */
+const pathsPerRun = 100;
+
+/** The files at these paths as the index has them. */
+async function filesAt(run: Run, paths: readonly string[]): Promise<Map<string, File>> {
+  const files = new Map<string, File>();
+  for (let at = 0; at < paths.length; at += pathsPerRun) {
+    const wanted = paths.slice(at, at + pathsPerRun).map((path) => `:(top,literal)${path}`);
+    const { output } = await run(['ls-files', '--stage', '-z', '--', ...wanted]);
+    for (const line of output.toString('utf8').split('\0')) {
+      const [, mode = '', name = '', path = ''] = /^(\d{6}) ([0-9a-f]+) 0\t(.+)$/s.exec(line) ?? [];
+      const oid = parseOid(name);
+      if (oid !== undefined) files.set(path, { mode, oid });
+    }
   }
-  const remove = `0 ${zeroOid}\t${from}\0`;
-  if (action.action === 'delete') return void (await deps.git.run(scratch, ['update-index', '-z', '--index-info'], { env, stdin: remove }));
-  const blob =
-    action.content === undefined ? (old?.oid ?? (await hash(deps, scratch, Buffer.alloc(0)))) : await hash(deps, scratch, action.content);
-  const executable = action.executable ?? old?.mode === '100755';
-  const entry = `${executable ? '100755' : '100644'} ${blob}\t${path}\0`;
-  await deps.git.run(scratch, ['update-index', '-z', '--index-info'], { env, stdin: action.action === 'move' ? remove + entry : entry });
+  return files;
 }
 
-/** As the index has it now: earlier actions of the same commit count. */
-async function entryIn(deps: WriteDeps, scratch: string, env: Readonly<Record<string, string>>, path: string) {
-  const tree = await line(deps, scratch, ['write-tree'], env);
-  return entryAt(deps.git, scratch, tree as Oid, path);
+/** Input of `update-index --index-info`; removals first, so that a file can make way for a folder of its name. */
+function indexInfo(changed: ReadonlyMap<string, File | undefined>): string {
+  const gone = [...changed].flatMap(([path, file]) => (file === undefined ? `0 ${zeroOid}\t${path}\0` : []));
+  const there = [...changed].flatMap(([path, file]) => (file === undefined ? [] : `${file.mode} ${file.oid}\t${path}\0`));
+  return [...gone, ...there].join('');
 }
 
-async function hash(deps: WriteDeps, scratch: string, content: Buffer): Promise<Oid> {
-  const { output } = await deps.git.run(scratch, ['hash-object', '-w', '--stdin'], { stdin: content });
-  return output.toString('utf8').trim() as Oid;
+async function oidFrom(
+  run: Run,
+  args: readonly string[],
+  stdin: string | Buffer = '',
+  env: Readonly<Record<string, string>> = {},
+): Promise<Oid> {
+  const { output } = await run(args, { stdin, env });
+  return present(parseOid(output.toString('utf8').trim()), `the object of git ${args[0] ?? ''}`);
 }
 
-async function line(deps: WriteDeps, scratch: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {
-  return (await deps.git.run(scratch, args, { env })).output.toString('utf8').trim();
-}
-
-/** An annotated tag object. */
+/** An annotated tag object, still only in the scratch folder. @throws invalid_input */
 export async function buildTag(
   deps: WriteDeps,
-  scratch: string,
+  scratch: Scratch,
   name: string,
   commit: Oid,
   message: string,
-  tagger: { name: string; email: string },
+  tagger: { readonly name: string; readonly email: string },
   atSeconds: number,
 ): Promise<Oid> {
+  if (message.includes('\0')) throw new JobpassError('invalid_input', 'message is invalid');
   const clean = (text: string): string => text.replaceAll(/[<>\n\0]/g, '');
   const text = `object ${commit}\ntype commit\ntag ${name}\ntagger ${clean(tagger.name)} <${clean(tagger.email)}> ${atSeconds} +0000\n\n${message}\n`;
-  const { output } = await deps.git.run(scratch, ['mktag'], { stdin: text });
-  return output.toString('utf8').trim() as Oid;
+  return oidFrom(runIn(deps, scratch), ['mktag'], text);
 }

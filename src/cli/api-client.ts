@@ -1,0 +1,43 @@
+import { request } from 'undici';
+import { JobpassError } from '../base/errors.ts';
+import { Secret } from '../base/secret.ts';
+import { secretFromEnv, serverUrl } from './config.ts';
+
+/** The commands' way to a server: token from JOBPASS_TOKEN or JOBPASS_TOKEN_FILE, in a header. */
+export class ApiClient {
+  readonly #base: string;
+  readonly #token: Secret;
+
+  constructor(url: string | undefined) {
+    this.#base = serverUrl(url);
+    const token = secretFromEnv('JOBPASS_TOKEN');
+    if (token === undefined)
+      throw new JobpassError('invalid_input', 'Give an access token in JOBPASS_TOKEN, or a file with it in JOBPASS_TOKEN_FILE.');
+    this.#token = new Secret(token);
+  }
+
+  /** @throws the server's answer in words */
+  async call(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<unknown> {
+    const answer = await request(`${this.#base}${path}`, {
+      method,
+      headers: { 'private-token': this.#token.reveal(), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+    const text = await answer.body.text();
+    if (answer.statusCode >= 300)
+      throw new JobpassError('upstream_failed', `${method} ${path}: ${answer.statusCode} ${text.slice(0, 500)}`);
+    return text === '' ? undefined : JSON.parse(text);
+  }
+
+  /** Sends a form to one of the pass's own routes. The pass is the form's `token`. */
+  async form(path: string): Promise<unknown> {
+    const answer = await request(`${this.#base}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams({ token: this.#token.reveal() }).toString(),
+    });
+    const text = await answer.body.text();
+    if (answer.statusCode >= 300) throw new JobpassError('upstream_failed', `POST ${path}: ${answer.statusCode} ${text.slice(0, 500)}`);
+    return JSON.parse(text);
+  }
+}

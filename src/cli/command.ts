@@ -1,0 +1,97 @@
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { JobpassError } from '../base/errors.ts';
+import { envName, type Setting } from './config.ts';
+
+/** A command of `jobpass`. */
+export interface Command {
+  readonly name: string;
+  /** One line for the overview. */
+  readonly about: string;
+  help(): string;
+  /** @returns the exit code: 0 fine, 1 failed, 2 wrong use */
+  run(args: readonly string[], io: Io): Promise<number>;
+}
+
+export interface Io {
+  out(text: string): void;
+  readonly terminal: boolean;
+  /** Resolves with the next SIGINT or SIGTERM. */
+  stopped(): Promise<string>;
+}
+
+/** A wrong use of the command line: exit code 2, with a hint. */
+export class UsageError extends Error {}
+
+const manifest: { version: string } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+export const version = manifest.version;
+
+export interface Flags {
+  readonly values: Readonly<Record<string, string | boolean | undefined>>;
+  readonly positionals: readonly string[];
+  text(name: string): string | undefined;
+  /** @throws usage */
+  required(name: string): string;
+  flag(name: string): boolean;
+}
+
+/** @param texts names of further options with a value @param switches names of further options without */
+export function parseFlags(
+  args: readonly string[],
+  settings: readonly Setting[],
+  texts: readonly string[] = [],
+  switches: readonly string[] = [],
+  positionals = false,
+): Flags {
+  const options: Record<string, { type: 'string' | 'boolean' }> = {};
+  for (const { name, kind } of settings) options[name] = { type: kind === 'flag' ? 'boolean' : 'string' };
+  for (const name of texts) options[name] = { type: 'string' };
+  for (const name of switches) options[name] = { type: 'boolean' };
+  try {
+    const parsed = parseArgs({ args: [...args], options, strict: true, allowPositionals: positionals });
+    const values = parsed.values as Readonly<Record<string, string | boolean | undefined>>;
+    const text = (name: string): string | undefined => {
+      const value = values[name];
+      return typeof value === 'string' ? value : undefined;
+    };
+    return {
+      values,
+      positionals: parsed.positionals,
+      text,
+      required: (name) => text(name) ?? usage(`--${name} is missing`),
+      flag: (name) => values[name] === true,
+    };
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message.split('\n')[0] : 'wrong use');
+  }
+}
+
+/** @throws UsageError */
+export function usage(message: string): never {
+  throw new UsageError(message);
+}
+
+/** The options part of a help text. */
+export function describeSettings(settings: readonly Setting[]): string {
+  return settings
+    .map(
+      ({ name, value, about, fallback }) =>
+        `  ${`--${name}${value === undefined ? '' : ` ${value}`}`.padEnd(24)}${about}${fallback === undefined ? '' : ` (default ${fallback})`}; ${envName(name)}`,
+    )
+    .join('\n');
+}
+
+/** What a person reads for an error; never a stack, never a secret. */
+export function errorLine(error: unknown): string {
+  if (error instanceof JobpassError) {
+    const cause = error.code === 'internal' && error.cause instanceof Error ? ` (${error.cause.message})` : '';
+    return error.message + cause;
+  }
+  if (error instanceof Error) {
+    const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+    if (code === 'EADDRINUSE') return 'The address is in use: choose another --listen.';
+    if (code === 'ECONNREFUSED') return 'The server does not answer: is it running, and is the URL right?';
+    return error.message;
+  }
+  return String(error);
+}

@@ -1,0 +1,82 @@
+import { readFileSync } from 'node:fs';
+import { parse as parseToml } from 'smol-toml';
+import { JobpassError } from '../base/errors.ts';
+
+/** One setting: its flag, its environment variable and its key in the `--config` file are made from its name. */
+export interface Setting {
+  readonly name: string;
+  readonly kind: 'text' | 'flag';
+  readonly about: string;
+  readonly fallback?: string;
+  /** Where a value looks like, for the help: `DIR`. */
+  readonly value?: string;
+}
+
+export type Values = ReadonlyMap<string, string | boolean>;
+
+/** `--external-url` → `JOBPASS_EXTERNAL_URL`. */
+export function envName(name: string): string {
+  return `JOBPASS_${name.toUpperCase().replaceAll('-', '_')}`;
+}
+
+/**
+ * A command's settings: flag, then environment, then file, then fallback. Unknown keys in the file fail.
+ * @throws invalid_input
+ */
+export function readSettings(
+  settings: readonly Setting[],
+  flags: Readonly<Record<string, string | boolean | undefined>>,
+  file: string | undefined,
+): Values {
+  const fromFile = file === undefined ? {} : readFile(file);
+  const known = new Map(settings.map((setting) => [setting.name, setting]));
+  for (const key of Object.keys(fromFile))
+    if (!known.has(key))
+      throw new JobpassError('invalid_input', `${file ?? ''}: unknown key \`${key}\`. Known keys: ${[...known.keys()].join(', ')}`);
+  const values = new Map<string, string | boolean>();
+  for (const { name, kind, fallback } of settings) {
+    const env = process.env[envName(name)];
+    const given =
+      flags[name] ?? (env === undefined ? undefined : kind === 'flag' ? flagOf(envName(name), env) : env) ?? fromFile[name] ?? fallback;
+    if (given === undefined) continue;
+    if (kind === 'flag' ? typeof given !== 'boolean' : typeof given !== 'string' && typeof given !== 'number')
+      throw new JobpassError('invalid_input', `\`${name}\` must be ${kind === 'flag' ? 'true or false' : 'a text'}`);
+    values.set(name, typeof given === 'boolean' ? given : String(given));
+  }
+  return values;
+}
+
+/** A secret from the environment, or from a file that the environment or a flag names; never from argv. */
+export function secretFromEnv(name: string): string | undefined {
+  const direct = process.env[name];
+  if (direct !== undefined && direct !== '') return direct;
+  const file = process.env[`${name}_FILE`];
+  if (file === undefined || file === '') return undefined;
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new JobpassError('invalid_input', `${name}_FILE names a file that cannot be read.`, error);
+  }
+}
+
+/** `JOBPASS_URL`: where the commands that talk to a server find it. */
+export function serverUrl(flag: string | undefined): string {
+  const url = flag ?? process.env['JOBPASS_URL'];
+  if (url === undefined || !URL.canParse(url))
+    throw new JobpassError('invalid_input', 'Say where the server is: --url https://…, or JOBPASS_URL.');
+  return url.replace(/\/+$/, '');
+}
+
+function flagOf(name: string, text: string): boolean {
+  if (['1', 'true', 'yes', 'on'].includes(text.toLowerCase())) return true;
+  if (['0', 'false', 'no', 'off', ''].includes(text.toLowerCase())) return false;
+  throw new JobpassError('invalid_input', `${name} must be true or false.`);
+}
+
+function readFile(path: string): Readonly<Record<string, unknown>> {
+  try {
+    return parseToml(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new JobpassError('invalid_input', `${path}: ${error instanceof Error ? error.message.split('\n')[0] : 'cannot be read'}`, error);
+  }
+}

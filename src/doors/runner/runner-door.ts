@@ -1,0 +1,386 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Busboy } from '@fastify/busboy';
+import type { Clock } from '../../base/clock.ts';
+import { isJobpassError, JobpassError } from '../../base/errors.ts';
+import { type JobId, parseId } from '../../base/ids.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { Secret } from '../../base/secret.ts';
+import type { Jobs, SignedReport } from '../../jobs/jobs.ts';
+import type { Grant } from '../../pass/grant.ts';
+import type { Access, Gatekeeper } from '../../pass/subject.ts';
+import { parseDuration } from '../../pipeline/duration.ts';
+import type { JobUpdate, RunnerInfo } from '../../wire/runner.ts';
+import type { Door, RawContext } from '../door.ts';
+import { answerJson } from '../http.ts';
+import { checkSignature } from './signature.ts';
+
+export interface RunnerDoorDeps {
+  readonly gatekeeper: Gatekeeper;
+  readonly jobs: Jobs;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Ends long polls when the server drains. */
+  readonly draining: AbortSignal;
+}
+
+const jobPath = /^\/api\/v4\/jobs\/([1-9]\d{0,14})(\/trace|\/artifacts)?$/;
+const traceIntervalSeconds = '3';
+
+/** The Runner API: what gitlab-runner and the jobpass runner call. @see GitLab: `POST /api/v4/jobs/request` and friends */
+export function makeRunnerDoor(deps: RunnerDoorDeps): Door {
+  return {
+    kind: 'raw',
+    name: 'runner',
+    matches: (path) =>
+      path === '/api/v4/runners' ||
+      path === '/api/v4/runners/verify' ||
+      path === '/api/v4/runners/router/discovery' ||
+      path === '/api/v4/jobs/request' ||
+      jobPath.test(path),
+    async handle(request, response, context) {
+      try {
+        await new RunnerCall(deps, request, response, context).serve();
+      } catch (error) {
+        const known = isJobpassError(error) ? error : new JobpassError('internal', {}, error);
+        if (known.code === 'internal') deps.log.error('runner_door.failed', { requestId: context.requestId }, known);
+        if (response.headersSent) response.destroy();
+        else answerRunnerError(response, known);
+      }
+    },
+  };
+}
+
+/** 403 tells a runner that its token is bad and silences it, so it is for that only; everything that passes is 503 (protocol notes §2). */
+function answerRunnerError(response: ServerResponse, error: JobpassError): void {
+  const { code } = error;
+  if (code === 'range_mismatch') {
+    response.setHeader('range', `0-${error.detail.offsetBytes ?? 0}`);
+    return answerJson(response, 416, { message: '416 Range Not Satisfiable' });
+  }
+  if (
+    [
+      'credential_missing',
+      'credential_invalid',
+      'pass_dead',
+      'access_denied',
+      'scope_insufficient',
+      'credential_misplaced',
+      'not_found',
+    ].includes(code)
+  )
+    return answerJson(response, 403, { message: `403 Forbidden${code === 'access_denied' ? ` - ${error.message}` : ''}` });
+  if (code === 'invalid_input') return answerJson(response, 400, { message: error.message });
+  if (code === 'too_large') return answerJson(response, 413, { message: error.message });
+  response.setHeader('retry-after', '5');
+  return answerJson(response, code === 'internal' ? 500 : 503, {
+    message: code === 'internal' ? '500 Internal Server Error' : '503 Service Unavailable',
+  });
+}
+
+type Body = Readonly<Record<string, unknown>>;
+
+class RunnerCall {
+  readonly #deps: RunnerDoorDeps;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #context: RawContext;
+
+  constructor(deps: RunnerDoorDeps, request: IncomingMessage, response: ServerResponse, context: RawContext) {
+    this.#deps = deps;
+    this.#request = request;
+    this.#response = response;
+    this.#context = context;
+  }
+
+  async serve(): Promise<void> {
+    const method = this.#request.method ?? '';
+    const { path } = this.#context;
+    const job = jobPath.exec(path);
+    const jobId = parseId<JobId>(job?.[1] ?? '');
+    if (jobId !== undefined && job !== null) {
+      if (job[2] === undefined && method === 'PUT') return this.#update(jobId);
+      if (job[2] === '/trace' && method === 'PATCH') return this.#trace(jobId);
+      if (job[2] === '/artifacts' && method === 'POST') return this.#upload(jobId);
+      if (job[2] === '/artifacts' && method === 'GET') return this.#download(jobId);
+    }
+    if (path === '/api/v4/runners/verify' && method === 'POST') return this.#verify();
+    if (path === '/api/v4/runners' && method === 'DELETE') return this.#unregister();
+    if (path === '/api/v4/runners/router/discovery' && method === 'GET')
+      return answerJson(this.#response, 501, { message: '501 Not Implemented' });
+    if (path === '/api/v4/jobs/request' && method === 'POST') return this.#requestJob();
+    return answerJson(this.#response, 405, { error: '405 Not Allowed' });
+  }
+
+  async #verify(): Promise<void> {
+    const { body, raw } = await this.#json(limits.jobRequestBodyBytes);
+    await this.#asRunner(body, 'POST /api/v4/runners/verify', async (grant) => {
+      const runner = await this.#deps.jobs.runners.self(grant);
+      const check = await checkSignature(this.#deps.jobs, this.#deps.clock, runner.id, this.#request, raw);
+      if (check.signed && !check.ok) throw new JobpassError('access_denied', check.why);
+      // Trust on first use: the first signed verify is the runner's registration.
+      if (check.signed && check.ok) await this.#deps.jobs.runners.pinKey(runner.id, check.key);
+      await this.#deps.jobs.runners.touch(runner.id, infoOf(body).version ?? null);
+      answerJson(this.#response, 200, {
+        id: runner.id,
+        token: textOf(body['token']) ?? this.#header('runner-token') ?? '',
+        token_expires_at: null,
+      });
+    });
+  }
+
+  async #unregister(): Promise<void> {
+    const { body } = await this.#json(limits.jobRequestBodyBytes);
+    await this.#asRunner(body, 'DELETE /api/v4/runners', async (grant) => {
+      await this.#deps.jobs.runners.removeSelf(grant);
+      this.#response.writeHead(204).end();
+    });
+  }
+
+  async #requestJob(): Promise<void> {
+    const { body, raw } = await this.#json(limits.jobRequestBodyBytes);
+    await this.#asRunner(body, 'POST /api/v4/jobs/request', async (grant) => {
+      const { jobs } = this.#deps;
+      const runner = await jobs.runners.self(grant);
+      const info = infoOf(body);
+      const check = await checkSignature(jobs, this.#deps.clock, runner.id, this.#request, raw);
+      if (check.signed && !check.ok) throw new JobpassError('access_denied', check.why);
+      // Only the pinned key counts (A60).
+      const signed: SignedReport | null =
+        check.signed && check.key === runner.publicKey && info.jobpass !== undefined
+          ? { verdict: info.jobpass.verdict, unsafe: info.jobpass.unsafe }
+          : null;
+      await jobs.runners.touch(runner.id, info.version ?? null);
+      const gone = new AbortController();
+      this.#response.once('close', () => gone.abort());
+      const version = jobs.queue.version(runner.id);
+      let claim = await jobs.queue.claim(runner, info, signed, this.#context.requestId);
+      if (claim === undefined && textOf(body['last_update']) === version) {
+        const changed = await jobs.queue.wait(runner.id, version, limits.longPollMs, AbortSignal.any([gone.signal, this.#deps.draining]));
+        if (changed && !gone.signal.aborted) claim = await jobs.queue.claim(runner, info, signed, this.#context.requestId);
+      }
+      if (claim === undefined) {
+        this.#response.setHeader('x-gitlab-last-update', jobs.queue.version(runner.id));
+        this.#response.writeHead(204).end();
+        return;
+      }
+      // Nobody is there to take it: it goes back, with its passes dead.
+      if (gone.signal.aborted) return claim.withdraw();
+      answerJson(this.#response, 201, claim.payload);
+    });
+  }
+
+  async #update(id: JobId): Promise<void> {
+    const { body } = await this.#json(limits.jobRequestBodyBytes);
+    await this.#asJob(id, body, 'PUT /api/v4/jobs/:id', async () => {
+      const { answer, status } = await this.#deps.jobs.reports.update(id, updateOf(body));
+      this.#response.setHeader('job-status', status);
+      this.#response.setHeader('x-gitlab-trace-update-interval', traceIntervalSeconds);
+      const code = { ok: 200, accepted: 202, resend_trace: 412, gone: 403 }[answer];
+      answerJson(this.#response, code, { message: String(code) });
+    });
+  }
+
+  async #trace(id: JobId): Promise<void> {
+    const range = /^(\d{1,15})-(\d{1,15})?$/.exec(this.#header('content-range') ?? '');
+    await this.#asJob(id, {}, 'PATCH /api/v4/jobs/:id/trace', async () => {
+      if (range === null) throw new JobpassError('invalid_input', '400 Missing header Content-Range');
+      const bytes = await readAll(this.#request, limits.tracePatchBytes);
+      const { sizeBytes, status } = await this.#deps.jobs.reports.appendTrace(id, Number(range[1]), bytes);
+      this.#response.setHeader('job-status', status);
+      this.#response.setHeader('range', `0-${sizeBytes}`);
+      this.#response.setHeader('x-gitlab-trace-update-interval', traceIntervalSeconds);
+      answerJson(this.#response, 202, { message: '202 Accepted' });
+    });
+  }
+
+  async #upload(id: JobId): Promise<void> {
+    await this.#asJob(id, {}, 'POST /api/v4/jobs/:id/artifacts', async () => {
+      const expire = this.#context.query.get('expire_in');
+      const seconds = expire === null || expire === '' || expire === 'never' ? null : (parseDuration(expire) ?? null);
+      const sizeBytes = await this.#storeUpload(id, seconds);
+      answerJson(this.#response, 201, { message: '201 Created', size: sizeBytes });
+    });
+  }
+
+  #storeUpload(id: JobId, expireInSeconds: number | null): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const type = this.#request.headers['content-type'];
+      if (type === undefined || !type.startsWith('multipart/form-data'))
+        return reject(new JobpassError('invalid_input', 'Send multipart/form-data with the part `file`.'));
+      const parser = new Busboy({
+        headers: { ...this.#request.headers, 'content-type': type },
+        limits: { files: 1, fields: 10, parts: 11, headerPairs: 50 },
+      });
+      let stored: Promise<number> | undefined;
+      parser.on('file', (field, stream, filename) => {
+        if (field !== 'file') return void stream.resume();
+        const name = filename.replaceAll(/[^\w.-]/g, '_').slice(0, 100);
+        stored = this.#deps.jobs.reports
+          .storeArtifacts(id, name === '' ? 'artifacts.zip' : name, stream, expireInSeconds)
+          .then(({ sizeBytes }) => sizeBytes);
+        stored.catch((error: unknown) => {
+          stream.resume();
+          reject(error instanceof Error ? error : new JobpassError('internal'));
+        });
+      });
+      parser.on('error', () => reject(new JobpassError('invalid_input', 'The multipart body is malformed.')));
+      parser.on('finish', () => {
+        if (stored === undefined) reject(new JobpassError('invalid_input', 'The part `file` is missing.'));
+        else stored.then(resolve, reject);
+      });
+      this.#request.once('close', () => {
+        if (!this.#request.complete) parser.destroy(new Error('hung up'));
+      });
+      this.#request.pipe(parser);
+    });
+  }
+
+  /** Artifacts of a job that this one depends on; the token is the running job's own. */
+  async #download(wanted: JobId): Promise<void> {
+    const secret = this.#jobToken({});
+    await this.#admitted(
+      secret,
+      'job_token',
+      [{ permission: 'job:self', resource: { kind: 'instance' } }],
+      'GET /api/v4/jobs/:id/artifacts',
+      async (grant) => {
+        const { identity } = grant;
+        const found = identity.kind === 'job' ? await this.#deps.jobs.reports.dependencyArtifacts(identity.jobId, wanted) : undefined;
+        if (found === undefined) return answerJson(this.#response, 404, { message: '404 Not Found' });
+        this.#response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': found.sizeBytes });
+        await new Promise<void>((resolve) => {
+          found.body.once('error', () => this.#response.destroy());
+          this.#response.once('close', resolve);
+          found.body.pipe(this.#response);
+        });
+      },
+    );
+  }
+
+  async #asRunner(body: Body, endpoint: string, work: (grant: Grant) => Promise<void>): Promise<void> {
+    const secret = this.#oneOf(this.#header('runner-token'), textOf(body['token']));
+    await this.#admitted(secret, 'runner_token', [{ permission: 'runner:self', resource: { kind: 'instance' } }], endpoint, work);
+  }
+
+  async #asJob(id: JobId, body: Body, endpoint: string, work: (grant: Grant) => Promise<void>): Promise<void> {
+    try {
+      await this.#admitted(
+        this.#jobToken(body),
+        'job_token',
+        [{ permission: 'job:report', resource: { kind: 'job', id } }],
+        endpoint,
+        work,
+      );
+    } catch (error) {
+      // The token died with its job: its state is how the runner learns that (Job-Status; 403 is the kill switch).
+      if (isJobpassError(error, 'pass_dead'))
+        this.#response.setHeader('job-status', await this.#deps.jobs.reports.status(id).catch(() => 'failed'));
+      throw error;
+    }
+  }
+
+  async #admitted(
+    secret: Secret,
+    carrier: 'job_token' | 'runner_token',
+    accesses: readonly Access[],
+    endpoint: string,
+    work: (grant: Grant) => Promise<void>,
+  ): Promise<void> {
+    const { gatekeeper } = this.#deps;
+    const admission = await gatekeeper.admit({ kind: 'secret', secret, carrier }, accesses, {
+      door: 'runner',
+      endpoint,
+      requestId: this.#context.requestId,
+      secure: this.#context.secure,
+    });
+    if (!admission.ok) throw new JobpassError(admission.refusal.code, admission.refusal.message);
+    try {
+      await work(admission.grant);
+      await gatekeeper.settle(admission.grant, 'done');
+    } catch (error) {
+      await gatekeeper.settle(admission.grant, 'failed');
+      throw error;
+    }
+  }
+
+  #jobToken(body: Body): Secret {
+    return this.#oneOf(this.#header('job-token'), textOf(body['token']));
+  }
+
+  /** Header and body may both carry the token, but never two different ones (R17). */
+  #oneOf(header: string | undefined, body: string | undefined): Secret {
+    if (header !== undefined && body !== undefined && header !== body)
+      throw new JobpassError('credential_misplaced', 'Two different tokens.');
+    const text = header ?? body;
+    if (text === undefined || text === '') throw new JobpassError('credential_missing');
+    return new Secret(text);
+  }
+
+  #header(name: string): string | undefined {
+    const value = this.#request.headers[name];
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  async #json(maxBytes: number): Promise<{ body: Body; raw: Buffer }> {
+    const raw = await readAll(this.#request, maxBytes);
+    try {
+      const body: unknown = raw.length === 0 ? {} : JSON.parse(raw.toString('utf8'));
+      if (typeof body === 'object' && body !== null && !Array.isArray(body)) return { body: body as Body, raw };
+    } catch {
+      // Falls through to the one answer for what is no JSON object.
+    }
+    throw new JobpassError('invalid_input', 'The body must be a JSON object.');
+  }
+}
+
+async function readAll(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw new JobpassError('too_large', `The body is larger than ${maxBytes} bytes.`);
+    parts.push(chunk);
+  }
+  return Buffer.concat(parts);
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+function fieldsOf(value: unknown): Body {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Body) : {};
+}
+
+/** Only what is used, and only where it has the right type: the rest of a runner's claims is not believed. */
+function infoOf(body: Body): RunnerInfo {
+  const info = fieldsOf(body['info']);
+  const version = textOf(info['version']);
+  const gate = fieldsOf(info['jobpass']);
+  const { key, verdict, unsafe } = gate;
+  const report =
+    typeof key === 'string' && (verdict === 'withhold' || verdict === 'expose') && typeof unsafe === 'boolean'
+      ? { jobpass: { key, verdict, unsafe, reasons: [] } as const }
+      : {};
+  return { ...(version === undefined ? {} : { version }), ...report };
+}
+
+function updateOf(body: Body): JobUpdate {
+  const state = (['pending', 'running', 'success', 'failed'] as const).find((word) => word === body['state']);
+  if (state === undefined) throw new JobpassError('invalid_input', 'state is missing or unknown');
+  const output = fieldsOf(body['output']);
+  const [reason, checksum, outputChecksum] = [textOf(body['failure_reason']), textOf(body['checksum']), textOf(output['checksum'])];
+  const exitCode = body['exit_code'];
+  const bytesize = output['bytesize'];
+  return {
+    state,
+    ...(reason === undefined ? {} : { failure_reason: reason }),
+    ...(checksum === undefined ? {} : { checksum }),
+    ...(Number.isSafeInteger(exitCode) ? { exit_code: Number(exitCode) } : {}),
+    output: {
+      ...(outputChecksum === undefined ? {} : { checksum: outputChecksum }),
+      ...(Number.isSafeInteger(bytesize) ? { bytesize: Number(bytesize) } : {}),
+    },
+  };
+}

@@ -1,0 +1,208 @@
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { AuditTrail } from './audit/trail.ts';
+import { systemClock } from './base/clock.ts';
+import { JobpassError } from './base/errors.ts';
+import type { Log } from './base/log.ts';
+import { randomBase62, Secret } from './base/secret.ts';
+import { makeApiDoor } from './doors/api/api-door.ts';
+import type { ApiDeps } from './doors/api/route.ts';
+import { makeGitDoor } from './doors/git/git-door.ts';
+import { makeHttpServer } from './doors/http.ts';
+import { makeOauthDoor } from './doors/oauth/oauth-door.ts';
+import { makeMetrics, makeOpsDoor } from './doors/ops/ops-door.ts';
+import { makeRunnerDoor } from './doors/runner/runner-door.ts';
+import { makeEmbeddedForge } from './forge/embedded/forge.ts';
+import type { Jobs } from './jobs/jobs.ts';
+import { makeJobs } from './jobs/make-jobs.ts';
+import { Wakeup } from './jobs/wakeup.ts';
+import { makeGatekeeper } from './pass/admit.ts';
+import { deathOf } from './pass/life.ts';
+import { LiveGrants } from './pass/live.ts';
+import { makeRevoker } from './pass/revoke.ts';
+import type { RefName } from './base/ids.ts';
+import { fileBlobs } from './store/blobs/files.ts';
+import { fileTraces } from './store/blobs/traces.ts';
+import { openStore, type Store } from './store/open.ts';
+import type { Exposure } from './wire/runner.ts';
+
+export interface ServerConfig {
+  readonly dataDir: string;
+  readonly host: string;
+  readonly port: number;
+  /** `sqlite:<path>` or `postgres://…`; undefined = SQLite below the data folder. */
+  readonly database: string | undefined;
+  /** External address; undefined = where it listens. */
+  readonly externalUrl: string | undefined;
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  readonly allowPlainHttp: boolean;
+  readonly maxExposure: Exposure;
+  readonly principals: 'intersect' | 'starter';
+  /** Given by the operator for the first start; undefined = made up. */
+  readonly rootToken: Secret | undefined;
+  readonly version: string;
+}
+
+export interface RunningServer {
+  readonly url: string;
+  /** Set at the first start only, when it was made up: to be shown once. */
+  readonly newRootToken: Secret | undefined;
+  readonly store: Store;
+  readonly jobs: Jobs;
+  /** Drains: at most `graceMs`. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** The composition root: every part is made and joined here, by hand. */
+export async function startServer(config: ServerConfig, log: Log): Promise<RunningServer> {
+  const clock = systemClock;
+  const store = await openStore(config.database ?? `sqlite:${join(config.dataDir, 'jobpass.db')}`);
+  const trail = new AuditTrail(store.audit, clock, (error) => log.error('audit.refusal_lost', {}, error));
+  const live = new LiveGrants(async ({ jobId, passId }) => {
+    const pass = await store.passes.byId(null, passId);
+    return pass !== undefined && deathOf(pass, await store.liveness.jobLife(null, jobId), clock.now()) === undefined;
+  });
+  const metrics = makeMetrics(() => live.size);
+  const gatekeeper = makeGatekeeper({ ...store, clock, trail, auditStore: store.audit, live, onDecision: metrics.decision });
+  const revoker = makeRevoker({ transactor: store.transactor, passes: store.passes, live, clock });
+  const unknown = await store.audit.settleUnknown(clock.now());
+  if (unknown > 0) log.warn('audit.unknown_outcomes', { rows: unknown });
+
+  // Jobs need the forge to read files, the forge tells jobs of pushes: one is told late.
+  const late: { jobs?: Jobs } = {};
+  const forge = await makeEmbeddedForge({
+    dataDir: config.dataDir,
+    stores: store.forge,
+    directory: store.directory,
+    transactor: store.transactor,
+    clock,
+    log,
+    onRefsUpdated: async (event) => {
+      await store.transactor.write((tx) =>
+        store.forge.projects.change(tx, event.projectId, { lastActivityAt: clock.now(), emptyRepo: false }),
+      );
+      await late.jobs?.pipelines.pushed(event);
+    },
+  });
+
+  const address = await addressOf(config);
+  const instance = {
+    api: address.external,
+    git: address.external,
+    registry: null,
+    maxExposure: config.maxExposure,
+    principals: config.principals,
+    version: config.version,
+  };
+  const jobs = makeJobs({
+    transactor: store.transactor,
+    jobs: store.jobs,
+    runners: store.runners,
+    passes: store.passes,
+    directory: store.directory,
+    forge,
+    gatekeeper,
+    revoker,
+    blobs: fileBlobs(join(config.dataDir, 'blobs')),
+    traces: fileTraces(join(config.dataDir, 'blobs')),
+    clock,
+    log,
+    instance,
+    wakeup: new Wakeup(randomBase62(8)),
+    pushersOf: (project, commits) => store.forge.pushLog.pushersOf(null, project, commits),
+    lastPushers: (project, ref) => store.forge.pushLog.lastPushers(null, project, ref as RefName),
+  });
+  late.jobs = jobs;
+  const newRootToken = await bootstrap(store, config.rootToken);
+  await forge.recover();
+
+  const drain = new AbortController();
+  const api: ApiDeps = {
+    gatekeeper,
+    directory: store.directory,
+    forge,
+    jobs,
+    audit: store.audit,
+    revoker,
+    clock,
+    log,
+    externalUrl: address.external,
+    version: config.version,
+  };
+  const http = makeHttpServer(
+    [
+      makeRunnerDoor({ gatekeeper, jobs, clock, log, draining: drain.signal }),
+      makeGitDoor({ gatekeeper, directory: store.directory, forge, log }),
+      makeOpsDoor({ metrics, ping: () => store.ping() }),
+      makeOauthDoor(api),
+      makeApiDoor(api),
+    ],
+    { host: config.host, port: address.port, tls: config.tls, allowPlainHttp: config.allowPlainHttp, log, onRequest: metrics.request },
+  );
+  const url = await http.listen();
+  await jobs.start();
+  log.info('server.started', { url, external: address.external, engine: store.engine, version: config.version });
+  return {
+    url,
+    newRootToken,
+    store,
+    jobs,
+    async close(graceMs = 30_000) {
+      drain.abort();
+      await http.close(graceMs);
+      await jobs.stop();
+      live.close();
+      await forge.close();
+      await trail.flush();
+      await store.close();
+      log.info('server.stopped');
+    },
+  };
+}
+
+/** The external address has to be known before anything is made, also where the port is free to choose. */
+async function addressOf(config: ServerConfig): Promise<{ external: string; port: number }> {
+  const port = config.port === 0 ? await freePort(config.host) : config.port;
+  const host =
+    config.host === '0.0.0.0' || config.host === '::' ? '127.0.0.1' : config.host.includes(':') ? `[${config.host}]` : config.host;
+  return { external: config.externalUrl?.replace(/\/+$/, '') ?? `${config.tls === undefined ? 'http' : 'https'}://${host}:${port}`, port };
+}
+
+async function freePort(host: string): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, host, resolve);
+  });
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new JobpassError('internal');
+  return address.port;
+}
+
+/** The first start makes the administrator `root` and one token for it. */
+async function bootstrap(store: Store, given: Secret | undefined): Promise<Secret | undefined> {
+  if ((await store.forge.users.count(null)) > 0) return undefined;
+  const secret = given ?? new Secret(`glpat-${randomBase62(20)}`);
+  if (!/^glpat-[A-Za-z0-9_-]{20,100}$/.test(secret.reveal()))
+    throw new JobpassError('invalid_input', 'The root token must be `glpat-` and at least 20 letters, digits, `_` or `-`.');
+  const now = systemClock.now();
+  await store.transactor.write(async (tx) => {
+    const root = await store.forge.users.insert(tx, {
+      username: 'root',
+      name: 'Administrator',
+      email: 'root@localhost',
+      isAdmin: true,
+      createdAt: now,
+    });
+    await store.forge.tokens.insert(tx, {
+      userId: root.id,
+      name: 'first start',
+      scopes: ['api'],
+      digest: secret.digest(),
+      expiresAt: null,
+      createdAt: now,
+    });
+  });
+  return given === undefined ? secret : undefined;
+}
