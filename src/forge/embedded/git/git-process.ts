@@ -1,4 +1,4 @@
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { Readable, Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { JobpassError } from '../../../base/errors.ts';
@@ -30,8 +30,8 @@ export interface GitOptions {
 
 /** The way to the helper. */
 export interface HelperLink {
-  /** Resolves to its socket's path once it listens. @throws upstream_failed */
-  ready(): Promise<string>;
+  /** A new connection, to a new helper where the last one has died. @throws upstream_failed, shutting_down */
+  connect(): Promise<Socket>;
   kill(id: number): void;
 }
 
@@ -40,14 +40,14 @@ const inputFrameBytes = 64 * 1024;
 /** Starts git through the helper; input may be written at once. */
 export function openGit(helper: HelperLink, order: StartGit, options: GitOptions): GitProcess {
   const { signal } = options;
-  const socket = new Socket();
   const result = Promise.withResolvers<GitEnd>();
+  let socket: Socket | undefined;
   let words = '';
   let settled = false;
-  let killed = false;
+  let killed = signal?.aborted ?? false;
 
   const output = new Readable({
-    read: () => socket.resume(),
+    read: () => socket?.resume(),
     destroy: (error, done) => {
       // Whoever stops reading early does not want the rest.
       if (!output.readableEnded) kill();
@@ -61,74 +61,86 @@ export function openGit(helper: HelperLink, order: StartGit, options: GitOptions
     if (settled || killed) return;
     killed = true;
     helper.kill(order.id);
-    output.destroy(new JobpassError('upstream_failed', 'git was cut off.'));
-    socket.resume();
+    output.destroy(cutOff());
+    socket?.resume();
   };
   const settle = (code: number, clean: boolean): void => {
     if (settled) return;
-    if (!clean) output.destroy(new JobpassError('upstream_failed', 'git was cut off.'));
     settled = true;
     signal?.removeEventListener('abort', kill);
+    if (!clean) output.destroy(cutOff());
+    socket?.destroy();
     result.resolve({ code, words, clean });
-    socket.destroy();
   };
+  signal?.addEventListener('abort', kill, { once: true });
 
   const wordsDecoder = new StringDecoder('utf8');
-  const hookLines = lineReader((line) => options.onHookLine?.(line, (text) => socket.write(frame('hook_answer', Buffer.from(text)))));
+  const hookLines = lineReader((line) => options.onHookLine?.(line, (text) => socket?.write(frame('hook_answer', Buffer.from(text)))));
   const onFrame = (kind: FrameKind, bytes: Buffer): void => {
     if (kind === 'output') {
-      if (!output.destroyed && !output.push(bytes)) socket.pause();
+      if (!output.destroyed && !output.push(bytes)) socket?.pause();
     } else if (kind === 'output_end') output.push(null);
     else if (kind === 'words') words += wordsDecoder.write(bytes);
     else if (kind === 'hook_ask') hookLines(bytes);
     else if (kind === 'exit') settle(exitCode(bytes), !killed);
   };
-  const read = frameReader(onFrame);
-  socket.on('data', (chunk: Buffer) => {
-    try {
-      read(chunk);
-    } catch (error) {
-      socket.destroy(error instanceof Error ? error : undefined);
+  const attach = (connection: Socket): Socket | undefined => {
+    connection.on('error', () => connection.destroy());
+    connection.on('close', () => settle(137, false));
+    if (killed) {
+      connection.destroy();
+      return undefined;
     }
+    socket = connection;
+    const read = frameReader(onFrame);
+    connection.on('data', (chunk: Buffer) => {
+      try {
+        read(chunk);
+      } catch {
+        connection.destroy();
+      }
+    });
+    connection.write(frame('start', Buffer.from(JSON.stringify(order))));
+    return connection;
+  };
+  const connected = helper.connect().then(attach, () => {
+    settle(137, false);
+    return undefined;
   });
-  socket.on('error', () => socket.destroy());
-  socket.on('close', () => settle(137, false));
-
-  // Held back until there is a connection: the helper may just be starting again.
-  socket.cork();
-  socket.write(frame('start', Buffer.from(JSON.stringify(order))));
-  helper.ready().then(
-    (path) => {
-      if (killed || signal?.aborted === true) return socket.destroy();
-      socket.connect(path);
-      return socket.uncork();
-    },
-    () => socket.destroy(),
-  );
-  signal?.addEventListener('abort', kill, { once: true });
-  return { input: inputOf(socket), output, done: result.promise, kill };
+  return { input: inputOf(connected, () => killed || settled), output, done: result.promise, kill };
 }
 
-function inputOf(socket: Socket): Writable {
+const cutOff = (): JobpassError => new JobpassError('upstream_failed', 'git was cut off.');
+
+/** @param gone tells when nobody wants input any more; then it is dropped, so that whoever pipes it in still comes to an end */
+function inputOf(connected: Promise<Socket | undefined>, gone: () => boolean): Writable {
+  const write = async (chunk: Buffer): Promise<void> => {
+    const socket = await connected;
+    if (socket === undefined || gone()) return;
+    let room = true;
+    for (let at = 0; at < chunk.length; at += inputFrameBytes)
+      room = socket.write(frame('input', chunk.subarray(at, at + inputFrameBytes)));
+    if (!room && !socket.destroyed) await drained(socket);
+  };
   return new Writable({
-    write: (chunk: Buffer, _encoding, done) => {
-      if (socket.destroyed) return done();
-      let room = true;
-      for (let at = 0; at < chunk.length; at += inputFrameBytes)
-        room = socket.write(frame('input', chunk.subarray(at, at + inputFrameBytes)));
-      if (room) return done();
-      const go = (): void => {
-        socket.off('drain', go);
-        socket.off('close', go);
+    write: (chunk: Buffer, _encoding, done) => void write(chunk).then(() => done(), done),
+    final: (done) =>
+      void connected.then((socket) => {
+        if (socket !== undefined && !gone()) socket.write(frame('input_end'));
         done();
-      };
-      socket.once('drain', go);
-      socket.once('close', go);
-    },
-    final: (done) => {
-      if (!socket.destroyed) socket.write(frame('input_end'));
-      done();
-    },
+      }),
+  });
+}
+
+function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const go = (): void => {
+      socket.off('drain', go);
+      socket.off('close', go);
+      resolve();
+    };
+    socket.on('drain', go);
+    socket.on('close', go);
   });
 }
 

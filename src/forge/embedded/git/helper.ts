@@ -9,11 +9,17 @@ const maxWordsBytes = 64 * 1024;
 const graceMs = 1000;
 
 const running = new Map<number, () => void>();
+/** Killed before their order came: the two travel apart. */
+const doomed = new Set<number>();
 
 const path = process.argv[2];
 if (path === undefined) throw new Error('the git helper needs the path of its socket');
 createServer(serve).listen(path, () => process.send?.('ready'));
-process.on('message', (message: { readonly kill: number }) => running.get(message.kill)?.());
+process.on('message', ({ kill: id }: { readonly kill: number }) => {
+  const kill = running.get(id);
+  if (kill === undefined) doomed.add(id);
+  else kill();
+});
 // The server's end of the channel closes with the server, however it ends.
 process.on('disconnect', () => {
   for (const kill of running.values()) kill();
@@ -61,6 +67,7 @@ function start(socket: Socket, order: StartGit): (kind: FrameKind, bytes: Buffer
     socket.resume();
   };
   running.set(order.id, kill);
+  if (doomed.delete(order.id)) kill();
   socket.on('close', () => running.get(order.id)?.());
 
   output.on('data', (bytes: Buffer) => {

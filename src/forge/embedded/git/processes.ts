@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { access, constants, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -126,54 +127,83 @@ async function startHelper(log: Log): Promise<HelperLink & { close(): Promise<vo
   // Not below the data folder: a socket's path has room for about a hundred bytes.
   const folder = await mkdtemp(join(tmpdir(), 'jobpass-git-'));
   const socketPath = join(folder, 'git.sock');
-  let child: ChildProcess | undefined;
-  let starting: Promise<string> | undefined;
+  let current: Promise<Helper> | undefined;
   let closed = false;
-
-  const launch = async (): Promise<string> => {
-    await rm(socketPath, { force: true });
-    const started = fork(helperPath, [socketPath], {
-      env: { PATH: process.env['PATH'] },
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      execArgv: ['--no-warnings'],
-    });
-    child = started;
-    started.once('exit', (code, signal) => {
-      child = undefined;
-      starting = undefined;
-      if (!closed) log.error('git.helper_died', { code, signal });
-    });
-    return new Promise((resolve, reject) => {
-      const failed = (cause?: unknown): void => reject(new JobpassError('upstream_failed', 'The git helper did not start.', cause));
-      started.once('message', () => resolve(socketPath));
-      started.once('exit', () => failed());
-      started.once('error', failed);
-    });
-  };
-  const ready = (): Promise<string> => {
+  const helper = (): Promise<Helper> => {
     if (closed) return Promise.reject(new JobpassError('shutting_down'));
-    starting ??= launch().catch((error: unknown) => {
-      starting = undefined;
-      throw error;
-    });
+    if (current !== undefined) return current;
+    const starting = launch(socketPath);
+    current = starting;
+    const forget = (): void => {
+      if (current === starting) current = undefined;
+    };
+    starting.then(
+      ({ gone }) =>
+        gone.then((how) => {
+          forget();
+          if (!closed) log.error('git.helper_died', { how });
+        }),
+      forget,
+    );
     return starting;
   };
-  await ready();
+  let child = (await helper()).child;
 
   return {
-    ready,
+    async connect() {
+      for (;;) {
+        const used = await helper();
+        child = used.child;
+        const socket = await connected(socketPath);
+        if (socket !== undefined) return socket;
+        // It is dying, or it could never refuse a connection: wait for its end, then ask the next one.
+        await used.gone;
+      }
+    },
     kill(id) {
-      if (child?.connected === true) child.send({ kill: id }, () => undefined);
+      if (child.connected) child.send({ kill: id }, () => undefined);
     },
     async close() {
       closed = true;
-      const last = child;
-      if (last !== undefined) {
-        const gone = new Promise((resolve) => last.once('exit', resolve));
-        last.disconnect();
-        await gone;
-      }
+      const last = await current?.catch(() => undefined);
+      if (last?.child.connected === true) last.child.disconnect();
+      await last?.gone;
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+interface Helper {
+  readonly child: ChildProcess;
+  /** Resolves to the code or signal that it ended with. */
+  readonly gone: Promise<string>;
+}
+
+async function launch(socketPath: string): Promise<Helper> {
+  await rm(socketPath, { force: true });
+  const child = fork(helperPath, [socketPath], {
+    env: { PATH: process.env['PATH'] },
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    execArgv: ['--no-warnings'],
+  });
+  const gone = new Promise<string>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal ?? String(code)));
+    child.once('error', (error) => resolve(error.message));
+  });
+  const ready = new Promise<'ready'>((resolve) => child.once('message', () => resolve('ready')));
+  if ((await Promise.race([ready, gone])) === 'ready') return { child, gone };
+  throw new JobpassError('upstream_failed', 'The git helper did not start.');
+}
+
+/** @returns undefined where nobody listens */
+function connected(path: string): Promise<Socket | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const failed = (): void => resolve(undefined);
+    socket.once('error', failed);
+    socket.once('connect', () => {
+      socket.off('error', failed);
+      resolve(socket);
+    });
+  });
 }
