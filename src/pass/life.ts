@@ -14,10 +14,10 @@ export function deathOf(
   life: JobLife | undefined,
   now: EpochMillis,
 ): string | undefined {
-  if (pass.revokedAt !== null) return 'the pass was given back or revoked';
-  if (now >= pass.expiresAt) return 'the pass has expired';
   if (life === undefined) return 'its job is unknown';
   if (life.state === 'waiting' || life.state === 'ended') return 'its job is not running';
+  if (pass.revokedAt !== null) return 'the pass was given back or revoked';
+  if (now >= pass.expiresAt) return 'the pass has expired';
   if (now - life.contactAt > lifeLimits.silenceMs) return 'its runner has been silent for 3 minutes';
   if (life.state === 'running') return undefined;
   if (pass.kind !== 'fetch') return 'its job is being canceled';

@@ -1,0 +1,260 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Agent, type Dispatcher, request } from 'undici';
+import { JobpassError } from '../base/errors.ts';
+import { limits } from '../base/limits.ts';
+import type { Secret } from '../base/secret.ts';
+import type { JobUpdate, RunnerInfo } from '../wire/runner.ts';
+import { normalUrl } from './config.ts';
+import type { Signer } from './identity.ts';
+import { isTable, numberIn } from './parsed.ts';
+
+export interface ClientOptions {
+  readonly url: string;
+  readonly token: Secret;
+  readonly systemId: string;
+  readonly signer: Signer | undefined;
+  readonly tlsCaFile?: string | undefined;
+}
+
+/** How a job's report was received; `canceling` lets after_script run, `canceled` kills. */
+export interface ReportAnswer {
+  readonly status: number;
+  readonly jobStatus: string | undefined;
+  /** Where the server's part of the trace ends, as it says after a 416. */
+  readonly offsetBytes: number;
+  /** Seconds between trace updates that the server wishes. */
+  readonly intervalSeconds: number | undefined;
+}
+
+export interface JobAnswer {
+  readonly status: number;
+  /** The parsed body of a 201. */
+  readonly body?: unknown;
+  readonly lastUpdate: string | undefined;
+}
+
+type Headers = Record<string, string>;
+interface Call {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly path: string;
+  readonly headers?: Headers;
+  readonly body?: Buffer;
+  readonly signed?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const retried = new Set([408, 429, 500, 502, 503, 504]);
+const attempts = 5;
+const headersTimeoutMs = 600_000;
+const maxAnswerBytes = 4 * 1024 * 1024;
+
+/** Speaks the Runner API to one server. Follows no redirect (R16, A21). @see GitLab Runner API */
+export class RunnerClient {
+  readonly #origin: string;
+  readonly #authority: string;
+  readonly #prefix: string;
+  readonly #options: ClientOptions;
+  readonly #agent: Agent;
+
+  constructor(options: ClientOptions) {
+    const url = URL.canParse(options.url) ? new URL(normalUrl(options.url)) : undefined;
+    if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.username !== '' || url.search !== '')
+      throw new JobpassError('invalid_input', 'The url of a runner is http(s)://HOST[:PORT][/PATH].');
+    this.#origin = url.origin;
+    this.#authority = url.host;
+    this.#prefix = url.pathname.replace(/\/$/, '');
+    this.#options = options;
+    const ca = options.tlsCaFile === undefined ? {} : { ca: readFileSync(options.tlsCaFile, 'utf8') };
+    this.#agent = new Agent({ headersTimeout: headersTimeoutMs, bodyTimeout: 300_000, connect: { timeout: 30_000, ...ca } });
+  }
+
+  /** @returns the runner's id. @throws credential_invalid, upstream_failed */
+  async verify(info: RunnerInfo): Promise<number> {
+    const body = this.#runnerBody({ info });
+    const answer = await this.#call({ method: 'POST', path: '/api/v4/runners/verify', headers: this.#runnerHeaders(), body, signed: true });
+    const text = await readText(answer);
+    if (answer.statusCode === 403) throw new JobpassError('credential_invalid', `The server does not know this runner: ${words(text)}`);
+    if (answer.statusCode !== 200) throw unexpected('verify', answer.statusCode, text);
+    const parsed = parseJson(text);
+    const id = isTable(parsed) ? numberIn(parsed, 'id') : undefined;
+    if (id === undefined || id <= 0) throw new JobpassError('upstream_failed', 'The server answered without a runner id.');
+    return id;
+  }
+
+  /** Takes the runner off the server. @throws credential_invalid, upstream_failed */
+  async unregister(): Promise<void> {
+    const answer = await this.#call({
+      method: 'DELETE',
+      path: '/api/v4/runners',
+      headers: this.#runnerHeaders(),
+      body: this.#runnerBody({}),
+    });
+    const text = await readText(answer);
+    if (answer.statusCode === 403) throw new JobpassError('credential_invalid', 'The server does not know this runner.');
+    if (answer.statusCode !== 204) throw unexpected('unregister', answer.statusCode, text);
+  }
+
+  async requestJob(info: RunnerInfo, lastUpdate: string | undefined, signal: AbortSignal): Promise<JobAnswer> {
+    const body = this.#runnerBody({ info, ...(lastUpdate === undefined ? {} : { last_update: lastUpdate }) });
+    const answer = await this.#once({
+      method: 'POST',
+      path: '/api/v4/jobs/request',
+      headers: this.#runnerHeaders(),
+      body,
+      signed: true,
+      signal,
+    });
+    const text = await readText(answer);
+    return {
+      status: answer.statusCode,
+      lastUpdate: header(answer, 'x-gitlab-last-update'),
+      ...(answer.statusCode === 201 ? { body: parseJson(text) } : {}),
+    };
+  }
+
+  async updateJob(job: number, token: Secret, update: JobUpdate, signal?: AbortSignal): Promise<ReportAnswer> {
+    const body = Buffer.from(JSON.stringify({ token: token.reveal(), ...update }));
+    const headers = { 'job-token': token.reveal(), 'content-type': 'application/json' };
+    return this.#report({ method: 'PUT', path: `/api/v4/jobs/${job}`, headers, body, signal });
+  }
+
+  async patchTrace(job: number, token: Secret, startBytes: number, bytes: Buffer, signal?: AbortSignal): Promise<ReportAnswer> {
+    const headers = {
+      'job-token': token.reveal(),
+      'content-type': 'text/plain',
+      'content-range': `${startBytes}-${startBytes + bytes.length - 1}`,
+    };
+    return this.#report({ method: 'PATCH', path: `/api/v4/jobs/${job}/trace?debug_trace=false`, headers, body: bytes, signal });
+  }
+
+  /** @param body multipart, streamed once; the caller retries with a fresh one. @returns the status */
+  async uploadArtifacts(job: number, token: Secret, query: URLSearchParams, type: string, body: Readable): Promise<number> {
+    const answer = await request(`${this.#origin}${this.#prefix}/api/v4/jobs/${job}/artifacts?${query.toString()}`, {
+      dispatcher: this.#agent,
+      method: 'POST',
+      headers: { ...commonHeaders(), 'job-token': token.reveal(), 'content-type': type },
+      body,
+    });
+    await readText(answer);
+    return answer.statusCode;
+  }
+
+  /** @returns the archive, or the status of a refusal */
+  async downloadArtifacts(job: number, token: Secret, signal?: AbortSignal): Promise<Readable | number> {
+    const headers = { 'job-token': token.reveal() };
+    const answer = await this.#call({ method: 'GET', path: `/api/v4/jobs/${job}/artifacts`, headers, signal });
+    if (answer.statusCode === 200) return answer.body;
+    await readText(answer);
+    return answer.statusCode;
+  }
+
+  /** Gives a pass back (RFC 7009). @returns true when the server says that it is dead */
+  async revoke(pass: Secret): Promise<boolean> {
+    const body = Buffer.from(new URLSearchParams({ token: pass.reveal() }).toString());
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    const answer = await this.#call({ method: 'POST', path: '/-/jobpass/oauth/revoke', headers, body });
+    await readText(answer);
+    return answer.statusCode === 200;
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  #runnerHeaders(): Headers {
+    return { 'runner-token': this.#options.token.reveal(), 'content-type': 'application/json' };
+  }
+
+  #runnerBody(fields: object): Buffer {
+    return Buffer.from(JSON.stringify({ token: this.#options.token.reveal(), system_id: this.#options.systemId, ...fields }));
+  }
+
+  async #report(call: Call): Promise<ReportAnswer> {
+    const answer = await this.#call(call);
+    await readText(answer);
+    const range = /-(\d{1,15})$/.exec(header(answer, 'range') ?? '');
+    const interval = Number(header(answer, 'x-gitlab-trace-update-interval') ?? Number.NaN);
+    return {
+      status: answer.statusCode,
+      jobStatus: header(answer, 'job-status'),
+      offsetBytes: Number(range?.[1] ?? 0),
+      intervalSeconds: interval > 0 ? Math.min(interval, 900) : undefined,
+    };
+  }
+
+  /** gitlab-runner's inner retry; transport errors are the caller's. */
+  async #call(call: Call): Promise<Dispatcher.ResponseData> {
+    for (let attempt = 1; ; attempt += 1) {
+      const answer = await this.#once(call);
+      if (!retried.has(answer.statusCode) || attempt === attempts) return answer;
+      await readText(answer);
+      await delay(waitMs(header(answer, 'retry-after'), attempt), undefined, call.signal === undefined ? {} : { signal: call.signal });
+    }
+  }
+
+  async #once(call: Call): Promise<Dispatcher.ResponseData> {
+    const path = `${this.#prefix}${call.path}`;
+    const { signer } = this.#options;
+    const signature =
+      call.signed === true && signer !== undefined
+        ? signer.headers(call.method, path.split('?')[0] ?? '', this.#authority, call.body ?? Buffer.alloc(0))
+        : {};
+    return request(`${this.#origin}${path}`, {
+      dispatcher: this.#agent,
+      method: call.method,
+      headers: { ...commonHeaders(), ...call.headers, ...signature },
+      ...(call.body === undefined ? {} : { body: call.body }),
+      ...(call.signal === undefined ? {} : { signal: call.signal }),
+    });
+  }
+}
+
+function commonHeaders(): Headers {
+  return { 'user-agent': 'jobpass-runner', 'x-request-id': randomBytes(16).toString('hex') };
+}
+
+function header(answer: Dispatcher.ResponseData, name: string): string | undefined {
+  const value = answer.headers[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+function waitMs(retryAfter: string | undefined, attempt: number): number {
+  if (retryAfter !== undefined && /^\d{1,3}$/.test(retryAfter)) return Number(retryAfter) * 1000;
+  return 100 * 2 ** attempt * (0.5 + Math.random() / 2);
+}
+
+async function readText(answer: Dispatcher.ResponseData): Promise<string> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of answer.body) {
+    const bytes: Buffer = chunk;
+    size += bytes.length;
+    if (size > maxAnswerBytes) throw new JobpassError('too_large', 'The server sent more than 4 MiB.');
+    parts.push(bytes);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return parsed;
+  } catch (error) {
+    throw new JobpassError('upstream_failed', 'The server sent malformed JSON.', error);
+  }
+}
+
+function unexpected(what: string, status: number, text: string): JobpassError {
+  return new JobpassError('upstream_failed', `${what}: the server answered ${status}: ${words(text)}`);
+}
+
+/** A server's message, for people: short and without control characters. */
+function words(text: string): string {
+  return text.replaceAll(/[\u0000-\u001f\u007f]/g, ' ').slice(0, 300);
+}
+
+/** Chunk size of trace updates. */
+export const tracePatchBytes = limits.tracePatchBytes;

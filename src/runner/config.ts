@@ -1,0 +1,161 @@
+import { open, readFile, rename, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { parse, stringify, type TomlTable } from 'smol-toml';
+import { JobpassError } from '../base/errors.ts';
+import { Secret } from '../base/secret.ts';
+import { flagIn, isTable, numberIn, type Table, tableIn, tablesIn, textIn } from './parsed.ts';
+
+/** One `[[runners]]` of gitlab-runner's config.toml, with our own `[runners.jobpass]`. */
+export interface RunnerEntry {
+  readonly name: string;
+  readonly url: string;
+  readonly token: Secret;
+  readonly executor: string;
+  /** Absolute. */
+  readonly buildsDir: string;
+  /** Jobs at once; 0 = as many as `concurrent` allows. */
+  readonly limit: number;
+  /** Bytes of trace; gitlab-runner counts `output_limit` in KiB. */
+  readonly outputLimitBytes: number;
+  /** PEM bundle for the server's certificate. */
+  readonly tlsCaFile: string | undefined;
+  /** Shell of the shell executor: `bash` or `sh`; undefined = bash where there is one. */
+  readonly shell: string | undefined;
+  /** Ed25519 private key (PKCS#8 PEM) that signs our requests (R7); undefined in a stock gitlab-runner's file. */
+  readonly keyFile: string | undefined;
+  /** The operator overrides an unsafe verdict of the gate. */
+  readonly unsafe: boolean;
+  /** OS user of shell jobs; undefined = one of their own for each slot (when the runner is root). */
+  readonly user: string | undefined;
+}
+
+export interface RunnerConfig {
+  readonly path: string;
+  readonly concurrent: number;
+  readonly checkIntervalSeconds: number;
+  readonly entries: readonly RunnerEntry[];
+  /** As parsed, unknown keys and all: what the gate judges. */
+  readonly raw: Table;
+}
+
+/** What `register` adds. */
+export interface NewEntry {
+  readonly name: string;
+  readonly id: number;
+  readonly url: string;
+  readonly token: Secret;
+  readonly executor: string;
+  readonly buildsDir?: string | undefined;
+  readonly keyFile: string;
+  readonly unsafe?: boolean | undefined;
+  readonly user?: string | undefined;
+}
+
+const maxConfigBytes = 1024 * 1024;
+
+/** @throws not_found, invalid_input; never with a value of the file in the text */
+export async function readConfig(path: string): Promise<RunnerConfig> {
+  const absolute = resolve(path);
+  const raw = parseToml(await readText(absolute), absolute);
+  const concurrent = Math.max(1, Math.trunc(numberIn(raw, 'concurrent') ?? 1));
+  const interval = numberIn(raw, 'check_interval') ?? 0;
+  return {
+    path: absolute,
+    concurrent,
+    checkIntervalSeconds: interval > 0 ? interval : 3,
+    entries: tablesIn(raw, 'runners').map((entry) => parseEntry(entry, dirname(absolute))),
+    raw,
+  };
+}
+
+function parseEntry(entry: Table, folder: string): RunnerEntry {
+  const own = tableIn(entry, 'jobpass') ?? {};
+  const within = (path: string): string => (isAbsolute(path) ? path : join(folder, path));
+  const key = textIn(own, 'key');
+  const kib = numberIn(entry, 'output_limit') ?? 0;
+  return {
+    name: textIn(entry, 'name') ?? '',
+    url: normalUrl(textIn(entry, 'url') ?? ''),
+    token: new Secret(textIn(entry, 'token') ?? ''),
+    executor: textIn(entry, 'executor') ?? '',
+    buildsDir: within(textIn(entry, 'builds_dir') ?? 'builds'),
+    limit: Math.max(0, Math.trunc(numberIn(entry, 'limit') ?? 0)),
+    outputLimitBytes: (kib > 0 ? kib : 4096) * 1024,
+    tlsCaFile: textIn(entry, 'tls-ca-file'),
+    shell: textIn(entry, 'shell'),
+    keyFile: key === undefined ? undefined : within(key),
+    unsafe: flagIn(own, 'unsafe') ?? false,
+    user: textIn(own, 'user'),
+  };
+}
+
+/** gitlab-runner's base: without a trailing `/` or `/ci`; a path prefix stays. */
+export function normalUrl(url: string): string {
+  return url.replace(/\/+$/, '').replace(/\/ci$/, '');
+}
+
+/** Appends an entry, leaving the rest of the file as it stands. The file is 0600: it holds the runner's token. */
+export async function appendEntry(path: string, entry: NewEntry): Promise<void> {
+  const text = await readText(path).catch((error: unknown) => {
+    if (error instanceof JobpassError && error.code === 'not_found') return 'concurrent = 1\ncheck_interval = 3\n';
+    throw error;
+  });
+  parseToml(text, path);
+  const table: TomlTable = {
+    name: entry.name,
+    id: entry.id,
+    url: entry.url,
+    token: entry.token.reveal(),
+    executor: entry.executor,
+    ...(entry.buildsDir === undefined ? {} : { builds_dir: entry.buildsDir }),
+    jobpass: {
+      key: entry.keyFile,
+      ...(entry.unsafe === true ? { unsafe: true } : {}),
+      ...(entry.user === undefined ? {} : { user: entry.user }),
+    },
+  };
+  const block = stringify({ runners: [table] }).trim();
+  await writeWhole(path, `${text.trimEnd()}\n\n${block}\n`);
+}
+
+/** Removes the entries with this token. Rewrites the file, so comments go. */
+export async function removeEntry(path: string, token: Secret): Promise<void> {
+  const raw = parseToml(await readText(path), path);
+  const kept = tablesIn(raw, 'runners').filter((entry) => textIn(entry, 'token') !== token.reveal());
+  await writeWhole(path, `${stringify({ ...raw, runners: kept })}\n`);
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    if ((await stat(path)).size > maxConfigBytes) throw new JobpassError('too_large', `${path} is larger than 1 MiB.`);
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (error instanceof JobpassError) throw error;
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    throw new JobpassError(missing ? 'not_found' : 'invalid_input', `${path} ${missing ? 'does not exist' : 'cannot be read'}.`, error);
+  }
+}
+
+function parseToml(text: string, path: string): Table {
+  try {
+    const parsed: unknown = parse(text);
+    if (isTable(parsed)) return parsed;
+  } catch {
+    // The parser's message quotes the line, which may hold a token: it is not passed on (R6).
+  }
+  throw new JobpassError('invalid_input', `${path} is not valid TOML.`);
+}
+
+/** Replaces the file in one step, so that a crash leaves the old one. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  const draft = `${path}.${process.pid}.new`;
+  const file = await open(draft, 'w', 0o600);
+  try {
+    await file.chmod(0o600);
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(draft, path);
+}
