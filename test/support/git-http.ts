@@ -54,8 +54,11 @@ export async function serveGit(git: GitForge): Promise<GitHttp> {
     response.setHeader('content-type', `application/x-${service}-result`);
     if (service === 'git-upload-pack') return send(await git.uploadPack(door.grant(), project, version, body), response);
     const { output, done } = await git.receivePack(door.grant(), project, version, body, door.decide);
-    send(output, response);
+    // The client hears the end when the push is settled, so that a test may look at the log then.
+    output.pipe(response, { end: false });
+    output.once('error', () => response.destroy());
     door.outcomes.push(await done);
+    response.end();
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { Readable, Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
+import { callbackify } from 'node:util';
 import { JobpassError } from '../../../base/errors.ts';
 import { frame, type FrameKind, frameReader, type StartGit } from './frames.ts';
 
@@ -31,7 +32,11 @@ export interface GitOptions {
 /** The way to the helper. */
 export interface HelperLink {
   /** A new connection, to a new helper where the last one has died. @throws upstream_failed, shutting_down */
-  connect(): Promise<Socket>;
+  connect(): Promise<{
+    readonly socket: Socket;
+    /** Resolves when that helper has died. */
+    readonly gone: Promise<unknown>;
+  }>;
   kill(id: number): void;
 }
 
@@ -60,7 +65,7 @@ export function openGit(helper: HelperLink, order: StartGit, options: GitOptions
   const kill = (): void => {
     if (settled || killed) return;
     killed = true;
-    helper.kill(order.id);
+    if (socket !== undefined) helper.kill(order.id);
     output.destroy(cutOff());
     socket?.resume();
   };
@@ -84,20 +89,22 @@ export function openGit(helper: HelperLink, order: StartGit, options: GitOptions
     else if (kind === 'hook_ask') hookLines(bytes);
     else if (kind === 'exit') settle(exitCode(bytes), !killed);
   };
-  const attach = (connection: Socket): Socket | undefined => {
+  const attach = ({ socket: connection, gone }: Awaited<ReturnType<HelperLink['connect']>>): Socket | undefined => {
     connection.on('error', () => connection.destroy());
-    connection.on('close', () => settle(137, false));
     if (killed) {
       connection.destroy();
+      settle(137, false);
       return undefined;
     }
     socket = connection;
+    // The helper ends a connection only after git's exit, unless it is dying: who asks next must find the next helper.
+    connection.on('close', () => void gone.then(() => settle(137, false)));
     const read = frameReader(onFrame);
     connection.on('data', (chunk: Buffer) => {
       try {
         read(chunk);
       } catch {
-        connection.destroy();
+        settle(137, false);
       }
     });
     connection.write(frame('start', Buffer.from(JSON.stringify(order))));
@@ -122,14 +129,12 @@ function inputOf(connected: Promise<Socket | undefined>, gone: () => boolean): W
       room = socket.write(frame('input', chunk.subarray(at, at + inputFrameBytes)));
     if (!room && !socket.destroyed) await drained(socket);
   };
-  return new Writable({
-    write: (chunk: Buffer, _encoding, done) => void write(chunk).then(() => done(), done),
-    final: (done) =>
-      void connected.then((socket) => {
-        if (socket !== undefined && !gone()) socket.write(frame('input_end'));
-        done();
-      }),
-  });
+  const end = async (): Promise<void> => {
+    const socket = await connected;
+    if (socket !== undefined && !gone()) socket.write(frame('input_end'));
+  };
+  const writeNow = callbackify(write);
+  return new Writable({ write: (chunk: Buffer, _encoding, done) => writeNow(chunk, done), final: callbackify(end) });
 }
 
 function drained(socket: Socket): Promise<void> {

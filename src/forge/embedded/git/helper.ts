@@ -14,7 +14,7 @@ const doomed = new Set<number>();
 
 const path = process.argv[2];
 if (path === undefined) throw new Error('the git helper needs the path of its socket');
-createServer(serve).listen(path, () => process.send?.('ready'));
+createServer(serve).listen({ path, backlog: 4096 }, () => process.send?.('ready'));
 process.on('message', ({ kill: id }: { readonly kill: number }) => {
   const kill = running.get(id);
   if (kill === undefined) doomed.add(id);

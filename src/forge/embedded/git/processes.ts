@@ -134,18 +134,16 @@ async function startHelper(log: Log): Promise<HelperLink & { close(): Promise<vo
     if (current !== undefined) return current;
     const starting = launch(socketPath);
     current = starting;
-    const forget = (): void => {
-      if (current === starting) current = undefined;
-    };
-    starting.then(
-      ({ gone }) =>
-        gone.then((how) => {
-          forget();
-          if (!closed) log.error('git.helper_died', { how });
-        }),
-      forget,
-    );
+    void watch(starting);
     return starting;
+  };
+  const watch = async (starting: Promise<Helper>): Promise<void> => {
+    const how = await starting.then(
+      ({ gone }) => gone,
+      () => 'not started',
+    );
+    if (current === starting) current = undefined;
+    if (!closed) log.error('git.helper_died', { how });
   };
   let child = (await helper()).child;
 
@@ -155,8 +153,8 @@ async function startHelper(log: Log): Promise<HelperLink & { close(): Promise<vo
         const used = await helper();
         child = used.child;
         const socket = await connected(socketPath);
-        if (socket !== undefined) return socket;
-        // It is dying, or it could never refuse a connection: wait for its end, then ask the next one.
+        if (socket !== undefined) return { socket, gone: used.gone };
+        // It is dying: the next one is asked.
         await used.gone;
       }
     },
@@ -195,11 +193,14 @@ async function launch(socketPath: string): Promise<Helper> {
   throw new JobpassError('upstream_failed', 'The git helper did not start.');
 }
 
-/** @returns undefined where nobody listens */
+/** @returns undefined where nobody listens. @throws upstream_failed where there are too many connections */
 function connected(path: string): Promise<Socket | undefined> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const socket = connect(path);
-    const failed = (): void => resolve(undefined);
+    const failed = (error: NodeJS.ErrnoException): void => {
+      if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(undefined);
+      else reject(new JobpassError('upstream_failed', {}, error));
+    };
     socket.once('error', failed);
     socket.once('connect', () => {
       socket.off('error', failed);
