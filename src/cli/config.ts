@@ -39,9 +39,12 @@ export function readSettings(
     const given =
       flags[name] ?? (env === undefined ? undefined : kind === 'flag' ? flagOf(envName(name), env) : env) ?? fromFile[name] ?? fallback;
     if (given === undefined) continue;
-    if (kind === 'flag' ? typeof given !== 'boolean' : typeof given !== 'string' && typeof given !== 'number')
+    const value = typeof given === 'number' ? given.toString() : given;
+    const wanted = kind === 'flag' ? 'boolean' : 'string';
+    if ((typeof value !== 'boolean' && typeof value !== 'string') || typeof value !== wanted) {
       throw new JobpassError('invalid_input', `\`${name}\` must be ${kind === 'flag' ? 'true or false' : 'a text'}`);
-    values.set(name, typeof given === 'boolean' ? given : String(given));
+    }
+    values.set(name, value);
   }
   return values;
 }

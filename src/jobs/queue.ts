@@ -129,7 +129,8 @@ async function prepare(deps: JobsDeps, runner: RunnerRecord, signed: SignedRepor
   const { job: plan, globals }: { job: PlanJob; globals: Record<string, string> } = JSON.parse(job.plan);
   const dependencies = await dependenciesOf(deps, job, plan);
   const grant = await systemGrant(deps, 'job_payload', project.id, `job-${job.id}`);
-  const commit = await deps.forge.repository.commit(grant, project.id, job.sha).finally(() => deps.gatekeeper.settle(grant, 'done'));
+  const commit = await deps.forge.repository.commit(grant, project.id, job.sha);
+  await deps.gatekeeper.settle(grant, 'done');
   const predefined = pipelineVariables(deps.instance, {
     project,
     user,

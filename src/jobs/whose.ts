@@ -27,9 +27,8 @@ export async function principalsOfJob(
   }
   const sha = job.sha as Oid;
   const grant = await systemGrant(deps, 'principals', project.id, `job-${job.id}`);
-  const unprotectedCommits = await deps.forge.repository
-    .unprotectedCommits(grant, project.id, sha, commitLimit)
-    .finally(() => deps.gatekeeper.settle(grant, 'done'));
+  const unprotectedCommits = await deps.forge.repository.unprotectedCommits(grant, project.id, sha, commitLimit);
+  await deps.gatekeeper.settle(grant, 'done');
   const pushers = unprotectedCommits === null ? new Map<Oid, readonly UserId[]>() : await deps.pushersOf(project.id, unprotectedCommits);
   const artifactPrincipals: UserId[] = [];
   for (const source of artifactJobs)

@@ -1,4 +1,4 @@
-import { type ErrorCode, JobpassError } from '../../base/errors.ts';
+import type { ErrorCode, JobpassError } from '../../base/errors.ts';
 import type { Refusal } from '../../pass/subject.ts';
 
 /** Code → status for git clients, who read plain text. @see gitlab-api notes: git over HTTP */

@@ -140,11 +140,12 @@ async function stream(
   }
   const { output, done } = await git.receivePack(grant, project, protocol, body, (changes) => deps.gatekeeper.admitRefs(grant, changes));
   response.writeHead(200, { ...headers, 'content-type': 'application/x-git-receive-pack-result' });
-  output.pipe(response, { end: false });
-  output.once('error', () => response.destroy());
-  // The client hears the end only once the push is in the log and its pipelines are made.
-  const { outcome } = await done;
-  response.end();
+  // The client hears the end only once its report is out, the push is in the log and its pipelines are made.
+  const [sent, settled] = await Promise.allSettled([pipeline(output, response, { end: false }), done]);
+  if (settled.status === 'rejected') throw settled.reason;
+  const { outcome } = settled.value;
+  if (sent.status === 'rejected') response.destroy();
+  else response.end();
   return outcome;
 }
 
