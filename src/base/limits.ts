@@ -22,6 +22,8 @@ export const limits = {
   ciFileBytes: 1024 * 1024,
   ciNodes: 50_000,
   jobsPerPipeline: 500,
+  /** All jobs of a pipeline as they are stored. */
+  planBytes: 32 * 1024 * 1024,
   variablesPerPipeline: 200,
   variableBytes: 64 * 1024,
   auditRowsPerPass: 100_000,

@@ -1,40 +1,39 @@
-import type { CiFile, CiJob } from './parse.ts';
+import { limits } from '../base/limits.ts';
+import { type Budget, newBudget } from './budget.ts';
 import { evaluateExpression } from './expression.ts';
+import type { CiFile, CiJob } from './parse.ts';
 import type { CiError, Plan, PlanJob } from './plan.ts';
+import { type Expander, expander } from './variables.ts';
 
 export type Planned = { readonly ok: true; readonly plan: Plan } | { readonly ok: false; readonly errors: readonly CiError[] };
 
+const maxErrors = 20;
+const noJobs =
+  'Pipeline will not run for the selected trigger. The rules configuration prevented any jobs from being added to the pipeline.';
+
 /**
- * Decides which jobs run: rules, needs, dependencies. Pure.
- * @param given predefined variables and those given at the pipeline's creation; they win over the file's (GitLab: variable precedence)
+ * Decides which jobs run and what each is. Pure.
+ * @param given predefined variables and those given at the pipeline's creation, as they stand; in rules they win over the file's
  */
 export function planPipeline(file: CiFile, given: ReadonlyMap<string, string>): Planned {
-  const errors: CiError[] = [];
-  const chosen: PlanJob[] = [];
-  const optional = new Map<string, ReadonlySet<string>>();
+  const budget = newBudget();
+  const chosen = new Map<string, PlanJob>();
   for (const job of file.jobs) {
-    const decided = decide(job, new Map([...Object.entries(file.variables), ...Object.entries(job.variables), ...given]));
-    if (decided === undefined) continue;
-    optional.set(job.name, new Set((job.needs ?? []).filter((need) => need.optional).map((need) => need.job)));
-    chosen.push(planJob(file, job, decided));
+    const written = new Map([...Object.entries(file.variables), ...Object.entries(job.variables)]);
+    const decided = decide(job, expander(written, given, budget), budget);
+    if (budget.left < 0) return failure([{ line: job.line, message: `job \`${job.name}\`: evaluating the rules takes too long` }]);
+    if (decided !== undefined) chosen.set(job.name, planJob(file, job, decided));
   }
-  if (chosen.length === 0) {
-    return {
-      ok: false,
-      errors: [
-        {
-          message:
-            'Pipeline will not run for the selected trigger. The rules configuration prevented any jobs from being added to the pipeline.',
-        },
-      ],
-    };
-  }
-  const byName = new Map(chosen.map((job) => [job.name, job]));
-  const jobs = chosen.map((job) =>
-    checkNeeds(job, byName, new Set(file.jobs.map((one) => one.name)), optional.get(job.name) ?? new Set(), lineOf(file, job.name), errors),
-  );
-  findCycle(jobs, file, errors);
-  return errors.length > 0 ? { ok: false, errors } : { ok: true, plan: { stages: file.stages, variables: file.variables, jobs } };
+  if (chosen.size === 0) return failure([{ message: noJobs }]);
+  const errors = file.jobs.flatMap((job) => (chosen.has(job.name) ? lostNeeds(job, chosen) : []));
+  if (errors.length > 0) return failure(errors);
+  const jobs = [...chosen.values()].map((job) => withoutLost(job, chosen));
+  if (!fits(jobs, file.variables)) return failure([{ message: `the pipeline's jobs are larger than ${limits.planBytes} bytes together` }]);
+  return { ok: true, plan: { stages: file.stages, variables: file.variables, jobs } };
+}
+
+function failure(errors: readonly CiError[]): Planned {
+  return { ok: false, errors: errors.slice(0, maxErrors) };
 }
 
 interface Decided {
@@ -44,9 +43,9 @@ interface Decided {
 }
 
 /** The first rule that matches decides; no match and no job. */
-function decide(job: CiJob, variables: ReadonlyMap<string, string>): Decided | undefined {
+function decide(job: CiJob, variables: Expander, budget: Budget): Decided | undefined {
   const own = job.when ?? 'on_success';
-  const byRule = job.rules?.find((rule) => rule.if === undefined || evaluateExpression(rule.if, variables));
+  const byRule = job.rules?.find((rule) => rule.if === undefined || evaluateExpression(rule.if, variables, budget));
   if (job.rules !== undefined && byRule === undefined) return undefined;
   const when = byRule?.when ?? own;
   if (when === 'never') return undefined;
@@ -80,60 +79,27 @@ function planJob(file: CiFile, job: CiJob, decided: Decided): PlanJob {
   };
 }
 
-function checkNeeds(
-  job: PlanJob,
-  byName: ReadonlyMap<string, PlanJob>,
-  inFile: ReadonlySet<string>,
-  optional: ReadonlySet<string>,
-  line: number,
-  errors: CiError[],
-): PlanJob {
-  const where = `job \`${job.name}\``;
-  const needs = job.needs?.filter((need) => {
-    const target = byName.get(need.job);
-    if (target === undefined) {
-      if (optional.has(need.job)) return false;
-      errors.push({
-        line,
-        message: inFile.has(need.job)
-          ? `${where} needs \`${need.job}\`, which the rules left out (make it \`optional: true\`)`
-          : `${where} needs \`${need.job}\`, which does not exist`,
-      });
-      return false;
-    }
-    if (target.stageIndex > job.stageIndex) errors.push({ line, message: `${where} needs \`${need.job}\`, which runs in a later stage` });
-    return true;
+/** Rules took away what the job cannot do without. */
+function lostNeeds(job: CiJob, chosen: ReadonlyMap<string, PlanJob>): readonly CiError[] {
+  const lost = (job.needs ?? []).filter((need) => !need.optional && !chosen.has(need.job));
+  return lost.map((need) => ({
+    line: job.line,
+    message: `job \`${job.name}\` needs \`${need.job}\`, which the rules left out (\`optional: true\` makes do without it)`,
+  }));
+}
+
+function withoutLost(job: PlanJob, chosen: ReadonlyMap<string, PlanJob>): PlanJob {
+  const needs = job.needs?.filter((need) => chosen.has(need.job));
+  const dependencies = job.dependencies?.filter((name) => chosen.has(name));
+  return { ...job, ...(needs === undefined ? {} : { needs }), ...(dependencies === undefined ? {} : { dependencies }) };
+}
+
+/** Each job's row repeats the globals and defaults; a small file could fill the store. */
+function fits(jobs: readonly PlanJob[], globals: Plan['variables']): boolean {
+  const each = Buffer.byteLength(JSON.stringify(globals));
+  let bytes = 0;
+  return jobs.every((job) => {
+    bytes += each + Buffer.byteLength(JSON.stringify(job));
+    return bytes <= limits.planBytes;
   });
-  for (const name of job.dependencies ?? []) {
-    const target = byName.get(name);
-    if (target === undefined) errors.push({ line, message: `${where} depends on \`${name}\`, which does not exist in this pipeline` });
-    else if (needs === undefined ? target.stageIndex >= job.stageIndex : !needs.some((need) => need.job === name)) {
-      errors.push({
-        line,
-        message: `${where} depends on \`${name}\`, which ${needs === undefined ? 'is not in an earlier stage' : 'is not among its `needs`'}`,
-      });
-    }
-  }
-  return needs === undefined ? job : { ...job, needs };
-}
-
-/** needs must not go round in a circle. */
-function findCycle(jobs: readonly PlanJob[], file: CiFile, errors: CiError[]): void {
-  const waiting = new Map(jobs.map((job) => [job.name, new Set((job.needs ?? []).map((need) => need.job))]));
-  let progress = true;
-  while (progress) {
-    progress = false;
-    for (const [name, needs] of waiting) {
-      if ([...needs].some((need) => waiting.has(need))) continue;
-      waiting.delete(name);
-      progress = true;
-    }
-  }
-  const [first] = waiting.keys();
-  if (first !== undefined)
-    errors.push({ line: lineOf(file, first), message: `\`needs\` goes round in a circle: ${[...waiting.keys()].slice(0, 10).join(', ')}` });
-}
-
-function lineOf(file: CiFile, name: string): number {
-  return file.jobs.find((job) => job.name === name)?.line ?? 1;
 }

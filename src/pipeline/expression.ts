@@ -1,11 +1,12 @@
 import { RE2JS } from 're2js';
+import { type Budget, newBudget } from './budget.ts';
 
 /** An expression of `rules:if`, parsed. @see GitLab CI/CD YAML reference, "CI/CD job rules: variable expressions" */
 export type Expression =
   | { readonly kind: 'variable'; readonly name: string }
   | { readonly kind: 'text'; readonly value: string }
   | { readonly kind: 'null' }
-  | { readonly kind: 'pattern'; readonly source: string; readonly flags: string }
+  | { readonly kind: 'pattern'; readonly pattern: Pattern }
   | {
       readonly kind: 'binary';
       readonly operator: '==' | '!=' | '=~' | '!~' | '&&' | '||';
@@ -13,10 +14,15 @@ export type Expression =
       readonly right: Expression;
     };
 
+/** A compiled `/…/` pattern. */
+export type Pattern = RE2JS;
+
 export type ParsedExpression = { readonly ok: true; readonly expression: Expression } | { readonly ok: false; readonly message: string };
 
 const maxLength = 10_000;
 const maxDepth = 100;
+/** Compiling takes time and memory in proportion to the pattern. */
+const maxPatternLength = 1000;
 
 type Token = { readonly kind: 'value'; readonly value: Expression } | { readonly kind: 'operator'; readonly text: string };
 const tokenShape =
@@ -80,22 +86,31 @@ function tokenize(text: string): readonly Token[] | string {
       tokens.push({ kind: 'value', value: { kind: 'text', value: double ?? single ?? '' } });
     else if (none !== undefined) tokens.push({ kind: 'value', value: { kind: 'null' } });
     else if (pattern !== undefined) {
-      if (compile(pattern, flags) === undefined) return `the pattern /${pattern.slice(0, 50)}/ is not a regular expression of RE2`;
-      tokens.push({ kind: 'value', value: { kind: 'pattern', source: pattern, flags } });
+      const regex = compile(pattern, flags);
+      if (regex === undefined)
+        return `/${pattern.slice(0, 50)}/ is not a regular expression of RE2 of at most ${maxPatternLength} characters`;
+      tokens.push({ kind: 'value', value: { kind: 'pattern', pattern: regex } });
     } else if (operator !== undefined) tokens.push({ kind: 'operator', text: operator });
     if (tokens.length > 1000) return 'the expression has more than 1000 parts';
   }
   return tokens;
 }
 
-/** @param variables by name; an unknown one is null */
-export function evaluateExpression(expression: Expression, variables: ReadonlyMap<string, string>): boolean {
-  return truthy(valueOf(expression, variables));
+/**
+ * GitLab's semantics: an unknown variable is null; null and the empty text are false; null matches no pattern.
+ * @param budget what matching may cost; once it is used up every match fails, and the caller drops the result
+ */
+export function evaluateExpression(
+  expression: Expression,
+  variables: Pick<ReadonlyMap<string, string>, 'get'>,
+  budget: Budget = newBudget(),
+): boolean {
+  return truthy(valueOf(expression, variables, budget));
 }
 
-type Value = string | null | boolean | { readonly source: string; readonly flags: string };
+type Value = string | null | boolean | Pattern;
 
-function valueOf(expression: Expression, variables: ReadonlyMap<string, string>): Value {
+function valueOf(expression: Expression, variables: Pick<ReadonlyMap<string, string>, 'get'>, budget: Budget): Value {
   switch (expression.kind) {
     case 'variable':
       return variables.get(expression.name) ?? null;
@@ -104,58 +119,61 @@ function valueOf(expression: Expression, variables: ReadonlyMap<string, string>)
     case 'null':
       return null;
     case 'pattern':
-      return { source: expression.source, flags: expression.flags };
+      return expression.pattern;
     case 'binary': {
-      const left = valueOf(expression.left, variables);
-      if (expression.operator === '&&') return truthy(left) && truthy(valueOf(expression.right, variables));
-      if (expression.operator === '||') return truthy(left) || truthy(valueOf(expression.right, variables));
-      const right = valueOf(expression.right, variables);
-      if (expression.operator === '==') return same(left, right);
-      if (expression.operator === '!=') return !same(left, right);
-      return expression.operator === '=~' ? found(left, right) : !found(left, right);
+      const left = valueOf(expression.left, variables, budget);
+      const right = (): Value => valueOf(expression.right, variables, budget);
+      switch (expression.operator) {
+        case '&&':
+          return truthy(left) && truthy(right());
+        case '||':
+          return truthy(left) || truthy(right());
+        case '==':
+          return left === right();
+        case '!=':
+          return left !== right();
+        case '=~':
+          return matches(left, right(), budget);
+        case '!~':
+          return !matches(left, right(), budget);
+      }
     }
   }
 }
 
-function same(left: Value, right: Value): boolean {
-  return typeof left === 'object' || typeof right === 'object' ? left === null && right === null : left === right;
+const wholePattern = /^\/((?:\\.|[^/\\\n])+)\/([ismU]*)$/;
+
+function matches(left: Value, right: Value, budget: Budget): boolean {
+  if (typeof left !== 'string') return false;
+  const pattern = patternOf(right, budget);
+  if (pattern === undefined) return false;
+  budget.left -= pattern.programSize() * (left.length + 1);
+  return budget.left >= 0 && pattern.matcher(left).find();
 }
 
-function found(left: Value, right: Value): boolean {
-  if (typeof left !== 'string') return false;
-  // The right side may be a variable that holds a whole pattern.
-  const written = typeof right === 'string' ? /^\/((?:\\.|[^/\\\n])+)\/([ismU]*)$/.exec(right) : undefined;
-  const pattern =
-    typeof right === 'object' && right !== null
-      ? right
-      : written === undefined || written === null
-        ? undefined
-        : { source: written[1] ?? '', flags: written[2] ?? '' };
-  return pattern !== undefined && (compile(pattern.source, pattern.flags)?.matcher(left).find() ?? false);
+/** The right side may be a variable that holds a whole pattern. */
+function patternOf(value: Value, budget: Budget): Pattern | undefined {
+  if (typeof value !== 'string') return value instanceof RE2JS ? value : undefined;
+  const [, source, flags = ''] = wholePattern.exec(value) ?? [];
+  // A character of a pattern takes about 15 microseconds to compile at worst.
+  budget.left -= 1500 * (source?.length ?? 0);
+  return source === undefined || budget.left < 0 ? undefined : compile(source, flags);
 }
 
 function truthy(value: Value): boolean {
   return typeof value === 'string' ? value !== '' : value !== null && value !== false;
 }
 
-const compiled = new Map<string, RE2JS | undefined>();
-
 /** RE2: a user's pattern takes linear time, whatever it is. */
-function compile(source: string, flags: string): RE2JS | undefined {
-  const key = `${flags}/${source}`;
-  if (compiled.has(key)) return compiled.get(key);
-  let regex: RE2JS | undefined;
+function compile(source: string, flags: string): Pattern | undefined {
+  if (source.length > maxPatternLength) return undefined;
+  const bits =
+    (flags.includes('i') ? RE2JS.CASE_INSENSITIVE : 0) |
+    (flags.includes('s') ? RE2JS.DOTALL : 0) |
+    (flags.includes('m') ? RE2JS.MULTILINE : 0);
   try {
-    regex = RE2JS.compile(
-      source.replaceAll('\\/', '/'),
-      (flags.includes('i') ? RE2JS.CASE_INSENSITIVE : 0) |
-        (flags.includes('s') ? RE2JS.DOTALL : 0) |
-        (flags.includes('m') ? RE2JS.MULTILINE : 0),
-    );
+    return RE2JS.compile(source.replaceAll('\\/', '/'), bits);
   } catch {
-    regex = undefined;
+    return undefined;
   }
-  if (compiled.size >= 1000) compiled.clear();
-  compiled.set(key, regex);
-  return regex;
 }

@@ -1,51 +1,40 @@
-/** GitLab's keywords that jobpass does not take yet or never will, so that an error can tell them from a typing mistake. */
-const notBuilt = 'is not supported yet';
-export const unsupportedKeywords: ReadonlyMap<string, string> = new Map(
-  Object.entries({
-    include: notBuilt,
-    workflow: notBuilt,
-    spec: notBuilt,
-    extends: notBuilt,
-    services: notBuilt,
-    cache: notBuilt,
-    parallel: notBuilt,
-    environment: notBuilt,
-    retry: notBuilt,
-    trigger: notBuilt,
-    release: notBuilt,
-    resource_group: notBuilt,
-    interruptible: notBuilt,
-    inherit: notBuilt,
-    hooks: notBuilt,
-    coverage: notBuilt,
-    id_tokens: notBuilt,
-    identity: notBuilt,
-    pages: notBuilt,
-    start_in: notBuilt,
-    run: notBuilt,
-    manual_confirmation: notBuilt,
-    dast_configuration: 'is not supported',
-    secrets: 'is not supported: read secrets with the pass instead',
-    only: 'is not supported: use `rules`',
-    except: 'is not supported: use `rules`',
-  }),
-);
+/** Where a keyword stands. */
+export type KeywordPlace = 'top' | 'default' | 'job' | 'image' | 'artifacts' | 'variable' | 'need' | 'rule' | 'allow_failure';
 
-export const globalKeywords = ['stages', 'default', 'variables', 'image', 'before_script', 'after_script'] as const;
-export const defaultKeywords = ['image', 'before_script', 'after_script', 'tags', 'timeout', 'artifacts'] as const;
-export const jobKeywords = [
-  'stage',
-  'script',
-  'before_script',
-  'after_script',
-  'image',
-  'variables',
-  'needs',
-  'dependencies',
-  'artifacts',
-  'rules',
-  'when',
-  'tags',
-  'allow_failure',
-  'timeout',
-] as const;
+/** `not_built` = jobpass may take it one day, `refused` = it never will. */
+export interface Keyword {
+  readonly status: 'supported' | 'not_built' | 'refused';
+  /** What an error says behind the keyword's name; empty for a supported one. */
+  readonly reason: string;
+}
+
+/** GitLab's keywords, so that an error can tell one that is missing here from a typing mistake. @see GitLab, CI/CD YAML syntax reference */
+export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword>>> = {
+  // A name at the top that is not listed here is a job's: a job may be called `release` or `retry`.
+  top: table('stages default variables image before_script after_script', 'include workflow spec services cache pages', {
+    types: 'use `stages`',
+  }),
+  default: table('image before_script after_script tags timeout artifacts', 'services cache hooks retry interruptible id_tokens identity'),
+  job: table(
+    `stage script before_script after_script image variables needs dependencies artifacts
+     rules when tags allow_failure timeout`,
+    `extends services cache parallel environment retry trigger release resource_group interruptible
+     inherit hooks coverage id_tokens identity pages publish start_in run manual_confirmation secrets dast_configuration`,
+    { only: 'use `rules`', except: 'use `rules`', type: 'use `stage`' },
+  ),
+  image: table('name entrypoint pull_policy', 'docker kubernetes'),
+  artifacts: table('paths exclude name expire_in when untracked', 'reports public access expose_as'),
+  variable: table('value description', 'options expand'),
+  need: table('job artifacts optional', 'pipeline project ref parallel'),
+  rule: table('if when allow_failure variables', 'changes exists needs interruptible start_in'),
+  allow_failure: table('exit_codes'),
+};
+
+function table(supported: string, notBuilt = '', refused: Readonly<Record<string, string>> = {}): ReadonlyMap<string, Keyword> {
+  const words = (text: string): readonly string[] => text.split(/\s+/).filter((word) => word !== '');
+  return new Map<string, Keyword>([
+    ...words(supported).map((name) => [name, { status: 'supported', reason: '' }] as const),
+    ...words(notBuilt).map((name) => [name, { status: 'not_built', reason: 'is not supported yet' }] as const),
+    ...Object.entries(refused).map(([name, why]) => [name, { status: 'refused', reason: `is not supported: ${why}` }] as const),
+  ]);
+}

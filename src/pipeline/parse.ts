@@ -1,9 +1,10 @@
-import { isAlias, isMap, isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import { limits } from '../base/limits.ts';
 import { parseDuration } from './duration.ts';
-import { type Expression, parseExpression } from './expression.ts';
-import { defaultKeywords, globalKeywords, jobKeywords, unsupportedKeywords } from './keywords.ts';
+import { type Expression, type ParsedExpression, parseExpression } from './expression.ts';
+import { checkGraph } from './graph.ts';
+import { type KeywordPlace, keywords } from './keywords.ts';
 import type { CiError, PlanArtifacts, PlanImage } from './plan.ts';
+import { type LineOf, readYaml } from './yaml.ts';
 
 export interface CiRule {
   readonly if?: Expression;
@@ -42,44 +43,18 @@ export interface CiFile {
 export type ParsedCiFile = { readonly ok: true; readonly file: CiFile } | { readonly ok: false; readonly errors: readonly CiError[] };
 
 const maxErrors = 20;
+/** Each is compiled, and a pattern costs about 15 microseconds a character. */
+const maxExpressionCharacters = 64 * 1024;
 
-/** Parses as YAML 1.1, as GitLab does. Never throws; an alias bomb, a duplicate key and an unknown keyword are errors with their line. */
+/**
+ * Reads a `.gitlab-ci.yml` keyword by keyword. Never throws.
+ * @returns the file, or its first mistakes (at most 20), in words that name the keyword and its line
+ */
 export function parseCiFile(text: string): ParsedCiFile {
-  if (Buffer.byteLength(text) > limits.ciFileBytes)
-    return { ok: false, errors: [{ message: `the file is larger than ${limits.ciFileBytes} bytes` }] };
-  const lines = new LineCounter();
-  const document = parseDocument(text, { version: '1.1', merge: true, lineCounter: lines, uniqueKeys: true, prettyErrors: false });
-  const syntax = [...document.errors].map((error) => ({
-    line: lines.linePos(error.pos[0]).line,
-    message: `invalid YAML: ${error.message}`,
-  }));
-  if (syntax.length > 0) return { ok: false, errors: syntax.slice(0, maxErrors) };
-  let nodes = 0;
-  visit(document, { Node: () => (++nodes > limits.ciNodes ? visit.BREAK : undefined) });
-  if (nodes > limits.ciNodes) return { ok: false, errors: [{ message: `the file has more than ${limits.ciNodes} values` }] };
-  let value: unknown;
-  try {
-    value = document.toJS({ maxAliasCount: 1000 });
-  } catch {
-    return { ok: false, errors: [{ message: 'the file expands to too many values (aliases)' }] };
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    return { ok: false, errors: [{ message: 'the file must be a map of keywords and jobs' }] };
-  const lineOf = (...path: readonly string[]): number | undefined => {
-    let node: unknown = document.contents;
-    let line: number | undefined;
-    for (const key of path) {
-      if (isAlias(node)) node = node.resolve(document);
-      if (!isMap(node)) break;
-      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === key);
-      if (pair === undefined || !isScalar(pair.key)) break;
-      const offset = pair.key.range?.[0];
-      if (offset !== undefined) line = lines.linePos(offset).line;
-      node = pair.value;
-    }
-    return line;
-  };
-  return new Reader(value, lineOf).read();
+  const yaml = readYaml(text);
+  if (!yaml.ok) return yaml;
+  if (!isFields(yaml.value)) return { ok: false, errors: [{ message: 'the file must be a map of keywords and jobs' }] };
+  return new Reader(yaml.value, yaml.lineOf).read();
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -87,43 +62,50 @@ type Fields = Readonly<Record<string, unknown>>;
 /** Walks the parsed value, collects mistakes, and builds the file. */
 class Reader {
   readonly #root: Fields;
-  readonly #lineOf: (...path: readonly string[]) => number | undefined;
+  readonly #lineOf: LineOf;
   readonly #errors: CiError[] = [];
+  readonly #expressions = new Map<string, ParsedExpression>();
+  #expressionCharacters = 0;
 
-  constructor(root: object, lineOf: (...path: readonly string[]) => number | undefined) {
-    this.#root = root as Fields;
+  constructor(root: Fields, lineOf: LineOf) {
+    this.#root = root;
     this.#lineOf = lineOf;
   }
 
   read(): ParsedCiFile {
     const global = (name: string): unknown => (Object.hasOwn(this.#root, name) ? this.#root[name] : undefined);
     const stages = this.#stages(global('stages'));
-    const defaults = { ...this.#common(this.#root, globalKeywords, []), ...this.#defaults(global('default')) };
+    const defaults = { ...this.#common(this.#root, 'top', []), ...this.#defaults(global('default')) };
     const variables = this.#variables(global('variables'), ['variables'], 'variables');
     const jobs: CiJob[] = [];
     for (const [name, body] of Object.entries(this.#root)) {
-      if (name.startsWith('.') || (globalKeywords as readonly string[]).includes(name)) continue;
-      const reason = unsupportedKeywords.get(name);
-      if (reason !== undefined) this.#error([name], `keyword \`${name}\` ${reason}`);
-      else if (!isFields(body)) this.#error([name], `\`${name}\` is neither a keyword nor a job: a job is a map with \`script\``);
-      else jobs.push(this.#job(name, body, stages));
+      const keyword = keywords.top.get(name);
+      if (name.startsWith('.') || keyword?.status === 'supported') continue;
+      if (keyword !== undefined) this.#error([name], `keyword \`${name}\` ${keyword.reason}`);
+      else if (!isFields(body)) this.#error([name], `\`${shorten(name)}\` is neither a keyword nor a job: a job is a map with \`script\``);
+      else if (jobs.length >= limits.jobsPerPipeline) {
+        this.#error([name], `the file has more than ${limits.jobsPerPipeline} jobs`);
+        break;
+      } else jobs.push(this.#job(name, body, stages));
     }
     if (jobs.length === 0 && this.#errors.length === 0) this.#error([], 'the file has no visible job');
-    if (jobs.length > limits.jobsPerPipeline) this.#error([], `the file has more than ${limits.jobsPerPipeline} jobs`);
-    if (this.#errors.length > 0) return { ok: false, errors: this.#errors.slice(0, maxErrors) };
-    return { ok: true, file: { stages, variables, defaults, jobs } };
+    // The graph of jobs that were not understood would only repeat their mistakes.
+    const errors = this.#errors.length > 0 ? this.#errors : checkGraph(stages, jobs).slice(0, maxErrors);
+    return errors.length > 0 ? { ok: false, errors } : { ok: true, file: { stages, variables, defaults, jobs } };
   }
 
   #error(path: readonly string[], message: string): void {
-    const line = this.#lineOf(...path);
+    // Looking up a line takes as long as the map is.
+    if (this.#errors.length >= maxErrors) return;
+    const line = this.#lineOf(path);
     this.#errors.push(line === undefined ? { message } : { line, message });
   }
 
   #stages(value: unknown): readonly string[] {
     if (value === undefined) return ['.pre', 'build', 'test', 'deploy', '.post'];
     const names = isTexts(value) ? value.map(String) : undefined;
-    if (names === undefined || names.length === 0 || new Set(names).size !== names.length) {
-      this.#error(['stages'], '`stages` must be a list of different names');
+    if (names === undefined || names.length === 0 || new Set(names).size !== names.length || !names.every(isName)) {
+      this.#error(['stages'], '`stages` must be a list of different names of at most 255 characters');
       return [];
     }
     return ['.pre', ...names.filter((name) => name !== '.pre' && name !== '.post'), '.post'];
@@ -135,21 +117,23 @@ class Reader {
       this.#error(['default'], '`default` must be a map');
       return {};
     }
-    this.#checkKeys(value, defaultKeywords, ['default'], 'default');
-    return this.#common(value, defaultKeywords, ['default']);
+    this.#checkKeys(value, 'default', ['default'], 'default');
+    return this.#common(value, 'default', ['default']);
   }
 
-  #checkKeys(fields: Fields, known: readonly string[], path: readonly string[], where: string): void {
+  #checkKeys(fields: Fields, place: KeywordPlace, path: readonly string[], where: string): void {
     for (const key of Object.keys(fields)) {
-      if (known.includes(key)) continue;
-      const reason = unsupportedKeywords.get(key);
-      this.#error([...path, key], `${where}: ${reason === undefined ? `unknown keyword \`${key}\`` : `keyword \`${key}\` ${reason}`}`);
+      const keyword = keywords[place].get(key);
+      if (keyword?.status === 'supported') continue;
+      const why = keyword === undefined ? `unknown keyword \`${shorten(key)}\`` : `keyword \`${key}\` ${keyword.reason}`;
+      this.#error([...path, key], `${where}: ${why}`);
     }
   }
 
   /** Keywords that stand the same at the top, in `default` and in a job. */
-  #common(fields: Fields, allowed: readonly string[], path: readonly string[]): CiDefaults {
-    const has = (key: string): boolean => allowed.includes(key) && Object.hasOwn(fields, key) && fields[key] !== null;
+  #common(fields: Fields, place: 'top' | 'default' | 'job', path: readonly string[]): CiDefaults {
+    const has = (key: string): boolean =>
+      keywords[place].get(key)?.status === 'supported' && Object.hasOwn(fields, key) && fields[key] !== null;
     const at = (key: string): readonly string[] => [...path, key];
     return {
       ...(has('image') ? this.#image(fields['image'], at('image')) : {}),
@@ -162,21 +146,21 @@ class Reader {
   }
 
   #job(name: string, fields: Fields, stages: readonly string[]): CiJob {
-    const where = `job \`${name}\``;
-    if (name.length > 255) this.#error([name], `${where}: the name is longer than 255 characters`);
-    this.#checkKeys(fields, jobKeywords, [name], where);
+    const where = `job \`${shorten(name)}\``;
+    if (!isName(name)) this.#error([name], `${where}: a name has 1 to 255 characters`);
+    this.#checkKeys(fields, 'job', [name], where);
     if (!Object.hasOwn(fields, 'script')) this.#error([name], `${where}: \`script\` is missing`);
     const stage = fields['stage'] ?? 'test';
     if (typeof stage !== 'string' || !stages.includes(stage))
       this.#error(
         [name, 'stage'],
-        `${where}: chosen stage \`${scalarText(stage)}\` does not exist; available stages are ${stages.join(', ')}`,
+        `${where}: chosen stage \`${shorten(scalarText(stage))}\` does not exist; available stages are ${shorten(stages.join(', '), 500)}`,
       );
     return {
       name,
-      line: this.#lineOf(name) ?? 0,
+      line: this.#lineOf([name]) ?? 1,
       stage: scalarText(stage),
-      ...this.#common(fields, jobKeywords, [name]),
+      ...this.#common(fields, 'job', [name]),
       script: Object.hasOwn(fields, 'script') ? this.#script(fields['script'], [name, 'script'], true) : [],
       variables: this.#variables(fields['variables'], [name, 'variables'], where),
       ...(fields['needs'] === undefined ? {} : { needs: this.#needs(fields['needs'], [name, 'needs'], where) }),
@@ -217,7 +201,7 @@ class Reader {
   #image(value: unknown, path: readonly string[]): { image: PlanImage } {
     if (typeof value === 'string' && value !== '') return { image: { name: value } };
     if (isFields(value) && typeof value['name'] === 'string') {
-      this.#checkKeys(value, ['name', 'entrypoint', 'pull_policy'], path, 'image');
+      this.#checkKeys(value, 'image', path, 'image');
       const entrypoint = value['entrypoint'] === undefined ? {} : { entrypoint: this.#texts(value['entrypoint'], [...path, 'entrypoint']) };
       const policy =
         value['pull_policy'] === undefined
@@ -239,7 +223,7 @@ class Reader {
       this.#error(path, '`artifacts` must be a map');
       return {};
     }
-    this.#checkKeys(value, ['paths', 'exclude', 'name', 'expire_in', 'when', 'untracked'], path, 'artifacts');
+    this.#checkKeys(value, 'artifacts', path, 'artifacts');
     const when = value['when'] ?? 'on_success';
     if (when !== 'on_success' && when !== 'on_failure' && when !== 'always')
       this.#error([...path, 'when'], '`artifacts:when` must be on_success, on_failure or always');
@@ -267,12 +251,19 @@ class Reader {
     const entries: [string, string][] = [];
     for (const [key, given] of Object.entries(value)) {
       const inner = isFields(given) ? given['value'] : given;
-      if (isFields(given))
-        this.#checkKeys(given, ['value', 'description', 'options', 'expand'], [...path, key], `${where}: variable ${key}`);
-      if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) this.#error([...path, key], `${where}: \`${key.slice(0, 50)}\` is not a variable name`);
-      else if (typeof inner === 'string' || typeof inner === 'number' || typeof inner === 'boolean') entries.push([key, String(inner)]);
-      else if (inner === undefined && isFields(given)) entries.push([key, '']);
-      else this.#error([...path, key], `${where}: variable \`${key}\` must be a text or a number`);
+      if (isFields(given)) this.#checkKeys(given, 'variable', [...path, key], `${where}: variable \`${shorten(key)}\``);
+      if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) this.#error([...path, key], `${where}: \`${shorten(key)}\` is not a variable name`);
+      else if (typeof inner === 'string' || typeof inner === 'number') {
+        const text = String(inner);
+        if (Buffer.byteLength(text) > limits.variableBytes)
+          this.#error([...path, key], `${where}: variable \`${shorten(key)}\` is larger than ${limits.variableBytes} bytes`);
+        entries.push([key, text]);
+      } else if (inner === undefined && isFields(given)) entries.push([key, '']);
+      else
+        this.#error(
+          [...path, key],
+          `${where}: variable \`${shorten(key)}\` must be a text or a number (quote a date, \`yes\` or \`true\`)`,
+        );
     }
     if (entries.length > limits.variablesPerPipeline) this.#error(path, `${where}: more than ${limits.variablesPerPipeline} variables`);
     return Object.fromEntries(entries);
@@ -286,7 +277,7 @@ class Reader {
     return value.flatMap((need: unknown) => {
       if (typeof need === 'string') return [{ job: need, artifacts: true, optional: false }];
       if (isFields(need) && typeof need['job'] === 'string') {
-        this.#checkKeys(need, ['job', 'artifacts', 'optional'], path, `${where}: needs`);
+        this.#checkKeys(need, 'need', path, `${where}: needs`);
         return [{ job: need['job'], artifacts: need['artifacts'] !== false, optional: need['optional'] === true }];
       }
       this.#error(path, `${where}: each entry of \`needs\` must be a job's name, or a map with \`job\``);
@@ -304,10 +295,12 @@ class Reader {
         this.#error(path, `${where}: each rule must be a map`);
         return [];
       }
-      this.#checkKeys(rule, ['if', 'when', 'allow_failure', 'variables'], path, `${where}: rules`);
-      const parsed = rule['if'] === undefined ? undefined : parseExpression(scalarText(rule['if']));
+      this.#checkKeys(rule, 'rule', path, `${where}: rules`);
+      const parsed = rule['if'] === undefined ? undefined : this.#expression(scalarText(rule['if']));
       if (parsed?.ok === false) this.#error(path, `${where}: rules:if: ${parsed.message}`);
       const allowFailure = rule['allow_failure'];
+      if (allowFailure !== undefined && typeof allowFailure !== 'boolean')
+        this.#error(path, `${where}: rules: \`allow_failure\` must be true or false`);
       return [
         {
           ...(parsed?.ok === true ? { if: parsed.expression } : {}),
@@ -317,6 +310,19 @@ class Reader {
         },
       ];
     });
+  }
+
+  /** Rules repeat themselves from job to job; each text is compiled once. */
+  #expression(text: string): ParsedExpression {
+    const known = this.#expressions.get(text);
+    if (known !== undefined) return known;
+    this.#expressionCharacters += text.length;
+    const parsed: ParsedExpression =
+      this.#expressionCharacters > maxExpressionCharacters
+        ? { ok: false, message: `the file's expressions are longer than ${maxExpressionCharacters} characters together` }
+        : parseExpression(text);
+    this.#expressions.set(text, parsed);
+    return parsed;
   }
 
   #when(fields: Fields, path: readonly string[], where: string): { when?: NonNullable<CiRule['when']> } {
@@ -334,6 +340,7 @@ class Reader {
   #allowFailure(value: unknown, path: readonly string[], where: string): Pick<CiJob, 'allowFailure' | 'allowFailureExitCodes'> {
     if (value === undefined) return { allowFailureExitCodes: [] };
     if (typeof value === 'boolean') return { allowFailure: value, allowFailureExitCodes: [] };
+    if (isFields(value)) this.#checkKeys(value, 'allow_failure', path, `${where}: allow_failure`);
     const codes = isFields(value) ? [value['exit_codes']].flat() : [];
     const numbers = codes.filter((code): code is number => Number.isInteger(code));
     if (numbers.length === 0 || numbers.length !== codes.length)
@@ -342,8 +349,17 @@ class Reader {
   }
 }
 
+/** A plain map: YAML's dates, sets and binary values are objects, too. */
 function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+}
+
+function isName(text: string): boolean {
+  return text !== '' && text.length <= 255;
+}
+
+function shorten(text: string, length = 100): string {
+  return text.length > length ? `${text.slice(0, length)}…` : text;
 }
 
 function isTexts(value: unknown): value is readonly (string | number)[] {

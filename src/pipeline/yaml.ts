@@ -1,0 +1,140 @@
+import { isAlias, isMap, isNode, isScalar, Lexer, LineCounter, parseDocument, visit } from 'yaml';
+import type { Document, Node, ScalarTag, Tags, YAMLMap } from 'yaml';
+import { limits } from '../base/limits.ts';
+import type { CiError } from './plan.ts';
+
+/** The line of the last key of the path that is there; undefined for an empty path. */
+export type LineOf = (path: readonly string[]) => number | undefined;
+export type YamlFile =
+  | { readonly ok: true; readonly value: unknown; readonly lineOf: LineOf }
+  | { readonly ok: false; readonly errors: readonly CiError[] };
+
+const maxErrors = 20;
+/** Room for what aliases repeat. */
+const maxCharacters = 4 * limits.ciFileBytes;
+
+/**
+ * YAML 1.1 as GitLab's parser (Psych) reads it, aliases and merge keys resolved. Never throws.
+ * Duplicate keys, tags that are not known (`!reference`), several documents and alias bombs are errors.
+ */
+export function readYaml(text: string): YamlFile {
+  if (Buffer.byteLength(text) > limits.ciFileBytes) return failure(`the file is larger than ${limits.ciFileBytes} bytes`);
+  // Counting tokens is ten times as fast as building nodes, and the library has no limit of its own.
+  let tokens = 0;
+  for (const _token of new Lexer().lex(text)) {
+    tokens += 1;
+    if (tokens > 8 * limits.ciNodes) return failure(`the file has more than ${limits.ciNodes} values`);
+  }
+  try {
+    return parse(text);
+  } catch (error) {
+    // The library recurses: input that nests deep enough ends its stack. It also throws for aliases and merge keys it cannot resolve.
+    const why = error instanceof Error && !(error instanceof RangeError) ? error.message : 'it nests too deep';
+    return failure(`invalid YAML: ${why}`);
+  }
+}
+
+function parse(text: string): YamlFile {
+  const lines = new LineCounter();
+  const document = parseDocument(text, {
+    version: '1.1',
+    merge: true,
+    customTags: asPsych,
+    // The library's own check takes quadratic time.
+    uniqueKeys: false,
+    lineCounter: lines,
+    prettyErrors: false,
+    logLevel: 'error',
+  });
+  const errors = [...document.errors, ...document.warnings].map((error): CiError => ({
+    line: lines.linePos(error.pos[0]).line,
+    message: `invalid YAML: ${error.message}`,
+  }));
+  if (errors.length === 0) errors.push(...mistakes(document, lines));
+  if (errors.length > 0) return { ok: false, errors: errors.slice(0, maxErrors) };
+  const value: unknown = document.toJS({ maxAliasCount: 1000 });
+  if (!fits(value))
+    return failure(`the file has more than ${limits.ciNodes} values or ${maxCharacters} characters, with its aliases resolved`);
+  return { ok: true, value, lineOf: (path) => lineOf(document, lines, path) };
+}
+
+/** Psych takes `yes`, `no`, `on` and `off` for booleans, but not YAML 1.1's `y` and `n`. */
+function asPsych(tags: Tags): Tags {
+  return tags.map((tag) => {
+    if (typeof tag === 'string' || tag.tag !== 'tag:yaml.org,2002:bool') return tag;
+    const { test } = tag as ScalarTag;
+    return { ...(tag as ScalarTag), test: new RegExp(`^(?![YyNn]$)(?:${test?.source ?? ''})`) };
+  });
+}
+
+/** What the library lets pass, or tells without a line. */
+function mistakes(document: Document, lines: LineCounter): readonly CiError[] {
+  const errors: CiError[] = [];
+  const anchors = new Set<string>();
+  const report = (node: Node | null, message: string): void => {
+    errors.push({ line: lines.linePos(node?.range?.[0] ?? 0).line, message });
+  };
+  visit(document, {
+    Node: (_, node) => {
+      if (errors.length >= maxErrors) return visit.BREAK;
+      if (isAlias(node)) {
+        if (!anchors.has(node.source)) report(node, `alias \`*${node.source.slice(0, 50)}\` stands before its anchor, or has none`);
+      } else if (node.anchor !== undefined) anchors.add(node.anchor);
+      if (isMap(node)) checkKeys(node, report);
+      return undefined;
+    },
+  });
+  return errors.slice(0, maxErrors);
+}
+
+function checkKeys(map: YAMLMap, report: (node: Node | null, message: string) => void): void {
+  const seen = new Set<string>();
+  for (const { key } of map.items) {
+    if (!isScalar(key)) report(isNode(key) ? key : map, 'a key must be a text');
+    // A merge key's value is a symbol; it may stand several times.
+    else if (typeof key.value !== 'symbol') {
+      const name = keyName(key.value);
+      if (seen.has(name)) report(key, `duplicate key \`${name.slice(0, 50)}\``);
+      seen.add(name);
+    }
+  }
+}
+
+/** Aliases share their target in memory; whoever walks the value meets it each time, or forever where it holds itself. */
+function fits(root: unknown): boolean {
+  const stack = [root];
+  let values = 0;
+  let characters = 0;
+  while (stack.length > 0) {
+    const value = stack.pop();
+    values += 1;
+    if (typeof value === 'string') characters += value.length;
+    if (values + stack.length > limits.ciNodes || characters > maxCharacters) return false;
+    if (typeof value === 'object' && value !== null) for (const inner of Object.values(value)) stack.push(inner);
+  }
+  return true;
+}
+
+/** How a key reads once it is an object's. */
+function keyName(value: unknown): string {
+  if (value === null || value === undefined) return '';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+function lineOf(document: Document, lines: LineCounter, path: readonly string[]): number | undefined {
+  let node: unknown = document.contents;
+  let line: number | undefined;
+  for (const name of path) {
+    if (isAlias(node)) node = node.resolve(document);
+    if (!isMap(node)) break;
+    const pair = node.items.find((item) => isScalar(item.key) && keyName(item.key.value) === name);
+    if (pair === undefined || !isScalar(pair.key)) break;
+    line = lines.linePos(pair.key.range?.[0] ?? 0).line;
+    node = pair.value;
+  }
+  return line;
+}
+
+function failure(message: string): YamlFile {
+  return { ok: false, errors: [{ message }] };
+}
