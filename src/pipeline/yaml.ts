@@ -10,6 +10,8 @@ export type YamlFile =
   | { readonly ok: false; readonly errors: readonly CiError[] };
 
 const maxErrors = 20;
+/** Resolving aliases of many anchors takes the library quadratic time. */
+const maxAliases = 3000;
 /** Room for what aliases repeat. */
 const maxCharacters = 4 * limits.ciFileBytes;
 
@@ -21,8 +23,11 @@ export function readYaml(text: string): YamlFile {
   if (Buffer.byteLength(text) > limits.ciFileBytes) return failure(`the file is larger than ${limits.ciFileBytes} bytes`);
   // Counting tokens is ten times as fast as building nodes, and the library has no limit of its own.
   let tokens = 0;
-  for (const _token of new Lexer().lex(text)) {
+  let aliases = 0;
+  for (const token of new Lexer().lex(text)) {
     tokens += 1;
+    if (token.startsWith('*')) aliases += 1;
+    if (aliases > maxAliases) return failure(`the file has more than ${maxAliases} aliases`);
     if (tokens > 8 * limits.ciNodes) return failure(`the file has more than ${limits.ciNodes} values`);
   }
   try {

@@ -155,6 +155,7 @@ describe('what would take too much', () => {
   test.each([
     ['too many bytes', '#'.repeat(limits.ciFileBytes + 1), `the file is larger than ${limits.ciFileBytes} bytes`],
     ['too many values', many(100_000, () => '- a'), `the file has more than ${limits.ciNodes} values`],
+    ['too many aliases', many(3001, (index) => `.k${index}: &a${index} x\n.j${index}: *a${index}`), 'the file has more than 3000 aliases'],
     ['too many jobs', many(501, (index) => `j${index}: {script: x}`), 'line 501: the file has more than 500 jobs'],
     [
       'a variable that is too large',
