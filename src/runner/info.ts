@@ -1,5 +1,5 @@
 import type { RunnerInfo } from '../wire/runner.ts';
-import type { Verdict } from './gate/judge.ts';
+import type { Judgement } from './gate/judge.ts';
 
 // All 31 are always sent; a server drops a job whose needed flag is missing (runner-protocol §2).
 const features: Readonly<Record<string, boolean>> = {
@@ -41,7 +41,7 @@ const features: Readonly<Record<string, boolean>> = {
  * @param key its public key; without one there is nothing to report for R7
  * @param unsafe the operator overrides the gate
  */
-export function runnerInfo(executor: string, verdict: Verdict, key: string | undefined, unsafe: boolean): RunnerInfo {
+export function runnerInfo(executor: string, verdict: Judgement, key: string | undefined, unsafe: boolean): RunnerInfo {
   const overridden = verdict.verdict === 'withhold' && unsafe;
   return {
     name: 'jobpass-runner',

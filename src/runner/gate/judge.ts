@@ -1,73 +1,92 @@
-import { fields, type RunnerConfig } from '../config.ts';
-import { dockerKeys, type KeyRule, runnerKeys, topKeys, unsafeExecutors } from './rules.ts';
+import { isTable, type Table, tableIn, textIn, valueIn } from '../parsed.ts';
+import { entryRules, executorRules, globalRules, jobpassRules, type KeyRules } from './rules.ts';
 
 export interface Finding {
-  /** The entry's name, or the file. */
+  /** Name of the entry; empty for the file itself. */
   readonly runner: string;
-  /** Path of the key, such as `runners.docker.privileged`. */
+  /** Path of the key, such as `runners[0].docker.privileged`. */
   readonly key: string;
   readonly reason: string;
   readonly safe: boolean;
 }
+
 export interface Judgement {
+  /** The worst entry decides for all: they share the host (R7, A63). */
   readonly verdict: 'withhold' | 'expose';
   readonly findings: readonly Finding[];
 }
 
 /**
- * May jobs of this configuration see their pass (R7)? The worst entry that shares the host decides for all: a shell job reads what a container
- * job beside it does (A63). Pure; unknown means no.
- * @param top the whole file; undefined where only entries are known
+ * Judges a whole config.toml: may jobs see their pass? Pure; unknown is unsafe.
+ * @param config.raw the parsed file; undefined = it could not be read
  */
-export function judge(config: Pick<RunnerConfig, 'entries'>, top: Readonly<Record<string, unknown>> = {}): Judgement {
-  const findings: Finding[] = checkKeys('config.toml', '', top, topKeys);
-  if (config.entries.length === 0)
-    findings.push({ runner: 'config.toml', key: 'runners', reason: 'there is no runner in it', safe: false });
-  for (const entry of config.entries) {
-    const reason = Object.hasOwn(unsafeExecutors, entry.executor) ? unsafeExecutors[entry.executor] : undefined;
-    if (reason !== undefined) findings.push({ runner: entry.name, key: 'executor', reason: `${entry.executor}: ${reason}`, safe: false });
-    else if (entry.executor !== 'docker')
-      findings.push({ runner: entry.name, key: 'executor', reason: `${entry.executor}: not known to keep jobs apart`, safe: false });
-    else findings.push({ runner: entry.name, key: 'executor', reason: 'docker: each job in a container of its own', safe: true });
-    findings.push(...checkKeys(entry.name, 'runners.', entry.raw, runnerKeys));
-    findings.push(...checkKeys(entry.name, 'runners.docker.', fields(entry.raw['docker']), dockerKeys));
+export function judge(config: { readonly raw: unknown }): Judgement {
+  const { raw } = config;
+  if (!isTable(raw)) return verdictOf([{ runner: '', key: '', reason: 'the configuration cannot be read', safe: false }]);
+  const findings = judgeKeys(raw, globalRules, '', '');
+  const runners = valueIn(raw, 'runners');
+  if (!Array.isArray(runners) || runners.length === 0)
+    findings.push({ runner: '', key: 'runners', reason: 'there is no runner in the configuration', safe: false });
+  else {
+    runners.forEach((entry: unknown, index) => {
+      const path = `runners[${index}]`;
+      if (isTable(entry)) findings.push(...judgeEntry(entry, path));
+      else findings.push({ runner: '', key: path, reason: 'the entry is not a table', safe: false });
+    });
   }
-  return { verdict: findings.every((finding) => finding.safe) ? 'expose' : 'withhold', findings };
+  return verdictOf(findings);
 }
 
-function checkKeys(
-  runner: string,
-  path: string,
-  values: Readonly<Record<string, unknown>>,
-  rules: Readonly<Record<string, KeyRule>>,
-): Finding[] {
+function verdictOf(findings: readonly Finding[]): Judgement {
+  return { verdict: findings.every(({ safe }) => safe) ? 'expose' : 'withhold', findings };
+}
+
+function judgeEntry(entry: Table, path: string): Finding[] {
+  const runner = textIn(entry, 'name') ?? '';
+  const findings = judgeKeys(entry, entryRules, path, runner);
+  const executor = textIn(entry, 'executor') ?? '';
+  const rule = Object.hasOwn(executorRules, executor) ? executorRules[executor] : undefined;
+  const found = (reason: string, safe: boolean): Finding => ({
+    runner,
+    key: `${path}.executor`,
+    reason: `${executor} executor: ${reason}`,
+    safe,
+  });
+  if (rule === undefined) findings.push(found('unknown, so nothing can be said for it', false));
+  else if (rule.unsafe !== undefined) findings.push(found(rule.unsafe, false));
+  else if (rule.section !== undefined && rule.keys !== undefined) {
+    findings.push(found('each job has its own container', true));
+    findings.push(...judgeSection(entry, rule.section, rule.keys, path, runner));
+  }
+  if (valueIn(entry, 'jobpass') !== undefined) findings.push(...judgeSection(entry, 'jobpass', jobpassRules, path, runner));
+  return findings;
+}
+
+function judgeSection(entry: Table, section: string, rules: KeyRules, path: string, runner: string): Finding[] {
+  const table = tableIn(entry, section);
+  if (table !== undefined) return judgeKeys(table, rules, `${path}.${section}`, runner);
+  return [{ runner, key: `${path}.${section}`, reason: 'the section is missing', safe: false }];
+}
+
+function judgeKeys(table: Table, rules: KeyRules, path: string, runner: string): Finding[] {
   const findings: Finding[] = [];
-  for (const [key, value] of Object.entries(values)) {
+  for (const key of Object.keys(table)) {
+    const full = path === '' ? key : `${path}.${key}`;
     const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
-    const reason = rule === undefined ? 'unknown key: it may mean anything' : reasonOf(rule, value);
-    if (reason !== undefined) findings.push({ runner, key: `${path}${key}`, reason, safe: false });
+    if (rule === undefined) findings.push({ runner, key: full, reason: 'unknown key', safe: false });
+    else if (!rule.safe(valueIn(table, key))) findings.push({ runner, key: full, reason: rule.reason, safe: false });
   }
   return findings;
 }
 
-function reasonOf(rule: KeyRule, value: unknown): string | undefined {
-  if (rule.kind === 'harmless') return undefined;
-  if (rule.kind === 'unsafe_value')
-    return [value].flat().some((item) => typeof item !== 'string' || rule.pattern.test(item)) ? rule.reason : undefined;
-  const empty =
-    value === false ||
-    value === '' ||
-    value === 0 ||
-    (Array.isArray(value) && value.length === 0) ||
-    (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
-  return empty ? undefined : rule.reason;
-}
-
-/** For people: the verdict, then a line for each finding. */
+/** The verdict for people: one line for each finding, the unsafe ones first. Holds keys and reasons, never a value. */
 export function formatFindings(judgement: Judgement): string {
-  const lines = judgement.findings.map(
-    (finding) => `  ${finding.safe ? 'safe  ' : 'unsafe'}  ${finding.runner}: ${finding.key}: ${finding.reason}`,
-  );
-  const verdict = judgement.verdict === 'expose' ? 'expose: jobs that ask may see their pass here' : 'withhold: no job sees its pass here';
-  return `${verdict}\n${lines.join('\n')}\n`;
+  const lines = judgement.findings
+    .toSorted((one, other) => Number(one.safe) - Number(other.safe))
+    .map(({ safe, runner, key, reason }) => `  ${safe ? 'ok    ' : 'unsafe'}  ${key}${runner === '' ? '' : ` (${runner})`}: ${reason}`);
+  const conclusion =
+    judgement.verdict === 'expose'
+      ? 'verdict: expose (a job may see its pass when it asks for it)'
+      : 'verdict: withhold (no job of this host sees its pass)';
+  return `${[...lines, conclusion].map((line) => line.replaceAll(/[\u0000-\u001f\u007f]/g, '?')).join('\n')}\n`;
 }

@@ -1,133 +1,137 @@
-/** What a key of config.toml means for the question "may a job see its pass here?". */
-export type KeyRule =
-  | { readonly kind: 'harmless' }
-  /** Unsafe whatever its value, unless that is empty, false or zero. */
-  | { readonly kind: 'unsafe'; readonly reason: string }
-  /** Unsafe for values that match. */
-  | { readonly kind: 'unsafe_value'; readonly pattern: RegExp; readonly reason: string };
+/** What the gate knows, as data. A key that stands in no table is unsafe (R13). Source: gitlab-runner's configuration reference; DESIGN R7. */
+export interface KeyRule {
+  /** True where the value keeps other people out. */
+  readonly safe: (value: unknown) => boolean;
+  /** Why not, for people. */
+  readonly reason: string;
+}
+export type KeyRules = Readonly<Record<string, KeyRule>>;
 
-const harmless: KeyRule = { kind: 'harmless' };
-const unsafe = (reason: string): KeyRule => ({ kind: 'unsafe', reason });
-const unsafeValue = (pattern: RegExp, reason: string): KeyRule => ({ kind: 'unsafe_value', pattern, reason });
+const any: KeyRule = { safe: () => true, reason: '' };
+const harmless = (...keys: readonly string[]): KeyRules => Object.fromEntries(keys.map((key) => [key, any]));
+const unset = (value: unknown): boolean =>
+  value === undefined || value === '' || value === false || value === 0 || (Array.isArray(value) && value.length === 0);
+const onlyUnset = (reason: string, ...keys: readonly string[]): KeyRules =>
+  Object.fromEntries(keys.map((key) => [key, { safe: unset, reason }]));
 
-/** Executors that keep nobody out, with the reason; one that is not here and not `docker` is unknown, so unsafe. */
-export const unsafeExecutors: Readonly<Record<string, string>> = {
-  shell: 'no boundary between jobs: they share the machine, its processes and its files',
-  ssh: 'the target machine is shared by its jobs',
-  custom: 'its driver decides, and nobody can read what',
+export const globalRules: KeyRules = {
+  ...harmless('concurrent', 'check_interval', 'log_level', 'log_format', 'listen_address', 'shutdown_timeout', 'connection_max_age'),
+  ...onlyUnset('interactive sessions reach into running jobs', 'session_server'),
+  // Judged one by one.
+  ...harmless('runners'),
 };
 
-/** Keys of the file's top level. A key that is not listed makes the file unsafe: unknown means no (R13). */
-export const topKeys: Readonly<Record<string, KeyRule>> = Object.fromEntries(
-  [
-    'concurrent',
-    'check_interval',
-    'shutdown_timeout',
-    'log_level',
-    'log_format',
-    'sentry_dsn',
-    'connection_max_age',
-    'listen_address',
-    'session_server',
-    'runners',
-  ].map((key) => [key, harmless]),
-);
-
-/** Keys of a `[[runners]]` entry. */
-export const runnerKeys: Readonly<Record<string, KeyRule>> = {
-  ...Object.fromEntries(
-    [
-      'name',
-      'id',
-      'url',
-      'token',
-      'token_obtained_at',
-      'token_expires_at',
-      'executor',
-      'limit',
-      'request_concurrency',
-      'output_limit',
-      'builds_dir',
-      'clone_url',
-      'tls-ca-file',
-      'docker',
-      'jobpass',
-      'shell',
-      'custom_build_dir',
-      'feature_flags',
-      'strict_check_interval',
-      'unhealthy_requests_limit',
-      'unhealthy_interval',
-      'debug_trace_disabled',
-    ].map((key) => [key, harmless]),
+export const entryRules: KeyRules = {
+  ...harmless(
+    'name',
+    'id',
+    'url',
+    'token',
+    'token_obtained_at',
+    'token_expires_at',
+    'limit',
+    'request_concurrency',
+    'strict_check_interval',
+    'unhealthy_requests_limit',
+    'unhealthy_interval',
+    'output_limit',
+    'tls-ca-file',
+    'builds_dir',
+    'clean_git_config',
+    'debug_trace_disabled',
   ),
-  environment: unsafe('environment: the same variables in every job of this runner'),
-  pre_get_sources_script: unsafe("pre_get_sources_script: runs in every job, with the job's secrets in reach"),
-  post_get_sources_script: unsafe("post_get_sources_script: runs in every job, with the job's secrets in reach"),
-  pre_build_script: unsafe("pre_build_script: runs in every job, with the job's secrets in reach"),
-  post_build_script: unsafe("post_build_script: runs in every job, with the job's secrets in reach"),
-  cache_dir: unsafe('cache_dir: a folder that jobs share'),
-  cache: unsafe('cache: what one job stores another restores'),
+  ...onlyUnset('runs a script of the operator inside the job', 'pre_get_sources_script', 'pre_clone_script', 'post_get_sources_script'),
+  ...onlyUnset('runs a script of the operator inside the job', 'post_clone_script', 'pre_build_script', 'post_build_script'),
+  ...onlyUnset('changes the environment of every job', 'environment'),
+  ...onlyUnset('a cache is shared between jobs', 'cache_dir', 'cache'),
+  // Judged by their own tables below.
+  ...harmless('executor', 'docker', 'jobpass'),
 };
 
-/** Keys of `[runners.docker]`. */
-export const dockerKeys: Readonly<Record<string, KeyRule>> = {
-  ...Object.fromEntries(
-    [
-      'image',
-      'pull_policy',
-      'allowed_pull_policies',
-      'allowed_images',
-      'allowed_services',
-      'cpus',
-      'cpu_shares',
-      'memory',
-      'memory_swap',
-      'memory_reservation',
-      'shm_size',
-      'tls_verify',
-      'disable_cache',
-      'disable_entrypoint_overwrite',
-      'oom_kill_disable',
-      'oom_score_adjust',
-      'wait_for_services_timeout',
-      'dns',
-      'dns_search',
-      'extra_hosts',
-      'hostname',
-      'mac_address',
-      'cap_drop',
-      'user',
-    ].map((key) => [key, harmless]),
+export const jobpassRules: KeyRules = {
+  // `unsafe` is the operator's override; it is reported as such and never makes a verdict better.
+  ...harmless('key', 'unsafe', 'user'),
+};
+
+const texts = (value: unknown): readonly string[] | undefined =>
+  Array.isArray(value) && value.every((one) => typeof one === 'string') ? value : undefined;
+
+export const dockerRules: KeyRules = {
+  ...harmless(
+    'image',
+    'hostname',
+    'memory',
+    'memory_swap',
+    'memory_reservation',
+    'cpus',
+    'cpuset_cpus',
+    'cpuset_mems',
+    'cpu_shares',
+    'cap_drop',
+    'dns',
+    'dns_search',
+    'shm_size',
+    'service_memory',
+    'service_memory_swap',
+    'service_memory_reservation',
+    'service_cpus',
+    'service_cpuset_cpus',
+    'service_cpu_shares',
+    'wait_for_services_timeout',
+    'allowed_images',
+    'allowed_services',
+    'allowed_users',
+    'oom_score_adjust',
+    'ulimit',
+    'user',
+    'tls_verify',
+    'disable_cache',
+    'disable_entrypoint_overwrite',
+    'network_mtu',
   ),
-  privileged: unsafe('privileged: root in the container is root on the host'),
-  services_privileged: unsafe('services_privileged: a service can take the host'),
-  cap_add: unsafe('cap_add: added capabilities lead out of the container'),
-  devices: unsafe('devices: host devices in the container'),
-  services_devices: unsafe('services_devices: host devices in a service'),
-  device_cgroup_rules: unsafe('device_cgroup_rules: host devices in the container'),
-  gpus: unsafe('gpus: host devices in the container'),
-  service_gpus: unsafe('service_gpus: host devices in a service'),
-  security_opt: unsafeValue(
-    /unconfined|disable|no-new-privileges[:=]false|systempaths/i,
-    'security_opt: a protection of the container is switched off',
-  ),
-  services_security_opt: unsafeValue(/unconfined|disable|systempaths/i, 'services_security_opt: a protection of a service is switched off'),
-  volumes: unsafeValue(/^\/[^:]*:|^[a-z]:\\|docker\.sock|^\.\.?\//i, 'volumes: a folder or socket of the host in every container'),
-  volumes_from: unsafe("volumes_from: another container's volumes"),
-  volume_driver: unsafe('volume_driver: volumes of a driver that nobody can judge here'),
-  volume_driver_ops: unsafe('volume_driver_ops: volumes of a driver that nobody can judge here'),
-  cache_dir: unsafe('cache_dir: a folder that jobs share'),
-  links: unsafe('links: another container of the host in reach'),
-  network_mode: unsafeValue(/^(?:host|container:)/, "network_mode: the host's or another container's network"),
-  pid_mode: unsafeValue(/^(?:host|container:)/, "pid_mode: the host's or another container's processes"),
-  ipcmode: unsafeValue(/^(?:host|container:|shareable)/, "ipcmode: the host's or another container's memory"),
-  userns_mode: unsafeValue(/^host/, "userns_mode: the host's user ids"),
-  host: unsafe('host: a container daemon that this file does not describe'),
-  runtime: unsafe('runtime: a container runtime that nobody can judge here'),
-  sysctls: unsafe('sysctls: kernel settings'),
-  group_add: unsafe('group_add: groups of the host, such as docker'),
-  cgroup_parent: unsafe('cgroup_parent: a control group of the host'),
-  helper_image: unsafe("helper_image: an image that sees every job's sources and credentials"),
-  ulimit: harmless,
+  ...onlyUnset('a privileged container is the host', 'privileged', 'services_privileged'),
+  ...onlyUnset('added capabilities reach beyond the container', 'cap_add'),
+  ...onlyUnset('security options loosen the container', 'security_opt', 'services_security_opt'),
+  ...onlyUnset('devices of the host are shared', 'devices', 'services_devices', 'device_cgroup_rules', 'gpus', 'service_gpus'),
+  ...onlyUnset('the namespace is shared with the host or another container', 'pid_mode', 'ipcmode', 'userns_mode', 'links', 'extra_hosts'),
+  ...onlyUnset('another container or driver is mounted', 'volumes_from', 'volume_driver', 'volume_driver_ops', 'volume_keep'),
+  ...onlyUnset('changes how the container is kept apart', 'runtime', 'sysctls', 'group_add', 'cgroup_parent', 'isolation'),
+  ...onlyUnset('a daemon on another host is not judged', 'host', 'tls_cert_path', 'credentials'),
+  ...onlyUnset('an operator image handles every job', 'helper_image', 'helper_image_flavor'),
+  ...onlyUnset('a cache on the host is shared between jobs', 'cache_dir'),
+  ...onlyUnset('services run beside every job', 'services'),
+  network_mode: {
+    safe: (value) => value === undefined || value === '' || value === 'none',
+    reason: 'the network is shared with the host or other containers',
+  },
+  volumes: {
+    // A path alone is an anonymous volume; anything with a colon mounts a host path, a socket or a named volume.
+    safe: (value) => texts(value)?.every((one) => /^\/[^:]*$/.test(one) && !one.includes('docker.sock')) ?? false,
+    reason: 'a volume comes from the host or is shared by name',
+  },
+  pull_policy: {
+    safe: (value) => value === 'always' || (texts(value)?.every((one) => one === 'always') ?? false),
+    reason: 'a local image is used without asking the registry (A34)',
+  },
+  allowed_pull_policies: {
+    safe: (value) => texts(value)?.every((one) => one === 'always') ?? false,
+    reason: 'a job may use a local image without asking the registry (A34)',
+  },
+  allowed_privileged_images: { safe: () => false, reason: 'some images run privileged' },
+  allowed_privileged_services: { safe: () => false, reason: 'some services run privileged' },
+};
+
+/** Executors: undefined reason = judged by its table; else why no job of it is kept apart. */
+export const executorRules: Readonly<Record<string, { readonly unsafe?: string; readonly section?: string; readonly keys?: KeyRules }>> = {
+  shell: { unsafe: 'no boundary between jobs of this machine' },
+  ssh: { unsafe: 'the target host is shared by all jobs' },
+  custom: { unsafe: 'what the driver does cannot be judged' },
+  virtualbox: { unsafe: 'the reuse of machines is not judged yet' },
+  parallels: { unsafe: 'the reuse of machines is not judged yet' },
+  kubernetes: { unsafe: 'pods are not judged yet' },
+  instance: { unsafe: 'the reuse of machines is not judged yet' },
+  'docker-autoscaler': { unsafe: 'the reuse of machines is not judged yet' },
+  'docker+machine': { unsafe: 'the reuse of machines is not judged yet' },
+  'docker-windows': { unsafe: 'process isolation is not judged yet' },
+  docker: { section: 'docker', keys: dockerRules },
 };

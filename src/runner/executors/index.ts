@@ -1,0 +1,13 @@
+import { JobpassError } from '../../base/errors.ts';
+import type { Executor } from './executor.ts';
+import { shellExecutor } from './shell/shell.ts';
+
+const executors: Readonly<Record<string, Executor>> = { shell: shellExecutor };
+
+/** @throws unsupported */
+export function executorNamed(name: string): Executor {
+  const executor = Object.hasOwn(executors, name) ? executors[name] : undefined;
+  if (executor === undefined)
+    throw new JobpassError('unsupported', `there is no executor "${name}"; there are: ${Object.keys(executors).join(', ')}`);
+  return executor;
+}

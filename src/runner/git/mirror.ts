@@ -1,0 +1,93 @@
+import { hash } from 'node:crypto';
+import { access, mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { JobpassError } from '../../base/errors.ts';
+import { privateDir } from '../places.ts';
+import { runAs } from '../run-as.ts';
+import { fetchEnvironment, gitEnvironment, type GitCredential } from './environment.ts';
+
+/** Where a job's repositories are fetched to, out of the job's reach. */
+export interface MirrorRoom {
+  readonly buildsDir: string;
+  /** Jobs with another key use other mirrors (R15). */
+  readonly trustKey: string;
+  readonly slot: number;
+  readonly caFile: string | undefined;
+  readonly signal: AbortSignal;
+  readonly onOutput: (bytes: Buffer) => void;
+}
+
+export interface FetchOrder {
+  readonly url: URL;
+  readonly credential: GitCredential | undefined;
+  /** Empty = the commit itself is asked for. */
+  readonly refspecs: readonly string[];
+  /** 0 = whole history. */
+  readonly depth: number;
+  readonly sha: string;
+}
+
+/** A bare repository of the runner's, with one commit that the server has just let us have. */
+export interface Mirror {
+  readonly dir: string;
+  readonly home: string;
+  readonly sha: string;
+}
+
+const shaShape = /^[0-9a-f]{8,64}$/;
+const refspecShape = /^\+?[\w./*@-]+(?::[\w./*@-]+)?$/;
+
+/**
+ * Fetches from the server anew, so that every job is authorised anew, also where all objects are here already (A34).
+ * @throws invalid_input, upstream_failed
+ */
+export async function fetchMirror(room: MirrorRoom, order: FetchOrder): Promise<Mirror> {
+  if (!shaShape.test(order.sha)) throw new JobpassError('invalid_input', 'The commit to check out is not at least 8 hex digits.');
+  const home = await privateDir(room.buildsDir, 'home');
+  const key = hash('sha256', JSON.stringify([order.url.href, room.trustKey, room.slot]), 'hex').slice(0, 40);
+  const dir = join(await privateDir(room.buildsDir, 'mirrors'), key);
+  const plain = { cwd: dir, env: gitEnvironment(home) };
+  if (!(await exists(join(dir, 'HEAD')))) {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    await runAs(undefined, 'git', ['init', '--quiet', '--bare', '--template=', '.'], plain);
+  }
+  await removeLocks(dir);
+  const env = fetchEnvironment(home, order.credential, room.caFile);
+  const fetch = async (what: readonly string[]): Promise<void> => {
+    const depth = order.depth > 0 ? [`--depth=${order.depth}`] : (await exists(join(dir, 'shallow'))) ? ['--unshallow'] : [];
+    const flags = ['--no-tags', '--prune', '--force', '--no-recurse-submodules', '--no-write-fetch-head', ...depth];
+    await runAs(undefined, 'git', ['fetch', ...flags, '--', order.url.href, ...what], {
+      cwd: dir,
+      env,
+      signal: room.signal,
+      onOutput: room.onOutput,
+    });
+  };
+  const refspecs = order.refspecs.filter((refspec) => refspecShape.test(refspec));
+  await fetch(refspecs.length > 0 ? refspecs : [order.sha]);
+  const { code } = await runAs(undefined, 'git', ['cat-file', '-e', `${order.sha}^{commit}`], { ...plain, anyExit: true });
+  if (code !== 0) await fetch([order.sha]);
+  const parsed = await runAs(undefined, 'git', ['rev-parse', '--verify', '--end-of-options', `${order.sha}^{commit}`], {
+    ...plain,
+    collectBytes: 1024,
+  });
+  const sha = parsed.stdout.trim();
+  // What the checkout is handed out by.
+  await runAs(undefined, 'git', ['update-ref', jobRef, sha], plain);
+  return { dir, home, sha };
+}
+
+/** The ref that holds the job's commit in a mirror. */
+export const jobRef = 'refs/jobpass/job';
+
+/** A slot has one job at a time, so a lock in its mirror is a killed runner's. */
+async function removeLocks(dir: string): Promise<void> {
+  for (const name of ['shallow', 'packed-refs', 'config', 'HEAD', jobRef]) await rm(join(dir, `${name}.lock`), { force: true });
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,108 @@
+import { JobpassError } from '../../base/errors.ts';
+import type { BuildPlace } from '../executors/executor.ts';
+import { runAs } from '../run-as.ts';
+import { deliver, jobGitEnvironment } from './checkout.ts';
+import type { GitCredential } from './environment.ts';
+import { maxSubmodules, type Submodule, submodulesOf } from './gitmodules.ts';
+import { fetchMirror, type Mirror, type MirrorRoom } from './mirror.ts';
+import { forceHttps, submoduleUrl } from './urls.ts';
+
+export interface SourcesOrder {
+  readonly room: MirrorRoom;
+  readonly place: BuildPlace;
+  /** Without userinfo. */
+  readonly url: URL;
+  readonly sha: string;
+  readonly ref: string;
+  readonly refspecs: readonly string[];
+  readonly depth: number;
+  readonly credential: GitCredential | undefined;
+  readonly strategy: 'fetch' | 'clone';
+  readonly submodules: 'none' | 'normal' | 'recursive';
+  readonly submoduleDepth: number;
+  /** Rewrites ssh addresses of this host to `httpBase`. */
+  readonly force: { readonly sshHost: string; readonly httpBase: string } | undefined;
+  /** Flags of `git clean` for a kept work tree; empty = none. */
+  readonly cleanFlags: readonly string[];
+  /** GIT_CHECKOUT=false leaves the kept work tree as it is. */
+  readonly checkout: boolean;
+  /** A line for the trace. */
+  readonly say: (text: string) => void;
+}
+
+const maxDepth = 10;
+
+/** Brings a job's sources to its build folder: fetched by the runner, checked out by the job's user. @throws invalid_input, upstream_failed */
+export async function getSources(order: SourcesOrder): Promise<void> {
+  const { room, place, say } = order;
+  say(`Fetching ${order.url.href} into the runner's mirror…`);
+  const { url, sha, refspecs, depth, credential } = order;
+  const mirror = await fetchMirror(room, { url, sha, refspecs, depth, credential });
+  if (order.strategy === 'clone') await runAs(undefined, 'rm', ['-rf', '--', place.buildDir], { cwd: '/' });
+  await runAs(place, 'mkdir', ['-p', '--', place.buildDir], { cwd: place.slotDir });
+  if (!order.checkout) return say('Skipping the checkout (GIT_CHECKOUT).');
+  say(`Checking out ${mirror.sha.slice(0, 8)} as detached HEAD (ref is ${order.ref})…`);
+  await checkOut(order, mirror, place.buildDir, url, mapped(refspecs), depth);
+  if (order.submodules === 'none') return say('Skipping Git submodules setup');
+  const budget = { left: maxSubmodules };
+  await fetchSubmodules(order, mirror, url, place.buildDir, 1, budget);
+}
+
+/** Where a refspec put a ref in the mirror, the checkout gets it under the same name. */
+function mapped(refspecs: readonly string[]): readonly string[] {
+  return refspecs.flatMap((refspec) => {
+    const target = refspec.replace(/^\+/, '').split(':')[1];
+    return target === undefined || !/^refs\/[\w./*@-]+$/.test(target) ? [] : [`+${target}:${target}`];
+  });
+}
+
+async function checkOut(order: SourcesOrder, mirror: Mirror, dir: string, url: URL, refspecs: readonly string[], depth: number): Promise<void> {
+  const { place, room } = order;
+  await deliver(mirror, { place, dir, url, refspecs, depth, signal: room.signal, onOutput: room.onOutput });
+  if (order.cleanFlags.length === 0 || order.strategy === 'clone') return;
+  await runAs(place, 'git', ['clean', ...order.cleanFlags], {
+    cwd: dir,
+    env: jobGitEnvironment(place),
+    signal: room.signal,
+    onOutput: room.onOutput,
+  });
+}
+
+async function fetchSubmodules(order: SourcesOrder, parent: Mirror, parentUrl: URL, dir: string, level: number, budget: { left: number }): Promise<void> {
+  const submodules = await submodulesOf(parent);
+  if (submodules.length === 0) return;
+  if (level > maxDepth) throw new JobpassError('too_large', `Submodules are nested more than ${maxDepth} deep.`);
+  for (const submodule of submodules) {
+    budget.left -= 1;
+    if (budget.left < 0) throw new JobpassError('too_large', `There are more than ${maxSubmodules} submodules.`);
+    await fetchSubmodule(order, submodule, parentUrl, dir, level, budget);
+  }
+  const { place, room } = order;
+  const env = jobGitEnvironment(place);
+  // Writes the real addresses to .git/config and moves the repositories to where git expects them; touches no network.
+  await runAs(place, 'git', ['submodule', '--quiet', 'init'], { cwd: dir, env, signal: room.signal, onOutput: room.onOutput });
+  if (level === 1) await runAs(place, 'git', ['submodule', '--quiet', 'absorbgitdirs'], { cwd: dir, env, signal: room.signal });
+}
+
+async function fetchSubmodule(
+  order: SourcesOrder,
+  submodule: Submodule,
+  parentUrl: URL,
+  dir: string,
+  level: number,
+  budget: { left: number },
+): Promise<void> {
+  const { room, place, force } = order;
+  const text = force === undefined ? submodule.url : forceHttps(submodule.url, force.sshHost, force.httpBase);
+  const url = submoduleUrl(parentUrl, text);
+  if (url === undefined)
+    throw new JobpassError('invalid_input', `The submodule at ${submodule.path} has no plain http(s) address; see GIT_SUBMODULE_FORCE_HTTPS.`);
+  order.say(`Submodule ${submodule.path}: ${url.href} at ${submodule.sha.slice(0, 8)}`);
+  // Anywhere but at the forge's own addresses it is fetched without any credential (A19, A51).
+  const credential = order.credential?.origins.includes(url.origin) === true ? order.credential : undefined;
+  const mirror = await fetchMirror(room, { url, sha: submodule.sha, refspecs: [], depth: order.submoduleDepth, credential });
+  const path = `${dir}/${submodule.path}`;
+  await runAs(place, 'mkdir', ['-p', '--', path], { cwd: dir });
+  await checkOut(order, mirror, path, url, [], order.submoduleDepth);
+  if (order.submodules === 'recursive') await fetchSubmodules(order, mirror, url, path, level + 1, budget);
+}
