@@ -1,18 +1,18 @@
 import type { AuditEntry, AuditTrail } from '../audit/trail.ts';
 import { JobpassError } from '../base/errors.ts';
-import type { UserId } from '../base/ids.ts';
+import type { AuditId, ProjectId } from '../base/ids.ts';
 import type { RefChange, RefDecision } from '../base/refs.ts';
 import { accessText, type Access } from '../policy/access.ts';
-import { decideRef } from '../policy/decide-ref.ts';
+import { decideRef, type RefFacts } from '../policy/decide-ref.ts';
 import { decide } from '../policy/decide.ts';
 import type { Decision } from '../policy/facts.ts';
 import type { AuditStore } from '../ports/audit.ts';
 import type { MaybeTx } from '../ports/tx.ts';
 import { alivePass, authenticate, type AuthenticateDeps } from './authenticate.ts';
-import { gatherAccesses, gatherAsker } from './facts.ts';
+import { gatherAccesses, gatherAsker, gatherRefs, usersOf } from './facts.ts';
 import { type Grant, type Identity, type ListFilter, makeGrant } from './grant.ts';
 import type { LiveGrants } from './live.ts';
-import { PassQuota } from './quota.ts';
+import { type OverQuota, Quota } from './quota.ts';
 import type { Admission, AskContext, Gatekeeper, Refusal, Subject } from './subject.ts';
 
 export interface GatekeeperDeps extends AuthenticateDeps {
@@ -23,23 +23,21 @@ export interface GatekeeperDeps extends AuthenticateDeps {
   readonly onDecision?: (decision: 'allow' | 'deny' | 'unauthenticated', door: string, rule: string) => void;
 }
 
-/** A user's own requests have no job that could end: their signal never fires. */
-const never = new AbortController().signal;
-
 /** Makes the one place where grants come from. */
 export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
-  const quota = new PassQuota(deps.auditStore, deps.clock);
+  const quota = new Quota(deps.auditStore, deps.clock);
   const leave = new WeakMap<Grant, () => void>();
+  const refRows = new WeakMap<Grant, AuditId[]>();
 
   async function admit(subject: Subject, accesses: readonly Access[], context: AskContext): Promise<Admission> {
     const who = await authenticate(deps, subject, context.secure);
-    if (!who.ok) return refuse(who.identity, accesses, context, who.refusal);
     const { identity } = who;
-    const overQuota = identity.kind === 'pass' ? await quota.take(identity.passId) : undefined;
-    if (overQuota !== undefined) return refuse(identity, accesses, context, overQuota);
-    const decision = await ask(null, identity, accesses);
+    const over = identity === undefined ? undefined : await quota.take(identity);
+    if (over !== undefined) return refuseOver(identity, context, who.ok ? over : { ...over, refusal: who.refusal });
+    if (!who.ok) return refuse(identity, accesses, context, who.refusal);
+    const decision = await ask(null, who.identity, accesses);
     if (!decision.allow) return refuse(identity, accesses, context, decision, decision.reason);
-    return { ok: true, grant: await grantFor(identity, subject, accesses, context, decision) };
+    return { ok: true, grant: await grantFor(who.identity, subject, accesses, context, decision) };
   }
 
   async function ask(tx: MaybeTx, identity: Identity, accesses: readonly Access[]): Promise<Decision> {
@@ -64,7 +62,8 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
         auditId,
         requestId: context.requestId,
         filter: filterOf(identity),
-        signal: use?.signal ?? never,
+        // A user's own request has no job that could end. Its own signal: listeners on a shared one would pile up.
+        signal: use?.signal ?? new AbortController().signal,
         confirm: (tx) => confirm(tx, identity, subject, accesses, context),
       });
       if (use !== undefined) leave.set(grant, () => use.leave());
@@ -117,52 +116,36 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
     return { ok: false, refusal: { code, message, rule, ...(what === undefined ? {} : { what }) } };
   }
 
-  async function admitRefs(grant: Grant, changes: readonly RefChange[]): Promise<readonly RefDecision[]> {
-    const decisions: RefDecision[] = [];
-    for (const change of changes) {
-      const decision = await decideOneRef(grant.identity, change);
-      const entry: AuditEntry = {
-        ...entryOf(
-          grant.identity,
-          [],
-          {
-            door: 'ref',
-            endpoint: `${change.kind} ${change.ref} ${change.oldOid}..${change.newOid}`,
-            requestId: grant.requestId,
-            secure: true,
-          },
-          'allow',
-          'R1',
-          'allowed',
-        ),
-        accesses: [`code:push@project:${change.projectId}`],
-      };
-      if (decision.allowed) {
-        const auditId = await deps.trail.allow(entry);
-        // The ref's own outcome is that of its push, whose row carries it.
-        await deps.trail.settle(auditId, 'done', `decided with request ${grant.requestId}`);
-      } else deps.trail.refuse({ ...entry, decision: 'deny', reason: decision.message });
-      decisions.push(decision);
-    }
-    return decisions;
+  /** Leaves one row a second at most, whatever was asked for: else the quota itself would be the way to flood the trail (A65). */
+  function refuseOver(identity: Identity | undefined, context: AskContext, over: OverQuota): Admission {
+    if (over.audited) return refuse(identity, [], { ...context, endpoint: '*' }, over.refusal);
+    deps.onDecision?.('deny', context.door, over.refusal.rule);
+    return { ok: false, refusal: over.refusal };
   }
 
-  async function decideOneRef(identity: Identity, change: RefChange): Promise<RefDecision> {
-    const project = await deps.directory.project(null, change.projectId);
-    const users = usersOf(identity);
-    if (project === undefined || users.length === 0) return { ref: change.ref, allowed: false, message: 'There is no such project.' };
-    const levels = await deps.directory.projectLevels(null, users, change.projectId, deps.clock.now());
-    const facts = await deps.directory.users(null, users);
-    const levelOf = (user: UserId) => (identity.kind === 'user' && facts.get(user)?.isAdmin === true ? 50 : (levels.get(user) ?? 0));
-    const lowestLevel = users.map(levelOf).reduce((lowest, level) => (level < lowest ? level : lowest), 50);
-    const rules = await deps.directory.protectedRefs(null, change.projectId);
-    return decideRef(change, {
-      rules,
-      defaultBranch: project.defaultBranch,
-      archived: project.archived,
-      lowestLevel,
-      byPass: identity.kind === 'pass',
-    });
+  async function admitRefs(grant: Grant, changes: readonly RefChange[]): Promise<readonly RefDecision[]> {
+    const { identity } = grant;
+    const over = await quota.charge(identity, changes.length);
+    if (over !== undefined) return changes.map(({ ref }) => ({ ref, allowed: false, message: over.refusal.message }));
+    const facts = new Map<ProjectId, RefFacts | undefined>();
+    for (const { projectId } of changes) if (!facts.has(projectId)) facts.set(projectId, await gatherRefs(deps, identity, projectId));
+    const rows = refRows.get(grant) ?? [];
+    refRows.set(grant, rows);
+    // Together, so that the rows of a push share commits of the trail.
+    return Promise.all(changes.map((change) => admitRef(grant, change, facts.get(change.projectId), rows)));
+  }
+
+  async function admitRef(grant: Grant, change: RefChange, facts: RefFacts | undefined, rows: AuditId[]): Promise<RefDecision> {
+    const decision =
+      facts === undefined ? { ref: change.ref, allowed: false, message: 'There is no such project.' } : decideRef(change, facts);
+    const endpoint = `${change.kind} ${change.ref} ${change.oldOid}..${change.newOid}`;
+    const entry: AuditEntry = {
+      ...entryOf(grant.identity, [], { door: 'ref', endpoint, requestId: grant.requestId }, 'allow', 'R1', 'allowed'),
+      accesses: [`code:push@project:${change.projectId}`],
+    };
+    if (decision.allowed) rows.push(await deps.trail.allow(entry));
+    else deps.trail.refuse({ ...entry, decision: 'deny', reason: decision.message });
+    return decision;
   }
 
   return {
@@ -170,14 +153,12 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
     admitRefs,
     async settle(grant, outcome, detail) {
       leave.get(grant)?.();
-      await deps.trail.settle(grant.auditId, outcome, detail ?? null);
+      // A ref that was decided shares the outcome of its push.
+      const refs = refRows.get(grant) ?? [];
+      refRows.delete(grant);
+      await Promise.all([grant.auditId, ...refs].map((row) => deps.trail.settle(row, outcome, detail ?? null)));
     },
   };
-}
-
-function usersOf(identity: Identity): readonly UserId[] {
-  if (identity.kind === 'pass') return identity.principals;
-  return identity.kind === 'user' || identity.kind === 'job' ? [identity.userId] : [];
 }
 
 /** Lists show what every principal may see (R3). */
@@ -188,7 +169,7 @@ function filterOf(identity: Identity): ListFilter {
 function entryOf(
   identity: Identity,
   accesses: readonly Access[],
-  context: AskContext,
+  context: Pick<AskContext, 'door' | 'endpoint' | 'requestId'>,
   decision: 'allow' | 'deny',
   rule: string,
   reason: string,

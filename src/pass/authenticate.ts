@@ -84,6 +84,7 @@ function passIdentity(pass: PassRecord): Identity {
     chainDepth: pass.chainDepth,
     ownProjectOnly: pass.ownProjectOnly,
     principals: pass.principals.map((principal) => principal.userId),
+    outsideOnly: pass.principals.filter((principal) => principal.reason === 'last_merger').map((principal) => principal.userId),
   };
 }
 

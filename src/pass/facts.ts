@@ -1,6 +1,8 @@
 import type { Clock } from '../base/clock.ts';
-import type { UserId } from '../base/ids.ts';
+import type { ProjectId, UserId } from '../base/ids.ts';
+import type { AccessLevel } from '../base/levels.ts';
 import type { Access, Resource } from '../policy/access.ts';
+import type { RefFacts } from '../policy/decide-ref.ts';
 import type { AskedAccess, Asker, PrincipalFacts, ResourceFacts } from '../policy/facts.ts';
 import type { Permission } from '../policy/permissions.ts';
 import type { Directory } from '../ports/directory.ts';
@@ -37,14 +39,22 @@ export async function gatherAsker(deps: FactDeps, tx: MaybeTx, identity: Identit
     case 'job':
       return { kind: 'job', principal: await principal(deps, tx, identity.userId), jobId: identity.jobId, projectId: identity.projectId };
     case 'pass':
-      return {
-        kind: 'pass',
-        passKind: identity.passKind,
-        principals: await principals(deps, tx, identity.principals),
-        projectId: identity.projectId,
-        ownProjectOnly: identity.ownProjectOnly,
-      };
+      return gatherPass(deps, tx, identity);
   }
+}
+
+async function gatherPass(deps: FactDeps, tx: MaybeTx, identity: Extract<Identity, { kind: 'pass' }>): Promise<Asker> {
+  const { passKind, projectId, ownProjectOnly, outsideOnly = [] } = identity;
+  const found = await principals(deps, tx, identity.principals);
+  const home = outsideOnly.length === 0 ? undefined : await deps.directory.project(tx, projectId);
+  return {
+    kind: 'pass',
+    passKind,
+    principals: found.map((facts) => (outsideOnly.includes(facts.id) ? { ...facts, outsideOnly: true } : facts)),
+    projectId,
+    homeGroupId: home?.rootGroupId,
+    ownProjectOnly,
+  };
 }
 
 async function principal(deps: FactDeps, tx: MaybeTx, id: UserId): Promise<PrincipalFacts> {
@@ -93,14 +103,46 @@ async function gatherResource(deps: FactDeps, tx: MaybeTx, resource: Resource, u
     case 'project': {
       const project = await deps.directory.project(tx, resource.id);
       if (project === undefined) return { kind: 'absent', what: 'Project' };
-      const levels = users.length === 0 ? new Map() : await deps.directory.projectLevels(tx, users, resource.id, now);
-      return { kind: 'project', id: project.id, path: project.path, visibility: project.visibility, archived: project.archived, levels };
+      const { id, path, visibility, archived, rootGroupId } = project;
+      const levels = users.length === 0 ? new Map() : await deps.directory.projectLevels(tx, users, id, now);
+      return { kind: 'project', id, path, visibility, archived, rootGroupId, levels };
     }
     case 'group': {
       const group = await deps.directory.group(tx, resource.id);
       if (group === undefined) return { kind: 'absent', what: 'Group' };
-      const levels = users.length === 0 ? new Map() : await deps.directory.groupLevels(tx, users, resource.id, now);
-      return { kind: 'group', id: group.id, path: group.path, visibility: group.visibility, levels };
+      const { id, path, visibility, rootGroupId } = group;
+      const levels = users.length === 0 ? new Map() : await deps.directory.groupLevels(tx, users, id, now);
+      return { kind: 'group', id, path, visibility, rootGroupId, levels };
     }
   }
+}
+
+/** What decides the refs of a project for this identity; undefined where there is no such project, or nobody stands behind the identity. */
+export async function gatherRefs(deps: FactDeps, identity: Identity, projectId: ProjectId): Promise<RefFacts | undefined> {
+  const asker = await gatherAsker(deps, null, identity);
+  const project = await deps.directory.project(null, projectId);
+  if (project === undefined) return undefined;
+  const found = asker.kind === 'pass' ? asker.principals : asker.kind === 'user' || asker.kind === 'job' ? [asker.principal] : [];
+  const home = asker.kind === 'pass' && asker.homeGroupId === project.rootGroupId;
+  const counted = found.filter((principal) => principal.outsideOnly !== true || !home);
+  const levels = await deps.directory.projectLevels(null, usersOf(identity), projectId, deps.clock.now());
+  const levelOf = (principal: PrincipalFacts): AccessLevel =>
+    !principal.active ? 0 : asker.kind === 'user' && principal.admin ? 50 : (levels.get(principal.id) ?? 0);
+  const [first, ...others] = counted;
+  if (first === undefined) return undefined;
+  const lowest = others.reduce((low, other) => (levelOf(other) < levelOf(low) ? other : low), first);
+  return {
+    rules: await deps.directory.protectedRefs(null, projectId),
+    defaultBranch: project.defaultBranch,
+    archived: project.archived,
+    lowestLevel: levelOf(lowest),
+    ...(lowest === first ? {} : { heldBackBy: lowest.username }),
+    byPass: identity.kind === 'pass',
+  };
+}
+
+/** The users whose rights are asked. */
+export function usersOf(identity: Identity): readonly UserId[] {
+  if (identity.kind === 'pass') return identity.principals;
+  return identity.kind === 'user' || identity.kind === 'job' ? [identity.userId] : [];
 }

@@ -26,6 +26,8 @@ export type Identity =
       readonly ownProjectOnly: boolean;
       /** Ordered; the first started the job. */
       readonly principals: readonly UserId[];
+      /** Those of them whose rights count only outside the top-level group of the job's project (R3). */
+      readonly outsideOnly?: readonly UserId[];
     };
 
 /** The closed list of what acts without a credential. */

@@ -15,12 +15,22 @@ export class LiveGrants {
   readonly #open = new Set<OpenGrant>();
   readonly #stillAlive: (grant: { readonly jobId: JobId; readonly passId: PassId }) => Promise<boolean>;
   readonly #sweepEveryMs: number;
+  readonly #answerWithinMs: number;
+  #sweeping = false;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param stillAlive rejects or answers false for a dead pass; no answer means no */
-  constructor(stillAlive: (grant: { readonly jobId: JobId; readonly passId: PassId }) => Promise<boolean>, sweepEveryMs = 500) {
+  /**
+   * @param stillAlive rejects or answers false for a dead pass
+   * @param answerWithinMs no answer by then means no
+   */
+  constructor(
+    stillAlive: (grant: { readonly jobId: JobId; readonly passId: PassId }) => Promise<boolean>,
+    sweepEveryMs = 500,
+    answerWithinMs = 1000,
+  ) {
     this.#stillAlive = stillAlive;
     this.#sweepEveryMs = sweepEveryMs;
+    this.#answerWithinMs = answerWithinMs;
   }
 
   /** Registers a use of the pass. @returns the signal that its end aborts, and how to leave */
@@ -48,12 +58,19 @@ export class LiveGrants {
 
   /** Asks about each pass with an open grant once, and cuts the dead. */
   async sweep(): Promise<void> {
+    if (this.#sweeping) return;
+    this.#sweeping = true;
     const byPass = new Map<PassId, OpenGrant>();
     for (const grant of this.#open) byPass.set(grant.passId, grant);
-    for (const grant of byPass.values()) {
-      const alive = await this.#stillAlive(grant).catch(() => false);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), this.#answerWithinMs).unref()));
+    const ask = async (grant: OpenGrant): Promise<void> => {
+      const alive = await Promise.race([this.#stillAlive(grant).catch(() => false), late]);
       if (!alive) this.passRevoked(grant.passId);
-    }
+    };
+    await Promise.all([...byPass.values()].map(ask));
+    clearTimeout(timer);
+    this.#sweeping = false;
   }
 
   /** How many uses are open. */

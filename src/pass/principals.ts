@@ -16,6 +16,8 @@ export interface PrincipalEvidence {
   readonly runnerOwner: UserId | null;
   /** Principals of the jobs whose artifacts it consumes. */
   readonly artifactPrincipals: readonly UserId[];
+  /** On a protected ref: who last pushed or merged to it, null = nobody knows. Left out elsewhere. */
+  readonly lastPushers?: readonly UserId[] | null;
 }
 
 export interface Principals {
@@ -59,6 +61,12 @@ export function principalsOf(evidence: PrincipalEvidence, mode: 'intersect' | 's
     }
     if (evidence.runnerOwner !== null) add([evidence.runnerOwner], 'runner_owner');
     add(evidence.artifactPrincipals, 'artifact');
+    // Last, so that who is a principal for another reason counts everywhere (A59).
+    add(evidence.lastPushers ?? [], 'last_merger');
+    if (evidence.lastPushers === null) {
+      provable = false;
+      notes.push('nobody is known to have last pushed to this protected ref');
+    }
   } else notes.push('principals: starter (this instance looks at nobody but who started the job)');
   if (found.size > limits.principals) {
     notes.push(`${found.size} principals are more than ${limits.principals}`);

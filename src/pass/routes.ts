@@ -1,4 +1,4 @@
-import { endpointOf, isNeverAllowed } from '../policy/match.ts';
+import { isNeverAllowed } from '../policy/match.ts';
 import type { Refusal } from './subject.ts';
 
 /** What a pass hears on a route that no door serves for it (R5, R13). */
@@ -12,5 +12,3 @@ export function passRouteRefusal(method: string, path: string): Refusal {
   }
   return { code: 'unlisted_route', rule: 'R13', message: 'This route is in no list, so a pass may not use it.' };
 }
-
-export { endpointOf };

@@ -15,6 +15,8 @@ export interface RefFacts {
   readonly archived: boolean;
   /** Lowest level over all principals: every one of them must be allowed (R3). */
   readonly lowestLevel: AccessLevel;
+  /** Username of the principal who has that level, where it is not the first (R11). */
+  readonly heldBackBy?: string;
   /** True where a pass writes: it never touches `.jobpass/` (R4). */
   readonly byPass: boolean;
 }
@@ -24,7 +26,12 @@ export interface RefFacts {
  * The texts are GitLab's, so that people and scripts find what they know.
  */
 export function decideRef(change: RefChange, facts: RefFacts): RefDecision {
-  const message = objection(change, facts);
+  const objected = objection(change, facts);
+  const whose =
+    objected !== '' && facts.heldBackBy !== undefined
+      ? ` (The pass has no more rights here than ${facts.heldBackBy}, who is one of its principals.)`
+      : '';
+  const message = objected + whose;
   return { ref: change.ref, allowed: message === '', message };
 }
 
@@ -36,7 +43,11 @@ function objection(change: RefChange, facts: RefFacts): string {
   return `You may push to refs/heads/ and refs/tags/ only, not to ${change.ref}.`;
 }
 
+/** A name that reads as a commit's would stand in for it wherever either is taken. */
+const shaLike = /^(?:[0-9a-fA-F]{40}|[0-9a-fA-F]{64})(?:$|[-/])/;
+
 function branchObjection(change: RefChange, facts: RefFacts, name: string): string {
+  if (change.kind === 'create' && shaLike.test(name)) return 'You cannot create a branch with a SHA-1 or SHA-256 branch name.';
   const rules = facts.rules.filter((rule) => rule.kind === 'branch' && matchesPattern(rule.pattern, name));
   if (change.kind === 'delete' && name === facts.defaultBranch) return 'The default branch of a project cannot be deleted.';
   if (rules.length === 0) return facts.lowestLevel >= 30 ? '' : 'You are not allowed to push code to this project.';
@@ -50,10 +61,14 @@ function branchObjection(change: RefChange, facts: RefFacts, name: string): stri
 }
 
 function tagObjection(change: RefChange, facts: RefFacts, name: string): string {
+  if (change.kind === 'create' && shaLike.test(name)) return 'You cannot create a tag with a SHA-1 or SHA-256 tag name.';
+  if (change.kind === 'create' && name === facts.defaultBranch) return 'You cannot use default branch name to create a tag';
   const rules = facts.rules.filter((rule) => rule.kind === 'tag' && matchesPattern(rule.pattern, name));
   if (rules.length === 0) {
-    if (change.kind === 'create') return facts.lowestLevel >= 30 ? '' : 'You are not allowed to create tags on this project.';
-    return facts.lowestLevel >= 40 ? '' : 'You are not allowed to change existing tags on this project.';
+    if (facts.lowestLevel >= 30) return '';
+    return change.kind === 'create'
+      ? 'You are not allowed to create tags on this project.'
+      : 'You are not allowed to change existing tags on this project.';
   }
   if (change.kind === 'delete') return 'You cannot delete protected tags by pushing.';
   if (change.kind === 'update') return 'Protected tags cannot be updated.';

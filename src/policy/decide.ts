@@ -1,5 +1,5 @@
 import type { AccessLevel } from '../base/levels.ts';
-import type { Asker, AskedAccess, Decision, PrincipalFacts, ResourceFacts } from './facts.ts';
+import type { Asker, AskedAccess, Decision, DenyCode, PrincipalFacts, ResourceFacts } from './facts.ts';
 import { type Permission, permissionRule, type PermissionRule } from './permissions.ts';
 
 /** Everything that the runner's fetch pass can do (R8); every other kind of pass can do it too. */
@@ -35,8 +35,7 @@ export function decide(asker: Asker, accesses: readonly AskedAccess[]): Decision
 function decideOne(asker: Asker, access: AskedAccess): Decision {
   const rule = permissionRule(access.permission);
   const { resource } = access;
-  if (resource.kind === 'absent') return hidden(resource.what);
-  if (resource.kind !== rule.on)
+  if (resource.kind !== 'absent' && resource.kind !== rule.on)
     return deny(
       'access_denied',
       'R13',
@@ -45,6 +44,7 @@ function decideOne(asker: Asker, access: AskedAccess): Decision {
     );
   switch (asker.kind) {
     case 'system':
+      if (resource.kind === 'absent') return hidden(resource.what);
       return asker.permissions.includes(access.permission)
         ? allow('R13')
         : deny('access_denied', 'R13', 'not on the list of this system subject', 'Not on the list.');
@@ -63,8 +63,11 @@ function decideOne(asker: Asker, access: AskedAccess): Decision {
   }
 }
 
+// Whether a thing exists must not show (A41): in each function below, what is absent is answered at the same place as what is hidden.
+
 function decideAnonymous(rule: PermissionRule, resource: ResourceFacts): Decision {
   if (rule.role === 'anyone') return allow('R1');
+  if (resource.kind === 'absent' && resource.what !== 'User') return hidden(resource.what);
   if (isScoped(resource) && resource.visibility === 'public' && rule.visible) return allow('R1');
   if (isScoped(resource) && resource.visibility !== 'public') return hidden(whatOf(resource));
   return deny('credential_missing', 'R1', 'anonymous', 'Sign in: this needs a token.');
@@ -79,6 +82,7 @@ function decideUser(
 ): Decision {
   const missing = missingScope(scopes, permission, rule);
   if (missing !== undefined) return missing;
+  if (resource.kind === 'absent') return hidden(resource.what);
   return decidePrincipal(principal, principal.admin, permission, rule, resource, 'You');
 }
 
@@ -88,6 +92,9 @@ function decideJob(
   rule: PermissionRule,
   resource: ResourceFacts,
 ): Decision {
+  const { principal } = asker;
+  if (!principal.active) return blockedUser(principal);
+  if (resource.kind === 'absent') return hidden(resource.what);
   if (selfPermissions.has(permission) && rule.jobToken === 'own') return allow('R1');
   if (permission === 'job:report') {
     return resource.kind === 'job' && resource.id === asker.jobId
@@ -97,11 +104,11 @@ function decideJob(
   const own = resource.kind === 'project' && resource.id === asker.projectId;
   if (own && rule.jobToken === 'own') {
     // Reading the own project is the job's due; writing still needs the user's role there.
-    return rule.write ? decidePrincipal(asker.principal, false, permission, rule, resource, asker.principal.username) : allow('R3');
+    return rule.write ? decidePrincipal(principal, false, permission, rule, resource, principal.username) : allow('R3');
   }
   if (isScoped(resource) && resource.visibility === 'public' && rule.visible && !rule.write && permission === 'code:download')
     return allow('R1');
-  if (isScoped(resource) && !seenBy(asker.principal, false, resource)) return hidden(whatOf(resource));
+  if (isScoped(resource) && !seenBy(principal, false, resource)) return hidden(whatOf(resource));
   return deny(
     'access_denied',
     'R1',
@@ -116,21 +123,16 @@ function decidePass(
   rule: PermissionRule,
   resource: ResourceFacts,
 ): Decision {
-  if (asker.principals.length === 0) return deny('access_denied', 'R3', 'no principal', 'Nobody stands behind this pass.');
-  const blocked = asker.principals.find((principal) => !principal.active);
-  if (blocked !== undefined)
-    return deny(
-      'access_denied',
-      'R1',
-      `principal ${blocked.id} is blocked`,
-      `${blocked.username}, whose rights this pass needs, is blocked.`,
-    );
+  const principals = asker.principals.filter((principal) => principal.outsideOnly !== true || !atHome(asker, resource));
+  if (principals.length === 0) return deny('access_denied', 'R3', 'no principal', 'Nobody stands behind this pass.');
+  const blocked = principals.find((principal) => !principal.active);
+  if (blocked !== undefined) return blockedUser(blocked);
+  if (resource.kind === 'absent') return hidden(resource.what);
   if (selfPermissions.has(permission)) return allow('R3');
-  const ownFetch = permission === 'code:download' && resource.kind === 'project' && resource.id === asker.projectId;
-  if (ownFetch && asker.passKind !== 'narrowed') return allow('R3');
+  const own = resource.kind === 'project' && resource.id === asker.projectId;
+  if (own && permission === 'code:download' && asker.passKind !== 'narrowed') return allow('R3');
 
-  const blind = isScoped(resource) && asker.principals.some((principal) => !seenBy(principal, false, resource));
-  if (blind && isScoped(resource)) return hidden(whatOf(resource), 'R3');
+  if (isScoped(resource) && principals.some((principal) => !seenBy(principal, false, resource))) return hidden(whatOf(resource));
   if (rule.pass === 'never')
     return deny('never_allowed', 'R5', `${permission} is never for a pass`, `No pass may do this (${permission}); a person has to.`);
   if (asker.passKind === 'narrowed')
@@ -138,7 +140,7 @@ function decidePass(
   if (asker.passKind === 'fetch' && !fetchPermissions.has(permission)) {
     return deny('access_denied', 'R8', 'a fetch pass fetches only', `A fetch pass may not do this: it lacks ${permission}${on(resource)}.`);
   }
-  if (asker.ownProjectOnly) {
+  if (asker.ownProjectOnly && !(own && fetchPermissions.has(permission))) {
     return deny(
       'access_denied',
       'R3',
@@ -146,11 +148,20 @@ function decidePass(
       `This pass only fetches its own project, because it could not be told whose rights it intersects; it lacks ${permission}${on(resource)}.`,
     );
   }
-  for (const principal of asker.principals) {
+  for (const principal of principals) {
     const decision = decidePrincipal(principal, false, permission, rule, resource, principal.username);
     if (!decision.allow) return decision;
   }
   return allow('R3');
+}
+
+/** Inside the top-level group of the job's own project. */
+function atHome(asker: Extract<Asker, { kind: 'pass' }>, resource: ResourceFacts): boolean {
+  return isScoped(resource) && asker.homeGroupId !== undefined && resource.rootGroupId === asker.homeGroupId;
+}
+
+function blockedUser({ id, username }: PrincipalFacts): Decision {
+  return deny('access_denied', 'R1', `user ${id} is blocked`, `${username}, whose rights are needed here, is blocked.`);
 }
 
 /** One user's right, now. @param admin whether admin power counts */
@@ -162,7 +173,7 @@ function decidePrincipal(
   resource: ResourceFacts,
   name: string,
 ): Decision {
-  if (!principal.active) return deny('access_denied', 'R1', `user ${principal.id} is blocked`, `${name} is blocked.`);
+  if (!principal.active) return blockedUser(principal);
   if (rule.role === 'admin') {
     return admin ? allow('R1') : deny('access_denied', 'R1', 'needs an administrator', `This needs an administrator (${permission}).`);
   }
@@ -226,10 +237,10 @@ function allow(rule: string): Decision {
   return { allow: true, rule, reason: 'allowed' };
 }
 
-function hidden(what: 'Project' | 'Group' | 'User', rule = 'R11'): Decision {
-  return { allow: false, code: 'not_found', rule, reason: `${what} is hidden or absent`, message: `404 ${what} Not Found`, what };
+function hidden(what: 'Project' | 'Group' | 'User'): Decision {
+  return { allow: false, code: 'not_found', rule: 'R11', reason: `${what} is hidden or absent`, message: `404 ${what} Not Found`, what };
 }
 
-function deny(code: Exclude<Extract<Decision, { allow: false }>['code'], never>, rule: string, reason: string, message: string): Decision {
+function deny(code: DenyCode, rule: string, reason: string, message: string): Decision {
   return { allow: false, code, rule, reason, message };
 }

@@ -9,6 +9,8 @@ export interface PrincipalFacts {
   readonly active: boolean;
   /** Counts for the user's own token only, never for a job or a pass (R1). */
   readonly admin: boolean;
+  /** Who last wrote to the job's protected ref: asked only outside the top-level group of the job's project (R3). */
+  readonly outsideOnly?: boolean;
 }
 
 /** Who asks, with everything about it that a decision needs. */
@@ -23,6 +25,8 @@ export type Asker =
       readonly passKind: 'full' | 'fetch' | 'narrowed';
       readonly principals: readonly PrincipalFacts[];
       readonly projectId: ProjectId;
+      /** Top-level group of that project; undefined = unknown, so everything is outside. */
+      readonly homeGroupId?: GroupId | undefined;
       readonly ownProjectOnly: boolean;
     };
 
@@ -34,6 +38,7 @@ export type ResourceFacts =
       readonly path: string;
       readonly visibility: Visibility;
       readonly archived: boolean;
+      readonly rootGroupId: GroupId;
       readonly levels: ReadonlyMap<UserId, AccessLevel>;
     }
   | {
@@ -41,6 +46,7 @@ export type ResourceFacts =
       readonly id: GroupId;
       readonly path: string;
       readonly visibility: Visibility;
+      readonly rootGroupId: GroupId;
       readonly levels: ReadonlyMap<UserId, AccessLevel>;
     }
   | { readonly kind: 'user'; readonly id: UserId }

@@ -8,28 +8,70 @@ export function normalMethod(method: string): Method | undefined {
   return upper === 'GET' || upper === 'POST' || upper === 'PUT' || upper === 'PATCH' || upper === 'DELETE' ? upper : undefined;
 }
 
-/** @param path raw path, checked before: segments are compared as they stand, so `%2F` never splits one */
+/**
+ * The segments of a path, split at its raw slashes and each decoded once, so that `%2F` stays inside its segment (A22).
+ * @param path as on the request line, without the query
+ * @returns undefined for anything that two readers could read in two ways: an empty, `.` or `..` part, `;`, a backslash, a control byte,
+ * a broken or double encoding
+ */
+export function pathSegments(path: string): readonly string[] | undefined {
+  if (!path.startsWith('/')) return undefined;
+  const segments = path.slice(1).split('/').map(decodeOnce);
+  const clean = segments.filter((segment) => segment !== undefined && isPlain(segment));
+  return clean.length === segments.length ? clean.map(String) : undefined;
+}
+
+function decodeOnce(segment: string): string | undefined {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return undefined;
+  }
+}
+
+function isPlain(segment: string): boolean {
+  if (/[\u0000-\u001f\u007f;\\]|%[0-9A-Fa-f]{2}/.test(segment)) return false;
+  return segment.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+}
+
+/** True for what no pass may ever do, and for whatever cannot be read with certainty (R5, R13). */
 export function isNeverAllowed(method: string, path: string): boolean {
   const normal = normalMethod(method);
-  if (normal === undefined) return true;
-  return neverAllowed.some((row) => row.methods.includes(normal) && row.paths.some((pattern) => matches(pattern, path)));
+  const segments = pathSegments(path);
+  if (normal === undefined || segments === undefined) return true;
+  return neverAllowed.some((row) => row.methods.includes(normal) && row.paths.some((pattern) => matches(pattern, segments)));
 }
 
-/** The endpoint row of a request under the API; undefined = unlisted, so a pass may not use it (R13). */
-export function endpointOf(method: string, path: string): Endpoint | undefined {
+export interface EndpointMatch {
+  readonly endpoint: Endpoint;
+  /** Path parameters by name, decoded once. */
+  readonly params: ReadonlyMap<string, string>;
+}
+
+/** The endpoint row of a request; undefined = unlisted, so a pass may not use it (R13). */
+export function matchEndpoint(method: string, path: string): EndpointMatch | undefined {
   const normal = normalMethod(method);
-  return endpoints.find((endpoint) => endpoint.method === normal && matches(endpoint.path, path));
+  const segments = pathSegments(path);
+  if (normal === undefined || segments === undefined) return undefined;
+  const endpoint = endpoints.find((row) => row.method === normal && matches(row.path, segments));
+  if (endpoint === undefined) return undefined;
+  const params = new Map<string, string>();
+  for (const [index, part] of partsOf(endpoint.path).entries()) if (part.startsWith(':')) params.set(part.slice(1), segments[index] ?? '');
+  return { endpoint, params };
 }
 
-function matches(pattern: string, path: string): boolean {
+function partsOf(pattern: string): readonly string[] {
+  return pattern.slice(1).split('/');
+}
+
+/** `:x` stands for one segment; a final `*` for any end of its segment and everything below. */
+function matches(pattern: string, segments: readonly string[]): boolean {
   const open = pattern.endsWith('*');
-  const wanted = (open ? pattern.slice(0, -1) : pattern).split('/');
-  const given = path.split('/');
-  if (open ? given.length < wanted.length : given.length !== wanted.length) return false;
+  const wanted = partsOf(open ? pattern.slice(0, -1) : pattern);
+  if (open ? segments.length < wanted.length : segments.length !== wanted.length) return false;
   return wanted.every((part, index) => {
-    const segment = given[index] ?? '';
-    if (part.startsWith(':')) return segment !== '';
-    // `/hooks*` stands for /hooks and everything below; `/downloads/*` for everything below.
-    return segment === part || (open && index === wanted.length - 1 && part === '');
+    const segment = segments[index] ?? '';
+    if (part.startsWith(':')) return true;
+    return open && index === wanted.length - 1 ? segment.startsWith(part) : segment === part;
   });
 }

@@ -9,7 +9,7 @@ const both = (rest: string): string[] => [`${P}${rest}`, `${G}${rest}`];
 
 /**
  * What no pass may ever do (R5): it would outlive the job, hand out a credential, or raise rights. No ceiling overrides it. `:x` = one segment,
- * a final `*` = nothing or anything below. Routes that jobpass does not have stand here too: the list is the gateway's as well.
+ * a final `*` = any end of its segment and anything below. Routes that jobpass does not have stand here too: the list is the gateway's as well.
  */
 export const neverAllowed: readonly { readonly methods: readonly Method[]; readonly paths: readonly string[] }[] = [
   // Personal credentials and identity
@@ -129,6 +129,7 @@ export const neverAllowed: readonly { readonly methods: readonly Method[]; reado
       `${P}/terraform/state_protection_rules*`,
       ...both('/security_settings*'),
       `${P}/external_status_checks*`,
+      `${G}/security/policy_store*`,
       `${P}/pages*`,
       `${P}/resource_groups*`,
       ...both('/custom_attributes*'),
@@ -152,6 +153,8 @@ export const neverAllowed: readonly { readonly methods: readonly Method[]; reado
       '/api/v4/projects/remote-import*',
       '/api/v4/groups/import*',
       '/api/v4/bulk_imports*',
+      '/api/v4/offline_imports*',
+      '/api/v4/offline_exports*',
       `${P}/merge_trains*`,
     ],
   },
@@ -169,6 +172,9 @@ export const neverAllowed: readonly { readonly methods: readonly Method[]; reado
       '/api/v4/usage_data*',
       '/api/v4/keys*',
       '/api/v4/database*',
+      '/api/v4/project_repository_storage_moves*',
+      '/api/v4/group_repository_storage_moves*',
+      '/api/v4/snippet_repository_storage_moves*',
       '/api/scim*',
     ],
   },
