@@ -9,6 +9,7 @@ import { verifyGrant } from '../../src/pass/grant.ts';
 import { LiveGrants } from '../../src/pass/live.ts';
 import type { AuditStore, NewAuditRow } from '../../src/ports/audit.ts';
 import type { Directory } from '../../src/ports/directory.ts';
+import type { PassRecord } from '../../src/ports/passes.ts';
 import type { AskContext, Subject } from '../../src/pass/subject.ts';
 
 const now = millis(1_700_000_000_000);
@@ -52,8 +53,8 @@ function world(options: { auditFails?: boolean; level?: 0 | 30 } = {}) {
   } satisfies Directory;
   const personal = new Secret('glpat-aaaaaaaaaaaaaaaaaaaa');
   const pass = newPassToken('full');
-  const record = {
-    id: id<never>(1),
+  const record: PassRecord = {
+    id: id(1),
     kind: 'full',
     digest: pass.digest(),
     jobId: id(5),
@@ -68,7 +69,7 @@ function world(options: { auditFails?: boolean; level?: 0 | 30 } = {}) {
     expiresAt: millis(now + 60_000),
     revokedAt: null,
     revokedReason: null,
-  } as const;
+  };
   const live = new LiveGrants(() => Promise.resolve(state.alive), 1_000_000);
   const trail = new AuditTrail(audit, clock, () => undefined);
   const gatekeeper = makeGatekeeper({
