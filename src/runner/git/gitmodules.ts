@@ -26,9 +26,7 @@ export async function submodulesOf(mirror: Mirror): Promise<readonly Submodule[]
     (await runAs(undefined, 'git', args, { cwd: mirror.dir, env, collectBytes })).stdout;
   const listed = await git(4096, 'ls-tree', '-z', mirror.sha, '--', '.gitmodules');
   if (!/^100(?:644|755) blob /.test(listed)) return [];
-  const found = parseGitmodules(
-    await git(maxFileBytes, 'config', `--blob=${mirror.sha}:.gitmodules`, '--no-includes', '-z', '--list'),
-  );
+  const found = parseGitmodules(await git(maxFileBytes, 'config', `--blob=${mirror.sha}:.gitmodules`, '--no-includes', '-z', '--list'));
   const submodules: Submodule[] = [];
   for (const { name, path, url } of found) {
     // Only where the tree has a gitlink there is something to fetch.

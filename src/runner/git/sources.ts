@@ -56,7 +56,14 @@ function mapped(refspecs: readonly string[]): readonly string[] {
   });
 }
 
-async function checkOut(order: SourcesOrder, mirror: Mirror, dir: string, url: URL, refspecs: readonly string[], depth: number): Promise<void> {
+async function checkOut(
+  order: SourcesOrder,
+  mirror: Mirror,
+  dir: string,
+  url: URL,
+  refspecs: readonly string[],
+  depth: number,
+): Promise<void> {
   const { place, room } = order;
   await deliver(mirror, { place, dir, url, refspecs, depth, signal: room.signal, onOutput: room.onOutput });
   if (order.cleanFlags.length === 0 || order.strategy === 'clone') return;
@@ -68,7 +75,14 @@ async function checkOut(order: SourcesOrder, mirror: Mirror, dir: string, url: U
   });
 }
 
-async function fetchSubmodules(order: SourcesOrder, parent: Mirror, parentUrl: URL, dir: string, level: number, budget: { left: number }): Promise<void> {
+async function fetchSubmodules(
+  order: SourcesOrder,
+  parent: Mirror,
+  parentUrl: URL,
+  dir: string,
+  level: number,
+  budget: { left: number },
+): Promise<void> {
   const submodules = await submodulesOf(parent);
   if (submodules.length === 0) return;
   if (level > maxDepth) throw new JobpassError('too_large', `Submodules are nested more than ${maxDepth} deep.`);
@@ -96,7 +110,10 @@ async function fetchSubmodule(
   const text = force === undefined ? submodule.url : forceHttps(submodule.url, force.sshHost, force.httpBase);
   const url = submoduleUrl(parentUrl, text);
   if (url === undefined)
-    throw new JobpassError('invalid_input', `The submodule at ${submodule.path} has no plain http(s) address; see GIT_SUBMODULE_FORCE_HTTPS.`);
+    throw new JobpassError(
+      'invalid_input',
+      `The submodule at ${submodule.path} has no plain http(s) address; see GIT_SUBMODULE_FORCE_HTTPS.`,
+    );
   order.say(`Submodule ${submodule.path}: ${url.href} at ${submodule.sha.slice(0, 8)}`);
   // Anywhere but at the forge's own addresses it is fetched without any credential (A19, A51).
   const credential = order.credential?.origins.includes(url.origin) === true ? order.credential : undefined;

@@ -11,7 +11,7 @@ export class LineStamper {
     if (bytes.length === 0) return bytes;
     const stamp = Buffer.from(`${this.#now().toISOString().slice(0, -1)}000Z 00O `, 'latin1');
     const parts: Buffer[] = [];
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       if (this.#atStart) parts.push(stamp);
       const newline = bytes.indexOf(10, at);
       const end = newline < 0 ? bytes.length : newline + 1;

@@ -90,7 +90,7 @@ export class Masker {
         if (start < view.compact.length) safe = Math.min(safe, view.positions[start] ?? 0);
       }
     // A prefix stays together with what follows it.
-    for (let before = -1; before !== safe; ) {
+    for (let before = -1; before !== safe;) {
       before = safe;
       for (const prefix of this.#prefixes) {
         const start = text.lastIndexOf(prefix, safe - 1);

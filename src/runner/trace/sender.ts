@@ -2,6 +2,7 @@ import type { Log } from '../../base/log.ts';
 import type { Secret } from '../../base/secret.ts';
 import type { JobUpdate } from '../../wire/runner.ts';
 import { type ReportAnswer, type RunnerClient, tracePatchBytes } from '../client.ts';
+import { waitFor } from '../wait.ts';
 import type { Trace } from './trace.ts';
 
 export interface SenderOptions {
@@ -115,7 +116,7 @@ export class TraceSender {
         if (answer.status === 404 || answer.status === 403) return false;
         if (answer.status === 412) this.#sent = 0;
         if (answer.status === 202 || answer.status === 412) {
-          await pause(answer.status === 412 ? 0 : (answer.intervalSeconds ?? 1) * 1000, signal);
+          await waitFor(answer.status === 412 ? 0 : (answer.intervalSeconds ?? 1) * 1000, signal);
           continue;
         }
         log.warn('job.final_update_refused', { job, status: answer.status });
@@ -123,7 +124,7 @@ export class TraceSender {
         if (signal.aborted) return false;
         log.warn('job.final_update_failed', { job, reason: error instanceof Error ? error.message : String(error) });
       }
-      await pause(Math.min(1000 * 2 ** (round - 1), maxBackoffMs), signal);
+      await waitFor(Math.min(1000 * 2 ** (round - 1), maxBackoffMs), signal);
     }
     return false;
   }
@@ -132,17 +133,4 @@ export class TraceSender {
 /** 403 is the kill switch, and so is an ended state (protocol notes §6). */
 export function isKill(answer: ReportAnswer): boolean {
   return answer.status === 403 || answer.jobStatus === 'canceled' || answer.jobStatus === 'failed';
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) return resolve();
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

@@ -1,0 +1,78 @@
+import { readdir, readFile, rm, unlink, writeFile } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import type { BuildPlace } from './executors/executor.ts';
+import { killMarked, killUid } from './executors/shell/processes.ts';
+import { flagIn, isTable, numberIn, textIn } from './parsed.ts';
+import { privateDir } from './places.ts';
+import { runAs } from './run-as.ts';
+
+export interface RunningJob {
+  readonly job: number;
+  readonly slot: number;
+  /** Random; stands in the environment of the job's processes. */
+  readonly cookie: string;
+  readonly place: BuildPlace;
+}
+
+/** Notes a job before it starts anything, so that a runner that is killed can tidy up when it is back. */
+export async function rememberJob(buildsDir: string, running: RunningJob): Promise<void> {
+  const { place, cookie } = running;
+  const note = {
+    runner: process.pid,
+    started: await startTime(process.pid),
+    cookie,
+    uid: place.uid ?? null,
+    gid: place.gid ?? null,
+    exclusive: place.exclusiveUid,
+    tmpDir: place.tmpDir,
+    trace: join(await privateDir(buildsDir, 'traces'), `${running.job}-${running.slot}.log`),
+  };
+  await writeFile(await notePath(buildsDir, running.job), JSON.stringify(note), { mode: 0o600 });
+}
+
+export async function forgetJob(buildsDir: string, job: number): Promise<void> {
+  await unlink(await notePath(buildsDir, job));
+}
+
+/** Ends and removes what jobs of a killed runner left behind. @returns their ids */
+export async function cleanLeftovers(buildsDir: string): Promise<readonly number[]> {
+  const dir = await privateDir(buildsDir, 'jobs');
+  const cleaned: number[] = [];
+  for (const name of await readdir(dir)) {
+    const job = /^(\d{1,15})\.json$/.exec(name)?.[1];
+    if (job !== undefined && (await cleanOne(buildsDir, join(dir, name)))) cleaned.push(Number(job));
+  }
+  return cleaned;
+}
+
+async function cleanOne(buildsDir: string, path: string): Promise<boolean> {
+  const note: unknown = await readFile(path, 'utf8')
+    .then((text): unknown => JSON.parse(text))
+    .catch((): unknown => undefined);
+  if (isTable(note)) {
+    const runner = numberIn(note, 'runner') ?? 0;
+    // Two runners may share a builds_dir; a process id alone says nothing, it is used again.
+    if ((await startTime(runner)) === textIn(note, 'started')) return false;
+    const [uid, gid, cookie] = [numberIn(note, 'uid'), numberIn(note, 'gid'), textIn(note, 'cookie')];
+    if (uid !== undefined && gid !== undefined && uid > 0 && flagIn(note, 'exclusive') === true) await killUid(uid, gid);
+    else if (cookie !== undefined && cookie !== '') await killMarked(cookie);
+    const tmpDir = textIn(note, 'tmpDir') ?? '';
+    if (isAbsolute(tmpDir) && tmpDir.startsWith(`${buildsDir}/`) && tmpDir.endsWith('.tmp'))
+      await runAs(undefined, 'rm', ['-rf', '--', tmpDir], { cwd: '/' });
+    const trace = textIn(note, 'trace') ?? '';
+    if (trace.startsWith(`${buildsDir}/.jobpass/traces/`)) await rm(trace, { force: true });
+  }
+  await unlink(path);
+  return true;
+}
+
+async function notePath(buildsDir: string, job: number): Promise<string> {
+  return join(await privateDir(buildsDir, 'jobs'), `${job}.json`);
+}
+
+/** When a process started, in the kernel's ticks; empty where it is not known. */
+async function startTime(pid: number): Promise<string> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  // The name in brackets may hold anything; field 22 is counted from behind it.
+  return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+}

@@ -1,0 +1,242 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { JobpassError } from '../../base/errors.ts';
+import type { Log } from '../../base/log.ts';
+import { Secret } from '../../base/secret.ts';
+import type { FailureReason, JobUpdate } from '../../wire/runner.ts';
+import type { RunnerClient } from '../client.ts';
+import type { RunnerEntry } from '../config.ts';
+import type { Executor, Workspace } from '../executors/executor.ts';
+import type { Judgement } from '../gate/judge.ts';
+import { privateDir } from '../places.ts';
+import { tokenPrefixes } from '../trace/forms.ts';
+import { Masker } from '../trace/masker.ts';
+import { isKill, TraceSender } from '../trace/sender.ts';
+import { Trace } from '../trace/trace.ts';
+import { forgetJob, rememberJob } from '../cleanup.ts';
+import { collectArtifacts, restoreArtifacts } from './artifacts.ts';
+import { JobControl } from './control.ts';
+import { decideExposure, type ExposureDecision } from './exposure.ts';
+import { fetchSources, returnFetchPass } from './fetch-sources.ts';
+import { type Job, parsePayload } from './payload.ts';
+import { runSteps } from './steps.ts';
+import { type Variables, variablesOf } from './variables.ts';
+
+export interface JobDeps {
+  readonly entry: RunnerEntry;
+  readonly client: RunnerClient;
+  readonly executor: Executor;
+  readonly judgement: Judgement;
+  /** The operator overrides the gate. */
+  readonly unsafe: boolean;
+  readonly slot: number;
+  readonly log: Log;
+  /** Until the server wishes another. */
+  readonly traceIntervalMs: number;
+}
+
+/** What every stage of a job needs. */
+export interface JobContext extends JobDeps {
+  readonly job: Job;
+  readonly token: Secret;
+  readonly control: JobControl;
+  readonly trace: Trace;
+  readonly workspace: Workspace;
+  readonly variables: Variables;
+  /** Marks the job's processes. */
+  readonly cookie: string;
+  /** Jobs with another key never meet this one's files (R15). */
+  readonly trustKey: string;
+}
+
+/** How a job ended. */
+export type Outcome =
+  | { readonly state: 'success' }
+  | { readonly state: 'failed'; readonly reason: FailureReason; readonly exitCode?: number; readonly message?: string };
+
+/**
+ * Runs one job from its payload to its final report.
+ * @param stop the runner ends at once: the job is ended with it
+ */
+export async function runJob(deps: JobDeps, body: unknown, stop: AbortSignal): Promise<void> {
+  const job = parsePayload(body);
+  const token = new Secret(job.token);
+  const control = new JobControl();
+  const accepted = await deps.client.updateJob(job.id, token, { state: 'running' }, stop);
+  // The last point at which the server can take the job back.
+  if (isKill(accepted) || accepted.status === 404) return deps.log.info('job.dropped', { job: job.id });
+  if (accepted.jobStatus === 'canceling') control.stopScript('canceling');
+  const interrupt = (): void => control.stopAll('interrupted');
+  stop.addEventListener('abort', interrupt, { once: true });
+  const timer = setTimeout(() => control.stopScript('timeout'), Math.min(job.runner_info.timeout * 1000, 2 ** 31 - 1));
+  deps.log.info('job.started', { job: job.id, project: job.job_info.project_id });
+  try {
+    await runTraced({ ...deps, log: deps.log.with({ job: job.id }) }, job, token, control);
+  } finally {
+    clearTimeout(timer);
+    stop.removeEventListener('abort', interrupt);
+  }
+}
+
+async function runTraced(deps: JobDeps, job: Job, token: Secret, control: JobControl): Promise<void> {
+  const exposure = decideExposure(job.extended_job_token, deps.judgement, deps.unsafe);
+  const visible = variablesOf(job, undefined, exposure.exposure);
+  const path = join(await privateDir(deps.entry.buildsDir, 'traces'), `${job.id}-${deps.slot}.log`);
+  const leaks: Promise<void>[] = [];
+  const trace: Trace = await Trace.open({
+    path,
+    masker: maskerFor(job, visible, (name, pass) => {
+      // Not within the masker's own call.
+      leaks.push(Promise.resolve().then(() => onLeak(deps, trace, name, pass)));
+    }),
+    timestamps: visible.get('FF_TIMESTAMPS') !== 'false',
+    limitBytes: deps.entry.outputLimitBytes,
+  });
+  const sender = new TraceSender({
+    client: deps.client,
+    job: job.id,
+    token,
+    trace,
+    log: deps.log,
+    intervalMs: deps.traceIntervalMs,
+    onCanceling: () => control.stopScript('canceling'),
+    onCanceled: () => control.stopAll('canceled'),
+  });
+  try {
+    const outcome = await runPrepared(deps, job, token, control, trace, exposure);
+    sayOutcome(trace, outcome);
+    await trace.end();
+    await Promise.all(leaks);
+    const told = await sender.finish(
+      () => finalUpdate(outcome, trace),
+      AbortSignal.timeout(control.reason === 'interrupted' ? 5000 : 600_000),
+    );
+    deps.log.info('job.finished', { state: outcome.state, reason: outcome.state === 'failed' ? outcome.reason : null, told });
+  } finally {
+    await sender.stop();
+    await trace.remove();
+  }
+}
+
+async function runPrepared(
+  deps: JobDeps,
+  job: Job,
+  token: Secret,
+  control: JobControl,
+  trace: Trace,
+  exposure: ExposureDecision,
+): Promise<Outcome> {
+  const cookie = randomBytes(16).toString('hex');
+  const trustKey = `${job.job_info.project_id}:${job.git_info.protected ? 'protected' : 'open'}:${job.job_info.user_id}`;
+  trace.line(`Running with jobpass-runner 0.1.0 on ${deps.entry.name}, ${deps.executor.name} executor`);
+  trace.line(`jobpass: exposure: ${exposure.exposure}`);
+  for (const why of exposure.why) trace.line(`jobpass: ${why.replaceAll(/[\u0000-\u001f\u007f]/g, ' ')}`);
+  let context: JobContext | undefined;
+  try {
+    const projectPath = job.job_info.project_full_path === '' ? `project-${job.job_info.project_id}` : job.job_info.project_full_path;
+    const workspace = await deps.executor.prepare({ entry: deps.entry, slot: deps.slot, projectPath, trustKey, cookie });
+    await rememberJob(deps.entry.buildsDir, { job: job.id, slot: deps.slot, cookie, place: workspace.place });
+    const variables = variablesOf(job, workspace.place, exposure.exposure);
+    context = { ...deps, job, token, control, trace, workspace, variables, cookie, trustKey };
+    return await runStages(context);
+  } catch (error) {
+    return failureOf(error, control, deps.log);
+  } finally {
+    if (context !== undefined) await cleanUp(context);
+  }
+}
+
+async function runStages(context: JobContext): Promise<Outcome> {
+  const { control } = context;
+  await section(context, 'get_sources', 'Getting source from Git repository', () => fetchSources(context));
+  await returnFetchPass(context);
+  await section(context, 'download_artifacts', 'Downloading artifacts', () => restoreArtifacts(context));
+  const outcome = await runSteps(context);
+  // Whatever the script left running could still change what is uploaded.
+  await context.workspace.endProcesses();
+  if (!control.all.aborted) await section(context, 'upload_artifacts', 'Uploading artifacts', () => collectArtifacts(context, outcome));
+  return outcome;
+}
+
+/** Wraps a stage so that it folds in a reader's view. */
+export async function section<Result>(context: JobContext, name: string, title: string, work: () => Promise<Result>): Promise<Result> {
+  const now = (): number => Math.floor(Date.now() / 1000);
+  context.trace.line(`section_start:${now()}:${name}\r\u001b[0K\u001b[0K\u001b[36;1m${title}\u001b[0;m`);
+  try {
+    return await work();
+  } finally {
+    context.trace.line(`section_end:${now()}:${name}\r\u001b[0K`);
+  }
+}
+
+function maskerFor(job: Job, visible: Variables, found: (name: string, pass: Secret) => void): Masker {
+  const { token, fetch_token: fetch } = job.extended_job_token ?? {};
+  const watch = (name: string, value: string | undefined): { value: string; onFound: () => void }[] =>
+    value === undefined ? [] : [{ value, onFound: () => found(name, new Secret(value)) }];
+  return new Masker({
+    phrases: [...visible.all.values()].filter(({ masked }) => masked).map(({ value }) => value),
+    watched: [{ value: job.token }, ...watch('full pass', token), ...watch('fetch pass', fetch)],
+    prefixes: [...tokenPrefixes, ...job.features.token_mask_prefixes],
+  });
+}
+
+/** A leaked pass is a dead pass (R12). */
+async function onLeak(deps: JobDeps, trace: Trace, name: string, pass: Secret): Promise<void> {
+  deps.log.warn('pass.leaked', { pass: name });
+  trace.line(`jobpass: the ${name} was printed. It is masked here, and revoked.`);
+  const dead = await deps.client.revoke(pass).catch(() => false);
+  if (!dead) deps.log.error('pass.leaked_not_revoked', { pass: name });
+}
+
+function failureOf(error: unknown, control: JobControl, log: Log): Outcome {
+  const stopped = stopOutcome(control);
+  if (stopped !== undefined) return stopped;
+  const known = error instanceof JobpassError;
+  if (!known || error.code === 'internal') log.error('job.stage_failed', {}, error);
+  const configuration = known && (error.code === 'invalid_input' || error.code === 'unsupported');
+  return {
+    state: 'failed',
+    reason: configuration ? 'runner_configuration_error' : 'runner_system_failure',
+    message: known ? error.message : 'the runner failed; its log says more',
+  };
+}
+
+/** The end of a job that was stopped; undefined where it was not. */
+export function stopOutcome(control: JobControl): Outcome | undefined {
+  if (control.reason === undefined) return undefined;
+  const reason = {
+    canceled: 'job_canceled',
+    canceling: 'job_canceled',
+    timeout: 'job_execution_timeout',
+    interrupted: 'runner_interrupted',
+  } as const;
+  return { state: 'failed', reason: reason[control.reason] };
+}
+
+async function cleanUp(context: JobContext): Promise<void> {
+  try {
+    await context.workspace.cleanup();
+    await forgetJob(context.entry.buildsDir, context.job.id);
+  } catch (error) {
+    context.log.error('job.cleanup_failed', {}, error);
+  }
+}
+
+function sayOutcome(trace: Trace, outcome: Outcome): void {
+  if (outcome.state === 'success') return trace.line('\u001b[32;1mJob succeeded\u001b[0;m');
+  const why = outcome.message ?? (outcome.exitCode === undefined ? outcome.reason : `exit code ${outcome.exitCode}`);
+  trace.line(`\u001b[31;1mERROR: Job failed: ${why}\u001b[0;m`);
+}
+
+function finalUpdate(outcome: Outcome, trace: Trace): JobUpdate {
+  const output = { checksum: trace.checksum, bytesize: trace.sizeBytes };
+  if (outcome.state === 'success') return { state: 'success', checksum: trace.checksum, output };
+  const { reason, exitCode } = outcome;
+  return {
+    state: 'failed',
+    failure_reason: reason,
+    checksum: trace.checksum,
+    output,
+    ...(exitCode === undefined || exitCode === 0 ? {} : { exit_code: exitCode }),
+  };
+}

@@ -1,0 +1,88 @@
+import type { JobVariable } from '../../wire/runner.ts';
+import type { BuildPlace } from '../executors/executor.ts';
+import type { ExposureDecision } from './exposure.ts';
+import type { Job } from './payload.ts';
+
+/** A job's variables after expansion; the last of a name wins. */
+export interface Variables {
+  get(key: string): string | undefined;
+  readonly all: ReadonlyMap<string, JobVariable>;
+}
+
+const nameShape = /^[A-Za-z_]\w*$/;
+
+/**
+ * Everything the job sees. The payload's own `token` is never changed by an exposure, so the runner's reports stay the job token's (R7).
+ * @param place where the build is; undefined = only what the runner itself reads
+ */
+export function variablesOf(job: Job, place: BuildPlace | undefined, exposure: ExposureDecision['exposure']): Variables {
+  const given = new Map<string, JobVariable>();
+  for (const variable of job.variables) if (nameShape.test(variable.key)) given.set(variable.key, variable);
+  const add = (key: string, value: string, masked = false): void => {
+    given.set(key, { key, value, public: !masked, masked, raw: true });
+  };
+  if (place !== undefined) {
+    add('CI_BUILDS_DIR', place.slotDir);
+    add('CI_PROJECT_DIR', place.buildDir);
+  }
+  add('CI_SERVER', 'yes');
+  add('CI_SHARED_ENVIRONMENT', 'true');
+  expose(job, exposure, given, add);
+  const all = new Map<string, JobVariable>();
+  for (const variable of given.values())
+    all.set(variable.key, variable.raw === true ? variable : { ...variable, value: expand(variable.value, given) });
+  return { all, get: (key) => all.get(key)?.value };
+}
+
+function expose(
+  job: Job,
+  exposure: ExposureDecision['exposure'],
+  given: ReadonlyMap<string, JobVariable>,
+  add: (key: string, value: string, masked?: boolean) => void,
+): void {
+  const pass = job.extended_job_token?.token;
+  // A job cannot be made to take another's word for its pass.
+  if (pass === undefined || exposure === 'withhold') return;
+  if (exposure === 'variable') return add('CI_EXTENDED_JOB_TOKEN', pass, true);
+  for (const key of ['CI_JOB_TOKEN', 'CI_REGISTRY_PASSWORD']) if (given.has(key)) add(key, pass, true);
+  const url = given.get('CI_REPOSITORY_URL')?.value;
+  if (url !== undefined && URL.canParse(url)) {
+    const parsed = new URL(url);
+    parsed.username = 'gitlab-ci-token';
+    parsed.password = pass;
+    add('CI_REPOSITORY_URL', parsed.href, true);
+  }
+}
+
+/** `$NAME`, `${NAME}` and `$$`, once, with the others' values as given (gitlab-runner expands one level). */
+function expand(text: string, given: ReadonlyMap<string, JobVariable>): string {
+  return text.replaceAll(/\$(?:\$|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})/g, (whole: string, plain?: string, braced?: string) => {
+    if (whole === '$$') return '$';
+    return given.get(plain ?? braced ?? '')?.value ?? '';
+  });
+}
+
+const fromRunner = ['PATH', 'LANG', 'LC_ALL', 'TZ'];
+
+/** The environment of a job's script: nothing of the runner's own beyond what a shell needs (A26). File variables hold their file's path. */
+export function environmentOf(variables: Variables, place: BuildPlace, cookie: string, status: string): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const name of fromRunner) {
+    const value = process.env[name];
+    if (value !== undefined) env[name] = value;
+  }
+  env['SHELL'] = '/bin/sh';
+  env['USER'] = place.uid === undefined ? (process.env['USER'] ?? 'gitlab-runner') : `job${place.uid}`;
+  env['LOGNAME'] = env['USER'];
+  env['HOME'] = `${place.tmpDir}/home`;
+  env['TMPDIR'] = `${place.tmpDir}/tmp`;
+  for (const { key, value, file } of variables.all.values()) env[key] = file === true ? fileOf(place, key) : value;
+  env['CI_JOB_STATUS'] = status;
+  env['JOBPASS_JOB'] = cookie;
+  return env;
+}
+
+/** Where a file variable's value lies. */
+export function fileOf(place: BuildPlace, key: string): string {
+  return `${place.tmpDir}/${key}`;
+}
