@@ -38,7 +38,7 @@ export type ResourceFacts =
       readonly path: string;
       readonly visibility: Visibility;
       readonly archived: boolean;
-      readonly rootGroupId: GroupId;
+      readonly rootGroupId?: GroupId;
       readonly levels: ReadonlyMap<UserId, AccessLevel>;
     }
   | {
@@ -46,7 +46,7 @@ export type ResourceFacts =
       readonly id: GroupId;
       readonly path: string;
       readonly visibility: Visibility;
-      readonly rootGroupId: GroupId;
+      readonly rootGroupId?: GroupId;
       readonly levels: ReadonlyMap<UserId, AccessLevel>;
     }
   | { readonly kind: 'user'; readonly id: UserId }
