@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { parse } from 'smol-toml';
 import { readConfig } from '../runner/config.ts';
 import { formatFindings, judge, type Judgement } from '../runner/gate/judge.ts';
 import { type Command, errorLine, parseFlags } from './command.ts';
@@ -24,7 +22,7 @@ exit code: 0 expose, 1 withhold
 /** A file that cannot be read is unsafe (R13). */
 async function judgeFile(path: string): Promise<Judgement> {
   try {
-    return judge(await readConfig(path), parse(await readFile(path, 'utf8')));
+    return judge(await readConfig(path));
   } catch (error) {
     return { verdict: 'withhold', findings: [{ runner: path, key: '', reason: `cannot be read: ${errorLine(error)}`, safe: false }] };
   }

@@ -63,7 +63,10 @@ export class LiveGrants {
     const byPass = new Map<PassId, OpenGrant>();
     for (const grant of this.#open) byPass.set(grant.passId, grant);
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), this.#answerWithinMs).unref()));
+    // One turn of the loop more: where this process itself was held up, the answer may be waiting already.
+    const late = new Promise<false>((resolve) => {
+      timer = setTimeout(() => setImmediate(() => resolve(false)), this.#answerWithinMs).unref();
+    });
     const ask = async (grant: OpenGrant): Promise<void> => {
       const alive = await Promise.race([this.#stillAlive(grant).catch(() => false), late]);
       if (!alive) this.passRevoked(grant.passId);

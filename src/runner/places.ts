@@ -1,5 +1,5 @@
 import { chmod, mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { hash } from 'node:crypto';
 import type { Secret } from '../base/secret.ts';
 
@@ -9,6 +9,8 @@ export type PrivateKind = 'mirrors' | 'traces' | 'jobs' | 'slots' | 'staging' | 
 /** `<builds_dir>/.jobpass/<kind>`, made where it is missing, mode 0700. */
 export async function privateDir(buildsDir: string, kind: PrivateKind): Promise<string> {
   const own = join(buildsDir, '.jobpass');
+  // Jobs' own users pass through builds_dir; what is the runner's own below it stays closed.
+  await mkdir(dirname(own), { recursive: true, mode: 0o711 });
   await mkdir(join(own, kind), { recursive: true, mode: 0o700 });
   await chmod(own, 0o700);
   return join(own, kind);

@@ -12,13 +12,19 @@ export interface Engine {
 
 type Connection = Kysely<Schema> | Transaction<Schema>;
 
+/** What an engine opens: reads outside of a transaction have connections of their own. */
+export interface Connections {
+  readonly writer: Kysely<Schema>;
+  readonly reader: Kysely<Schema>;
+}
+
 /** The store's connections, and the one way to write. */
 export class Database implements Transactor {
   readonly engine: Engine;
   readonly #writer: Kysely<Schema>;
   readonly #reader: Kysely<Schema>;
 
-  constructor(engine: Engine, writer: Kysely<Schema>, reader: Kysely<Schema>) {
+  constructor(engine: Engine, { writer, reader }: Connections) {
     this.engine = engine;
     this.#writer = writer;
     this.#reader = reader;
@@ -47,7 +53,7 @@ export class Database implements Transactor {
   }
 
   async close(): Promise<void> {
-    if (this.#reader !== this.#writer) await this.#reader.destroy();
+    await this.#reader.destroy();
     await this.#writer.destroy();
   }
 }

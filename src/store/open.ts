@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { sql } from 'kysely';
+import type { Kysely } from 'kysely';
 import { JobpassError } from '../base/errors.ts';
 import type { ForgeStores } from '../forge/embedded/ports.ts';
 import type { AuditStore } from '../ports/audit.ts';
@@ -9,9 +9,9 @@ import type { Directory } from '../ports/directory.ts';
 import type { JobStore, RunnerStore } from '../ports/jobs.ts';
 import type { Liveness, PassStore } from '../ports/passes.ts';
 import type { MaybeTx, Transactor, Tx } from '../ports/tx.ts';
-import { Database } from './database.ts';
-import { migrate } from './migrations/migrations.ts';
-import { migrationLock, openPostgres, postgresTypes } from './postgres/database.ts';
+import { type Connections, Database, type Engine } from './database.ts';
+import { type ColumnTypes, migrate } from './migrations/migrations.ts';
+import { lockPostgres, openPostgres, postgresTypes } from './postgres/database.ts';
 import { AuditRepository } from './repositories/audit.ts';
 import { directoryRepository } from './repositories/directory.ts';
 import { groupRepository } from './repositories/groups.ts';
@@ -24,6 +24,7 @@ import { releaseRepository } from './repositories/releases.ts';
 import { runnerRepository } from './repositories/runners.ts';
 import { credentialRepository, tokenRepository } from './repositories/tokens.ts';
 import { userRepository } from './repositories/users.ts';
+import type { Schema } from './schema.ts';
 import { openSqlite, sqliteTypes } from './sqlite/database.ts';
 
 /** Small facts about the instance that outlive a start. */
@@ -91,30 +92,34 @@ async function connect(url: string): Promise<Database> {
   if (url.startsWith('sqlite:')) {
     const path = url.slice('sqlite:'.length);
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const { writer, reader } = openSqlite(path);
     // `begin immediate` is the lock.
-    await migrate(writer, sqliteTypes, () => Promise.resolve());
-    return new Database({ name: 'sqlite', rowLocks: false }, writer, reader);
+    const unlocked = () => Promise.resolve();
+    return prepare({ name: 'sqlite', rowLocks: false }, () => openSqlite(path), sqliteTypes, unlocked);
   }
-  if (/^postgres(?:ql)?:\/\//.test(url)) {
-    const database = openPostgres(url);
-    try {
-      await migrate(database, postgresTypes, async (tx) => {
-        await sql`select pg_advisory_xact_lock(${migrationLock})`.execute(tx);
-      });
-    } catch (error) {
-      await database.destroy();
-      throw error instanceof JobpassError
-        ? error
-        : new JobpassError(
-            'store_unavailable',
-            'PostgreSQL did not answer, or refused the schema. Check the database URL and its rights.',
-            error,
-          );
-    }
-    return new Database({ name: 'postgres', rowLocks: true }, database, database);
-  }
+  if (/^postgres(?:ql)?:\/\//.test(url))
+    return prepare({ name: 'postgres', rowLocks: true }, () => openPostgres(url), postgresTypes, lockPostgres);
   throw new JobpassError('invalid_input', 'The database is `sqlite:<path>` or `postgres://…`.');
+}
+
+/** Opens and migrates; where that fails nothing stays open. */
+async function prepare(
+  engine: Engine,
+  open: () => Connections,
+  types: ColumnTypes,
+  lock: (tx: Kysely<Schema>) => Promise<void>,
+): Promise<Database> {
+  let database: Database | undefined;
+  try {
+    const connections = open();
+    database = new Database(engine, connections);
+    await migrate(connections.writer, types, lock);
+    return database;
+  } catch (error) {
+    await database?.close();
+    if (error instanceof JobpassError) throw error;
+    const text = `The ${engine.name} store did not open, or refused the schema. Check its address, its rights and its disk.`;
+    throw new JobpassError('store_unavailable', text, error);
+  }
 }
 
 function settingsRepository(db: Database): Settings {

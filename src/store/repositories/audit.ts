@@ -24,6 +24,8 @@ interface Waiting {
 const settleDelayMs = 50;
 /** More rows than this in one commit would keep the other writers waiting. */
 const groupSize = 200;
+/** Outcomes that are kept while the store does not answer. */
+const keptOutcomes = 10_000;
 
 /** The trail's rows. Appends of the same moment share one commit (a disk flush is what they cost); outcomes ride along with the next. */
 export class AuditRepository implements AuditStore {
@@ -46,14 +48,20 @@ export class AuditRepository implements AuditStore {
 
   settle(auditId: AuditId, outcome: AuditOutcome, detail: string | null, at: EpochMillis): Promise<void> {
     this.#outcomes.push({ id: auditId, outcome, detail, at });
-    this.#timer ??= setTimeout(() => this.#start(), settleDelayMs).unref();
+    this.#startLater();
     return Promise.resolve();
   }
 
-  /** Writes what waits; before closing. */
+  /** Writes what waits, before closing; ends when nothing is left, or the store takes no more. */
   async flush(): Promise<void> {
-    this.#start();
-    while (this.#running !== undefined) await this.#running;
+    const backlog = (): number => this.#waiting.length + this.#outcomes.length;
+    let before = Infinity;
+    while (this.#running !== undefined || backlog() < before) {
+      before = backlog();
+      this.#start();
+      await this.#running;
+    }
+    clearTimeout(this.#timer);
   }
 
   async settleUnknown(at: EpochMillis): Promise<number> {
@@ -98,8 +106,13 @@ export class AuditRepository implements AuditStore {
     if (this.#waiting.length === 0 && this.#outcomes.length === 0) return;
     this.#running = this.#writeGroup().finally(() => {
       this.#running = undefined;
-      this.#start();
+      if (this.#waiting.length > 0) this.#start();
+      else if (this.#outcomes.length > 0) this.#startLater();
     });
+  }
+
+  #startLater(): void {
+    this.#timer ??= setTimeout(() => this.#start(), settleDelayMs).unref();
   }
 
   async #writeGroup(): Promise<void> {
@@ -117,7 +130,8 @@ export class AuditRepository implements AuditStore {
             .updateTable('audit')
             .set({ outcome, outcomeAt: at, outcomeDetail: detail })
             .where('id', '=', auditId)
-            .where('outcome', 'is', null)
+            // What really happened replaces the `unknown` that another node's start wrote meanwhile.
+            .where((eb) => eb.or([eb('outcome', 'is', null), eb('outcome', '=', 'unknown')]))
             .execute();
         }
         const made: AuditId[] = [];
@@ -132,7 +146,8 @@ export class AuditRepository implements AuditStore {
         if (auditId !== undefined) waiting.resolve(auditId);
       }
     } catch (error) {
-      // Outcomes that could not be written are "unknown" at the next start; allows that could not are not granted (R10).
+      // Allows that could not be written are not granted (R10). Outcomes are tried again; those lost with the process are `unknown` at the next start.
+      this.#outcomes = [...outcomes, ...this.#outcomes].slice(0, keptOutcomes);
       for (const waiting of group) waiting.reject(new JobpassError('audit_unavailable', {}, error));
     }
   }

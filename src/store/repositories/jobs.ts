@@ -1,6 +1,7 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { id, type JobId, millis, type PipelineId, type ProjectId, type RunnerId, type SecretDigest, type UserId } from '../../base/ids.ts';
 import type {
+  ClaimFilter,
   JobRecord,
   JobStatus,
   JobStore,
@@ -10,10 +11,14 @@ import type {
   PipelineStatus,
   PipelineVariable,
 } from '../../ports/jobs.ts';
+import type { Tx } from '../../ports/tx.ts';
 import type { FailureReason } from '../../wire/runner.ts';
 import { type Database, readJson } from '../database.ts';
 import type { JobsTable, PipelinesTable, Schema } from '../schema.ts';
 import { paged } from './paged.ts';
+
+/** Pending jobs that are looked through at a time. */
+const scanSize = 500;
 
 export function jobRepository(db: Database): JobStore {
   return {
@@ -78,15 +83,20 @@ export function jobRepository(db: Database): JobStore {
       return paged(query, page, (rows) => rows.selectAll().orderBy('id', 'desc').execute(), toJob);
     },
     async claimCandidates(tx, filter, limit) {
-      let query = db.on(tx).selectFrom('jobs').selectAll().where('status', '=', 'pending').orderBy('id').limit(1000);
-      if (filter.projectIds !== undefined) {
-        if (filter.projectIds.length === 0) return [];
-        query = query.where('projectId', 'in', [...filter.projectIds]);
+      if (filter.projectIds?.length === 0) return [];
+      const found: JobRecord[] = [];
+      for (let after = 0; found.length < limit;) {
+        // Ids and tags first: plans are large, and a lock on what this runner may not have would hide it from the others.
+        let scan = db.on(tx).selectFrom('jobs').select(['id', 'tags']).where('status', '=', 'pending').where('id', '>', after);
+        if (filter.projectIds !== undefined) scan = scan.where('projectId', 'in', [...filter.projectIds]);
+        const rows = await scan.orderBy('id').limit(scanSize).execute();
+        const fitting = rows.filter((row) => tagsFit(readJson<string[]>(row.tags), filter)).map((row) => row.id);
+        if (fitting.length > 0) found.push(...(await lockPending(db, tx, fitting, limit - found.length)));
+        const last = rows.at(-1);
+        if (last === undefined || rows.length < scanSize) break;
+        after = last.id;
       }
-      const rows = await (db.engine.rowLocks ? query.forUpdate().skipLocked() : query).execute();
-      const fits = (job: JobRecord): boolean =>
-        job.tags.length === 0 ? filter.runUntagged : job.tags.every((tag) => filter.tags.includes(tag));
-      return rows.map(toJob).filter(fits).slice(0, limit);
+      return found;
     },
     async changeJob(tx, jobId, from, change) {
       const done = await db
@@ -116,6 +126,23 @@ export function jobRepository(db: Database): JobStore {
       return rows.map(toJob);
     },
   };
+}
+
+/** Those that are still pending, oldest first; locked where the engine locks rows, without waiting for other claimants. */
+async function lockPending(db: Database, tx: Tx, ids: readonly number[], limit: number): Promise<readonly JobRecord[]> {
+  const query = db
+    .on(tx)
+    .selectFrom('jobs')
+    .selectAll()
+    .where('id', 'in', [...ids])
+    .where('status', '=', 'pending')
+    .orderBy('id')
+    .limit(limit);
+  return (await (db.engine.rowLocks ? query.forUpdate().skipLocked() : query).execute()).map(toJob);
+}
+
+function tagsFit(tags: readonly string[], filter: ClaimFilter): boolean {
+  return tags.length === 0 ? filter.runUntagged : tags.every((tag) => filter.tags.includes(tag));
 }
 
 async function insertJob(on: Kysely<Schema>, job: NewJob): Promise<JobRecord> {

@@ -1,5 +1,7 @@
+import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely';
+import type { Connections } from '../database.ts';
 import type { Schema } from '../schema.ts';
 
 const cachedStatements = 500;
@@ -37,7 +39,9 @@ function wrap(statement: StatementSync): SqliteStatement {
 }
 
 /** One connection that writes and one that reads: a read never waits for an open transaction, and sees the last committed state. */
-export function openSqlite(path: string): { readonly writer: Kysely<Schema>; readonly reader: Kysely<Schema> } {
+export function openSqlite(path: string): Connections {
+  // Made here so that nobody else may read it; SQLite gives its log and index the same mode.
+  closeSync(openSync(path, 'a', 0o600));
   const open = (readOnly: boolean): Kysely<Schema> => {
     const database = new DatabaseSync(path, { timeout: 10_000, readOnly });
     if (!readOnly) database.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on;');

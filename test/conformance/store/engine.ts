@@ -1,0 +1,59 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import postgres from 'postgres';
+import { startPostgres } from '../../support/postgres.ts';
+
+/** Where the suite gets empty databases from. */
+export interface TestEngine {
+  readonly name: 'sqlite' | 'postgres';
+  /** The URL of a database that nobody used yet. */
+  fresh(): Promise<string>;
+  /** Runs SQL beside the store, as an operator could. */
+  execute(url: string, statement: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function sqliteEngine(): Promise<TestEngine> {
+  const folder = await mkdtemp(join(tmpdir(), 'jobpass-test-store-'));
+  return {
+    name: 'sqlite',
+    fresh: () => Promise.resolve(`sqlite:${join(folder, `${freshName()}.db`)}`),
+    async execute(url, statement) {
+      const { DatabaseSync } = await import('node:sqlite');
+      const database = new DatabaseSync(url.slice('sqlite:'.length), { timeout: 5000 });
+      database.exec(statement);
+      database.close();
+    },
+    stop: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+export async function postgresEngine(): Promise<TestEngine | undefined> {
+  const server = await startPostgres();
+  if (server === undefined) return undefined;
+  const execute = async (url: string, statement: string): Promise<void> => {
+    const address = new URL(url);
+    const host = address.searchParams.get('host') ?? '';
+    const client = postgres({ host, user: 'postgres', database: address.pathname.slice(1), max: 1, onnotice: () => undefined });
+    await client.unsafe(statement);
+    await client.end();
+  };
+  return {
+    name: 'postgres',
+    async fresh() {
+      const name = freshName();
+      await execute(server.url, `create database ${name}`);
+      const url = new URL(server.url);
+      url.pathname = `/${name}`;
+      return url.href;
+    },
+    execute,
+    stop: () => server.stop(),
+  };
+}
+
+function freshName(): string {
+  return `t${randomBytes(6).toString('hex')}`;
+}
