@@ -291,6 +291,16 @@ describe('refs', () => {
     expect(await gatekeeper.admitRefs(own, [change('refs/heads/main')])).toMatchObject([{ allowed: true }]);
   });
 
+  test('R1 A68 an administrator moves a ref with the own token, not with a pass', async () => {
+    const root = world.user(9, { isAdmin: true });
+    const grant = await granted(world.personalToken(root), on('code:push'));
+    expect(await gatekeeper.admitRefs(grant, [change('refs/heads/x')])).toMatchObject([{ allowed: true }]);
+    world.setLevel(shop, root, 30);
+    const pass = await granted(world.pass('full', [root]).secret, on('code:push'));
+    world.setLevel(shop, root, 20);
+    expect(await gatekeeper.admitRefs(pass, [change('refs/heads/x')])).toMatchObject([{ allowed: false }]);
+  });
+
   test('R4 A66 .jobpass/ is closed to passes', async () => {
     const grant = await granted(world.pass('full', [alice]).secret, on('code:push'));
     expect(await gatekeeper.admitRefs(grant, [change('refs/heads/x', { touchesJobpass: true })])).toMatchObject([{ allowed: false }]);

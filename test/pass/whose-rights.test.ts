@@ -32,6 +32,15 @@ describe('R3 principals', () => {
   test('A44 the owner of a group or project runner', () => {
     expect(users({ runnerOwner: carol })).toEqual([alice, carol]);
   });
+  test('A59 who last wrote to a protected ref stands last; unknown is not provable, elsewhere nobody asks', () => {
+    expect(principalsOf(evidence({ lastPushers: [bob, carol], runnerOwner: carol })).list).toEqual([
+      { userId: alice, reason: 'starter' },
+      { userId: carol, reason: 'runner_owner' },
+      { userId: bob, reason: 'last_merger' },
+    ]);
+    expect(principalsOf(evidence({ lastPushers: null })).ownProjectOnly).toBe(true);
+    expect(principalsOf(evidence()).ownProjectOnly).toBe(false);
+  });
   test('R3 what cannot be proven leaves the own project only', () => {
     expect(principalsOf(evidence({ unprotectedCommits: null })).ownProjectOnly).toBe(true);
     expect(principalsOf(evidence({ unprotectedCommits: [commit] })).ownProjectOnly).toBe(true);
