@@ -226,14 +226,15 @@ function report(options: DemoOptions, url: string, story: Story): void {
     return;
   }
   const { verdict } = story;
-  const rows = story.lines.map((line) => [line.what, line.permission, line.pass, line.as, line.decision]);
-  options.out(`\n${table([['what the pipeline reached', 'permission', 'pass', 'as', 'answer'], ...rows])}\n\n`);
+  const rows = story.lines.map((line) => [line.what, line.permission, line.pass, line.as, line.decision === 'allow' ? 'yes' : 'no']);
+  rows.push(
+    ['the same pass, after its job', 'GET /user', 'full', 'alice', `${verdict.after}`],
+    ['the same pass, after its job', 'git fetch', 'full', 'alice', `${verdict.gitAfter}`],
+  );
+  options.out(`\n${table([['what the pipeline reached', 'by permission', 'pass', 'as', 'answer'], ...rows])}\n\n`);
   options.out(`  release ${story.release}\n`);
   for (const job of story.jobs) options.out(`  job ${job.name}: exposure of the pass to the script: ${job.exposure}\n`);
-  options.out(
-    `  the pass of job publish: ${verdict.during} while it ran; ${verdict.after} from the API and ${verdict.gitAfter} from git once it was over\n`,
-  );
-  options.out(`  (refused ${verdict.diedWithinMs} ms after it was last accepted)\n`);
+  options.out(`  the pass of job publish was refused ${verdict.diedWithinMs} ms after it was last accepted\n`);
 }
 
 /** Nothing of the caller's environment reaches the demo's processes but what they need to run. */

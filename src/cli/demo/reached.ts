@@ -1,5 +1,5 @@
 import type { Api } from './http.ts';
-import { fieldOf, rowsOf, textOf } from './http.ts';
+import { fieldOf, numberOf, rowsOf, textOf } from './http.ts';
 
 /** One line of the closing table, made from what the audit trail says that a pass did. */
 export interface Reached {
@@ -22,7 +22,7 @@ export async function reached(
 ): Promise<readonly Reached[]> {
   const lines = new Map<string, Reached>();
   for (const job of jobIds) {
-    const rows = rowsOf(await root.get(`/api/v4/jobpass/audit?job_id=${job}&per_page=100`));
+    const rows = await auditOf(root, job);
     for (const row of rows) {
       if (fieldOf(row, 'subject') !== 'pass') continue;
       const principals = rowsOf(fieldOf(row, 'principals')).map((principal) => users.get(Number(principal)) ?? String(principal));
@@ -31,7 +31,12 @@ export async function reached(
         if (resource.startsWith('job:')) continue;
         const decision = String(fieldOf(row, 'decision'));
         const project = /^project:(\d+)$/.exec(resource);
-        const what = project === null ? 'the pass itself' : (names.get(Number(project[1])) ?? resource);
+        const what =
+          project === null
+            ? permission === 'pass:self'
+              ? 'itself: given back before the script'
+              : 'who am I (GET /user)'
+            : (names.get(Number(project[1])) ?? resource);
         const key = `${permission} ${what} ${decision}`;
         if (!lines.has(key))
           lines.set(key, {
@@ -45,4 +50,18 @@ export async function reached(
     }
   }
   return [...lines.values()];
+}
+
+const pageSize = 100;
+
+/** All rows of a job, oldest first. */
+async function auditOf(root: Api, job: number): Promise<readonly unknown[]> {
+  const rows: unknown[] = [];
+  for (let after = 1; ;) {
+    const page = rowsOf(await root.get(`/api/v4/jobpass/audit?job_id=${job}&per_page=${pageSize}&after_id=${after}`));
+    rows.push(...page);
+    const last = page.at(-1);
+    if (page.length < pageSize || last === undefined) return rows;
+    after = numberOf(last, 'id');
+  }
 }

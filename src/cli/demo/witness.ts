@@ -1,7 +1,11 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
 import { Secret } from '../../base/secret.ts';
+
+/** Between two tries. */
+const pauseMs = 5;
 
 export interface Verdict {
   /** What the pass got while its job ran. */
@@ -60,6 +64,7 @@ async function watch(forge: string, gitProbe: string, pass: Secret, during: numb
       return { during, after, diedWithinMs: Math.max(1, Math.ceil(now - alive)), gitAfter: git.statusCode };
     }
     alive = now;
+    await delay(pauseMs);
   }
 }
 
