@@ -12,6 +12,8 @@ export interface TestEngine {
   fresh(): Promise<string>;
   /** Runs SQL beside the store, as an operator could. */
   execute(url: string, statement: string): Promise<void>;
+  /** True where a transaction waits for another; SQLite has one writer at a time, so that one always does. */
+  blocked(url: string): Promise<boolean>;
   stop(): Promise<void>;
 }
 
@@ -26,6 +28,7 @@ export async function sqliteEngine(): Promise<TestEngine> {
       database.exec(statement);
       database.close();
     },
+    blocked: () => Promise.resolve(true),
     stop: () => rm(folder, { recursive: true, force: true }),
   };
 }
@@ -33,12 +36,18 @@ export async function sqliteEngine(): Promise<TestEngine> {
 export async function postgresEngine(): Promise<TestEngine | undefined> {
   const server = await startPostgres();
   if (server === undefined) return undefined;
-  const execute = async (url: string, statement: string): Promise<void> => {
+  const query = async (url: string, statement: string) => {
     const address = new URL(url);
     const host = address.searchParams.get('host') ?? '';
     const client = postgres({ host, user: 'postgres', database: address.pathname.slice(1), max: 1, onnotice: () => undefined });
-    await client.unsafe(statement);
-    await client.end();
+    try {
+      return await client.unsafe(statement);
+    } finally {
+      await client.end();
+    }
+  };
+  const execute = async (url: string, statement: string): Promise<void> => {
+    await query(url, statement);
   };
   return {
     name: 'postgres',
@@ -50,9 +59,14 @@ export async function postgresEngine(): Promise<TestEngine | undefined> {
       return url.href;
     },
     execute,
+    blocked: async (url) => (await query(url, 'select 1 from pg_locks where not granted')).length > 0,
     stop: () => server.stop(),
   };
 }
+
+const missing = (): Promise<never> => Promise.reject(new Error('the engine is not installed'));
+/** Stands in where tests are listed as not run. */
+export const missingEngine: TestEngine = { name: 'postgres', fresh: missing, execute: missing, blocked: missing, stop: missing };
 
 function freshName(): string {
   return `t${randomBytes(6).toString('hex')}`;

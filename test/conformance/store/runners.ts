@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest';
+import { millis } from '../../../src/base/ids.ts';
+import { addRunner, addUser, digestOf, firstPage, now, unknownId } from './seed.ts';
+import type { Bench } from './suite.ts';
+
+export function runnerCases(bench: Bench): void {
+  test('R7 a new runner is trusted with fetching only; changes set what they name', async () => {
+    const { transactor, runners, credentials } = bench.store;
+    const user = await addUser(bench.store);
+    const runner = await addRunner(bench.store, user.id, { scope: 'project', scopeId: 4, protectedOnly: true });
+    expect(runner).toMatchObject({ trust: 'fetch', unsafeAccepted: false, publicKey: null, contactAt: null, scope: 'project', scopeId: 4 });
+    expect(await runners.byId(null, runner.id)).toEqual(runner);
+    expect(await credentials.runnerToken(null, runner.tokenDigest)).toBe(runner.id);
+    const change = {
+      trust: 'full',
+      publicKey: 'key',
+      tags: ['a'],
+      paused: true,
+      unsafeAccepted: true,
+      contactAt: now,
+      tokenDigest: digestOf(),
+    } as const;
+    await transactor.write((tx) => runners.change(tx, runner.id, change));
+    await transactor.write((tx) => runners.change(tx, runner.id, {}));
+    expect(await runners.byId(null, runner.id)).toEqual({ ...runner, ...change });
+    expect(await credentials.runnerToken(null, runner.tokenDigest)).toBeUndefined();
+  });
+
+  test('a runner that was removed is gone, with its token; ids are not used again (R14)', async () => {
+    const { transactor, runners, credentials } = bench.store;
+    const user = await addUser(bench.store);
+    const runner = await addRunner(bench.store, user.id);
+    await transactor.write((tx) => runners.useNonce(tx, runner.id, 'nonce', now));
+    await transactor.write((tx) => runners.remove(tx, runner.id));
+    expect(await runners.byId(null, runner.id)).toBeUndefined();
+    expect(await credentials.runnerToken(null, runner.tokenDigest)).toBeUndefined();
+    const next = await addRunner(bench.store, user.id);
+    expect(next.id).toBeGreaterThan(runner.id);
+    const list = await runners.list(null, firstPage);
+    expect(list.rows.map((row) => row.id)).toContain(next.id);
+    expect(list.total).toBe(list.rows.length);
+    expect(await runners.byId(null, unknownId as never)).toBeUndefined();
+  });
+
+  test('A60 a nonce works once for its runner, also when the same request comes many times at once', async () => {
+    const { transactor, runners } = bench.store;
+    const user = await addUser(bench.store);
+    const [one, other] = [await addRunner(bench.store, user.id), await addRunner(bench.store, user.id)];
+    const use = (runner: typeof one, nonce: string, at = now) => transactor.write((tx) => runners.useNonce(tx, runner.id, nonce, at));
+    const uses = await Promise.all(Array.from({ length: 10 }, () => use(one, 'same')));
+    expect(uses.filter(Boolean)).toHaveLength(1);
+    expect(await use(one, 'same', millis(now + 9 * 60_000))).toBe(false);
+    expect(await use(one, 'next')).toBe(true);
+    expect(await use(other, 'same')).toBe(true);
+  });
+}

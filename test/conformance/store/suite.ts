@@ -1,0 +1,59 @@
+import { afterAll, beforeAll, describe } from 'vitest';
+import { openStore, type Store } from '../../../src/store/open.ts';
+import { accountCases } from './accounts.ts';
+import { auditCases } from './audit.ts';
+import type { TestEngine } from './engine.ts';
+import { jobCases } from './jobs.ts';
+import { passCases } from './passes.ts';
+import { projectCases } from './projects.ts';
+import { pushLogCases } from './push-log.ts';
+import { releaseCases } from './releases.ts';
+import { runnerCases } from './runners.ts';
+import { schemaCases } from './schema.ts';
+import { transactionCases } from './transactions.ts';
+import { visibilityCases } from './visibility.ts';
+
+/** What a group of cases works on: one store, opened before the first of them. */
+export interface Bench {
+  readonly engine: TestEngine;
+  readonly store: Store;
+  readonly url: string;
+}
+
+/** All that a store must do, whatever it stands on. */
+export function storeConformance(engine: TestEngine): void {
+  const groups: readonly (readonly [string, (bench: Bench) => void])[] = [
+    ['transactions', transactionCases],
+    ['accounts', accountCases],
+    ['projects', projectCases],
+    ['visibility', visibilityCases],
+    ['push log', pushLogCases],
+    ['releases', releaseCases],
+    ['passes', passCases],
+    ['jobs', jobCases],
+    ['runners', runnerCases],
+    ['audit', auditCases],
+  ];
+  for (const [name, cases] of groups) {
+    describe(name, () => {
+      let url: string;
+      let store: Store;
+      beforeAll(async () => {
+        url = await engine.fresh();
+        store = await openStore(url);
+      });
+      afterAll(() => store.close());
+      cases({
+        engine,
+        get url() {
+          return url;
+        },
+        get store() {
+          return store;
+        },
+      });
+    });
+  }
+  describe('schema', () => schemaCases(engine));
+  afterAll(() => engine.stop());
+}

@@ -1,0 +1,89 @@
+import { expect, test } from 'vitest';
+import { JobpassError } from '../../../src/base/errors.ts';
+import { addUser, now, uniqueName } from './seed.ts';
+import type { Bench } from './suite.ts';
+
+export function transactionCases(bench: Bench): void {
+  test('commits what the work wrote, and hands back its result', async () => {
+    const { transactor, settings } = bench.store;
+    const result = await transactor.write(async (tx) => {
+      await settings.set(tx, 'kept', 'one');
+      await settings.set(tx, 'kept', 'two');
+      return 7;
+    });
+    expect(result).toBe(7);
+    expect(await settings.get(null, 'kept')).toBe('two');
+    expect(await settings.get(null, 'never set')).toBeUndefined();
+  });
+
+  test('rolls back everything when the work rejects, with the same error', async () => {
+    const { transactor, settings, forge } = bench.store;
+    const username = uniqueName();
+    const error = new Error('no');
+    const failing = transactor.write(async (tx) => {
+      await settings.set(tx, 'lost', 'one');
+      await forge.users.insert(tx, { username, name: 'n', email: 'e@example.org', isAdmin: false, createdAt: now });
+      throw error;
+    });
+    await expect(failing).rejects.toBe(error);
+    expect(await settings.get(null, 'lost')).toBeUndefined();
+    expect((await forge.users.list(null, { username }, { page: 1, perPage: 1 })).total).toBe(0);
+    // The connection is good for the next one.
+    await transactor.write((tx) => settings.set(tx, 'next', 'one'));
+    expect(await settings.get(null, 'next')).toBe('one');
+  });
+
+  test('a read beside an open transaction neither waits for it nor sees it', async () => {
+    const { transactor, settings } = bench.store;
+    await transactor.write((tx) => settings.set(tx, 'beside', 'old'));
+    await transactor.write(async (tx) => {
+      await settings.set(tx, 'beside', 'new');
+      expect(await settings.get(null, 'beside')).toBe('old');
+      expect(await settings.get(tx, 'beside')).toBe('new');
+    });
+    expect(await settings.get(null, 'beside')).toBe('new');
+  });
+
+  test('more transactions at once than there are connections all commit, also where each reads beside itself', async () => {
+    const { transactor, settings } = bench.store;
+    const names = Array.from({ length: 60 }, (_, index) => `many ${index}`);
+    await Promise.all(
+      names.map((name) =>
+        transactor.write(async (tx) => {
+          await settings.set(tx, name, 'set');
+          await settings.get(null, name);
+        }),
+      ),
+    );
+    expect(await Promise.all(names.map((name) => settings.get(null, name)))).toEqual(names.map(() => 'set'));
+  });
+
+  test('a unique name that is taken is a conflict, and nothing of that transaction stays', async () => {
+    const { transactor, settings, forge } = bench.store;
+    const user = await addUser(bench.store);
+    const again = transactor.write(async (tx) => {
+      await settings.set(tx, 'before the conflict', 'one');
+      await forge.users.insert(tx, { ...user, email: 'other@example.org' });
+    });
+    await expect(again).rejects.toThrow(expect.objectContaining({ code: 'conflict' }));
+    expect(await settings.get(null, 'before the conflict')).toBeUndefined();
+  });
+
+  test("an engine's own error becomes store_unavailable, without SQL in its text", async () => {
+    const { transactor, settings } = bench.store;
+    // Too large a page is the engine's to refuse; the text must not be.
+    const error: unknown = await transactor
+      .write(async (tx) => {
+        await settings.set(tx, 'x', 'y');
+        await bench.store.jobs.listJobs(tx, Number.NaN as never, [], { page: 1, perPage: Number.MAX_VALUE });
+      })
+      .catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(JobpassError);
+    expect(error).toMatchObject({ code: 'store_unavailable' });
+    expect(String(error)).not.toMatch(/select|jobs|limit/i);
+  });
+
+  test('answers a ping', async () => {
+    await bench.store.ping();
+  });
+}
