@@ -31,9 +31,15 @@ export async function principalsOfJob(
   await deps.gatekeeper.settle(grant, 'done');
   const pushers = unprotectedCommits === null ? new Map<Oid, readonly UserId[]>() : await deps.pushersOf(project.id, unprotectedCommits);
   const artifactPrincipals: UserId[] = [];
-  for (const source of artifactJobs)
+  for (const source of artifactJobs) {
+    // A job without passes still has somebody who started it.
+    artifactPrincipals.push(source.userId);
     for (const pass of await deps.passes.forJob(null, source.id))
       artifactPrincipals.push(...pass.principals.map((principal) => principal.userId));
+  }
+  const ref = `refs/${job.tag ? 'tags' : 'heads'}/${job.ref}`;
+  // On a protected ref whoever last moved it answers for what stands there (A59); nobody known means not provable.
+  const lastPushers = (await refProtected(deps, job)) ? { lastPushers: (await deps.lastPushers(project.id, ref)) ?? null } : {};
   return principalsOf({
     starter: job.userId,
     pipelines: await lineage(deps, pipeline),
@@ -41,6 +47,7 @@ export async function principalsOfJob(
     pushers,
     runnerOwner: runner.scope === 'instance' ? null : runner.creatorId,
     artifactPrincipals,
+    ...lastPushers,
   });
 }
 

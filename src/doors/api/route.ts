@@ -158,7 +158,7 @@ async function prepare(deps: ApiDeps, endpoint: Endpoint, request: FastifyReques
     await admit(
       endpoint.permissions.map((permission) => ({
         permission,
-        resource: { kind: endpoint.from === 'group' ? 'group' : 'project', id: nobody } as Resource,
+        resource: { kind: endpoint.from === 'group' ? 'group' : endpoint.from === 'user' ? 'user' : 'project', id: nobody } as Resource,
       })),
     );
     throw new JobpassError('not_found', { what: endpoint.from === 'group' ? 'Group' : endpoint.from === 'user' ? 'User' : 'Project' });

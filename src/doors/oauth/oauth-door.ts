@@ -51,10 +51,9 @@ export function makeOauthDoor(deps: ApiDeps): Door {
           const secret = tokenOf(request);
           const admission = await admit(request, secret, `POST ${root}/revoke`);
           if (!admission.ok && admission.refusal.code === 'insecure_transport') throw errorOfRefusal(admission.refusal);
-          if (admission.ok) {
-            await deps.revoker.revokeSecret(secret, 'given back');
-            await deps.gatekeeper.settle(admission.grant, 'done');
-          }
+          // Also a pass that is only suspended, or whose user is blocked: it must not come back to life.
+          await deps.revoker.revokeSecret(secret, 'given back');
+          if (admission.ok) await deps.gatekeeper.settle(admission.grant, 'done');
           // The same answer for a token that is unknown or dead already (RFC 7009 §2.2).
           return reply.code(200).type('application/json').send('{}');
         }),

@@ -26,7 +26,9 @@ export function passRepository(db: Database): PassStore {
       return row === undefined ? undefined : toPass(row);
     },
     async byId(tx, passId) {
-      const row = await db.on(tx).selectFrom('passes').selectAll().where('id', '=', passId).executeTakeFirst();
+      const query = db.on(tx).selectFrom('passes').selectAll().where('id', '=', passId);
+      // In a transaction a revocation waits until the effect is committed, or the effect sees the revocation (R2).
+      const row = await (tx !== null && db.engine.rowLocks ? query.forShare() : query).executeTakeFirst();
       return row === undefined ? undefined : toPass(row);
     },
     async forJob(tx, job) {
