@@ -131,12 +131,20 @@ export class RunnerClient {
   }
 
   /** @param body multipart, streamed once; the caller retries with a fresh one. @returns the status */
-  async uploadArtifacts(job: number, token: Secret, query: URLSearchParams, type: string, body: Readable): Promise<number> {
+  async uploadArtifacts(
+    job: number,
+    token: Secret,
+    query: URLSearchParams,
+    type: string,
+    body: Readable,
+    signal: AbortSignal,
+  ): Promise<number> {
     const answer = await request(`${this.#origin}${this.#prefix}/api/v4/jobs/${job}/artifacts?${query.toString()}`, {
       dispatcher: this.#agent,
       method: 'POST',
       headers: { ...commonHeaders(), 'job-token': token.reveal(), 'content-type': type },
       body,
+      signal,
     });
     await readText(answer);
     return answer.statusCode;

@@ -16,8 +16,12 @@ export class Permits {
     while (this.#free === 0) {
       if (signal.aborted) return false;
       await new Promise<void>((resolve) => {
-        this.#waiting.push(resolve);
-        signal.addEventListener('abort', () => resolve(), { once: true });
+        const wake = (): void => {
+          signal.removeEventListener('abort', wake);
+          resolve();
+        };
+        this.#waiting.push(wake);
+        signal.addEventListener('abort', wake, { once: true });
       });
     }
     if (signal.aborted) return false;

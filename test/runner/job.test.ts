@@ -96,7 +96,7 @@ describe('sources', () => {
     expect(report.text).toContain(`${forge.url}/libs/greeting.git`);
     await expectNowhere(scene.dir, [fetch]);
 
-    const foreign = await scene.forge.repository(
+    const foreign = scene.forge.repository(
       'group/two',
       { a: 'a' },
       { lib: [forge.url.replace('127.0.0.1', 'localhost') + '/libs/greeting.git', lib] },
@@ -106,7 +106,7 @@ describe('sources', () => {
       jobPayload(['true'], {
         ...sourcesOf(forge, foreign, 'group/two'),
         variables,
-        ...{ extended_job_token: passesFor(forge).extended_job_token },
+        extended_job_token: passesFor(forge).extended_job_token,
       }),
     );
     expect(second.final).toMatchObject({ failure_reason: 'runner_system_failure' });

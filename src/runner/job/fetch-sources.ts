@@ -3,7 +3,7 @@ import { repositoryUrl } from '../git/urls.ts';
 import { getSources, type SourcesOrder } from '../git/sources.ts';
 import type { GitCredential } from '../git/environment.ts';
 import { runAs } from '../run-as.ts';
-import type { JobContext } from './run-job.ts';
+import type { JobContext } from './context.ts';
 
 /** Puts the sources in place as GIT_STRATEGY and friends say. @see GitLab CI/CD, "Configure runners: Git strategy" */
 export async function fetchSources(context: JobContext): Promise<void> {

@@ -3,56 +3,21 @@ import { join } from 'node:path';
 import { JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { Secret } from '../../base/secret.ts';
-import type { FailureReason, JobUpdate } from '../../wire/runner.ts';
-import type { RunnerClient } from '../client.ts';
-import type { RunnerEntry } from '../config.ts';
-import type { Executor, Workspace } from '../executors/executor.ts';
-import type { Judgement } from '../gate/judge.ts';
+import type { JobUpdate } from '../../wire/runner.ts';
 import { privateDir } from '../places.ts';
 import { tokenPrefixes } from '../trace/forms.ts';
-import { Masker } from '../trace/masker.ts';
+import { Masker, type WatchedSecret } from '../trace/masker.ts';
 import { isKill, TraceSender } from '../trace/sender.ts';
 import { Trace } from '../trace/trace.ts';
 import { forgetJob, rememberJob } from '../cleanup.ts';
 import { collectArtifacts, restoreArtifacts } from './artifacts.ts';
+import { type JobContext, type JobDeps, type Outcome, section, stopOutcome } from './context.ts';
 import { JobControl } from './control.ts';
 import { decideExposure, type ExposureDecision } from './exposure.ts';
 import { fetchSources, returnFetchPass } from './fetch-sources.ts';
 import { type Job, parsePayload } from './payload.ts';
 import { runSteps } from './steps.ts';
-import { type Variables, variablesOf } from './variables.ts';
-
-export interface JobDeps {
-  readonly entry: RunnerEntry;
-  readonly client: RunnerClient;
-  readonly executor: Executor;
-  readonly judgement: Judgement;
-  /** The operator overrides the gate. */
-  readonly unsafe: boolean;
-  readonly slot: number;
-  readonly log: Log;
-  /** Until the server wishes another. */
-  readonly traceIntervalMs: number;
-}
-
-/** What every stage of a job needs. */
-export interface JobContext extends JobDeps {
-  readonly job: Job;
-  readonly token: Secret;
-  readonly control: JobControl;
-  readonly trace: Trace;
-  readonly workspace: Workspace;
-  readonly variables: Variables;
-  /** Marks the job's processes. */
-  readonly cookie: string;
-  /** Jobs with another key never meet this one's files (R15). */
-  readonly trustKey: string;
-}
-
-/** How a job ended. */
-export type Outcome =
-  | { readonly state: 'success' }
-  | { readonly state: 'failed'; readonly reason: FailureReason; readonly exitCode?: number; readonly message?: string };
+import { variablesOf } from './variables.ts';
 
 /**
  * Runs one job from its payload to its final report.
@@ -83,11 +48,16 @@ async function runTraced(deps: JobDeps, job: Job, token: Secret, control: JobCon
   const visible = variablesOf(job, undefined, exposure.exposure);
   const path = join(await privateDir(deps.entry.buildsDir, 'traces'), `${job.id}-${deps.slot}.log`);
   const leaks: Promise<void>[] = [];
+  const watched = watchedSecrets(job, (name, pass) => {
+    // Not within the masker's own call.
+    leaks.push(Promise.resolve().then(() => onLeak(deps, trace, name, pass)));
+  });
   const trace: Trace = await Trace.open({
     path,
-    masker: maskerFor(job, visible, (name, pass) => {
-      // Not within the masker's own call.
-      leaks.push(Promise.resolve().then(() => onLeak(deps, trace, name, pass)));
+    masker: new Masker({
+      phrases: [...visible.all.values()].filter(({ masked }) => masked).map(({ value }) => value),
+      watched,
+      prefixes: [...tokenPrefixes, ...job.features.token_mask_prefixes],
     }),
     timestamps: visible.get('FF_TIMESTAMPS') !== 'false',
     limitBytes: deps.entry.outputLimitBytes,
@@ -103,7 +73,7 @@ async function runTraced(deps: JobDeps, job: Job, token: Secret, control: JobCon
     onCanceled: () => control.stopAll('canceled'),
   });
   try {
-    const outcome = await runPrepared(deps, job, token, control, trace, exposure);
+    const outcome = await runPrepared({ ...deps, job, token, control, trace, watched }, exposure);
     sayOutcome(trace, outcome);
     await trace.end();
     await Promise.all(leaks);
@@ -118,29 +88,26 @@ async function runTraced(deps: JobDeps, job: Job, token: Secret, control: JobCon
   }
 }
 
-async function runPrepared(
-  deps: JobDeps,
-  job: Job,
-  token: Secret,
-  control: JobControl,
-  trace: Trace,
-  exposure: ExposureDecision,
-): Promise<Outcome> {
+/** A job before it has a place to run in. */
+type OpenedJob = Omit<JobContext, 'workspace' | 'variables' | 'cookie' | 'trustKey'>;
+
+async function runPrepared(opened: OpenedJob, exposure: ExposureDecision): Promise<Outcome> {
+  const { entry, executor, slot, job, trace, log, control } = opened;
   const cookie = randomBytes(16).toString('hex');
   const trustKey = `${job.job_info.project_id}:${job.git_info.protected ? 'protected' : 'open'}:${job.job_info.user_id}`;
-  trace.line(`Running with jobpass-runner 0.1.0 on ${deps.entry.name}, ${deps.executor.name} executor`);
+  trace.line(`Running with jobpass-runner 0.1.0 on ${entry.name}, ${executor.name} executor`);
   trace.line(`jobpass: exposure: ${exposure.exposure}`);
   for (const why of exposure.why) trace.line(`jobpass: ${why.replaceAll(/[\u0000-\u001f\u007f]/g, ' ')}`);
   let context: JobContext | undefined;
   try {
     const projectPath = job.job_info.project_full_path === '' ? `project-${job.job_info.project_id}` : job.job_info.project_full_path;
-    const workspace = await deps.executor.prepare({ entry: deps.entry, slot: deps.slot, projectPath, trustKey, cookie });
-    await rememberJob(deps.entry.buildsDir, { job: job.id, slot: deps.slot, cookie, place: workspace.place });
+    const workspace = await executor.prepare({ entry, slot, projectPath, trustKey, cookie });
+    await rememberJob(entry.buildsDir, { job: job.id, slot, cookie, place: workspace.place });
     const variables = variablesOf(job, workspace.place, exposure.exposure);
-    context = { ...deps, job, token, control, trace, workspace, variables, cookie, trustKey };
+    context = { ...opened, workspace, variables, cookie, trustKey };
     return await runStages(context);
   } catch (error) {
-    return failureOf(error, control, deps.log);
+    return failureOf(error, control, log);
   } finally {
     if (context !== undefined) await cleanUp(context);
   }
@@ -158,26 +125,11 @@ async function runStages(context: JobContext): Promise<Outcome> {
   return outcome;
 }
 
-/** Wraps a stage so that it folds in a reader's view. */
-export async function section<Result>(context: JobContext, name: string, title: string, work: () => Promise<Result>): Promise<Result> {
-  const now = (): number => Math.floor(Date.now() / 1000);
-  context.trace.line(`section_start:${now()}:${name}\r\u001b[0K\u001b[0K\u001b[36;1m${title}\u001b[0;m`);
-  try {
-    return await work();
-  } finally {
-    context.trace.line(`section_end:${now()}:${name}\r\u001b[0K`);
-  }
-}
-
-function maskerFor(job: Job, visible: Variables, found: (name: string, pass: Secret) => void): Masker {
+function watchedSecrets(job: Job, found: (name: string, pass: Secret) => void): readonly WatchedSecret[] {
   const { token, fetch_token: fetch } = job.extended_job_token ?? {};
-  const watch = (name: string, value: string | undefined): { value: string; onFound: () => void }[] =>
+  const watch = (name: string, value: string | undefined): readonly WatchedSecret[] =>
     value === undefined ? [] : [{ value, onFound: () => found(name, new Secret(value)) }];
-  return new Masker({
-    phrases: [...visible.all.values()].filter(({ masked }) => masked).map(({ value }) => value),
-    watched: [{ value: job.token }, ...watch('full pass', token), ...watch('fetch pass', fetch)],
-    prefixes: [...tokenPrefixes, ...job.features.token_mask_prefixes],
-  });
+  return [{ value: job.token }, ...watch('full pass', token), ...watch('fetch pass', fetch)];
 }
 
 /** A leaked pass is a dead pass (R12). */
@@ -199,18 +151,6 @@ function failureOf(error: unknown, control: JobControl, log: Log): Outcome {
     reason: configuration ? 'runner_configuration_error' : 'runner_system_failure',
     message: known ? error.message : 'the runner failed; its log says more',
   };
-}
-
-/** The end of a job that was stopped; undefined where it was not. */
-export function stopOutcome(control: JobControl): Outcome | undefined {
-  if (control.reason === undefined) return undefined;
-  const reason = {
-    canceled: 'job_canceled',
-    canceling: 'job_canceled',
-    timeout: 'job_execution_timeout',
-    interrupted: 'runner_interrupted',
-  } as const;
-  return { state: 'failed', reason: reason[control.reason] };
 }
 
 async function cleanUp(context: JobContext): Promise<void> {

@@ -1,6 +1,6 @@
 import { runAs } from '../run-as.ts';
 import { fileOf, environmentOf } from './variables.ts';
-import { type JobContext, type Outcome, section, stopOutcome } from './run-job.ts';
+import { type JobContext, type Outcome, section, stopOutcome } from './context.ts';
 
 const afterScriptMs = 5 * 60_000;
 

@@ -30,7 +30,7 @@ export function variablesOf(job: Job, place: BuildPlace | undefined, exposure: E
   expose(job, exposure, given, add);
   const all = new Map<string, JobVariable>();
   for (const variable of given.values())
-    all.set(variable.key, variable.raw === true ? variable : { ...variable, value: expand(variable.value, given) });
+    all.set(variable.key, variable.raw === true ? variable : { ...variable, value: expandText(variable.value, given) });
   return { all, get: (key) => all.get(key)?.value };
 }
 
@@ -55,7 +55,7 @@ function expose(
 }
 
 /** `$NAME`, `${NAME}` and `$$`, once, with the others' values as given (gitlab-runner expands one level). */
-function expand(text: string, given: ReadonlyMap<string, JobVariable>): string {
+export function expandText(text: string, given: ReadonlyMap<string, JobVariable>): string {
   return text.replaceAll(/\$(?:\$|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})/g, (whole: string, plain?: string, braced?: string) => {
     if (whole === '$$') return '$';
     return given.get(plain ?? braced ?? '')?.value ?? '';

@@ -122,12 +122,12 @@ export class FakeForge {
     if (job !== null) return this.#job(Number(job[1]), job[2] ?? '', url, request, response, raw);
     if (url.pathname === '/-/jobpass/oauth/revoke') {
       this.revoked.push(new URLSearchParams(raw.toString()).get('token') ?? '');
-      return void json(response, 200, {});
+      return json(response, 200, {});
     }
     const parsed = raw.length === 0 ? {} : (JSON.parse(raw.toString()) as Record<string, unknown>);
     this.requests.push({ path: url.pathname, signed: signed(request, url.pathname, raw), body: parsed });
     if (url.pathname === '/api/v4/runners/verify')
-      return void json(response, parsed['token'] === 'glrt-good' ? 200 : 403, { id: 7, token: parsed['token'] });
+      return json(response, parsed['token'] === 'glrt-good' ? 200 : 403, { id: 7, token: parsed['token'] });
     if (url.pathname === '/api/v4/runners') return void response.writeHead(204).end();
     if (url.pathname === '/api/v4/jobs/request') return this.#next(response, parsed);
     json(response, 404, {});

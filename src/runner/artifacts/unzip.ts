@@ -1,0 +1,121 @@
+import { createWriteStream } from 'node:fs';
+import { mkdir, symlink } from 'node:fs/promises';
+import { dirname, join, posix } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { type Entry, open, type ZipFile } from 'yauzl';
+import { JobpassError } from '../../base/errors.ts';
+
+const maxEntries = 200_000;
+const maxTotalBytes = 4 * 1024 * 1024 * 1024;
+const maxLinkBytes = 4096;
+
+/**
+ * Unpacks an archive that another job made into a fresh folder. Refuses whatever points out of it: `..`, absolute names, links that leave it (A39).
+ * @throws invalid_input, too_large
+ */
+export async function unzip(archive: string, folder: string): Promise<void> {
+  const zip = await opened(archive);
+  const links = new Map<string, string>();
+  let [entries, bytes] = [0, 0];
+  try {
+    for (let entry = await nextEntry(zip); entry !== undefined; entry = await nextEntry(zip)) {
+      entries += 1;
+      bytes += entry.uncompressedSize;
+      if (entries > maxEntries || bytes > maxTotalBytes)
+        throw new JobpassError('too_large', 'The archive unpacks to more than 4 GiB or 200,000 files.');
+      await unpack(zip, entry, folder, links);
+    }
+  } finally {
+    zip.close();
+  }
+  // Last, so that no entry can be written through one.
+  for (const [path, target] of links) {
+    if ([...links.keys()].some((other) => path.startsWith(`${other}/`))) throw bad(path);
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await symlink(target, join(folder, path));
+  }
+}
+
+async function unpack(zip: ZipFile, entry: Entry, folder: string, links: Map<string, string>): Promise<void> {
+  const path = entry.fileName.replace(/\/$/, '');
+  if (!safeEntry(path)) throw bad(path);
+  const mode = entry.externalFileAttributes >>> 16;
+  if (entry.fileName.endsWith('/')) {
+    await mkdir(join(folder, path), { recursive: true });
+    return;
+  }
+  const content = await contentOf(zip, entry);
+  if ((mode & 0o170000) === 0o120000) {
+    if (entry.uncompressedSize > maxLinkBytes) throw bad(path);
+    const parts: Buffer[] = [];
+    for await (const chunk of content) parts.push(chunk as Buffer);
+    const target = Buffer.concat(parts).toString('utf8');
+    if (!staysInside(path, target)) throw bad(path);
+    links.set(path, target);
+    return;
+  }
+  await mkdir(dirname(join(folder, path)), { recursive: true });
+  await pipeline(content, createWriteStream(join(folder, path), { mode: (mode & 0o777) === 0 ? 0o644 : mode & 0o777, flags: 'wx' }));
+}
+
+/** A relative path of ordinary parts. */
+export function safeEntry(path: string): boolean {
+  if (path === '' || path.length > 4096 || /[\u0000-\u001f\u007f\\]/.test(path)) return false;
+  return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+}
+
+/**
+ * Does a link at `path` stay in the archive? `..` only at the start: there it climbs real folders; after a name it could climb out of
+ * another link's target.
+ */
+export function staysInside(path: string, target: string): boolean {
+  if (target === '' || /[\u0000-\u001f\\]/.test(target) || target.startsWith('/')) return false;
+  const parts = target.split('/').filter((part) => part !== '' && part !== '.');
+  const climbs = parts.findIndex((part) => part !== '..');
+  if (climbs >= 0 && parts.slice(climbs).includes('..')) return false;
+  const end = posix.join(posix.dirname(path), target);
+  return end !== '..' && !end.startsWith('../');
+}
+
+function bad(path: string): JobpassError {
+  return new JobpassError(
+    'invalid_input',
+    `The archive has an entry that is not allowed: ${path.replaceAll(/[^\u0020-\u007e]/g, '?').slice(0, 200)}`,
+  );
+}
+
+function opened(archive: string): Promise<ZipFile> {
+  return new Promise((resolve, reject) => {
+    open(archive, { lazyEntries: true, autoClose: false, strictFileNames: true, validateEntrySizes: true }, (error, zip) => {
+      if (error === null) resolve(zip);
+      else reject(new JobpassError('invalid_input', 'The artifacts are no zip archive.', error));
+    });
+  });
+}
+
+function nextEntry(zip: ZipFile): Promise<Entry | undefined> {
+  return new Promise((resolve, reject) => {
+    const done = (entry: Entry | undefined): void => {
+      zip.off('entry', done);
+      zip.off('end', end);
+      zip.off('error', fail);
+      resolve(entry);
+    };
+    const end = (): void => done(undefined);
+    const fail = (error: Error): void => reject(new JobpassError('invalid_input', 'The archive is malformed.', error));
+    zip.on('entry', done);
+    zip.on('end', end);
+    zip.on('error', fail);
+    zip.readEntry();
+  });
+}
+
+function contentOf(zip: ZipFile, entry: Entry): Promise<Readable> {
+  return new Promise((resolve, reject) => {
+    zip.openReadStream(entry, (error, stream) => {
+      if (error === null) resolve(stream);
+      else reject(new JobpassError('invalid_input', 'The archive is malformed.', error));
+    });
+  });
+}

@@ -1,0 +1,106 @@
+import { constants, createWriteStream } from 'node:fs';
+import { type FileHandle, open, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PassThrough, Readable, Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { ZipFile } from 'yazl';
+import { JobpassError } from '../../base/errors.ts';
+import { limits } from '../../base/limits.ts';
+import { Masker, type WatchedSecret } from '../trace/masker.ts';
+import type { Chosen } from './select.ts';
+
+export interface ZipOrder {
+  /** The build folder; the job's own. */
+  readonly root: string;
+  /** Who must own a file; undefined = whoever the runner is. */
+  readonly uid: number | undefined;
+  readonly chosen: readonly Chosen[];
+  /** Looked for in every file (R12, A27). */
+  readonly watched: readonly WatchedSecret[];
+  readonly signal: AbortSignal;
+  readonly say: (text: string) => void;
+}
+
+/** Writes the chosen files to a zip, streamed. @throws too_large */
+export async function writeZip(path: string, order: ZipOrder): Promise<void> {
+  const zip = new ZipFile();
+  // yazl's type says ReadableStream; it is one of Node's own.
+  const output = Readable.from(zip.outputStream);
+  const written = pipeline(output, sizeLimit(limits.artifactBytes), createWriteStream(path, { mode: 0o600 }), { signal: order.signal });
+  written.catch(() => undefined);
+  try {
+    for (const one of order.chosen) await addOne(zip, order, one, written);
+    zip.end();
+    await written;
+  } catch (error) {
+    output.destroy();
+    throw error;
+  }
+}
+
+async function addOne(zip: ZipFile, order: ZipOrder, { path, kind }: Chosen, written: Promise<void>): Promise<void> {
+  if (kind === 'folder') return zip.addEmptyDirectory(path);
+  if (kind === 'link') return zip.addBuffer(Buffer.from(await readlink(join(order.root, path))), path, { mode: 0o120777 });
+  const file = await openOwn(order, path);
+  if (file === undefined) return order.say(`WARNING: ${path} is not a file of the job; it is left out`);
+  const { mode, mtime } = await file.stat();
+  const masker = new Masker({ phrases: [], watched: order.watched, prefixes: [] });
+  const scanned = file.createReadStream({ autoClose: true }).pipe(scanning(masker)).pipe(new PassThrough());
+  const taken = new Promise<void>((resolve, reject) => {
+    scanned.once('end', resolve);
+    scanned.once('error', reject);
+  });
+  zip.addReadStream(scanned, path, { mode: mode & 0o777, mtime });
+  // One file after the other: at most one is open.
+  await Promise.race([taken, written]);
+}
+
+/**
+ * Opens a file of the job. The runner may be root: what is opened must lie in the build folder and belong to the job's user, whatever
+ * links the job laid on the way; both are asked of the open file, so that nothing can be swapped in between (A39).
+ */
+async function openOwn(order: ZipOrder, path: string): Promise<FileHandle | undefined> {
+  const file = await open(join(order.root, path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => undefined);
+  if (file === undefined) return undefined;
+  const status = await file.stat();
+  const place = await readlink(`/proc/self/fd/${file.fd}`).catch(() => undefined);
+  const within = place === undefined ? order.uid === undefined : place.startsWith(`${order.root}/`);
+  if (status.isFile() && within && (order.uid === undefined || status.uid === order.uid)) return file;
+  await file.close();
+  return undefined;
+}
+
+function scanning(masker: Masker): Transform {
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      masker.write(chunk);
+      done(null, chunk);
+    },
+  });
+}
+
+function sizeLimit(maxBytes: number): Transform {
+  let size = 0;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      size += chunk.length;
+      if (size > maxBytes) done(new JobpassError('too_large', `The artifacts are larger than ${maxBytes} bytes.`));
+      else done(null, chunk);
+    },
+  });
+}
+
+/** A multipart body with one part `file`, streamed. */
+export function multipart(filename: string, content: Readable): { readonly type: string; readonly body: Readable } {
+  const boundary = `jobpass-${crypto.randomUUID()}`;
+  const head = `--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="${filename.replaceAll(/[^\w.-]/g, '_')}"\r\nContent-Type: application/octet-stream\r\n\r\n`;
+  const parts = async function* (): AsyncGenerator<Buffer> {
+    yield Buffer.from(head);
+    for await (const chunk of content) {
+      const bytes: Buffer = chunk;
+      yield bytes;
+    }
+    yield Buffer.from(`\r\n--${boundary}--\r\n`);
+  };
+  return { type: `multipart/form-data; boundary=${boundary}`, body: Readable.from(parts(), { objectMode: false }) };
+}

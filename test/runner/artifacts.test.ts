@@ -1,0 +1,167 @@
+import { createWriteStream } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ZipFile } from 'yazl';
+import { Readable } from 'node:stream';
+import { selectFiles } from '../../src/runner/artifacts/select.ts';
+import { staysInside, unzip } from '../../src/runner/artifacts/unzip.ts';
+import { writeZip } from '../../src/runner/artifacts/zip.ts';
+import { jobPayload, makeScene, passesFor, type Scene } from './support/jobs.ts';
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'jobpass-zip-'));
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true, force: true });
+});
+
+async function zipOf(entries: readonly (readonly [string, string, number?])[]): Promise<string> {
+  const zip = new ZipFile();
+  for (const [name, text, mode] of entries) zip.addBuffer(Buffer.from(text), name, mode === undefined ? {} : { mode });
+  zip.end();
+  const path = join(dir, 'in.zip');
+  await pipeline(Readable.from(zip.outputStream), createWriteStream(path));
+  return path;
+}
+
+describe('unzip', () => {
+  test('keeps folders, modes and links that stay inside', async () => {
+    const path = await zipOf([
+      ['a/b.sh', 'text', 0o100755],
+      ['a/link', 'b.sh', 0o120777],
+    ]);
+    await mkdir(join(dir, 'out'));
+    await unzip(path, join(dir, 'out'));
+    expect(await readFile(join(dir, 'out/a/link'), 'utf8')).toBe('text');
+    expect(await readlink(join(dir, 'out/a/link'))).toBe('b.sh');
+  });
+
+  test.each([
+    ['a link to an absolute path', [['x', '/etc/passwd', 0o120777]]],
+    ['a link that climbs out', [['a/x', '../../etc', 0o120777]]],
+    [
+      'a file below a link',
+      [
+        ['x', 'y', 0o120777],
+        ['x/z', 'y', 0o120777],
+      ],
+    ],
+    [
+      'the same file twice',
+      [
+        ['x', '1'],
+        ['x', '2'],
+      ],
+    ],
+  ] as [string, [string, string, number?][]][])('A39 refuses %s', async (_what, entries) => {
+    const path = await zipOf(entries);
+    await mkdir(join(dir, 'out'));
+    await expect(unzip(path, join(dir, 'out'))).rejects.toThrow();
+    expect((await readdir(dir)).toSorted()).toEqual(['in.zip', 'out']);
+  });
+
+  test('A39 refuses a name that climbs out', async () => {
+    const path = await zipOf([['aa/evil', 'text']]);
+    const bytes = await readFile(path);
+    await writeFile(path, Buffer.from(bytes.toString('latin1').replaceAll('aa/evil', '../evil'), 'latin1'));
+    await mkdir(join(dir, 'out'));
+    await expect(unzip(path, join(dir, 'out'))).rejects.toThrow();
+  });
+
+  test('A39 a link may climb real folders only', () => {
+    expect(staysInside('a/b/c', '../x')).toBe(true);
+    expect(staysInside('a/b', '../../x')).toBe(false);
+    expect(staysInside('q', 'a/b/p/../..')).toBe(false);
+  });
+});
+
+test('patterns choose files, folders and globs, less what is excluded; .git is left alone', async () => {
+  for (const folder of ['build/deep', '.git', 'src']) await mkdir(join(dir, folder), { recursive: true });
+  for (const file of ['build/a.txt', 'build/deep/b.log', '.git/config', 'src/c.ts', 'top.txt']) await writeFile(join(dir, file), 'x');
+  const paths = async (include: string[], exclude: string[] = []): Promise<string[]> =>
+    (await selectFiles(dir, { paths: include, exclude })).filter(({ kind }) => kind === 'file').map(({ path }) => path);
+  expect(await paths(['build/'])).toEqual(['build/a.txt', 'build/deep/b.log']);
+  expect(await paths(['**/*.txt'])).toEqual(['build/a.txt', 'top.txt']);
+  expect(await paths(['build', 'src/*.ts'], ['**/*.log'])).toEqual(['build/a.txt', 'src/c.ts']);
+  expect(await paths(['.'])).toEqual(['build/a.txt', 'build/deep/b.log', 'src/c.ts', 'top.txt']);
+  expect(await paths(['../x', '/etc/passwd'])).toEqual([]);
+});
+
+test('A39 a file that is reached through a link of the job is not read', async () => {
+  await mkdir(join(dir, 'outside'));
+  await writeFile(join(dir, 'outside', 'secret'), 'secret');
+  await mkdir(join(dir, 'build'));
+  await symlink(join(dir, 'outside'), join(dir, 'build', 'way'));
+  const said: string[] = [];
+  const root = join(dir, 'build');
+  const order = {
+    root,
+    uid: process.getuid?.(),
+    watched: [],
+    signal: new AbortController().signal,
+    say: (text: string) => void said.push(text),
+  };
+  await writeZip(join(dir, 'out.zip'), { ...order, chosen: [{ path: 'way/secret', kind: 'file' }] });
+  expect(said[0]).toContain('left out');
+});
+
+describe('a job with artifacts', () => {
+  let scene: Scene;
+  beforeEach(async () => {
+    scene = await makeScene();
+  });
+  afterEach(() => scene.close());
+
+  test('uploads what it names, and the next one gets it', async () => {
+    const artifact = {
+      name: 'things',
+      untracked: false,
+      paths: ['out/'],
+      exclude: [],
+      when: 'on_success',
+      artifact_type: 'archive',
+      artifact_format: 'zip',
+      expire_in: '1 day',
+    } as const;
+    const first = await scene.run(
+      jobPayload(['mkdir out', 'echo made here > out/made.txt', 'ln -s made.txt out/link'], { artifacts: [artifact] }),
+    );
+    expect(first.final, first.text).toMatchObject({ state: 'success' });
+    expect(first.artifactsQuery).toBe('?artifact_format=zip&artifact_type=archive&expire_in=1+day');
+    const body = (first.artifacts ?? Buffer.alloc(0)).toString('latin1');
+    expect(body).toContain('name="file"; filename="things.zip"');
+    const start = body.indexOf('\r\n\r\n') + 4;
+    scene.forge.downloads.set(1, Buffer.from(body.slice(start, body.lastIndexOf('\r\n--jobpass-')), 'latin1'));
+    const dependencies = [{ id: 1, token: 'glcbt-x', name: 'first', artifacts_file: { filename: 'things.zip', size: 1 } }];
+    const second = await scene.run(
+      jobPayload(['cat out/link', 'test -O out/made.txt'], {
+        dependencies,
+        variables: [{ key: 'GIT_STRATEGY', value: 'empty', public: true, masked: false }],
+      }),
+    );
+    expect(second.text).toContain('made here');
+    expect(second.final, second.text).toMatchObject({ state: 'success' });
+  });
+
+  test('A27 R12 a pass in an artifact is found and revoked', async () => {
+    await scene.start({ unsafe: true });
+    const { full, extended_job_token } = passesFor(scene.forge, 'variable');
+    const artifact = {
+      name: null,
+      untracked: false,
+      paths: ['out'],
+      exclude: [],
+      when: 'always',
+      artifact_type: 'archive',
+      artifact_format: 'zip',
+      expire_in: null,
+    } as const;
+    const report = await scene.run(jobPayload(['printf %s "$CI_EXTENDED_JOB_TOKEN" > out'], { artifacts: [artifact], extended_job_token }));
+    expect(report.artifacts).toBeDefined();
+    expect(scene.forge.revoked).toContain(full);
+  });
+});
