@@ -51,8 +51,11 @@ export async function run(): Promise<void> {
     }
   } finally {
     for (const child of children) {
-      child.kill('SIGTERM');
-      if (child.exitCode === null) await new Promise((resolve) => child.once('exit', resolve));
+      if (child.exitCode !== null || child.pid === undefined) continue;
+      const gone = new Promise((resolve) => child.once('exit', resolve));
+      // The whole group: fcgiwrap's workers do not end with it.
+      process.kill(-child.pid, 'SIGTERM');
+      await gone;
     }
     await rm(top, { recursive: true, force: true });
   }
@@ -68,6 +71,7 @@ async function startOurs(top: string, children: ChildProcess[]): Promise<Target>
   const child = spawn(process.execPath, [launcher, 'serve', '--data', join(top, 'data'), '--listen', '127.0.0.1:0'], {
     env: { ...process.env, JOBPASS_ROOT_TOKEN: token },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
   });
   children.push(child);
   const base = await new Promise<string>((resolve, reject) => {
@@ -101,7 +105,7 @@ async function startPeer(top: string, children: ChildProcess[]): Promise<Target>
   git(['init', '--quiet', '--bare', join(repos, 'small.git')]);
   const socket = join(top, 'fcgi.sock');
   const port = await freePort();
-  const fcgi = spawn('/usr/sbin/fcgiwrap', ['-c', '4', '-s', `unix:${socket}`], { stdio: 'ignore' });
+  const fcgi = spawn('/usr/sbin/fcgiwrap', ['-c', '4', '-s', `unix:${socket}`], { stdio: 'ignore', detached: true });
   children.push(fcgi);
   const conf = join(top, 'nginx.conf');
   await writeFile(
@@ -113,7 +117,7 @@ server { listen 127.0.0.1:${port}; location / { fastcgi_pass unix:${socket}; fas
 fastcgi_param GIT_PROJECT_ROOT ${repos}; fastcgi_param PATH_INFO $uri; fastcgi_param QUERY_STRING $query_string; fastcgi_param REQUEST_METHOD $request_method;
 fastcgi_param CONTENT_TYPE $content_type; fastcgi_param CONTENT_LENGTH $content_length; fastcgi_param GIT_PROTOCOL $http_git_protocol; fastcgi_param REMOTE_ADDR $remote_addr; } } }`,
   );
-  children.push(spawn('/usr/sbin/nginx', ['-c', conf, '-p', top], { stdio: 'ignore' }));
+  children.push(spawn('/usr/sbin/nginx', ['-c', conf, '-p', top], { stdio: 'ignore', detached: true }));
   for (let tries = 0; tries < 200 && !(await reachable(port)); tries += 1) await new Promise((resolve) => setTimeout(resolve, 25));
   return { url: `http://127.0.0.1:${port}/small.git`, env: {} };
 }
