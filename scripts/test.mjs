@@ -34,10 +34,14 @@ if (filters.length === 0) {
 
 const folder = mkdtempSync(join(tmpdir(), 'jobpass-test-'));
 const report = join(folder, 'report.json');
-const vitest = spawnSync(process.execPath, [bin('vitest'), 'run', '--reporter=dot', '--reporter=json', `--outputFile.json=${report}`, ...filters], {
-  cwd: root,
-  stdio: 'inherit',
-});
+const vitest = spawnSync(
+  process.execPath,
+  [bin('vitest'), 'run', '--reporter=dot', '--reporter=json', `--outputFile.json=${report}`, ...filters],
+  {
+    cwd: root,
+    stdio: 'inherit',
+  },
+);
 try {
   const result = JSON.parse(readFileSync(report, 'utf8'));
   passed += result.numPassedTests;
