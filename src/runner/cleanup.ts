@@ -4,7 +4,7 @@ import type { BuildPlace } from './executors/executor.ts';
 import { killMarked, killUid } from './executors/shell/processes.ts';
 import { flagIn, isTable, numberIn, textIn } from './parsed.ts';
 import { privateDir } from './places.ts';
-import { runAs } from './run-as.ts';
+import { removeAs } from './run-as.ts';
 
 export interface RunningJob {
   readonly job: number;
@@ -57,8 +57,7 @@ async function cleanOne(buildsDir: string, path: string): Promise<boolean> {
     if (uid !== undefined && gid !== undefined && uid > 0 && flagIn(note, 'exclusive') === true) await killUid(uid, gid);
     else if (cookie !== undefined && cookie !== '') await killMarked(cookie);
     const tmpDir = textIn(note, 'tmpDir') ?? '';
-    if (isAbsolute(tmpDir) && tmpDir.startsWith(`${buildsDir}/`) && tmpDir.endsWith('.tmp'))
-      await runAs(undefined, 'rm', ['-rf', '--', tmpDir], { cwd: '/' });
+    if (isAbsolute(tmpDir) && tmpDir.endsWith('.tmp')) await removeAs({ uid, gid }, tmpDir);
     const trace = textIn(note, 'trace') ?? '';
     if (trace.startsWith(`${buildsDir}/.jobpass/traces/`)) await rm(trace, { force: true });
   }

@@ -230,7 +230,7 @@ function header(answer: Dispatcher.ResponseData, name: string): string | undefin
 }
 
 function waitMs(retryAfter: string | undefined, attempt: number): number {
-  if (retryAfter !== undefined && /^\d{1,3}$/.test(retryAfter)) return Number(retryAfter) * 1000;
+  if (retryAfter !== undefined && /^\d{1,3}$/.test(retryAfter)) return Math.min(Number(retryAfter), 60) * 1000;
   return 100 * 2 ** attempt * (0.5 + Math.random() / 2);
 }
 

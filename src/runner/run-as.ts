@@ -27,20 +27,38 @@ export interface RunEnd {
 
 const wordsBytes = 4096;
 
-/** The ids for `spawn`. */
-export function idsOf(user: RunAs | undefined): { uid?: number; gid?: number } {
-  return user?.uid === undefined || user.gid === undefined ? {} : { uid: user.uid, gid: user.gid };
+/** What to hand to `spawn`. */
+export interface Invocation {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly options: { readonly cwd: string; readonly uid?: number; readonly gid?: number };
+}
+
+/**
+ * A program in a folder, as a user. Another user's process changes to the folder itself: Node would do so before it drops root, and so follow
+ * a job's link to where the job may not go.
+ */
+export function invocation(user: RunAs | undefined, cwd: string, program: string, args: readonly string[]): Invocation {
+  if (user?.uid === undefined || user.gid === undefined) return { program, args, options: { cwd } };
+  const enter = ['-c', 'cd -- "$1" && shift && exec "$@"', 'sh', cwd, program, ...args];
+  return { program: '/bin/sh', args: enter, options: { cwd: '/', uid: user.uid, gid: user.gid } };
+}
+
+/** Removes a folder of the job's as the job's user, read-only parts and all: as root, a link on the way could lead to anybody's. */
+export async function removeAs(user: RunAs | undefined, path: string): Promise<void> {
+  const text = 'test -e "$1" || exit 0; chmod -R u+rwx -- "$1" 2>/dev/null; exec rm -rf -- "$1"';
+  await runAs(user, '/bin/sh', ['-c', text, 'sh', path], { cwd: '/' });
 }
 
 /** Runs a program without a shell. @throws upstream_failed with its last words */
 export async function runAs(user: RunAs | undefined, program: string, args: readonly string[], options: RunOptions): Promise<RunEnd> {
   options.signal?.throwIfAborted();
-  const child = spawn(program, args, {
-    cwd: options.cwd,
+  const call = invocation(user, options.cwd, program, args);
+  const child = spawn(call.program, call.args, {
+    ...call.options,
     env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C.UTF-8', ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
-    ...idsOf(user),
   });
   const kept: Buffer[] = [];
   let size = 0;

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { pipeline } from 'node:stream';
 import { JobpassError } from '../../base/errors.ts';
 import type { BuildPlace } from '../executors/executor.ts';
-import { idsOf } from '../run-as.ts';
+import { invocation } from '../run-as.ts';
 
 /**
  * Copies a folder of the runner's into the build folder. The job's own user writes it, from a pipe: what links
@@ -12,7 +12,8 @@ export async function copyTree(from: string, place: BuildPlace, signal: AbortSig
   signal.throwIfAborted();
   const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C.UTF-8' };
   const packer = spawn('tar', ['-C', from, '-cf', '-', '.'], { env, stdio: ['ignore', 'pipe', 'ignore'], cwd: '/' });
-  const unpacker = spawn('tar', ['-xf', '-'], { env, stdio: ['pipe', 'ignore', 'ignore'], cwd: place.buildDir, ...idsOf(place) });
+  const call = invocation(place, place.buildDir, 'tar', ['-xf', '-']);
+  const unpacker = spawn(call.program, call.args, { ...call.options, env, stdio: ['pipe', 'ignore', 'ignore'] });
   const kill = (): void => {
     packer.kill('SIGKILL');
     unpacker.kill('SIGKILL');

@@ -1,4 +1,4 @@
-import { opendir } from 'node:fs/promises';
+import { opendir, realpath } from 'node:fs/promises';
 import { join, matchesGlob } from 'node:path';
 import { JobpassError } from '../../base/errors.ts';
 
@@ -23,6 +23,8 @@ const maxEntries = 200_000;
  * @throws too_large
  */
 export async function selectFiles(root: string, selection: Selection): Promise<readonly Chosen[]> {
+  // The job may have laid a link in the place of its folder.
+  if ((await realpath(root)) !== root) throw new JobpassError('invalid_input', 'The build folder is not where it was.');
   const patterns = selection.paths.map(clean).filter((path) => path !== undefined);
   const literal = new Set(selection.literal);
   const chosen: Chosen[] = [];

@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream';
 import { Socket } from 'node:net';
 import { JobpassError } from '../../base/errors.ts';
 import type { BuildPlace } from '../executors/executor.ts';
-import { idsOf, runAs } from '../run-as.ts';
+import { invocation, runAs } from '../run-as.ts';
 import { gitEnvironment } from './environment.ts';
 import { jobRef, type Mirror } from './mirror.ts';
 
@@ -54,7 +54,8 @@ async function pipeFetch(mirror: Mirror, order: CheckoutOrder, args: readonly st
     env: gitEnvironment(mirror.home),
     stdio: ['pipe', 'pipe', 'ignore'],
   });
-  const client = spawn('git', args, { cwd: order.dir, env, stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'], ...idsOf(order.place) });
+  const call = invocation(order.place, order.dir, 'git', args);
+  const client = spawn(call.program, call.args, { ...call.options, env, stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'] });
   const kill = (): void => {
     server.kill('SIGKILL');
     client.kill('SIGKILL');

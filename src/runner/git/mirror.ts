@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { access, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { JobpassError } from '../../base/errors.ts';
+import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import { privateDir } from '../places.ts';
 import { runAs } from '../run-as.ts';
 import { fetchEnvironment, gitEnvironment, type GitCredential } from './environment.ts';
@@ -53,8 +53,8 @@ export async function fetchMirror(room: MirrorRoom, order: FetchOrder): Promise<
   }
   await removeLocks(dir);
   const env = fetchEnvironment(home, order.credential, room.caFile);
-  const fetch = async (what: readonly string[]): Promise<void> => {
-    const depth = order.depth > 0 ? [`--depth=${order.depth}`] : (await exists(join(dir, 'shallow'))) ? ['--unshallow'] : [];
+  const fetch = async (what: readonly string[], wantedDepth: number): Promise<void> => {
+    const depth = wantedDepth > 0 ? [`--depth=${wantedDepth}`] : (await exists(join(dir, 'shallow'))) ? ['--unshallow'] : [];
     const flags = ['--no-tags', '--prune', '--force', '--no-recurse-submodules', '--no-write-fetch-head', ...depth];
     await runAs(undefined, 'git', ['fetch', ...flags, '--', order.url.href, ...what], {
       cwd: dir,
@@ -64,9 +64,17 @@ export async function fetchMirror(room: MirrorRoom, order: FetchOrder): Promise<
     });
   };
   const refspecs = order.refspecs.filter((refspec) => refspecShape.test(refspec));
-  await fetch(refspecs.length > 0 ? refspecs : [order.sha]);
-  const { code } = await runAs(undefined, 'git', ['cat-file', '-e', `${order.sha}^{commit}`], { ...plain, anyExit: true });
-  if (code !== 0) await fetch([order.sha]);
+  if (refspecs.length > 0) await fetch(refspecs, order.depth);
+  if (refspecs.length === 0 || !(await has(dir, home, order.sha))) {
+    try {
+      await fetch([order.sha], order.depth);
+    } catch (error) {
+      room.signal.throwIfAborted();
+      if (!isJobpassError(error, 'upstream_failed')) throw error;
+      // A server need not let go of a commit by its id; then it has to be in some branch.
+      await fetch(['+refs/heads/*:refs/jobpass/heads/*'], 0);
+    }
+  }
   const parsed = await runAs(undefined, 'git', ['rev-parse', '--verify', '--end-of-options', `${order.sha}^{commit}`], {
     ...plain,
     collectBytes: 1024,
@@ -83,6 +91,15 @@ export const jobRef = 'refs/jobpass/job';
 /** A slot has one job at a time, so a lock in its mirror is a killed runner's. */
 async function removeLocks(dir: string): Promise<void> {
   for (const name of ['shallow', 'packed-refs', 'config', 'HEAD', jobRef]) await rm(join(dir, `${name}.lock`), { force: true });
+}
+
+async function has(dir: string, home: string, sha: string): Promise<boolean> {
+  const { code } = await runAs(undefined, 'git', ['cat-file', '-e', `${sha}^{commit}`], {
+    cwd: dir,
+    env: gitEnvironment(home),
+    anyExit: true,
+  });
+  return code === 0;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,6 +1,6 @@
 import { JobpassError } from '../../base/errors.ts';
 import type { BuildPlace } from '../executors/executor.ts';
-import { runAs } from '../run-as.ts';
+import { removeAs, runAs } from '../run-as.ts';
 import { deliver, jobGitEnvironment } from './checkout.ts';
 import type { GitCredential } from './environment.ts';
 import { maxSubmodules, type Submodule, submodulesOf } from './gitmodules.ts';
@@ -38,7 +38,7 @@ export async function getSources(order: SourcesOrder): Promise<void> {
   say(`Fetching ${order.url.href} into the runner's mirror…`);
   const { url, sha, refspecs, depth, credential } = order;
   const mirror = await fetchMirror(room, { url, sha, refspecs, depth, credential });
-  if (order.strategy === 'clone') await runAs(undefined, 'rm', ['-rf', '--', place.buildDir], { cwd: '/' });
+  if (order.strategy === 'clone') await removeAs(place, place.buildDir);
   await runAs(place, 'mkdir', ['-p', '--', place.buildDir], { cwd: place.slotDir });
   if (!order.checkout) return say('Skipping the checkout (GIT_CHECKOUT).');
   say(`Checking out ${mirror.sha.slice(0, 8)} as detached HEAD (ref is ${order.ref})…`);

@@ -2,7 +2,7 @@ import { Secret } from '../../base/secret.ts';
 import { repositoryUrl } from '../git/urls.ts';
 import { getSources, type SourcesOrder } from '../git/sources.ts';
 import type { GitCredential } from '../git/environment.ts';
-import { runAs } from '../run-as.ts';
+import { removeAs, runAs } from '../run-as.ts';
 import type { JobContext } from './context.ts';
 
 /** Puts the sources in place as GIT_STRATEGY and friends say. @see GitLab CI/CD, "Configure runners: Git strategy" */
@@ -14,7 +14,7 @@ export async function fetchSources(context: JobContext): Promise<void> {
     asked === 'clone' || asked === 'fetch' || asked === 'none' || asked === 'empty' ? asked : job.allow_git_fetch ? 'fetch' : 'clone';
   if (strategy === 'none') return trace.line('Skipping Git repository setup');
   if (strategy === 'empty') {
-    await runAs(undefined, 'rm', ['-rf', '--', place.buildDir], { cwd: '/' });
+    await removeAs(place, place.buildDir);
     await runAs(place, 'mkdir', ['-p', '--', place.buildDir], { cwd: place.slotDir });
     return trace.line('Skipping Git repository setup and creating an empty build directory');
   }

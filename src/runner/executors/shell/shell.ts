@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
-import { access, chown, constants, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { access, chown, constants, mkdir, readFile, realpath, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { hash } from 'node:crypto';
 import { JobpassError } from '../../../base/errors.ts';
 import { privateDir, shortToken } from '../../places.ts';
-import { runAs } from '../../run-as.ts';
+import { invocation, removeAs, runAs } from '../../run-as.ts';
 import type { BuildPlace, Executor, PrepareOptions, ScriptEnd, ScriptRun, Workspace } from '../executor.ts';
 import { osUserOf } from './os-user.ts';
 import { endGroup, killMarked, killUid } from './processes.ts';
@@ -30,7 +30,7 @@ export const shellExecutor: Executor = {
       run: (run) => runScript(place, shell, run),
       async cleanup() {
         await endProcesses();
-        await runAs(undefined, 'rm', ['-rf', '--', place.tmpDir], { cwd: '/' });
+        await removeAs(place, place.tmpDir);
       },
     };
     // A job of this slot that was cut off with its runner may have left some.
@@ -44,11 +44,13 @@ async function makePlace(options: PrepareOptions): Promise<BuildPlace> {
   const { entry, slot, projectPath, trustKey } = options;
   if (!/^[\w.-]+(?:\/[\w.-]+)*$/.test(projectPath) || /(?:^|\/)\.\.?(?:\/|$)/.test(projectPath))
     throw new JobpassError('invalid_input', 'The path of the project is malformed.');
-  const tokenDir = join(entry.buildsDir, shortToken(entry.token));
+  const named = join(entry.buildsDir, shortToken(entry.token));
+  await mkdir(named, { recursive: true, mode: 0o711 });
+  // The real path: what lies in a job's folder is told by it.
+  const tokenDir = await realpath(named);
   const slotDir = join(tokenDir, String(slot));
   const buildDir = join(slotDir, projectPath);
   const user = await osUserOf(entry.user, slotDir);
-  await mkdir(tokenDir, { recursive: true, mode: 0o711 });
   if (user.uid !== undefined) await reachable(tokenDir);
   await claimSlot(entry.buildsDir, slotDir, `${trustKey}:${user.uid ?? 'self'}`);
   await mkdir(slotDir, { recursive: true, mode: 0o700 });
@@ -61,8 +63,8 @@ async function makePlace(options: PrepareOptions): Promise<BuildPlace> {
     gid: user.gid,
     exclusiveUid: user.exclusive,
   };
-  // Everything below the slot is the job's, symbolic links and all: nothing there is done as root but removing without following.
-  await runAs(undefined, 'rm', ['-rf', '--', place.tmpDir], { cwd: '/' });
+  // Everything below the slot is the job's, symbolic links and all: nothing there is done as root.
+  await removeAs(place, place.tmpDir);
   await runAs(place, 'mkdir', ['-p', '-m', '700', '--', buildDir, place.tmpDir, join(place.tmpDir, 'home'), join(place.tmpDir, 'tmp')], {
     cwd: slotDir,
   });
@@ -105,13 +107,8 @@ async function runScript(
   run: ScriptRun,
 ): Promise<ScriptEnd> {
   run.signal.throwIfAborted();
-  const child = spawn(shell.path, shell.kind === 'bash' ? ['--noprofile', '--norc'] : [], {
-    cwd: place.buildDir,
-    env: { ...run.env },
-    stdio: ['pipe', 'pipe', 'pipe'],
-    detached: true,
-    ...(place.uid === undefined || place.gid === undefined ? {} : { uid: place.uid, gid: place.gid }),
-  });
+  const call = invocation(place, place.buildDir, shell.path, shell.kind === 'bash' ? ['--noprofile', '--norc'] : []);
+  const child = spawn(call.program, call.args, { ...call.options, env: { ...run.env }, stdio: ['pipe', 'pipe', 'pipe'], detached: true });
   child.stdout.on('data', run.onOutput);
   child.stderr.on('data', run.onOutput);
   child.stdin.on('error', () => undefined);
