@@ -1,0 +1,204 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { cleanLeftovers, rememberJob } from '../../src/runner/cleanup.ts';
+import { jobPayload, makeScene, passesFor, type Scene, sourcesOf, textOf, variable } from './support/jobs.ts';
+
+let scene: Scene;
+beforeEach(async () => {
+  scene = await makeScene();
+});
+afterEach(async () => {
+  await scene.close();
+});
+
+/** Starts a job that prints `ready` and then waits for long; resolves when the server has read that. */
+async function waiting(id: number, before: readonly string[] = [], after: readonly string[] = [], seconds = 60): Promise<void> {
+  const payload = jobPayload([...before, 'echo "now re""ady"', 'sleep 600 & sleep 600'], { id, runner_info: { timeout: seconds } }, after);
+  scene.forge.give(payload);
+  await scene.forge.when(() => scene.forge.report(id).trace.includes('now ready'));
+}
+
+describe('the end of a job', () => {
+  test('R2 canceled on the server: everything is killed at once, after_script does not run', async () => {
+    await scene.start();
+    await waiting(1, [], ['echo "after""wards"']);
+    scene.forge.report(1).status = 'canceled';
+    scene.forge.events.emit('report');
+    // The kill needs no final report; the next job shows that the slot is free again.
+    const next = await scene.run(jobPayload(['ps -eo args | grep -c "[s]leep 600" || true'], { id: 2 }));
+    expect(next.text).toMatch(/\n0\n/);
+    expect(textOf(scene.forge.report(1).trace)).not.toContain('afterwards');
+  }, 60_000);
+
+  test('canceling: the script is stopped, after_script runs and is told', async () => {
+    await scene.start();
+    await waiting(1, [], ['echo "status $CI_JOB_STATUS"']);
+    scene.forge.report(1).status = 'canceling';
+    const report = await scene.forge.ended(1);
+    expect(textOf(report.trace)).toContain('status canceled');
+    expect(report.final).toMatchObject({ state: 'failed', failure_reason: 'job_canceled' });
+  }, 60_000);
+
+  test('a job that takes too long ends as such', async () => {
+    const report = await scene.run(jobPayload(['sleep 600'], { runner_info: { timeout: 1 } }, ['echo "status $CI_JOB_STATUS"']));
+    expect(report.final).toMatchObject({ failure_reason: 'job_execution_timeout' });
+    expect(report.text).toContain('status failed');
+  });
+
+  test('a job that the server takes back is dropped before anything runs', async () => {
+    await scene.start();
+    scene.forge.intercept = (request, response) => {
+      if (request.method !== 'PUT' || request.url !== '/api/v4/jobs/1') return false;
+      response.writeHead(403).end();
+      return true;
+    };
+    scene.forge.give(jobPayload(['echo never'], { id: 1 }));
+    const next = await scene.run(jobPayload(['echo ran'], { id: 2 }));
+    expect(next.final).toMatchObject({ state: 'success' });
+    expect(scene.forge.report(1).trace.length).toBe(0);
+  });
+
+  test('the final report: 202 is asked again, 412 sends the trace anew', async () => {
+    scene.forge.finalAnswers.push(202, 412);
+    const report = await scene.run(jobPayload(['echo hello']));
+    expect(report.final).toMatchObject({ state: 'success' });
+    expect(report.text).toContain('hello\n');
+    expect(report.states.filter((state) => state === 'success')).toHaveLength(3);
+  });
+
+  test('a long trace arrives whole, in parts of at most 1 MiB', async () => {
+    const report = await scene.run(jobPayload(['i=0; while [ $i -lt 30 ]; do printf "%0100000d\\n" $i; i=$((i+1)); done']));
+    expect(report.text.split('\n').filter((line) => /^0{99998}\d\d$/.test(line))).toHaveLength(30);
+  });
+
+  test('stamps every line where FF_TIMESTAMPS says nothing else', async () => {
+    const on = await scene.run(jobPayload(['echo hello']));
+    for (const line of on.trace.toString().trimEnd().split('\n')) expect(line).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]{15}Z 00O /);
+    const off = await scene.run(
+      jobPayload(['echo hello'], { variables: [variable('GIT_STRATEGY', 'none'), variable('FF_TIMESTAMPS', 'false')] }),
+    );
+    expect(off.trace.toString()).toMatch(/\nhello\n/);
+  });
+});
+
+describe('the runner', () => {
+  test('draining finishes what runs and asks for nothing more', async () => {
+    const handle = await scene.start();
+    const flag = join(scene.buildsDir, '..', 'go');
+    scene.forge.give(jobPayload(['echo "now re""ady"', `until test -e ${flag}; do sleep 0.02; done`], { id: 1 }));
+    await scene.forge.when(() => scene.forge.report(1).trace.includes('now ready'));
+    const drained = handle.drain();
+    const asked = scene.forge.requests.length;
+    await writeFile(flag, '');
+    await drained;
+    expect(scene.forge.report(1).final).toMatchObject({ state: 'success' });
+    expect(scene.forge.requests.length).toBe(asked);
+  });
+
+  test('stopping ends what runs, and says so', async () => {
+    const handle = await scene.start();
+    await waiting(1);
+    await handle.stop();
+    expect(scene.forge.report(1).final).toMatchObject({ state: 'failed', failure_reason: 'runner_interrupted' });
+  }, 60_000);
+
+  test('R7 signs every poll with its key, and reports the gate', async () => {
+    await scene.start();
+    await once(scene.forge.events, 'polled');
+    const poll = scene.forge.requests.find(({ path }) => path.endsWith('/jobs/request'));
+    expect(poll?.signed).toBe(true);
+    expect(poll?.body).toMatchObject({ info: { jobpass: { verdict: 'withhold', unsafe: false } } });
+  });
+
+  test('a malformed payload is reported as failed, and the next job runs', async () => {
+    await scene.start();
+    scene.forge.give(jobPayload(['true'], { ...sourcesOf(scene.forge, 'abc'), variables: [], id: 1 }));
+    expect((await scene.forge.ended(1)).final).toMatchObject({ failure_reason: 'runner_configuration_error' });
+    expect((await scene.run(jobPayload(['true'], { id: 2 }))).final).toMatchObject({ state: 'success' });
+  });
+
+  test('cleans up after a runner that was killed: processes, temporary files, trace', async () => {
+    const slotDir = join(scene.buildsDir, 'x', '0');
+    const tmpDir = join(slotDir, 'app.tmp');
+    await mkdir(tmpDir, { recursive: true });
+    const orphan = spawn('sleep', ['600'], { env: { ...process.env, JOBPASS_JOB: 'cookie-of-job-9' }, stdio: 'ignore' });
+    await once(orphan, 'spawn');
+    const place = { slotDir, tmpDir, buildDir: join(slotDir, 'app'), uid: undefined, gid: undefined, exclusiveUid: false };
+    await rememberJob(scene.buildsDir, { job: 9, slot: 0, cookie: 'cookie-of-job-9', place });
+    expect(await cleanLeftovers(scene.buildsDir)).toEqual([]);
+    // As if another process had written it.
+    const note = join(scene.buildsDir, '.jobpass/jobs/9.json');
+    const { readFile } = await import('node:fs/promises');
+    await writeFile(note, (await readFile(note, 'utf8')).replace(/"started":"\d+"/, '"started":"1"'));
+    const gone = once(orphan, 'exit');
+    expect(await cleanLeftovers(scene.buildsDir)).toEqual([9]);
+    expect((await gone)[1]).toBe('SIGKILL');
+    expect(await readdir(slotDir)).toEqual([]);
+  });
+});
+
+describe('inputs of a job', () => {
+  test('A34 every job fetches anew: without the right, a kept mirror gives nothing', async () => {
+    const { forge } = scene;
+    const sha = forge.repository('group/app', { a: 'text' });
+    const first = passesFor(forge);
+    await scene.run(jobPayload(['true'], { ...sourcesOf(forge, sha), variables: [], extended_job_token: first.extended_job_token }));
+    forge.readers.clear();
+    const second = await scene.run(
+      jobPayload(['true'], { ...sourcesOf(forge, sha), variables: [], extended_job_token: first.extended_job_token }),
+    );
+    expect(second.final).toMatchObject({ failure_reason: 'runner_system_failure' });
+  });
+
+  test('A53 what a job did to .git is gone for the next one', async () => {
+    const { forge } = scene;
+    const sha = forge.repository('group/app', { a: 'text' });
+    const parts = () => ({
+      ...sourcesOf(forge, sha),
+      variables: [variable('GIT_CLEAN_FLAGS', 'none')],
+      extended_job_token: passesFor(forge).extended_job_token,
+    });
+    const evil = [
+      'git config core.fsmonitor "touch $CI_PROJECT_DIR/ran"',
+      'git config alias.x "!touch ran"',
+      'printf "#!/bin/sh\\ntouch $CI_PROJECT_DIR/ran\\n" > .git/hooks/post-checkout || { mkdir -p .git/hooks; printf "#!/bin/sh\\ntouch $CI_PROJECT_DIR/ran\\n" > .git/hooks/post-checkout; }; chmod +x .git/hooks/post-checkout',
+      'git config core.hooksPath .git/hooks',
+      'touch kept',
+    ];
+    const first = await scene.run(jobPayload(evil, parts()));
+    expect(first.final, first.text).toMatchObject({ state: 'success' });
+    const second = await scene.run(
+      jobPayload(
+        ['test -e kept', 'test ! -e ran', 'test -z "$(git config core.fsmonitor)"', 'test ! -e .git/hooks/post-checkout'],
+        parts(),
+      ),
+    );
+    expect(second.final, second.text).toMatchObject({ state: 'success' });
+  });
+
+  test('R15 A64 another user’s job finds nothing that this one left', async () => {
+    const leave = jobPayload(['touch left ../left']);
+    expect((await scene.run(leave)).final).toMatchObject({ state: 'success' });
+    expect((await scene.run(jobPayload(['test -e left']))).final).toMatchObject({ state: 'success' });
+    const info = { ...(leave.job_info as NonNullable<typeof leave.job_info>), user_id: 43 };
+    expect((await scene.run(jobPayload(['test ! -e left', 'test ! -e ../left'], { job_info: info }))).final).toMatchObject({
+      state: 'success',
+    });
+  });
+
+  test('masked variables are masked, file variables are files', async () => {
+    const variables = [
+      variable('GIT_STRATEGY', 'none'),
+      variable('PASSWORD', 'hunter2-hunter2', { masked: true, raw: true }),
+      variable('KEY', 'file text', { file: true }),
+    ];
+    const report = await scene.run(jobPayload(['echo "$PASSWORD"', 'cat "$KEY"'], { variables }));
+    expect(report.text).toContain('[MASKED]\n');
+    expect(report.text).not.toContain('hunter2');
+    expect(report.text).toContain('file text');
+    expect((await readdir(join(scene.buildsDir, '.jobpass/traces'))).length).toBe(0);
+  });
+});
