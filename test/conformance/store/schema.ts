@@ -26,11 +26,13 @@ export function schemaCases(engine: TestEngine): void {
   });
 
   // In one process the starts really overlap; SQLite's lock waits in the thread, so that there only processes can race.
-  test.runIf(engine.name === 'postgres')('starts that overlap make the schema once', async () => {
-    const url = await engine.fresh();
-    const stores = await Promise.all(Array.from({ length: 6 }, () => openStore(url)));
-    await Promise.all(stores.map((store) => store.close()));
-  });
+  if (engine.name === 'postgres') {
+    test('starts that overlap make the schema once', async () => {
+      const url = await engine.fresh();
+      const stores = await Promise.all(Array.from({ length: 6 }, () => openStore(url)));
+      await Promise.all(stores.map((store) => store.close()));
+    });
+  }
 
   test('R13 a schema that is newer than the program is refused, and left as it is', async () => {
     const url = await engine.fresh();
