@@ -22,6 +22,8 @@ export interface StartOptions {
   readonly signal?: AbortSignal | undefined;
   /** Between trace updates, until the server wishes another; 3 s as gitlab-runner. */
   readonly traceIntervalMs?: number | undefined;
+  /** Silence of a job after which the server is asked about it; 10 s (gitlab-runner: 30 s). Three minutes suspend the pass (R2). */
+  readonly heartbeatMs?: number | undefined;
 }
 
 export interface RunnerHandle {
@@ -194,6 +196,7 @@ class Poller {
       slot,
       log: this.#log,
       traceIntervalMs: options.traceIntervalMs ?? 3000,
+      heartbeatMs: options.heartbeatMs ?? 10_000,
     };
     const running: Promise<void> = runJob(deps, body, stopping)
       .catch((error: unknown) => this.#log.error('job.lost', {}, error))

@@ -22,6 +22,7 @@ export interface JobDeps {
   readonly log: Log;
   /** Until the server wishes another. */
   readonly traceIntervalMs: number;
+  readonly heartbeatMs: number;
 }
 
 /** What every stage of a job needs. */

@@ -69,6 +69,7 @@ async function runTraced(deps: JobDeps, job: Job, token: Secret, control: JobCon
     trace,
     log: deps.log,
     intervalMs: deps.traceIntervalMs,
+    heartbeatMs: deps.heartbeatMs,
     onCanceling: () => control.stopScript('canceling'),
     onCanceled: () => control.stopAll('canceled'),
   });

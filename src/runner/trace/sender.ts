@@ -16,10 +16,10 @@ export interface SenderOptions {
   /** The server has ended the job: everything stops at once. */
   readonly onCanceled: () => void;
   readonly intervalMs: number;
+  /** Without output for this long, the server hears `running` again; its answer is also how a silent job learns of a cancel. */
+  readonly heartbeatMs: number;
 }
 
-/** Without news for this long, the server hears `running` again: three minutes of silence suspend the pass (R2). */
-const heartbeatMs = 30_000;
 const finalRounds = 10;
 const maxBackoffMs = 60_000;
 
@@ -39,7 +39,7 @@ export class TraceSender {
     this.#options = options;
     this.#intervalMs = options.intervalMs;
     options.trace.onMore = () => this.#schedule(0);
-    this.#schedule(heartbeatMs);
+    this.#schedule(options.heartbeatMs);
   }
 
   #schedule(minimumMs: number): void {
@@ -61,7 +61,7 @@ export class TraceSender {
       .finally(() => {
         this.#lastContact = performance.now();
         this.#working = undefined;
-        this.#schedule(this.#sent < this.#options.trace.sizeBytes ? 0 : heartbeatMs);
+        this.#schedule(this.#sent < this.#options.trace.sizeBytes ? 0 : this.#options.heartbeatMs);
       });
   }
 

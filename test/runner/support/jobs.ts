@@ -39,7 +39,7 @@ export async function makeScene(): Promise<Scene> {
     configPath,
     buildsDir,
     async start(options = {}) {
-      const handle = await startRunner({ configPath, log: silentLog, traceIntervalMs: 10, ...options });
+      const handle = await startRunner({ configPath, log: silentLog, traceIntervalMs: 10, heartbeatMs: 50, ...options });
       handles.push(handle);
       return handle;
     },
