@@ -1,0 +1,88 @@
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Secret } from '../../src/base/secret.ts';
+import { appendEntry, readConfig } from '../../src/runner/config.ts';
+import { registerRunner, unregisterRunner, verifyRunner } from '../../src/runner/register.ts';
+import { FakeForge } from './support/fake-forge.ts';
+
+let dir: string;
+let forge: FakeForge;
+let configPath: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'jobpass-register-'));
+  forge = await new FakeForge(dir).start();
+  configPath = join(dir, 'runner', 'config.toml');
+});
+afterEach(async () => {
+  await forge.close();
+  await rm(dir, { recursive: true, force: true });
+});
+
+const register = (more: object = {}) =>
+  registerRunner({ url: `${forge.url}/`, token: new Secret('glrt-good'), executor: 'shell', configPath, name: 'one', ...more });
+
+describe('registration', () => {
+  test('R7 makes a key, signs with it, and writes the entry where only its owner reads', async () => {
+    expect(await register()).toEqual({ id: 7, name: 'one' });
+    const [request] = forge.requests;
+    expect(request?.signed).toBe(true);
+    expect(request?.body).toMatchObject({
+      token: 'glrt-good',
+      system_id: expect.stringMatching(/^[sr]_\w{12}$/),
+      info: { jobpass: { verdict: 'withhold' } },
+    });
+    const config = await readConfig(configPath);
+    expect(config.entries[0]).toMatchObject({ name: 'one', url: forge.url, executor: 'shell' });
+    for (const file of [configPath, config.entries[0]?.keyFile ?? '']) expect((await stat(file)).mode & 0o777).toBe(0o600);
+    expect(JSON.stringify(config.entries)).not.toContain('glrt-good');
+  });
+
+  test('a refusal leaves nothing behind', async () => {
+    await expect(register({ token: new Secret('glrt-bad') })).rejects.toMatchObject({ code: 'credential_invalid' });
+    expect((await readdir(join(dir, 'runner'))).filter((name) => !name.startsWith('.runner_system_id'))).toEqual([]);
+  });
+
+  test('an unknown executor is refused before anything is asked', async () => {
+    await expect(register({ executor: 'spaceship' })).rejects.toMatchObject({ code: 'invalid_input' });
+    expect(forge.requests).toEqual([]);
+  });
+
+  test('keeps what is in the file; verify and unregister go through it', async () => {
+    await register();
+    await writeFile(configPath, `# a comment of the operator\n${await readFile(configPath, 'utf8')}`);
+    await register({ name: 'two' });
+    expect(await readFile(configPath, 'utf8')).toContain('# a comment of the operator');
+    expect((await verifyRunner({ configPath })).map(({ name, problem }) => [name, problem])).toEqual([
+      ['one', undefined],
+      ['two', undefined],
+    ]);
+    expect(await unregisterRunner({ configPath, name: 'two' })).toEqual(['two']);
+  });
+});
+
+describe('config.toml', () => {
+  test('reads gitlab-runner’s own, keeping unknown keys for the gate', async () => {
+    const path = join(dir, 'stock.toml');
+    await writeFile(
+      path,
+      'concurrent = 4\n[[runners]]\nname = "a"\nurl = "https://forge.example/ci"\ntoken = "t"\nexecutor = "docker"\nnovelty = 1\n[runners.docker]\nimage = "alpine"\n',
+    );
+    const config = await readConfig(path);
+    expect(config).toMatchObject({ concurrent: 4, checkIntervalSeconds: 3, raw: { runners: [{ novelty: 1 }] } });
+    expect(config.entries[0]).toMatchObject({ url: 'https://forge.example', executor: 'docker', unsafe: false });
+  });
+
+  test('R6 an error shows nothing of the file', async () => {
+    const path = join(dir, 'broken.toml');
+    await writeFile(path, 'token = "glrt-secret\n');
+    const error = await readConfig(path).catch((caught: unknown) => caught);
+    expect(String(error instanceof Error ? `${error.message} ${String(error.cause)} ${error.stack ?? ''}` : error)).not.toContain(
+      'glrt-secret',
+    );
+    await expect(
+      appendEntry(path, { name: 'x', id: 1, url: 'u', token: new Secret('t'), executor: 'shell', keyFile: 'k' }),
+    ).rejects.toThrow();
+  });
+});
