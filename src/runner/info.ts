@@ -36,6 +36,8 @@ const features: Readonly<Record<string, boolean>> = {
   job_inputs: true,
 };
 
+export const runnerVersion = '0.1.0';
+
 /**
  * What the runner says of itself with every request.
  * @param key its public key; without one there is nothing to report for R7
@@ -45,7 +47,7 @@ export function runnerInfo(executor: string, verdict: Judgement, key: string | u
   const overridden = verdict.verdict === 'withhold' && unsafe;
   return {
     name: 'jobpass-runner',
-    version: '0.1.0',
+    version: runnerVersion,
     platform: process.platform,
     architecture: process.arch,
     executor,

@@ -37,6 +37,7 @@ export interface RunnerHandle {
 }
 
 const maxBackoffMs = 60_000;
+const soonMs = 1000;
 /** After three refusals of its token a runner is quiet for long: the server will not change its mind soon (protocol notes §2). */
 const refusalsBeforeQuiet = 3;
 const quietMs = 3_600_000;
@@ -146,15 +147,19 @@ class Poller {
       // A long poll holds a permit, so it is for when every entry can have one.
       const patient = permits.free + 1 >= config.entries.length;
       const info = runnerInfo(entry.executor, this.#parts.verdict, this.#parts.signer?.publicKey, this.#unsafe);
-      const answer = await client.requestJob(info, patient ? this.#lastUpdate : undefined, draining);
+      const sent = patient ? this.#lastUpdate : undefined;
+      const asked = performance.now();
+      const answer = await client.requestJob(info, sent, draining);
       this.#failures = 0;
+      // The server held the question, or its queue has moved: no need to wait long before the next.
+      const held = patient && (performance.now() - asked > soonMs || (answer.lastUpdate !== undefined && answer.lastUpdate !== sent));
       if (answer.lastUpdate !== undefined) this.#lastUpdate = answer.lastUpdate;
       if (answer.status === 201) {
         taken = true;
         this.#start(slot, answer.body);
         return 0;
       }
-      return this.#afterAnswer(answer.status, patient);
+      return this.#afterAnswer(answer.status, held);
     } catch (error) {
       if (draining.aborted) return 0;
       this.#failures += 1;
@@ -168,7 +173,7 @@ class Poller {
     }
   }
 
-  #afterAnswer(status: number, patient: boolean): number {
+  #afterAnswer(status: number, held: boolean): number {
     const intervalMs = this.#parts.config.checkIntervalSeconds * 1000;
     if (status === 403) {
       this.#refusals += 1;
@@ -176,7 +181,7 @@ class Poller {
       return this.#refusals >= refusalsBeforeQuiet ? quietMs : intervalMs;
     }
     this.#refusals = 0;
-    if (status === 204) return patient ? Math.min(intervalMs, 1000) : intervalMs;
+    if (status === 204) return held ? Math.min(intervalMs, soonMs) : intervalMs;
     this.#log.warn('runner.unexpected_answer', { status });
     return intervalMs;
   }

@@ -32,8 +32,10 @@ export interface ScriptRun {
   readonly script: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly onOutput: (bytes: Buffer) => void;
-  /** Kills the script and all that it started. */
+  /** Ends the script and all that it started, with a little time to tidy up. */
   readonly signal: AbortSignal;
+  /** As `signal`, at once. */
+  readonly force: AbortSignal;
 }
 
 export interface PrepareOptions {

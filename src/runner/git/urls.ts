@@ -7,7 +7,9 @@ const maxUrlLength = 2048;
  * @throws invalid_input for anything else
  */
 export function repositoryUrl(text: string): URL {
-  const url = plainText(text) && URL.canParse(text) ? new URL(text) : undefined;
+  // URL parsers mend `https:///host` and hide coded line ends; git might read either otherwise.
+  const strict = plainText(text) && /^https?:\/\/[^/]/.test(text) && !/%(?:[01][0-9a-f]|7f)/i.test(text);
+  const url = strict && URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.hostname === '' || url.search !== '' || url.hash !== '')
     throw new JobpassError('invalid_input', 'The address of a repository is not a plain http(s) URL.');
   url.username = '';

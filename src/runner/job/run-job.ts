@@ -4,6 +4,7 @@ import { JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { Secret } from '../../base/secret.ts';
 import type { JobUpdate } from '../../wire/runner.ts';
+import { runnerVersion } from '../info.ts';
 import { privateDir } from '../places.ts';
 import { tokenPrefixes } from '../trace/forms.ts';
 import { Masker, type WatchedSecret } from '../trace/masker.ts';
@@ -96,7 +97,7 @@ async function runPrepared(opened: OpenedJob, exposure: ExposureDecision): Promi
   const { entry, executor, slot, job, trace, log, control } = opened;
   const cookie = randomBytes(16).toString('hex');
   const trustKey = `${job.job_info.project_id}:${job.git_info.protected ? 'protected' : 'open'}:${job.job_info.user_id}`;
-  trace.line(`Running with jobpass-runner 0.1.0 on ${entry.name}, ${executor.name} executor`);
+  trace.line(`Running with jobpass-runner ${runnerVersion} on ${entry.name}, ${executor.name} executor`);
   trace.line(`jobpass: exposure: ${exposure.exposure}`);
   for (const why of exposure.why) trace.line(`jobpass: ${why.replaceAll(/[\u0000-\u001f\u007f]/g, ' ')}`);
   let context: JobContext | undefined;

@@ -45,7 +45,7 @@ async function runStep(context: JobContext, script: readonly string[], status: s
   if (signal.aborted) return 137;
   const { workspace, variables, cookie, trace } = context;
   const env = environmentOf(variables, workspace.place, cookie, status);
-  const { exitCode } = await workspace.run({ script, env, signal, onOutput: (bytes) => trace.append(bytes) });
+  const { exitCode } = await workspace.run({ script, env, signal, force: context.control.all, onOutput: (bytes) => trace.append(bytes) });
   return signal.aborted && exitCode === 0 ? 137 : exitCode;
 }
 

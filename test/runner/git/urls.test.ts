@@ -20,6 +20,7 @@ describe('addresses', () => {
     '-oProxyCommand=x',
     'https://forge.example/a\r.git',
     'https:///x',
+    'https://forge.example/a%0d%0ahost=evil',
     'https://forge.example/a b',
   ])('A18 %j is no address of a repository', (text) => {
     expect(() => repositoryUrl(text)).toThrow();

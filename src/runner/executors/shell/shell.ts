@@ -7,7 +7,7 @@ import { privateDir, shortToken } from '../../places.ts';
 import { invocation, removeAs, runAs } from '../../run-as.ts';
 import type { BuildPlace, Executor, PrepareOptions, ScriptEnd, ScriptRun, Workspace } from '../executor.ts';
 import { osUserOf } from './os-user.ts';
-import { endGroup, killMarked, killUid } from './processes.ts';
+import { endGroup, killMarked, killUid, signalGroup } from './processes.ts';
 import { shellScript } from './script.ts';
 
 /** How long a script may take to clean up after SIGTERM. */
@@ -119,7 +119,11 @@ async function runScript(
   const kill = (): void => {
     if (group !== undefined) ending ??= endGroup(group, graceMs);
   };
+  const force = (): void => {
+    if (group !== undefined) signalGroup(group, 'SIGKILL');
+  };
   run.signal.addEventListener('abort', kill, { once: true });
+  run.force.addEventListener('abort', force, { once: true });
   try {
     const exitCode = await new Promise<number>((resolve, reject) => {
       child.once('error', reject);
@@ -132,6 +136,7 @@ async function runScript(
     return { exitCode };
   } finally {
     run.signal.removeEventListener('abort', kill);
+    run.force.removeEventListener('abort', force);
     child.stdout.destroy();
     child.stderr.destroy();
   }
