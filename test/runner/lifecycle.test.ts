@@ -188,6 +188,31 @@ describe('inputs of a job', () => {
     });
   });
 
+  test.runIf(process.getuid?.() === 0)('A39 a link in the place of a folder leads the runner nowhere', async () => {
+    const precious = join(scene.dir, 'precious');
+    for (const name of ['app', 'app.tmp']) {
+      await mkdir(join(precious, name), { recursive: true, mode: 0o755 });
+      await writeFile(join(precious, name, 'file'), 'kept');
+    }
+    const swap = ['cd ../..', 'mv group elsewhere', `ln -s ${precious} group`];
+    const artifact = {
+      name: null,
+      untracked: false,
+      paths: ['file'],
+      exclude: [],
+      when: 'always',
+      artifact_type: 'archive',
+      artifact_format: 'zip',
+      expire_in: null,
+    } as const;
+    const first = await scene.run(jobPayload(swap, { artifacts: [artifact] }, ['echo still here']));
+    expect(first.artifacts).toBeUndefined();
+    const clone = [variable('GIT_STRATEGY', 'empty')];
+    const second = await scene.run(jobPayload(['pwd', 'touch works'], { variables: clone }));
+    expect(second.final, second.text).toMatchObject({ state: 'success' });
+    for (const name of ['app', 'app.tmp']) expect(await readFile(join(precious, name, 'file'), 'utf8')).toBe('kept');
+  });
+
   test('masked variables are masked, file variables are files', async () => {
     const variables = [
       variable('GIT_STRATEGY', 'none'),

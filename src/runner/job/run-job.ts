@@ -158,9 +158,11 @@ function failureOf(error: unknown, control: JobControl, log: Log): Outcome {
 async function cleanUp(context: JobContext): Promise<void> {
   try {
     await context.workspace.cleanup();
-    await forgetJob(context.entry.buildsDir, context.job.id);
   } catch (error) {
+    // The next job of the slot makes its folder anew.
     context.log.error('job.cleanup_failed', {}, error);
+  } finally {
+    await forgetJob(context.entry.buildsDir, context.job.id);
   }
 }
 

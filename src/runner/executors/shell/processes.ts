@@ -25,26 +25,38 @@ export async function endGroup(pgid: number, graceMs: number): Promise<void> {
 /** Kills everything that runs as `uid`, at one stroke, so that a process cannot fork away from it. Only where no other job has the uid. */
 export async function killUid(uid: number, gid: number): Promise<void> {
   for (let round = 0; round < 50; round += 1) {
-    if (!(await someoneRunsAs(uid))) return;
+    const found = await runningAs(uid);
+    if (found.length === 0) return;
     await new Promise<void>((resolve) => {
       // kill(-1) as that user reaches exactly that user's processes.
       const child = spawn('/bin/sh', ['-c', 'kill -KILL -1'], { uid, gid, stdio: 'ignore', env: {}, cwd: '/' });
       child.once('error', () => resolve());
       child.once('close', () => resolve());
     });
+    // Where the user is at its limit of processes, that one could not start.
+    for (const pid of found) signalProcess(pid);
     await delay(10);
   }
 }
 
-async function someoneRunsAs(uid: number): Promise<boolean> {
+async function runningAs(uid: number): Promise<readonly number[]> {
+  const found: number[] = [];
   for (const pid of await pids()) {
     const owner = await stat(`/proc/${pid}`).catch(() => undefined);
     if (owner?.uid !== uid) continue;
     const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
     // A zombie runs nothing any more; its parent collects it.
-    if (status !== '' && !/\) [ZX] /.test(status)) return true;
+    if (status !== '' && !/\) [ZX] /.test(status)) found.push(pid);
   }
-  return false;
+  return found;
+}
+
+function signalProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended in the meantime.
+  }
 }
 
 /** Kills the processes whose environment carries the job's cookie: the best that can be done where jobs share the runner's user. */
@@ -53,12 +65,7 @@ export async function killMarked(cookie: string): Promise<void> {
   for (const pid of await pids()) {
     if (pid === process.pid) continue;
     const environment = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => '');
-    if (!environment.split('\0').includes(needle)) continue;
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {
-      // It ended in the meantime.
-    }
+    if (environment.split('\0').includes(needle)) signalProcess(pid);
   }
 }
 

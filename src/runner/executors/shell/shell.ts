@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { access, chown, constants, mkdir, readFile, realpath, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { hash } from 'node:crypto';
-import { JobpassError } from '../../../base/errors.ts';
+import { isJobpassError, JobpassError } from '../../../base/errors.ts';
 import { privateDir, shortToken } from '../../places.ts';
 import { invocation, removeAs, runAs } from '../../run-as.ts';
 import type { BuildPlace, Executor, PrepareOptions, ScriptEnd, ScriptRun, Workspace } from '../executor.ts';
@@ -33,8 +33,6 @@ export const shellExecutor: Executor = {
         await removeAs(place, place.tmpDir);
       },
     };
-    // A job of this slot that was cut off with its runner may have left some.
-    if (place.exclusiveUid) await endProcesses();
     return workspace;
   },
 };
@@ -52,9 +50,9 @@ async function makePlace(options: PrepareOptions): Promise<BuildPlace> {
   const buildDir = join(slotDir, projectPath);
   const user = await osUserOf(entry.user, slotDir);
   if (user.uid !== undefined) await reachable(tokenDir);
+  // A job of this slot that was cut off with its runner may have left processes.
+  if (user.exclusive && user.uid !== undefined && user.gid !== undefined) await killUid(user.uid, user.gid);
   await claimSlot(entry.buildsDir, slotDir, `${trustKey}:${user.uid ?? 'self'}`);
-  await mkdir(slotDir, { recursive: true, mode: 0o700 });
-  if (user.uid !== undefined && user.gid !== undefined) await chown(slotDir, user.uid, user.gid);
   const place: BuildPlace = {
     slotDir,
     buildDir,
@@ -63,12 +61,27 @@ async function makePlace(options: PrepareOptions): Promise<BuildPlace> {
     gid: user.gid,
     exclusiveUid: user.exclusive,
   };
-  // Everything below the slot is the job's, symbolic links and all: nothing there is done as root.
-  await removeAs(place, place.tmpDir);
-  await runAs(place, 'mkdir', ['-p', '-m', '700', '--', buildDir, place.tmpDir, join(place.tmpDir, 'home'), join(place.tmpDir, 'tmp')], {
-    cwd: slotDir,
-  });
+  if (!(await makeFolders(place))) {
+    // The last job left something in the way: then nothing of it is kept.
+    await runAs(undefined, 'rm', ['-rf', '--', slotDir], { cwd: '/' });
+    if (!(await makeFolders(place))) throw new JobpassError('upstream_failed', 'The build folder cannot be made.');
+  }
   return place;
+}
+
+/** Everything below the slot is the job's, symbolic links and all: nothing there is done as root. @returns false where the folder is not what it says */
+async function makeFolders(place: BuildPlace): Promise<boolean> {
+  const { slotDir, buildDir, tmpDir } = place;
+  await mkdir(slotDir, { recursive: true, mode: 0o700 });
+  if (place.uid !== undefined && place.gid !== undefined) await chown(slotDir, place.uid, place.gid);
+  try {
+    await removeAs(place, tmpDir);
+    await runAs(place, 'mkdir', ['-p', '-m', '700', '--', buildDir, tmpDir, join(tmpDir, 'home'), join(tmpDir, 'tmp')], { cwd: slotDir });
+    return (await realpath(buildDir)) === buildDir && (await realpath(tmpDir)) === tmpDir;
+  } catch (error) {
+    if (isJobpassError(error, 'upstream_failed')) return false;
+    throw error;
+  }
 }
 
 async function claimSlot(buildsDir: string, slotDir: string, key: string): Promise<void> {
