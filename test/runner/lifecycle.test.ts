@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { cleanLeftovers, rememberJob } from '../../src/runner/cleanup.ts';
@@ -138,6 +139,37 @@ describe('the runner', () => {
     expect(await readdir(slotDir)).toEqual([]);
   });
 });
+
+test('a runner that was killed in the middle of a job: the next start ends what the job left running', async () => {
+  const flag = join(scene.dir, 'running');
+  const program = `
+    import { startRunner } from ${JSON.stringify(new URL('../../src/runner/loop.ts', import.meta.url).href)};
+    import { silentLog } from ${JSON.stringify(new URL('../../src/base/log.ts', import.meta.url).href)};
+    await startRunner({ configPath: ${JSON.stringify(scene.configPath)}, log: silentLog });`;
+  await writeFile(flag, '');
+  await chmod(flag, 0o666);
+  const killed = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'ignore' });
+  scene.forge.give(jobPayload([`echo $$ > ${flag}`, 'echo "now re""ady"', 'exec sleep 600'], { id: 1 }));
+  await scene.forge.when(() => scene.forge.report(1).trace.includes('now ready'));
+  const gone = once(killed, 'exit');
+  killed.kill('SIGKILL');
+  await gone;
+  const job = Number(await readFile(flag, 'utf8'));
+  expect(running(job)).toBe(true);
+  const next = await scene.run(jobPayload(['test ! -e ../app.tmp/left', 'echo fresh'], { id: 2 }));
+  expect(next.final, next.text).toMatchObject({ state: 'success' });
+  expect(running(job)).toBe(false);
+  expect(await readdir(join(scene.buildsDir, '.jobpass/jobs'))).not.toContain('1.json');
+});
+
+/** A zombie counts as gone: it runs nothing. */
+function running(pid: number): boolean {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
 
 describe('inputs of a job', () => {
   test('A34 every job fetches anew: without the right, a kept mirror gives nothing', async () => {

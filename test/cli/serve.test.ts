@@ -1,0 +1,101 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const launcher = fileURLToPath(new URL('../../bin/jobpass.js', import.meta.url));
+
+function start(args: readonly string[], env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [launcher, ...args], {
+    env: { PATH: process.env['PATH'] ?? '', HOME: tmpdir(), ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (chunk) => (out += String(chunk)));
+  child.stderr.on('data', (chunk) => (err += String(chunk)));
+  const exit = new Promise<{ code: number | null; out: string; err: string }>((resolve) =>
+    child.once('close', (code) => resolve({ code, out, err })),
+  );
+  const listening = new Promise<string>((resolve, reject) => {
+    child.stdout.on('data', () => {
+      const match = /listening on (http:\S+)/.exec(out);
+      if (match !== null) resolve(match[1] ?? '');
+    });
+    child.once('close', () => reject(new Error(err)));
+  });
+  listening.catch(() => undefined);
+  return { child, exit, listening, out: () => out };
+}
+
+describe('jobpass serve', () => {
+  let data: string;
+  beforeAll(async () => {
+    data = await mkdtemp(join(tmpdir(), 'jobpass-cli-'));
+  });
+  afterAll(() => rm(data, { recursive: true, force: true }));
+
+  test('starts from nothing, prints the root token once, drains on SIGTERM, and keeps everything over a restart', async () => {
+    const first = start(['serve', '--data', join(data, 'd'), '--listen', '127.0.0.1:0']);
+    const url = await first.listening;
+    const token = /root token: (glpat-\S+)/.exec(first.out())?.[1] ?? '';
+    expect(token).not.toBe('');
+    const make = await fetch(`${url}/api/v4/groups`, {
+      method: 'POST',
+      headers: { 'private-token': token, 'content-type': 'application/json' },
+      body: '{"name":"kept","path":"kept"}',
+    });
+    expect(make.status).toBe(201);
+    first.child.kill('SIGTERM');
+    const ended = await first.exit;
+    expect(ended.code).toBe(0);
+    expect(ended.err).not.toContain(token);
+    expect(ended.err).toContain('"event":"server.stopped"');
+
+    const second = start(['serve', '--data', join(data, 'd'), '--listen', '127.0.0.1:0']);
+    const again = await second.listening;
+    expect(second.out()).not.toContain('root token');
+    expect((await fetch(`${again}/api/v4/groups/kept`, { headers: { 'private-token': token } })).status).toBe(200);
+    second.child.kill('SIGTERM');
+    expect((await second.exit).code).toBe(0);
+  });
+
+  test('R6 no token is at rest in clear, and nothing of the data folder is open to others', async () => {
+    const secret = 'glpat-abcdefghij0123456789';
+    const folder = join(data, 'e');
+    const server = start(['serve', '--data', folder, '--listen', '127.0.0.1:0'], { JOBPASS_ROOT_TOKEN: secret });
+    const url = await server.listening;
+    expect(server.out()).not.toContain(secret);
+    expect((await fetch(`${url}/api/v4/user`, { headers: { 'private-token': secret } })).status).toBe(200);
+    server.child.kill('SIGTERM');
+    await server.exit;
+    for (const file of await readdir(folder, { recursive: true, withFileTypes: true })) {
+      if (file.isFile()) expect((await readFile(join(file.parentPath, file.name), 'latin1')).includes(secret)).toBe(false);
+    }
+    expect((await stat(folder)).mode & 0o077).toBe(0);
+  });
+
+  test.each([
+    [['serve', '--nonsense'], 2, /--nonsense/],
+    [['serve', '--listen', 'nowhere'], 1, /HOST:PORT/],
+    [['serve', '--tls-cert', 'x'], 1, /go together/],
+    [['nothing'], 2, /no command/],
+    [['runner'], 2, /register, run, verify or unregister/],
+    [['runner', 'run', '--config', '/nonexistent/config.toml'], 1, /config\.toml does not exist/],
+    [['admin', 'user', 'create'], 1, /where the server is/],
+    [['gate'], 2, /--config is missing/],
+  ] as const)('%j ends with %i and says what to do', async (args, code, words) => {
+    const ended = await start(args).exit;
+    expect([ended.code, ended.err]).toEqual([code, expect.stringMatching(words)]);
+  });
+
+  test('every command has a --help, and the exit codes are said', async () => {
+    for (const command of ['serve', 'demo', 'runner', 'gate', 'admin', 'audit', 'token']) {
+      const ended = await start([command, '--help']).exit;
+      expect([command, ended.code, ended.out.startsWith(`usage: jobpass ${command}`)]).toEqual([command, 0, true]);
+    }
+    expect((await start(['--help']).exit).out).toContain('exit codes: 0 done, 1 failed, 2 wrong use');
+  });
+});
