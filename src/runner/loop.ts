@@ -5,6 +5,7 @@ import { RunnerClient } from './client.ts';
 import { readConfig, type RunnerConfig, type RunnerEntry } from './config.ts';
 import type { Executor } from './executors/executor.ts';
 import { executorNamed } from './executors/index.ts';
+import { removeUnusedMirrors } from './git/mirror.ts';
 import { type Judgement, judge } from './gate/judge.ts';
 import { loadKey, type Signer } from './identity.ts';
 import { runnerInfo } from './info.ts';
@@ -72,8 +73,10 @@ export async function startRunner(options: StartOptions): Promise<RunnerHandle> 
       }),
     );
   }
-  for (const dir of new Set(config.entries.map(({ buildsDir }) => buildsDir)))
+  for (const dir of new Set(config.entries.map(({ buildsDir }) => buildsDir))) {
     for (const job of await cleanLeftovers(dir)) options.log.warn('runner.cleaned_leftovers', { job });
+    await removeUnusedMirrors(dir);
+  }
   options.log.info('runner.started', { entries: config.entries.length, concurrent: config.concurrent, verdict: verdict.verdict });
   const ended = Promise.all(pollers.map((poller) => poller.run())).then(() => options.log.info('runner.stopped'));
   const drain = (): Promise<void> => {

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { access, mkdir, rm } from 'node:fs/promises';
+import { access, mkdir, readdir, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import { privateDir } from '../places.ts';
@@ -82,7 +82,32 @@ export async function fetchMirror(room: MirrorRoom, order: FetchOrder): Promise<
   const sha = parsed.stdout.trim();
   // What the checkout is handed out by.
   await runAs(undefined, 'git', ['update-ref', jobRef, sha], plain);
+  await tidy(dir, home);
   return { dir, home, sha };
+}
+
+/** Fetches pile up packs; cleaning up is left to git's own measure. The folder's time says when it was last of use. */
+async function tidy(dir: string, home: string): Promise<void> {
+  const env = gitEnvironment(home, [
+    ['gc.auto', '2000'],
+    ['gc.autoPackLimit', '30'],
+    ['gc.autoDetach', 'false'],
+  ]);
+  await runAs(undefined, 'git', ['gc', '--auto', '--quiet'], { cwd: dir, env, anyExit: true });
+  const now = new Date();
+  await utimes(dir, now, now);
+}
+
+const unusedMs = 14 * 86_400_000;
+
+/** Removes mirrors that no job has used for two weeks. */
+export async function removeUnusedMirrors(buildsDir: string): Promise<void> {
+  const mirrors = await privateDir(buildsDir, 'mirrors');
+  for (const name of await readdir(mirrors)) {
+    const dir = join(mirrors, name);
+    const { mtimeMs } = await stat(dir);
+    if (Date.now() - mtimeMs > unusedMs) await rm(dir, { recursive: true, force: true });
+  }
 }
 
 /** The ref that holds the job's commit in a mirror. */
