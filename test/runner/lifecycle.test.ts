@@ -86,6 +86,15 @@ describe('the end of a job', () => {
 });
 
 describe('the runner', () => {
+  test('a trace that cannot be written does not keep the job from being reported', async () => {
+    const handle = await scene.start();
+    await mkdir(join(scene.buildsDir, '.jobpass'), { recursive: true });
+    await writeFile(join(scene.buildsDir, '.jobpass/traces'), 'in the way');
+    scene.forge.give(jobPayload(['true'], { id: 1 }));
+    expect((await scene.forge.ended(1)).final).toMatchObject({ failure_reason: 'runner_system_failure' });
+    await handle.drain();
+  });
+
   test('draining finishes what runs and asks for nothing more', async () => {
     const handle = await scene.start();
     const flag = join(scene.buildsDir, '..', 'go');
@@ -116,6 +125,9 @@ describe('the runner', () => {
 
   test('a malformed payload is reported as failed, and the next job runs', async () => {
     await scene.start();
+    const broken = { ...jobPayload(['true']), id: 3, extended_job_token: { token: 7 } };
+    scene.forge.give(broken);
+    expect((await scene.forge.ended(3)).final).toMatchObject({ state: 'failed', failure_reason: 'runner_system_failure' });
     scene.forge.give(jobPayload(['true'], { ...sourcesOf(scene.forge, 'abc'), variables: [], id: 1 }));
     expect((await scene.forge.ended(1)).final).toMatchObject({ failure_reason: 'runner_configuration_error' });
     expect((await scene.run(jobPayload(['true'], { id: 2 }))).final).toMatchObject({ state: 'success' });

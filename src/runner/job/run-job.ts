@@ -5,6 +5,7 @@ import type { Log } from '../../base/log.ts';
 import { Secret } from '../../base/secret.ts';
 import type { JobUpdate } from '../../wire/runner.ts';
 import { runnerVersion } from '../info.ts';
+import { isTable, numberIn, textIn } from '../parsed.ts';
 import { privateDir } from '../places.ts';
 import { tokenPrefixes } from '../trace/forms.ts';
 import { Masker, type WatchedSecret } from '../trace/masker.ts';
@@ -25,7 +26,7 @@ import { variablesOf } from './variables.ts';
  * @param stop the runner ends at once: the job is ended with it
  */
 export async function runJob(deps: JobDeps, body: unknown, stop: AbortSignal): Promise<void> {
-  const job = parsePayload(body);
+  const job = await readable(deps, body);
   const token = new Secret(job.token);
   const control = new JobControl();
   const accepted = await deps.client.updateJob(job.id, token, { state: 'running' }, stop);
@@ -38,9 +39,26 @@ export async function runJob(deps: JobDeps, body: unknown, stop: AbortSignal): P
   deps.log.info('job.started', { job: job.id, project: job.job_info.project_id });
   try {
     await runTraced({ ...deps, log: deps.log.with({ job: job.id }) }, job, token, control);
+  } catch (error) {
+    // Without a trace there is still a state to report.
+    deps.log.error('job.failed_without_trace', { job: job.id }, error);
+    await deps.client.updateJob(job.id, token, systemFailure);
   } finally {
     clearTimeout(timer);
     stop.removeEventListener('abort', interrupt);
+  }
+}
+
+const systemFailure: JobUpdate = { state: 'failed', failure_reason: 'runner_system_failure' };
+
+/** A payload that cannot be read is reported at once, where it says at least which job it is. @throws invalid_input */
+async function readable(deps: JobDeps, body: unknown): Promise<Job> {
+  try {
+    return parsePayload(body);
+  } catch (error) {
+    const [id, token] = isTable(body) ? [numberIn(body, 'id'), textIn(body, 'token')] : [];
+    if (id !== undefined && token !== undefined) await deps.client.updateJob(id, new Secret(token), systemFailure);
+    throw error;
   }
 }
 
