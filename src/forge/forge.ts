@@ -1,9 +1,12 @@
+import type { Page, Paged } from '../base/page.ts';
 import type { Readable } from 'node:stream';
 import type { EpochMillis, GroupId, JobId, Oid, PassId, ProjectId, PushId, RefName, TokenId, UserId } from '../base/ids.ts';
 import type { AccessLevel, Visibility } from '../base/levels.ts';
 import type { DecideRefs } from '../base/refs.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Grant } from '../pass/grant.ts';
+
+export type { Page, Paged };
 
 /**
  * Who holds the users and the resources. Every method takes a grant that covers what it does, verifies it, and asks it again
@@ -16,15 +19,6 @@ export interface Forge {
   readonly groups: GroupForge;
   readonly users: UserForge;
   readonly releases: ReleaseForge;
-}
-
-export interface Page {
-  readonly page: number;
-  readonly perPage: number;
-}
-export interface Paged<Row> {
-  readonly rows: readonly Row[];
-  readonly total: number;
 }
 
 // --- git over HTTP -------------------------------------------------------------------------------------------------
@@ -229,7 +223,17 @@ export interface ProtectionRule {
   readonly allowForcePush: boolean;
 }
 
-export interface ProjectForge {
+/** Membership of a project or group: the same calls for both. */
+export interface MemberForge<Id> {
+  members(grant: Grant, id: Id, inherited: boolean, page: Page): Promise<Paged<MemberEntry>>;
+  member(grant: Grant, id: Id, inherited: boolean, user: UserId): Promise<MemberEntry | undefined>;
+  /** Nobody gives more than their own level. */
+  addMember(grant: Grant, id: Id, user: UserId, level: AccessLevel, expiresAt: EpochMillis | null): Promise<MemberEntry>;
+  changeMember(grant: Grant, id: Id, user: UserId, level: AccessLevel, expiresAt: EpochMillis | null): Promise<MemberEntry | undefined>;
+  removeMember(grant: Grant, id: Id, user: UserId): Promise<boolean>;
+}
+
+export interface ProjectForge extends MemberForge<ProjectId> {
   one(grant: Grant, id: ProjectId): Promise<Project>;
   /** project:list (or group:read with `groupId`), filtered by the grant's filter. */
   list(
@@ -272,18 +276,6 @@ export interface ProjectForge {
   ): Promise<Project>;
   setArchived(grant: Grant, id: ProjectId, archived: boolean): Promise<Project>;
   remove(grant: Grant, id: ProjectId): Promise<void>;
-  members(grant: Grant, id: ProjectId, inherited: boolean, page: Page): Promise<Paged<MemberEntry>>;
-  member(grant: Grant, id: ProjectId, inherited: boolean, user: UserId): Promise<MemberEntry | undefined>;
-  /** `byLevel` = the level of who acts: nobody gives more than that. */
-  addMember(grant: Grant, id: ProjectId, user: UserId, level: AccessLevel, expiresAt: EpochMillis | null): Promise<MemberEntry>;
-  changeMember(
-    grant: Grant,
-    id: ProjectId,
-    user: UserId,
-    level: AccessLevel,
-    expiresAt: EpochMillis | null,
-  ): Promise<MemberEntry | undefined>;
-  removeMember(grant: Grant, id: ProjectId, user: UserId): Promise<boolean>;
   /** Direct and inherited levels of one user, for `permissions` in GitLab's JSON. project:read. */
   levelsOf(
     grant: Grant,
@@ -295,7 +287,7 @@ export interface ProjectForge {
   unprotect(grant: Grant, id: ProjectId, kind: 'branch' | 'tag', pattern: string): Promise<boolean>;
 }
 
-export interface GroupForge {
+export interface GroupForge extends MemberForge<GroupId> {
   one(grant: Grant, id: GroupId): Promise<Group>;
   list(
     grant: Grant,
@@ -314,17 +306,6 @@ export interface GroupForge {
       readonly creatorId: UserId;
     },
   ): Promise<Group>;
-  members(grant: Grant, id: GroupId, inherited: boolean, page: Page): Promise<Paged<MemberEntry>>;
-  member(grant: Grant, id: GroupId, inherited: boolean, user: UserId): Promise<MemberEntry | undefined>;
-  addMember(grant: Grant, id: GroupId, user: UserId, level: AccessLevel, expiresAt: EpochMillis | null): Promise<MemberEntry>;
-  changeMember(
-    grant: Grant,
-    id: GroupId,
-    user: UserId,
-    level: AccessLevel,
-    expiresAt: EpochMillis | null,
-  ): Promise<MemberEntry | undefined>;
-  removeMember(grant: Grant, id: GroupId, user: UserId): Promise<boolean>;
 }
 
 export interface PersonalTokenEntry {

@@ -1,6 +1,9 @@
+import type { Page, Paged } from '../base/page.ts';
 import type { EpochMillis, JobId, PassId, PipelineId, ProjectId, RunnerId, SecretDigest, UserId } from '../base/ids.ts';
 import type { FailureReason } from '../wire/runner.ts';
 import type { MaybeTx, Tx } from './tx.ts';
+
+export type { Page, Paged };
 
 /** GitLab's job states (the ones we have). `created` waits for earlier stages or needs; `pending` waits for a runner. */
 export type JobStatus = 'created' | 'pending' | 'running' | 'canceling' | 'success' | 'failed' | 'canceled' | 'skipped' | 'manual';
@@ -114,15 +117,6 @@ export interface ClaimFilter {
   readonly runUntagged: boolean;
   /** True: only jobs on protected refs; the caller decides with `isProtected`. */
   readonly protectedOnly: boolean;
-}
-
-export interface Page {
-  readonly page: number;
-  readonly perPage: number;
-}
-export interface Paged<Row> {
-  readonly rows: readonly Row[];
-  readonly total: number;
 }
 
 export interface JobStore {

@@ -266,6 +266,18 @@ describe('the REST API', () => {
     );
   });
 
+  test('A3 no request names another user as the one who acts', async () => {
+    const forged = { user_id: 1, author_id: 1, actor_id: 1, current_user: 'root', sudo: 'root', created_by: 1, user: { id: 1 } };
+    expect(await server.must('POST', `${P()}/pipeline`, { ref: 'main', ...forged }, alice.token)).toMatchObject({
+      user: { username: 'alice' },
+    });
+    expect(await server.must('POST', `${P()}/releases`, { tag_name: 'v3.0', ref: 'main', ...forged }, alice.token)).toMatchObject({
+      author: { username: 'alice' },
+    });
+    expect((await server.call('GET', '/api/v4/user', { token: server.root, headers: { sudo: 'alice' } })).status).toBe(400);
+    expect((await get('/api/v4/user?sudo=root')).body['username']).toBe('alice');
+  });
+
   test('an archived project can be read and not written', async () => {
     await server.must('POST', `${P()}/archive`);
     expect((await get(P())).body['archived']).toBe(true);

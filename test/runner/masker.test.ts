@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { formsOf } from '../../src/runner/trace/forms.ts';
 import { Masker, type MaskerOptions } from '../../src/runner/trace/masker.ts';
-import { newPassToken } from '../../src/wire/pass-token.ts';
+import { newPassToken } from '../../src/base/pass-token.ts';
 
 const pass = newPassToken('full').reveal();
 

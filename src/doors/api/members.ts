@@ -1,7 +1,7 @@
 import { JobpassError } from '../../base/errors.ts';
-import { type EpochMillis, parseId, type UserId } from '../../base/ids.ts';
+import { parseId, type UserId } from '../../base/ids.ts';
 import { type AccessLevel, parseAccessLevel } from '../../base/levels.ts';
-import type { ProjectForge } from '../../forge/forge.ts';
+import type { MemberForge } from '../../forge/forge.ts';
 import { ParamError } from './errors.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
@@ -16,32 +16,7 @@ export function memberRoutes(deps: ApiDeps): RouteTable {
   };
 }
 
-interface Membership<Id> {
-  members: (
-    grant: Call['grant'],
-    id: Id,
-    inherited: boolean,
-    page: { page: number; perPage: number },
-  ) => ReturnType<ProjectForge['members']>;
-  member: (grant: Call['grant'], id: Id, inherited: boolean, user: UserId) => ReturnType<ProjectForge['member']>;
-  addMember: (
-    grant: Call['grant'],
-    id: Id,
-    user: UserId,
-    level: AccessLevel,
-    expiresAt: EpochMillis | null,
-  ) => ReturnType<ProjectForge['addMember']>;
-  changeMember: (
-    grant: Call['grant'],
-    id: Id,
-    user: UserId,
-    level: AccessLevel,
-    expiresAt: EpochMillis | null,
-  ) => ReturnType<ProjectForge['changeMember']>;
-  removeMember: (grant: Call['grant'], id: Id, user: UserId) => Promise<boolean>;
-}
-
-function routesFor<Id>(deps: ApiDeps, kind: 'projects' | 'groups', forge: Membership<Id>, idOf: (call: Call) => Id): RouteTable {
+function routesFor<Id>(deps: ApiDeps, kind: 'projects' | 'groups', forge: MemberForge<Id>, idOf: (call: Call) => Id): RouteTable {
   const base = deps.externalUrl;
   const root = `/api/v4/${kind}/:id/members`;
   const list =

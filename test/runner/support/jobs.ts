@@ -6,7 +6,7 @@ import { silentLog } from '../../../src/base/log.ts';
 import { Secret } from '../../../src/base/secret.ts';
 import { type RunnerHandle, startRunner } from '../../../src/runner/loop.ts';
 import { registerRunner } from '../../../src/runner/register.ts';
-import { newPassToken } from '../../../src/wire/pass-token.ts';
+import { newPassToken } from '../../../src/base/pass-token.ts';
 import type { JobPayload, JobVariable } from '../../../src/wire/runner.ts';
 import { FakeForge, type JobReport } from './fake-forge.ts';
 

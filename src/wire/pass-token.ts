@@ -1,1 +1,0 @@
-export { looksLikePass, newPassToken, passPrefix, passTokenKind, type PassKind } from '../base/pass-token.ts';
