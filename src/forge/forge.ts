@@ -61,8 +61,6 @@ export interface RefsUpdated {
   readonly skipCi: boolean;
 }
 
-// --- repository ----------------------------------------------------------------------------------------------------
-
 export interface Commit {
   readonly id: Oid;
   readonly parentIds: readonly Oid[];
@@ -165,8 +163,6 @@ export interface RepositoryForge {
   /** Commits reachable from `sha` but from no protected branch or tag, newest first; null past `limit` (R3). System grant `principals` or any read permission. */
   unprotectedCommits(grant: Grant, project: ProjectId, sha: Oid, limit: number): Promise<readonly Oid[] | null>;
 }
-
-// --- projects, groups, users ---------------------------------------------------------------------------------------
 
 export interface Project {
   readonly id: ProjectId;
@@ -338,8 +334,6 @@ export interface UserForge {
   ): Promise<{ readonly token: PersonalTokenEntry; readonly secret: Secret }>;
   revokeToken(grant: Grant, id: TokenId): Promise<void>;
 }
-
-// --- releases ------------------------------------------------------------------------------------------------------
 
 export interface ReleaseLinkInput {
   readonly name: string;
