@@ -33,7 +33,7 @@ export function passTokenKind(text: string): PassKind | undefined {
   return kinds.get(match[1] ?? '');
 }
 
-/** True where `text` claims to be a pass, well-formed or not: such a value is never treated as any other credential. */
+/** True where `text` claims to be a pass, well-formed or not: such a value is never taken for another credential. */
 export function looksLikePass(text: string): boolean {
   return text.startsWith(passPrefix);
 }

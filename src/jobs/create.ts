@@ -9,6 +9,7 @@ import { parseCiFile } from '../pipeline/parse.ts';
 import { errorText, type Plan } from '../pipeline/plan.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
 import type { NewJob, PipelineRecord, PipelineSource, PipelineVariable } from '../ports/jobs.ts';
+import type { Tx } from '../ports/tx.ts';
 import { advance } from './advance.ts';
 import type { JobsDeps } from './deps.ts';
 import { pipelineVariables } from './predefined.ts';
@@ -30,6 +31,8 @@ export interface CreateRequest {
   readonly parentJobId: JobId | null;
   readonly chainDepth: number;
   readonly variables: readonly PipelineVariable[];
+  /** Asks the grant behind it again, in the transaction that makes the rows (R2). */
+  readonly confirm?: (tx: Tx) => Promise<void>;
 }
 
 /** A grant for the server's own reading, from the closed list. @throws internal */
@@ -81,6 +84,7 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Plan | st
   const now = deps.clock.now();
   const failed = typeof planned === 'string';
   const pipeline = await deps.transactor.write(async (tx) => {
+    await request.confirm?.(tx);
     const row = await deps.jobs.insertPipeline(tx, {
       projectId: project.id,
       ref,

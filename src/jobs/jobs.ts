@@ -14,7 +14,7 @@ import type {
   RunnerRecord,
   RunnerTrust,
 } from '../ports/jobs.ts';
-import type { JobPayload, JobUpdate, RunnerInfo } from '../wire/runner.ts';
+import type { JobPayload, JobUpdate } from '../wire/runner.ts';
 
 /**
  * Pipelines, jobs and runners as the doors see them. Methods that take a grant verify it; the runner's own calls take ids that
@@ -79,13 +79,13 @@ export interface Queue {
   wait(runner: RunnerId, seen: string, timeoutMs: number, signal: AbortSignal): Promise<boolean>;
   /**
    * Takes one job for the runner, in one transaction: pending → running, job token, passes (R2, R7).
+   * @param secure false where the answer travels in clear: then no pass is made (R16)
    * `withdraw` puts an undelivered job back (the connection broke before the payload was sent) and revokes its passes.
    */
   claim(
     runner: RunnerRecord,
-    info: RunnerInfo,
     signed: SignedReport | null,
-    requestId: string,
+    secure: boolean,
   ): Promise<{ readonly payload: JobPayload; withdraw(): Promise<void> } | undefined>;
 }
 

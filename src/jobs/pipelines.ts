@@ -94,8 +94,8 @@ export function makePipelines(deps: JobsDeps): Pipelines {
       const found = await deps.forge.repository.resolve(grant, project, request.ref);
       if (found?.ref === null || found === undefined)
         throw new JobpassError('invalid_input', { fields: { base: ['Reference not found'] } });
-      await grant.confirm(null);
       const made = await createPipeline(deps, {
+        confirm: (tx) => grant.confirm(tx),
         project: facts,
         ref: found.ref.replace(/^refs\/(?:heads|tags)\//, ''),
         tag: found.ref.startsWith('refs/tags/'),

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { millis, type JobId } from '../../src/base/ids.ts';
+import { millis, type JobId, type RunnerId } from '../../src/base/ids.ts';
 import { newPassToken } from '../../src/base/pass-token.ts';
 import { type Claimed, oneJob, type TestServer } from '../support/server.ts';
 
@@ -230,6 +230,21 @@ export function lifeSuite(engine: string, start: () => Promise<TestServer>): voi
       const job = await server.claim(distrusted.token);
       expect(job?.payload['extended_job_token']).toBeUndefined();
       if (job !== undefined) await server.finish(job);
+    });
+
+    test('R16 over an insecure transport no pass is issued', async () => {
+      const plain = await server.runner();
+      await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token);
+      const record = await server.store.runners.byId(null, plain.id as RunnerId);
+      if (record === undefined) throw new Error('no runner');
+      const claim = await server.jobs.queue.claim(record, null, false);
+      expect(claim?.payload.id).toBeGreaterThan(0);
+      expect(JSON.stringify(claim?.payload)).not.toMatch(/jpt_[xfn][0-9A-Za-z]/);
+      expect(await server.store.passes.forJob(null, claim?.payload.id as JobId)).toEqual([]);
+      await server.call('PUT', `/api/v4/jobs/${String(claim?.payload.id)}`, {
+        headers: { 'job-token': claim?.payload.token ?? '' },
+        body: { state: 'success' },
+      });
     });
 
     test('R10 every decision of a pass is in the trail, with its outcome', async () => {

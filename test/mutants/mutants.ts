@@ -340,6 +340,15 @@ export const mutants: readonly Mutant[] = [
     test: 'test/doors/signature.test.ts',
     name: 'A60 a stolen token',
   },
+  {
+    id: 'R16',
+    defence: 'no pass is issued over an insecure transport',
+    file: 'src/jobs/queue.ts',
+    find: "secure ? runner : { ...runner, trust: 'none' }",
+    replace: 'runner',
+    test: life,
+    name: 'R16 over an insecure transport',
+  },
   // The forge
   {
     id: 'R2',

@@ -154,10 +154,10 @@ class RunnerCall {
       const gone = new AbortController();
       this.#response.once('close', () => gone.abort());
       const version = jobs.queue.version(runner.id);
-      let claim = await jobs.queue.claim(runner, info, signed, this.#context.requestId);
+      let claim = await jobs.queue.claim(runner, signed, this.#context.secure);
       if (claim === undefined && textOf(body['last_update']) === version) {
         const changed = await jobs.queue.wait(runner.id, version, limits.longPollMs, AbortSignal.any([gone.signal, this.#deps.draining]));
-        if (changed && !gone.signal.aborted) claim = await jobs.queue.claim(runner, info, signed, this.#context.requestId);
+        if (changed && !gone.signal.aborted) claim = await jobs.queue.claim(runner, signed, this.#context.secure);
       }
       if (claim === undefined) {
         this.#response.setHeader('x-gitlab-last-update', jobs.queue.version(runner.id));
