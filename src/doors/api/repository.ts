@@ -1,4 +1,5 @@
 import { JobpassError } from '../../base/errors.ts';
+import { limits } from '../../base/limits.ts';
 import type { DecideRefs } from '../../base/refs.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { CommitAction, RepositoryFile } from '../../forge/forge.ts';
@@ -95,7 +96,7 @@ function treeAndFiles(deps: ApiDeps): RouteTable {
       const { file, ref, headers } = await facts(call);
       if (call.method === 'HEAD') return { headers, body: null };
       const { sizeBytes, body } = await repository.blob(call.grant, call.project.id, file.blobId);
-      if (sizeBytes > 10 * 1024 * 1024) {
+      if (sizeBytes > limits.blobReadBytes) {
         body.destroy();
         throw new JobpassError('too_large', 'This file is over 10 MiB; read it from …/raw.');
       }
@@ -273,6 +274,7 @@ function contentOf(params: Params, required: boolean): Buffer | undefined {
     return undefined;
   }
   if (params.oneOf('encoding', ['text', 'base64']) !== 'base64') return Buffer.from(text, 'utf8');
-  if (!/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(text)) throw new ParamError('content is not base64');
-  return Buffer.from(text, 'base64');
+  const packed = text.replaceAll(/\s/g, '');
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(packed)) throw new ParamError('content is not base64');
+  return Buffer.from(packed, 'base64');
 }
