@@ -7,6 +7,16 @@ import type { Carrier, Refusal, Subject } from '../pass/subject.ts';
 type Read = { readonly subject: Subject } | { readonly refusal: Refusal };
 
 const passPattern = /jpt_[xfn][0-9A-Za-z]{20}/;
+const tokenPrefix = /^(?:jpt_|gl(?:pat|cbt|rt)-)/;
+
+/** What a pass in a URL is answered with, at every door (A26). */
+export const passInUrl = 'A pass is not accepted in a URL; send it in the PRIVATE-TOKEN header. Treat this one as leaked: URLs are logged.';
+
+/** True where a request target holds a pass, also with escapes in it. */
+export function targetHoldsPass(target: string): boolean {
+  const plain = target.replaceAll(/%([2-7][0-9A-Fa-f])/g, (_escape, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
+  return passPattern.test(target) || passPattern.test(plain);
+}
 
 /**
  * Finds the one credential of a request (R17). A pass is taken from `PRIVATE-TOKEN`, `JOB-TOKEN`, `Authorization: Bearer` and Basic only;
@@ -15,9 +25,10 @@ const passPattern = /jpt_[xfn][0-9A-Za-z]{20}/;
  */
 export function credentialOf(headers: IncomingHttpHeaders, rawHeaders: readonly string[], query: URLSearchParams): Read {
   for (const [name, value] of query) {
-    if (passPattern.test(value) || passPattern.test(name))
-      return misplaced('A pass is not accepted in a URL; send it in the PRIVATE-TOKEN header. Treat this one as leaked: URLs are logged.');
+    if (passPattern.test(value) || passPattern.test(name)) return misplaced(passInUrl);
   }
+  // Acting as somebody else is not served; left unheard, it would be done as the token's own user.
+  if (query.has('sudo')) return refuse('credential_misplaced', 'The sudo parameter is not supported.');
   if (passPattern.test(headers.cookie ?? '')) return misplaced('A pass is not accepted in a cookie; send it in the PRIVATE-TOKEN header.');
   const found: { carrier: Carrier; text: string }[] = [];
   for (let index = 0; index < rawHeaders.length; index += 2) {
@@ -37,6 +48,8 @@ export function credentialOf(headers: IncomingHttpHeaders, rawHeaders: readonly 
       }
       case 'sudo':
         return refuse('credential_misplaced', 'The Sudo header is not supported.');
+      default:
+        if (passPattern.test(value)) return misplaced('A pass is not accepted in this header; send it in the PRIVATE-TOKEN header.');
     }
   }
   for (const [name, carrier] of [
@@ -58,7 +71,7 @@ export function credentialOf(headers: IncomingHttpHeaders, rawHeaders: readonly 
 export function holdsPass(value: unknown, depth = 0): boolean {
   if (typeof value === 'string') return passPattern.test(value) && looksLikePass(value.trim());
   if (typeof value !== 'object' || value === null || depth > limits.jsonDepth) return false;
-  return Object.values(value).some((inner) => holdsPass(inner, depth + 1));
+  return Object.entries(value).some((entry) => entry.some((inner) => holdsPass(inner, depth + 1)));
 }
 
 function parseAuthorization(value: string): { carrier: Carrier; text: string } | { refusal: Refusal } {
@@ -67,24 +80,25 @@ function parseAuthorization(value: string): { carrier: Carrier; text: string } |
   const rest = (match?.[2] ?? '').trim();
   if (scheme === 'bearer') return { carrier: 'bearer', text: rest };
   if (scheme !== 'basic') return refuse('credential_invalid', 'The Authorization header is neither Basic nor Bearer.');
-  const text = parseBasic(rest);
-  if (text === undefined) return refuse('credential_invalid', 'The Basic credential is malformed: it must be base64 of `user:password`.');
-  return { carrier: 'basic', text };
+  const basic = parseBasic(rest);
+  if (basic === undefined) return refuse('credential_invalid', 'The Basic credential is malformed: it must be base64 of `user:password`.');
+  if (basic.password === '') return { carrier: 'basic', text: basic.user };
+  if (tokenPrefix.test(basic.user)) return misplaced('Send one credential only: the user name of this one is a token, too.');
+  return { carrier: 'basic', text: basic.password };
 }
 
 /**
- * The password of a Basic credential; the user name is not looked at: clients send `oauth2`, `git`, `gitlab-ci-token` and others. A token given as
- * user name with an empty password is taken too.
+ * The halves of a Basic credential. The password is the token, whatever the user name is: clients send `oauth2`, `git`, `gitlab-ci-token` and others;
+ * a token given as user name with an empty password is taken too.
  * @returns undefined where it is malformed (RFC 7617)
  */
-export function parseBasic(encoded: string): string | undefined {
+export function parseBasic(encoded: string): { readonly user: string; readonly password: string } | undefined {
   if (encoded.length > 2 * limits.credentialBytes || !/^[A-Za-z0-9+/]+={0,2}$/.test(encoded)) return undefined;
   const bytes = Buffer.from(encoded, 'base64');
   const text = bytes.toString('utf8');
   const colon = text.indexOf(':');
   if (colon < 0 || /[\u0000-\u001f\u007f]/.test(text) || !Buffer.from(text, 'utf8').equals(bytes)) return undefined;
-  const password = text.slice(colon + 1);
-  return password === '' ? text.slice(0, colon) : password;
+  return { user: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
 function misplaced(message: string): { refusal: Refusal } {

@@ -7,6 +7,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import { JobpassError } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
+import { passInUrl, targetHoldsPass } from './credential.ts';
 import type { Door } from './door.ts';
 import { pathProblem } from './paths.ts';
 
@@ -80,6 +81,9 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
     const [path, queryText] = splitTarget(request.url ?? '');
     response.setHeader('x-request-id', requestId);
     response.setHeader('x-content-type-options', 'nosniff');
+    // A cache between may keep what a PRIVATE-TOKEN fetched, as it knows `Authorization` only (RFC 9111 §3.5).
+    response.setHeader('cache-control', 'no-store');
+    const leaking = targetHoldsPass(request.url ?? '');
     inFlight += 1;
     const door = raw.find((one) => one.matches(path));
     response.on('close', () => {
@@ -89,13 +93,14 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
       options.log.info('http.request', {
         requestId,
         method: request.method ?? '',
-        path: path.slice(0, 500),
+        path: leaking ? '[holds a pass]' : path.slice(0, 500),
         status: response.statusCode,
         ms: Math.round(seconds * 1000),
       });
       options.onRequest?.(door?.name ?? (path.startsWith('/api/') ? 'api' : 'other'), response.statusCode, seconds);
       if (inFlight === 0) idle?.();
     });
+    if (leaking) return answerJson(response, 400, { message: `400 Bad request - ${passInUrl}` });
     const problem = pathProblem(path) ?? overrideProblem(request);
     if (problem !== undefined) return answerJson(response, 400, { error: problem });
     if (drain.signal.aborted) {

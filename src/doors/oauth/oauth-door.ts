@@ -3,6 +3,7 @@ import { JobpassError } from '../../base/errors.ts';
 import { Secret } from '../../base/secret.ts';
 import { answerError, type ApiDeps } from '../api/route.ts';
 import { errorOfRefusal } from '../api/errors.ts';
+import { credentialOf, holdsPass } from '../credential.ts';
 import type { Door } from '../door.ts';
 import { factsOf } from '../http.ts';
 
@@ -11,15 +12,14 @@ const root = '/-/jobpass/oauth';
 /** What a pass can ask about itself: give it back (RFC 7009), look at it (RFC 7662), and where these are (RFC 8414). */
 export function makeOauthDoor(deps: ApiDeps): Door {
   const tokenOf = (request: FastifyRequest): Secret => {
-    const token = request.body instanceof URLSearchParams ? request.body.getAll('token') : [];
-    const [text, ...more] = token;
+    const form = request.body instanceof URLSearchParams ? request.body : new URLSearchParams();
+    const [text, ...more] = form.getAll('token');
     if (text === undefined || text === '' || more.length > 0)
       throw new JobpassError('invalid_input', 'Send the pass as the form field `token`, once.');
-    if (
-      request.headers.authorization !== undefined ||
-      request.headers['private-token'] !== undefined ||
-      request.headers['job-token'] !== undefined
-    ) {
+    const query = new URLSearchParams((request.raw.url ?? '').split('?').slice(1).join('?'));
+    const read = credentialOf(request.headers, request.raw.rawHeaders, query);
+    if ('refusal' in read) throw errorOfRefusal(read.refusal);
+    if (read.subject.kind !== 'anonymous' || holdsPass([...form].filter(([name]) => name !== 'token'))) {
       throw new JobpassError('credential_misplaced', 'The pass authenticates itself: send it as the form field `token` only.');
     }
     return new Secret(text);

@@ -1,0 +1,76 @@
+import { afterEach, expect, test } from 'vitest';
+import type { Log, LogFields } from '../../src/base/log.ts';
+import { newPassToken } from '../../src/base/pass-token.ts';
+import type { Door, RawContext } from '../../src/doors/door.ts';
+import { answerJson, type HttpServer, makeHttpServer } from '../../src/doors/http.ts';
+
+const closing: HttpServer[] = [];
+afterEach(async () => {
+  for (const server of closing.splice(0)) await server.close(0);
+});
+
+async function serve(handle?: (context: RawContext) => Promise<void>) {
+  const lines: LogFields[] = [];
+  const contexts: RawContext[] = [];
+  const log: Log = { info: (_event, fields = {}) => void lines.push(fields), warn() {}, error() {}, with: () => log };
+  const door: Door = {
+    kind: 'raw',
+    name: 'echo',
+    matches: () => true,
+    async handle(_request, response, context) {
+      contexts.push(context);
+      await handle?.(context);
+      answerJson(response, 200, {});
+    },
+  };
+  const http = makeHttpServer([door], { host: '127.0.0.1', port: 0, tls: undefined, allowPlainHttp: false, log });
+  closing.push(http);
+  return { http, url: await http.listen(), lines, contexts };
+}
+
+test('a sane request id is kept and answered, any other is made anew', async () => {
+  const { url, contexts } = await serve();
+  const ask = async (given: string) => (await fetch(url, { headers: { 'x-request-id': given } })).headers.get('x-request-id');
+  expect(await ask('abcdef-123456')).toBe('abcdef-123456');
+  for (const given of ['short', 'a b c d e f g', 'a'.repeat(65)]) expect(await ask(given)).toMatch(/^[0-9a-f]{32}$/);
+  expect(contexts[0]?.requestId).toBe('abcdef-123456');
+});
+
+test('R6 A26 the log of a request holds its path without query, and never a pass, however it is written', async () => {
+  const { http, url, lines, contexts } = await serve();
+  const pass = newPassToken('full').reveal();
+  expect((await fetch(`${url}/a/b?private_token=glpat-secret`)).status).toBe(200);
+  for (const target of [`/x/${pass}`, `/x/${pass.replace('_', '%5F')}`, `/x?a=${pass}`])
+    expect((await fetch(url + target)).status).toBe(400);
+  await http.close(1000);
+  expect(lines.map((line) => [line['path'], line['status']])).toEqual([
+    ['/a/b', 200],
+    ['[holds a pass]', 400],
+    ['[holds a pass]', 400],
+    ['[holds a pass]', 400],
+  ]);
+  expect(contexts).toHaveLength(1);
+  expect(JSON.stringify(lines)).not.toMatch(new RegExp(`${pass.slice(5)}|glpat-secret`));
+});
+
+test('R16 A23 loopback is secure, and forwarding headers change nothing', async () => {
+  const { url, contexts } = await serve();
+  await fetch(url, { headers: { 'x-forwarded-for': '203.0.113.9', 'x-forwarded-proto': 'http', forwarded: 'proto=http' } });
+  expect(contexts[0]?.secure).toBe(true);
+});
+
+test('a server that closes lets the request in flight finish', async () => {
+  const gate = Promise.withResolvers<void>();
+  const entered = Promise.withResolvers<void>();
+  const { http, url } = await serve(() => {
+    entered.resolve();
+    return gate.promise;
+  });
+  const reply = fetch(url);
+  await entered.promise;
+  const closed = http.close(10_000);
+  expect(http.draining.aborted).toBe(true);
+  gate.resolve();
+  expect((await reply).status).toBe(200);
+  await closed;
+});
