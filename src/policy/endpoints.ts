@@ -65,7 +65,7 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', `${G}/members/:user_id`, 'group', ['group_member:read']),
   row('GET', `${G}/members/all/:user_id`, 'group', ['group_member:read']),
   row('POST', `${G}/members`, 'group', ['group_member:write']),
-  row('PUT', `${G}/members/:user_id`, 'group', ['group_member:write']),
+  row('PUT', `${G}/members/:user_id`, 'group', ['group_member:write'], { more: ['group_member:read'] }),
   row('DELETE', `${G}/members/:user_id`, 'group', ['group_member:write']),
 
   // Projects
@@ -81,7 +81,7 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', `${P}/members/:user_id`, 'project', ['member:read']),
   row('GET', `${P}/members/all/:user_id`, 'project', ['member:read']),
   row('POST', `${P}/members`, 'project', ['member:write']),
-  row('PUT', `${P}/members/:user_id`, 'project', ['member:write']),
+  row('PUT', `${P}/members/:user_id`, 'project', ['member:write'], { more: ['member:read'] }),
   row('DELETE', `${P}/members/:user_id`, 'project', ['member:write']),
   row('GET', `${P}/protected_branches`, 'project', ['protection:read']),
   row('POST', `${P}/protected_branches`, 'project', ['protection:write']),

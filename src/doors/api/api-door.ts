@@ -19,7 +19,7 @@ export function makeApiDoor(deps: ApiDeps): Door {
     name: 'api',
     register(app) {
       app.removeAllContentTypeParsers();
-      app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: limits.fileBodyBytes }, (_request, body, done) => {
+      app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
         try {
           done(null, parseJson(String(body)));
         } catch (error) {

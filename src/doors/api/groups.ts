@@ -1,5 +1,4 @@
 import { parseId, type GroupId } from '../../base/ids.ts';
-import { JobpassError } from '../../base/errors.ts';
 import type { AccessLevel } from '../../base/levels.ts';
 import { actorId } from './actor.ts';
 import { ParamError } from './errors.ts';
@@ -57,13 +56,4 @@ export function groupRoutes(deps: ApiDeps): RouteTable {
       return { body: found.rows.map((one) => group(base, one)), headers: pageHeaders(page, found.total, url) };
     },
   };
-}
-
-/** A namespace given by number; the caller's own where none is given. @throws not_found */
-export async function namespaceOf(deps: ApiDeps, text: string | undefined, own: () => Promise<GroupId>): Promise<GroupId> {
-  if (text === undefined || text === '') return own();
-  const number = parseId<GroupId>(text);
-  const found = number === undefined ? undefined : await deps.directory.group(null, number);
-  if (found === undefined) throw new JobpassError('not_found', { what: 'Namespace' });
-  return found.id;
 }

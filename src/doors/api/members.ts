@@ -2,6 +2,7 @@ import { JobpassError } from '../../base/errors.ts';
 import { parseId, type UserId } from '../../base/ids.ts';
 import { type AccessLevel, parseAccessLevel } from '../../base/levels.ts';
 import type { MemberForge } from '../../forge/forge.ts';
+import type { Access } from '../../pass/subject.ts';
 import { ParamError } from './errors.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
@@ -11,12 +12,30 @@ import type { Answer, ApiDeps, Call, Handler, RouteTable } from './route.ts';
 /** @see GitLab REST API, "Group and project members" */
 export function memberRoutes(deps: ApiDeps): RouteTable {
   return {
-    ...routesFor(deps, 'projects', deps.forge.projects, (call) => call.project.id),
-    ...routesFor(deps, 'groups', deps.forge.groups, (call) => call.group.id),
+    ...routesFor(
+      deps,
+      'projects',
+      deps.forge.projects,
+      (call) => call.project.id,
+      (id) => ({ permission: 'member:read', resource: { kind: 'project', id } }),
+    ),
+    ...routesFor(
+      deps,
+      'groups',
+      deps.forge.groups,
+      (call) => call.group.id,
+      (id) => ({ permission: 'group_member:read', resource: { kind: 'group', id } }),
+    ),
   };
 }
 
-function routesFor<Id>(deps: ApiDeps, kind: 'projects' | 'groups', forge: MemberForge<Id>, idOf: (call: Call) => Id): RouteTable {
+function routesFor<Id>(
+  deps: ApiDeps,
+  kind: 'projects' | 'groups',
+  forge: MemberForge<Id>,
+  idOf: (call: Call) => Id,
+  reading: (id: Id) => Access,
+): RouteTable {
   const base = deps.externalUrl;
   const root = `/api/v4/${kind}/:id/members`;
   const list =
@@ -44,13 +63,15 @@ function routesFor<Id>(deps: ApiDeps, kind: 'projects' | 'groups', forge: Member
       return { body: member(base, made) };
     },
     [`PUT ${root}/:user_id`]: async (call) => {
-      const changed = await forge.changeMember(
-        call.grant,
-        idOf(call),
-        userOf(call),
-        levelOf(call.params),
-        call.params.time('expires_at') ?? null,
-      );
+      const [id, user, level] = [idOf(call), userOf(call), levelOf(call.params)];
+      let expiresAt = call.params.time('expires_at') ?? null;
+      if (!call.params.given('expires_at')) {
+        // A change of role alone must not make a membership endless.
+        const known = await forge.member(await call.admit([reading(id)]), id, false, user);
+        if (known === undefined) throw new JobpassError('not_found', {});
+        ({ expiresAt } = known);
+      }
+      const changed = await forge.changeMember(call.grant, id, user, level, expiresAt);
       if (changed === undefined) throw new JobpassError('not_found', {});
       return { body: member(base, changed) };
     },

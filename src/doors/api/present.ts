@@ -45,7 +45,7 @@ export function userSelf(base: string, user: User) {
   };
 }
 
-export function personalToken(token: PersonalTokenEntry) {
+export function personalToken(token: PersonalTokenEntry, now: number) {
   const day = token.expiresAt === null ? null : isoTime(token.expiresAt).slice(0, 10);
   return {
     id: token.id,
@@ -56,7 +56,7 @@ export function personalToken(token: PersonalTokenEntry) {
     scopes: token.scopes,
     user_id: token.userId,
     last_used_at: isoTimeOrNull(token.lastUsedAt),
-    active: !token.revoked,
+    active: !token.revoked && (token.expiresAt === null || now < token.expiresAt),
     expires_at: day,
   };
 }

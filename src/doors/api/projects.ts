@@ -1,9 +1,9 @@
 import { JobpassError } from '../../base/errors.ts';
-import type { GroupId } from '../../base/ids.ts';
+import { type GroupId, parseId } from '../../base/ids.ts';
 import type { Grant } from '../../pass/grant.ts';
 import { actorId } from './actor.ts';
 import { ParamError } from './errors.ts';
-import { listFilter, namespaceOf } from './groups.ts';
+import { listFilter } from './groups.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import { project, protection } from './present.ts';
 import type { ApiDeps, Call, Handler, RouteTable } from './route.ts';
@@ -38,11 +38,14 @@ export function projectRoutes(deps: ApiDeps): RouteTable {
     'POST /api/v4/projects': async ({ params, admit }) => {
       const name = params.optionalText('name') ?? params.optionalText('path');
       if (name === undefined) throw new ParamError('name is missing');
-      const self = async (): Promise<GroupId> => {
+      const own = async (): Promise<GroupId> => {
         const grant = await admit([{ permission: 'self:read', resource: { kind: 'instance' } }]);
         return (await forge.users.one(grant, actorId(grant))).namespaceId;
       };
-      const namespaceId = await namespaceOf(deps, params.optionalText('namespace_id'), self);
+      const given = params.optionalText('namespace_id');
+      // Not looked up here: a hidden namespace and one that is not there are refused in the same words (R11).
+      const namespaceId = given === undefined || given === '' ? await own() : parseId<GroupId>(given);
+      if (namespaceId === undefined) throw new ParamError('namespace_id is invalid');
       const grant = await admit([{ permission: 'project:create', resource: { kind: 'group', id: namespaceId } }]);
       const made = await forge.projects.create(grant, {
         name,

@@ -1,15 +1,19 @@
 import { JobpassError } from '../../base/errors.ts';
+import { parseId, type ProjectId } from '../../base/ids.ts';
+import { limits } from '../../base/limits.ts';
 import type { ReleaseLinkInput } from '../../forge/forge.ts';
 import type { Access } from '../../pass/subject.ts';
+import { decodeOnce } from '../paths.ts';
 import { actorId, signatureOf } from './actor.ts';
 import { ParamError } from './errors.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
 import { release, releaseLink } from './present.ts';
 import { deciderOf } from './repository.ts';
-import type { ApiDeps, Call, RouteTable } from './route.ts';
+import { type ApiDeps, type Call, nobody, type RouteTable } from './route.ts';
 
 const R = '/api/v4/projects/:id/releases';
+const noProject = nobody as ProjectId;
 
 /** @see GitLab REST API, "Releases" and "Release links" */
 export function releaseRoutes(deps: ApiDeps): RouteTable {
@@ -149,32 +153,34 @@ function linkRoutes(
   };
 }
 
-/** A link into this forge needs the right to see where it leads (A12). */
+/** A link into this forge needs the right to see the project where it leads (A12). */
 async function admitLinks(deps: ApiDeps, call: Call, links: readonly ReleaseLinkInput[]): Promise<void> {
-  const own = new URL(deps.externalUrl);
-  const accesses: Access[] = [];
+  if (links.length > limits.accessesPerRequest)
+    throw new JobpassError('too_large', `Send at most ${limits.accessesPerRequest} links at once.`);
+  const { host } = new URL(deps.externalUrl);
+  const targets = new Set<ProjectId>();
   for (const link of links) {
     const url = URL.canParse(link.url) ? new URL(link.url) : undefined;
-    if (url === undefined || url.host !== own.host) continue;
-    const path =
-      decodeURIComponent(url.pathname.slice(1))
-        .replace(/^api\/v4\/projects\//, '')
-        .split('/-/')[0] ?? '';
-    const project = /^\d+(?:\/|$)/.test(path) ? undefined : await longestProject(deps, path.replace(/\.git(?:\/.*)?$/, ''));
-    if (project !== undefined && project.id !== call.project.id)
-      accesses.push({ permission: 'project:read', resource: { kind: 'project', id: project.id } });
+    if (url?.host === host) targets.add(await projectBehind(deps, url.pathname));
   }
-  if (accesses.length > 0)
-    await call.admit([{ permission: 'release:write', resource: { kind: 'project', id: call.project.id } }, ...accesses]);
+  targets.delete(call.project.id);
+  if (targets.size === 0) return;
+  const accesses = [...targets].map((id): Access => ({ permission: 'project:read', resource: { kind: 'project', id } }));
+  await call.admit([{ permission: 'release:write', resource: { kind: 'project', id: call.project.id } }, ...accesses]);
 }
 
-async function longestProject(deps: ApiDeps, path: string) {
-  const parts = path.split('/');
+/** The project that a path of this forge belongs to, or else an id that no project has: hidden and absent are refused alike (R11). */
+async function projectBehind(deps: ApiDeps, path: string): Promise<ProjectId> {
+  const api = /^\/api\/v4\/projects\/([^/]+)/.exec(path)?.[1];
+  const name = decodeOnce(api ?? path.slice(1));
+  if (name === undefined) throw new JobpassError('invalid_input', { fields: { url: ['is invalid'] } });
+  if (api !== undefined) return parseId<ProjectId>(name) ?? (await deps.directory.projectByPath(null, name))?.id ?? noProject;
+  const parts = (name.split('/-/')[0] ?? '').replace(/\.git(?:\/.*)?$/, '').split('/');
   for (let length = Math.min(parts.length, 22); length >= 2; length -= 1) {
     const project = await deps.directory.projectByPath(null, parts.slice(0, length).join('/'));
-    if (project !== undefined) return project;
+    if (project !== undefined) return project.id;
   }
-  return undefined;
+  return noProject;
 }
 
 function linkFields(params: Params): Partial<ReleaseLinkInput> {

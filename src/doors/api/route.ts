@@ -5,6 +5,7 @@ import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import { type GroupId, parseId, type ProjectId, type UserId } from '../../base/ids.ts';
 import type { Log } from '../../base/log.ts';
 import type { Forge } from '../../forge/forge.ts';
+import { limits } from '../../base/limits.ts';
 import type { Jobs } from '../../jobs/jobs.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { Revoker } from '../../pass/revoke.ts';
@@ -70,6 +71,8 @@ export function registerRoutes(app: FastifyInstance, deps: ApiDeps, table: Route
     app.route({
       method: endpoint.method,
       url: endpoint.path,
+      // Bodies are read before anybody is known: only what carries files may be large.
+      bodyLimit: /\/repository\/(?:files|commits)/.test(endpoint.path) ? limits.fileBodyBytes : limits.jsonBodyBytes,
       handler: (request, reply) => serve(deps, endpoint, handler, request, reply),
     });
   }
@@ -77,23 +80,31 @@ export function registerRoutes(app: FastifyInstance, deps: ApiDeps, table: Route
 
 async function serve(deps: ApiDeps, endpoint: Endpoint, handler: Handler, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const granted: Grant[] = [];
+  let answer: Answer;
   try {
-    const call = await prepare(deps, endpoint, request, granted);
-    const answer = await handler(call);
-    void reply.code(answer.status ?? (endpoint.method === 'POST' ? 201 : 200)).headers(answer.headers ?? {});
-    if (answer.stream !== undefined) return await reply.send(await streamed(deps, granted, answer.stream));
-    await settleAll(deps, granted, 'done');
-    if (answer.status === 204) return await reply.send();
-    return await reply.type('application/json').send(JSON.stringify(answer.body ?? null));
+    answer = await handler(await prepare(deps, endpoint, request, granted));
+    if (answer.stream !== undefined) follow(deps, granted, answer.stream);
   } catch (error) {
-    await settleAll(deps, granted, isJobpassError(error) ? 'refused' : 'failed');
+    await settleAll(deps, granted, isJobpassError(error) || error instanceof ParamError ? 'refused' : 'failed');
     return answerError(deps, error, request, reply);
   }
+  void reply.code(answer.status ?? (endpoint.method === 'POST' ? 201 : 200)).headers(answer.headers ?? {});
+  if (answer.stream !== undefined) return reply.send(answer.stream);
+  await settleAll(deps, granted, 'done');
+  if (answer.status === 204) return reply.send();
+  return reply.type('application/json').send(JSON.stringify(answer.body ?? null));
 }
 
-/** A stream settles when it ends, and is cut when the pass dies (R2). */
-function streamed(deps: ApiDeps, granted: readonly Grant[], stream: Readable): Promise<Readable> {
-  for (const grant of granted) grant.signal.addEventListener('abort', () => stream.destroy(new JobpassError('pass_dead')), { once: true });
+/** A stream settles when it ends, and is cut when the pass dies (R2). @throws pass_dead where it died before the first byte */
+function follow(deps: ApiDeps, granted: readonly Grant[], stream: Readable): void {
+  for (const { signal } of granted) {
+    // A signal that has fired tells no listener any more.
+    if (signal.aborted) {
+      stream.destroy();
+      throw new JobpassError('pass_dead');
+    }
+    signal.addEventListener('abort', () => stream.destroy(new JobpassError('pass_dead')), { once: true });
+  }
   let settled = false;
   const settle = (outcome: 'done' | 'cut'): void => {
     if (settled) return;
@@ -102,11 +113,10 @@ function streamed(deps: ApiDeps, granted: readonly Grant[], stream: Readable): P
   };
   stream.once('end', () => settle('done'));
   stream.once('close', () => settle('cut'));
-  return Promise.resolve(stream);
 }
 
 async function settleAll(deps: ApiDeps, granted: readonly Grant[], outcome: 'done' | 'failed' | 'refused' | 'cut'): Promise<void> {
-  for (const grant of granted) await deps.gatekeeper.settle(grant, outcome);
+  await Promise.all(granted.map((grant) => deps.gatekeeper.settle(grant, outcome)));
 }
 
 export async function answerError(
@@ -131,7 +141,7 @@ export function subjectOf(request: FastifyRequest): { subject: Subject; query: U
   const query = new URLSearchParams((request.raw.url ?? '').split('?').slice(1).join('?'));
   const read = credentialOf(request.headers, request.raw.rawHeaders, query);
   if ('refusal' in read) throw errorOfRefusal(read.refusal);
-  if (holdsPass(request.body instanceof URLSearchParams ? [...request.body.values()] : request.body)) {
+  if (holdsPass(request.body instanceof URLSearchParams ? [...request.body] : request.body)) {
     throw new JobpassError(
       'credential_misplaced',
       'A pass is not accepted in a body; send it in the PRIVATE-TOKEN header. Treat this one as leaked.',
@@ -192,7 +202,7 @@ async function prepare(deps: ApiDeps, endpoint: Endpoint, request: FastifyReques
 }
 
 /** An id that no row ever has: what is asked of it is refused as "not there", after the credential was checked. */
-const nobody = 0;
+export const nobody = 0;
 
 interface Target {
   readonly resource: Resource;
@@ -245,7 +255,7 @@ export async function answerUnknownRoute(deps: ApiDeps, request: FastifyRequest,
         secure,
       });
       if (admission.ok) {
-        await deps.gatekeeper.settle(admission.grant, 'refused');
+        await deps.gatekeeper.settle(admission.grant, 'refused', passRouteRefusal(request.method, path).code);
         throw errorOfRefusal(passRouteRefusal(request.method, path));
       }
       if (admission.refusal.code !== 'access_denied') throw errorOfRefusal(admission.refusal);

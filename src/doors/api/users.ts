@@ -9,7 +9,7 @@ import type { Params } from './params.ts';
 
 /** @see GitLab REST API, "Users" and "Personal access tokens" */
 export function userRoutes(deps: ApiDeps): RouteTable {
-  const { forge, externalUrl: base } = deps;
+  const { forge, clock, externalUrl: base } = deps;
   const tokenRequest = (params: Params) => {
     const scopes = params.words('scopes');
     if (scopes === undefined) throw new ParamError('scopes is missing');
@@ -53,21 +53,21 @@ export function userRoutes(deps: ApiDeps): RouteTable {
     },
     'POST /api/v4/users/:id/personal_access_tokens': async ({ grant, user, params }) => {
       const { token, secret } = await forge.users.createToken(grant, user.id, tokenRequest(params));
-      return { body: { ...personalToken(token), token: secret.reveal() } };
+      return { body: { ...personalToken(token, clock.now()), token: secret.reveal() } };
     },
     'POST /api/v4/user/personal_access_tokens': async ({ grant, params }) => {
       const { token, secret } = await forge.users.createToken(grant, actorId(grant), tokenRequest(params));
-      return { body: { ...personalToken(token), token: secret.reveal() } };
+      return { body: { ...personalToken(token, clock.now()), token: secret.reveal() } };
     },
     'GET /api/v4/personal_access_tokens': async ({ grant, params, url }) => {
       const page = pageOf(params);
       const found = await forge.users.tokens(grant, actorId(grant), page);
-      return { body: found.rows.map(personalToken), headers: pageHeaders(page, found.total, url) };
+      return { body: found.rows.map((token) => personalToken(token, clock.now())), headers: pageHeaders(page, found.total, url) };
     },
     'GET /api/v4/personal_access_tokens/self': async ({ grant }) => {
       const token = grant.identity.kind === 'user' ? await forge.users.token(grant, grant.identity.tokenId) : undefined;
       if (token === undefined) throw new JobpassError('invalid_input', 'This is not a personal access token.');
-      return { body: personalToken(token) };
+      return { body: personalToken(token, clock.now()) };
     },
     'DELETE /api/v4/personal_access_tokens/self': async ({ grant }) => {
       if (grant.identity.kind === 'user') await forge.users.revokeToken(grant, grant.identity.tokenId);

@@ -1,0 +1,56 @@
+import { Readable } from 'node:stream';
+import { afterEach, expect, test } from 'vitest';
+import { silentLog } from '../../../src/base/log.ts';
+import { makeApiDoor } from '../../../src/doors/api/api-door.ts';
+import type { ApiDeps } from '../../../src/doors/api/route.ts';
+import { type HttpServer, makeHttpServer } from '../../../src/doors/http.ts';
+
+const closing: HttpServer[] = [];
+afterEach(async () => {
+  for (const server of closing.splice(0)) await server.close(0);
+});
+
+/** The API over a gatekeeper that grants everything, with a pass whose life `signal` is. */
+async function traceOf(signal: AbortSignal, trace: Readable) {
+  const outcomes: string[] = [];
+  const deps = {
+    log: silentLog,
+    externalUrl: 'http://forge.example',
+    directory: { project: () => Promise.resolve({ id: 1, path: 'team/app' }) },
+    gatekeeper: {
+      admit: () => Promise.resolve({ ok: true, grant: { signal, principals: [1], accesses: [] } }),
+      settle: (_grant: unknown, outcome: string) => Promise.resolve(void outcomes.push(outcome)),
+    },
+    forge: { projects: {}, groups: {}, users: {}, releases: {}, repository: {} },
+    jobs: { pipelines: { trace: () => Promise.resolve(trace) }, runners: {} },
+  } as unknown as ApiDeps;
+  const http = makeHttpServer([makeApiDoor(deps)], { host: '127.0.0.1', port: 0, tls: undefined, allowPlainHttp: false, log: silentLog });
+  closing.push(http);
+  return { url: `${await http.listen()}/api/v4/projects/1/jobs/1/trace`, outcomes };
+}
+
+test('R2 a pass that dies before the first byte gets none', async () => {
+  const trace = Readable.from(['secret']);
+  const { url, outcomes } = await traceOf(AbortSignal.abort(), trace);
+  const reply = await fetch(url);
+  expect([reply.status, await reply.text()]).toEqual([401, expect.not.stringContaining('secret')]);
+  expect([trace.destroyed, outcomes]).toEqual([true, ['refused']]);
+});
+
+test('R2 a stream is cut when the pass dies', async () => {
+  const life = new AbortController();
+  const trace = new Readable({ read() {} });
+  trace.push('first');
+  const { url, outcomes } = await traceOf(life.signal, trace);
+  const reader = (await fetch(url)).body?.getReader();
+  expect(Buffer.from((await reader?.read())?.value ?? []).toString()).toBe('first');
+  life.abort();
+  await expect(reader?.read()).rejects.toThrow();
+  expect([trace.destroyed, outcomes]).toEqual([true, ['cut']]);
+});
+
+test('R10 a stream that ends is settled as done, once', async () => {
+  const { url, outcomes } = await traceOf(new AbortController().signal, Readable.from(['all']));
+  expect(await (await fetch(url)).text()).toBe('all');
+  expect(outcomes).toEqual(['done']);
+});
