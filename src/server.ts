@@ -1,5 +1,5 @@
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { AuditTrail } from './audit/trail.ts';
 import { systemClock } from './base/clock.ts';
 import { JobpassError } from './base/errors.ts';
@@ -54,7 +54,9 @@ export interface RunningServer {
 }
 
 /** The composition root: every part is made and joined here, by hand. */
-export async function startServer(config: ServerConfig, log: Log): Promise<RunningServer> {
+export async function startServer(given: ServerConfig, log: Log): Promise<RunningServer> {
+  // git runs elsewhere: a relative folder would mean another one there.
+  const config = { ...given, dataDir: resolve(given.dataDir) };
   const clock = systemClock;
   const store = await openStore(config.database ?? `sqlite:${join(config.dataDir, 'jobpass.db')}`);
   const trail = new AuditTrail(store.audit, clock, (error) => log.error('audit.refusal_lost', {}, error));

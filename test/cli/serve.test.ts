@@ -7,9 +7,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const launcher = fileURLToPath(new URL('../../bin/jobpass.js', import.meta.url));
 
-function start(args: readonly string[], env: Record<string, string> = {}) {
+function start(args: readonly string[], env: Record<string, string> = {}, cwd = tmpdir()) {
   const child = spawn(process.execPath, [launcher, ...args], {
     env: { PATH: process.env['PATH'] ?? '', HOME: tmpdir(), ...env },
+    cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let out = '';
@@ -60,6 +61,24 @@ describe('jobpass serve', () => {
     expect((await fetch(`${again}/api/v4/groups/kept`, { headers: { 'private-token': token } })).status).toBe(200);
     second.child.kill('SIGTERM');
     expect((await second.exit).code).toBe(0);
+  });
+
+  test('a relative --data works as it stands in the README', async () => {
+    const secret = 'glpat-abcdefghij0123456789';
+    const server = start(['serve', '--data', './jobpass-data', '--listen', '127.0.0.1:0'], { JOBPASS_ROOT_TOKEN: secret }, data);
+    const url = await server.listening;
+    const post = (path: string, body: object) =>
+      fetch(`${url}${path}`, {
+        method: 'POST',
+        headers: { 'private-token': secret, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+    expect((await post('/api/v4/projects', { name: 'hello' })).status).toBe(201);
+    expect(
+      (await post('/api/v4/projects/root%2Fhello/repository/files/a.txt', { branch: 'main', content: 'x', commit_message: 'x' })).status,
+    ).toBe(201);
+    server.child.kill('SIGTERM');
+    expect((await server.exit).code).toBe(0);
   });
 
   test('R6 no token is at rest in clear, and nothing of the data folder is open to others', async () => {
