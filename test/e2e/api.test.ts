@@ -275,7 +275,7 @@ describe('the REST API', () => {
       author: { username: 'alice' },
     });
     expect((await server.call('GET', '/api/v4/user', { token: server.root, headers: { sudo: 'alice' } })).status).toBe(400);
-    expect((await get('/api/v4/user?sudo=root')).body['username']).toBe('alice');
+    expect((await get('/api/v4/user?sudo=root')).status).toBe(400);
   });
 
   test('an archived project can be read and not written', async () => {
