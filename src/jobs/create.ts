@@ -1,9 +1,9 @@
-import { JobpassError } from '../base/errors.ts';
-import { type JobId, type Oid, parseOid, type ProjectId, type UserId, zeroOid } from '../base/ids.ts';
+import { isJobpassError, JobpassError } from '../base/errors.ts';
+import { type JobId, type Oid, parseOid, type UserId, zeroOid } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
 import { isProtected } from '../base/refs.ts';
 import type { RefsUpdated } from '../forge/forge.ts';
-import type { Grant, SystemReason } from '../pass/grant.ts';
+import type { Grant } from '../pass/grant.ts';
 import { planPipeline } from '../pipeline/evaluate.ts';
 import { parseCiFile } from '../pipeline/parse.ts';
 import { errorText, type Plan } from '../pipeline/plan.ts';
@@ -13,9 +13,10 @@ import type { Tx } from '../ports/tx.ts';
 import { advance } from './advance.ts';
 import type { JobsDeps } from './deps.ts';
 import { pipelineVariables } from './predefined.ts';
+import { asSystem } from './system.ts';
 
 const ciFile = '.gitlab-ci.yml';
-/** As GitLab: more refs in one push start nothing for the rest. */
+/** As GitLab: a push of more refs than this starts nothing. */
 const refsPerPush = 4;
 
 /** What a pipeline is made from. */
@@ -35,31 +36,27 @@ export interface CreateRequest {
   readonly confirm?: (tx: Tx) => Promise<void>;
 }
 
-/** A grant for the server's own reading, from the closed list. @throws internal */
-export async function systemGrant(deps: JobsDeps, reason: SystemReason, project: ProjectId, requestId: string): Promise<Grant> {
-  const admission = await deps.gatekeeper.admit(
-    { kind: 'system', reason },
-    [{ permission: 'repository:read', resource: { kind: 'project', id: project } }],
-    { door: 'jobs', endpoint: reason, requestId, secure: true },
-  );
-  if (!admission.ok) throw new JobpassError('internal', {}, new Error(`the system may not ${reason}: ${admission.refusal.message}`));
-  return admission.grant;
-}
-
 /**
  * Reads the file at the commit and makes the pipeline's rows. A mistake in the file makes a failed pipeline that says why.
  * @returns undefined where the commit has no file
  */
-export async function createPipeline(deps: JobsDeps, request: CreateRequest): Promise<PipelineRecord | undefined> {
-  const grant = await systemGrant(deps, 'read_ci_file', request.project.id, `pipeline-${request.sha.slice(0, 12)}`);
-  try {
-    const text = await deps.forge.repository.textFile(grant, request.project.id, request.sha, ciFile, limits.ciFileBytes);
+export function createPipeline(deps: JobsDeps, request: CreateRequest): Promise<PipelineRecord | undefined> {
+  const { project, sha } = request;
+  return asSystem(deps, 'read_ci_file', project.id, `pipeline-${sha.slice(0, 12)}`, async (grant) => {
+    const text = await deps.forge.repository.textFile(grant, project.id, sha, ciFile, limits.ciFileBytes).catch(tooLarge);
     if (text === undefined) return undefined;
-    const planned = await plan(deps, grant, request, text);
-    return await insert(deps, request, planned);
-  } finally {
-    await deps.gatekeeper.settle(grant, 'done');
-  }
+    return insert(
+      deps,
+      request,
+      text === null ? `${ciFile} is larger than ${limits.ciFileBytes} bytes.` : await plan(deps, grant, request, text),
+    );
+  });
+}
+
+/** A file that is too large is a mistake in the file like any other. */
+function tooLarge(error: unknown): null {
+  if (isJobpassError(error, 'too_large')) return null;
+  throw error;
 }
 
 async function plan(deps: JobsDeps, grant: Grant, request: CreateRequest, text: string): Promise<Plan | string> {
@@ -157,10 +154,15 @@ export async function pipelinesOfPush(deps: JobsDeps, event: RefsUpdated): Promi
     chainDepth = depth;
   }
   const moved = event.changes.filter((change) => change.newOid !== zeroOid && /^refs\/(?:heads|tags)\//.test(change.ref));
-  for (const change of moved.slice(0, refsPerPush)) {
-    const grant = await systemGrant(deps, 'read_ci_file', project.id, `push-${event.pushId}`);
-    const commit = await deps.forge.repository.commit(grant, project.id, change.ref);
-    await deps.gatekeeper.settle(grant, 'done');
+  if (moved.length > refsPerPush) {
+    deps.log.info('pipeline.push_too_wide', { project: project.id, refs: moved.length });
+    return;
+  }
+  for (const change of moved) {
+    // What was pushed, not what stands there now: the next push may be somebody else's.
+    const commit = await asSystem(deps, 'read_ci_file', project.id, `push-${event.pushId}`, (grant) =>
+      deps.forge.repository.commit(grant, project.id, change.newOid),
+    );
     if (commit === undefined || /\[(?:ci[ -]skip|skip[ -]ci)\]/i.test(commit.message)) continue;
     await createPipeline(deps, {
       project,

@@ -1,5 +1,6 @@
 import { isoTime } from '../base/clock.ts';
-import { JobpassError } from '../base/errors.ts';
+import { isJobpassError } from '../base/errors.ts';
+import type { JobId } from '../base/ids.ts';
 import { randomBase62, Secret } from '../base/secret.ts';
 import { type IssuedPasses, issuePasses } from '../pass/issue.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
@@ -8,12 +9,15 @@ import type { ProjectFacts, UserFacts } from '../ports/directory.ts';
 import type { Exposure, ExtendedJobToken, JobPayload } from '../wire/runner.ts';
 import type { Principals } from '../pass/principals.ts';
 import { advance } from './advance.ts';
-import { systemGrant } from './create.ts';
+import { Candidates } from './candidates.ts';
+import { dependenciesOf } from './dependencies.ts';
 import type { JobsDeps } from './deps.ts';
 import { exposureOf } from './exposure.ts';
 import type { Queue, SignedReport } from './jobs.ts';
 import { buildPayload, payloadProblem } from './payload.ts';
 import { pipelineVariables } from './predefined.ts';
+import { mayRunOn } from './ref-rights.ts';
+import { asSystem } from './system.ts';
 import { principalsOfJob, refProtected } from './whose.ts';
 
 /** Jobs that one request may turn down (their user is gone, their project archived) before it comes away empty. */
@@ -31,40 +35,41 @@ interface Prepared {
   readonly protected: boolean;
   readonly dependencies: readonly JobRecord[];
   readonly principals: Principals;
+  /** False: its ordinary token only, for a runner without trust or over an insecure transport. */
+  readonly withPass: boolean;
   readonly exposure: Exposure;
   readonly why: string;
 }
 
+/** Who asks for a job, and how. */
+interface Asking {
+  readonly runner: RunnerRecord;
+  readonly signed: SignedReport | null;
+  readonly secure: boolean;
+}
+
 export function makeQueue(deps: JobsDeps): Queue {
   const { jobs, transactor } = deps;
+  const candidates = new Candidates(deps);
 
-  const candidate = (runner: RunnerRecord, projectIds: readonly JobRecord['projectId'][] | undefined, skip: ReadonlySet<number>) =>
-    transactor.write(async (tx) => {
-      const filter = {
-        runnerId: runner.id,
-        tags: runner.tags,
-        runUntagged: runner.runUntagged,
-        protectedOnly: runner.protectedOnly,
-        ...(projectIds === undefined ? {} : { projectIds }),
-      };
-      return (await jobs.claimCandidates(tx, filter, triesPerRequest + skip.size)).find((job) => !skip.has(job.id));
-    });
-
-  async function claim(runner: RunnerRecord, signed: SignedReport | null): Promise<{ payload: JobPayload; job: JobRecord } | undefined> {
-    const scope = await scopeOf(deps, runner);
-    const skip = new Set<number>();
-    for (let tries = 0; tries < triesPerRequest; tries += 1) {
-      const job = await candidate(runner, scope, skip);
+  async function claim(asking: Asking): Promise<{ payload: JobPayload; job: JobRecord } | undefined> {
+    const tried = new Set<JobId>();
+    while (tried.size < triesPerRequest) {
+      const job = await candidates.take(asking.runner, tried);
       if (job === undefined) return undefined;
-      skip.add(job.id);
-      const prepared = await prepare(deps, runner, signed, job);
-      if (prepared === 'unfit') continue;
-      if (typeof prepared === 'string') {
-        await fail(deps, job, prepared);
-        continue;
+      tried.add(job.id);
+      try {
+        const prepared = await prepare(deps, asking, job);
+        const started =
+          typeof prepared === 'string' ? await fail(deps, job, 'pending', prepared) : await start(deps, asking.runner, prepared);
+        if (started !== undefined) return { payload: started, job };
+      } catch (error) {
+        // One job that cannot be prepared must not keep the others from running.
+        if (isJobpassError(error, 'store_unavailable') || isJobpassError(error, 'audit_unavailable')) throw error;
+        deps.log.error('job.not_started', { job: job.id }, error);
+      } finally {
+        candidates.release(job.id);
       }
-      const started = await start(deps, runner, prepared);
-      if (started !== undefined) return { payload: started, job };
     }
     return undefined;
   }
@@ -73,15 +78,17 @@ export function makeQueue(deps: JobsDeps): Queue {
     version: () => deps.wakeup.version,
     wait: (_runner, seen, timeoutMs, signal) => deps.wakeup.wait(seen, timeoutMs, signal),
     async claim(runner, signed, secure) {
-      if (runner.paused) return undefined;
-      // In clear nothing of a pass goes out: the job runs with its ordinary token, as with a runner without trust (R16).
-      const claimed = await claim(secure ? runner : { ...runner, trust: 'none' }, signed);
+      // As it is now: the request may have waited long since its runner was read.
+      const current = await deps.runners.byId(null, runner.id);
+      if (current === undefined || current.paused) return undefined;
+      const claimed = await claim({ runner: current, signed, secure });
       if (claimed === undefined) return undefined;
       const { payload, job } = claimed;
       return {
         payload,
         async withdraw() {
           await transactor.write(async (tx) => {
+            await jobs.lockPipeline(tx, job.pipelineId);
             const back = await jobs.changeJob(tx, job.id, ['running'], {
               status: 'pending',
               runnerId: null,
@@ -100,38 +107,23 @@ export function makeQueue(deps: JobsDeps): Queue {
   };
 }
 
-/** Projects that a runner of a group or project serves; undefined = all. */
-async function scopeOf(deps: JobsDeps, runner: RunnerRecord): Promise<readonly JobRecord['projectId'][] | undefined> {
-  if (runner.scope === 'instance') return undefined;
-  if (runner.scope === 'project') return [runner.scopeId as JobRecord['projectId']];
-  const waiting = await deps.transactor.write((tx) =>
-    deps.jobs.claimCandidates(tx, { runnerId: runner.id, tags: runner.tags, runUntagged: runner.runUntagged, protectedOnly: false }, 200),
-  );
-  const inside: JobRecord['projectId'][] = [];
-  for (const id of new Set(waiting.map((job) => job.projectId))) {
-    const project = await deps.directory.project(null, id);
-    const root = runner.scopeId === null ? undefined : await deps.directory.group(null, runner.scopeId as ProjectFacts['namespaceId']);
-    if (project !== undefined && root !== undefined && project.path.toLowerCase().startsWith(`${root.path.toLowerCase()}/`))
-      inside.push(id);
-  }
-  return inside;
-}
-
-/** @returns a sentence where the job cannot run, or `unfit` where another runner may take it */
-async function prepare(deps: JobsDeps, runner: RunnerRecord, signed: SignedReport | null, job: JobRecord): Promise<Prepared | string> {
+/** @returns a sentence where the job cannot run at all */
+async function prepare(deps: JobsDeps, { runner, signed, secure }: Asking, job: JobRecord): Promise<Prepared | string> {
   const project = await deps.directory.project(null, job.projectId);
   const pipeline = await deps.jobs.pipeline(null, job.pipelineId);
   const user = (await deps.directory.users(null, [job.userId])).get(job.userId);
   if (project === undefined || pipeline === undefined) return 'its project is gone';
   if (project.archived) return 'its project is archived';
   if (user === undefined || user.state !== 'active') return 'the user who started it is blocked';
+  // The right that it was started with may be gone by now (A7).
+  if (!(await mayRunOn(deps, null, [job.userId], job.projectId, { name: job.ref, tag: job.tag }, true)))
+    return 'the user who started it may no longer run jobs on this ref';
   const isProtected = await refProtected(deps, job);
-  if (runner.protectedOnly && !isProtected) return 'unfit';
   const { job: plan, globals }: { job: PlanJob; globals: Record<string, string> } = JSON.parse(job.plan);
   const dependencies = await dependenciesOf(deps, job, plan);
-  const grant = await systemGrant(deps, 'job_payload', project.id, `job-${job.id}`);
-  const commit = await deps.forge.repository.commit(grant, project.id, job.sha);
-  await deps.gatekeeper.settle(grant, 'done');
+  const commit = await asSystem(deps, 'job_payload', project.id, `job-${job.id}`, (grant) =>
+    deps.forge.repository.commit(grant, project.id, job.sha),
+  );
   const predefined = pipelineVariables(deps.instance, {
     project,
     user,
@@ -152,18 +144,23 @@ async function prepare(deps: JobsDeps, runner: RunnerRecord, signed: SignedRepor
     runner,
     signed,
   });
-  return { job, project, pipeline, user, plan, globals, predefined, protected: isProtected, dependencies, principals, exposure, why };
-}
-
-/** Jobs whose artifacts it fetches. */
-async function dependenciesOf(deps: JobsDeps, job: JobRecord, plan: PlanJob): Promise<readonly JobRecord[]> {
-  const others = (await deps.jobs.jobsOfPipeline(null, job.pipelineId)).filter(
-    (other) => other.retriedById === null && other.artifactsFile !== null,
-  );
-  if (plan.dependencies !== undefined) return others.filter((other) => plan.dependencies?.includes(other.name) === true);
-  if (plan.needs !== undefined)
-    return others.filter((other) => plan.needs?.some((need) => need.job === other.name && need.artifacts) === true);
-  return others.filter((other) => other.stageIndex < job.stageIndex);
+  // In clear nothing of a pass goes out (R16).
+  const withPass = secure && runner.trust !== 'none';
+  return {
+    job,
+    project,
+    pipeline,
+    user,
+    plan,
+    globals,
+    predefined,
+    protected: isProtected,
+    dependencies,
+    principals,
+    withPass,
+    exposure,
+    why,
+  };
 }
 
 /** The one transaction of R2: pending → running, the job token, and the passes; all or nothing, one claimant (A46). */
@@ -172,6 +169,11 @@ async function start(deps: JobsDeps, runner: RunnerRecord, prepared: Prepared): 
   const jobToken = new Secret(`glcbt-${randomBase62(40)}`);
   const now = deps.clock.now();
   const started = await deps.transactor.write(async (tx) => {
+    // What the runner was trusted with may have changed while git was read.
+    const current = await deps.runners.byId(tx, runner.id);
+    if (current === undefined || current.paused || current.trust !== runner.trust || current.unsafeAccepted !== runner.unsafeAccepted)
+      return undefined;
+    await deps.jobs.lockPipeline(tx, pipeline.id);
     const mine = await deps.jobs.changeJob(tx, job.id, ['pending'], {
       status: 'running',
       runnerId: runner.id,
@@ -180,21 +182,20 @@ async function start(deps: JobsDeps, runner: RunnerRecord, prepared: Prepared): 
       contactAt: now,
     });
     if (!mine) return undefined;
-    const passes =
-      runner.trust === 'none'
-        ? undefined
-        : await issuePasses(deps.passes, tx, {
-            jobId: job.id,
-            pipelineId: pipeline.id,
-            projectId: project.id,
-            sha: job.sha,
-            principals: principals.list,
-            ownProjectOnly: principals.ownProjectOnly,
-            chainDepth: pipeline.chainDepth,
-            timeoutSeconds: job.timeoutSeconds,
-            full: exposure !== 'withhold',
-            now,
-          });
+    const passes = !prepared.withPass
+      ? undefined
+      : await issuePasses(deps.passes, tx, {
+          jobId: job.id,
+          pipelineId: pipeline.id,
+          projectId: project.id,
+          sha: job.sha,
+          principals: principals.list,
+          ownProjectOnly: principals.ownProjectOnly,
+          chainDepth: pipeline.chainDepth,
+          timeoutSeconds: job.timeoutSeconds,
+          full: exposure !== 'withhold',
+          now,
+        });
     await advance(deps, tx, pipeline.id);
     return { passes };
   });
@@ -202,10 +203,7 @@ async function start(deps: JobsDeps, runner: RunnerRecord, prepared: Prepared): 
   const extended = started.passes === undefined ? undefined : await extendedToken(deps, prepared, started.passes);
   const payload = buildPayload({ ...prepared, instance: deps.instance, jobToken, extended });
   const problem = payloadProblem(payload);
-  if (problem !== undefined) {
-    await fail(deps, job, problem);
-    throw new JobpassError('internal', {}, new Error(`job ${job.id}: ${problem}`));
-  }
+  if (problem !== undefined) return fail(deps, job, 'running', problem);
   deps.log.info('job.started', {
     job: job.id,
     project: project.id,
@@ -243,17 +241,22 @@ async function extendedToken(deps: JobsDeps, prepared: Prepared, passes: IssuedP
   };
 }
 
-async function fail(deps: JobsDeps, job: JobRecord, why: string): Promise<void> {
-  deps.log.warn('job.failed_at_start', { job: job.id, why });
-  await deps.transactor.write(async (tx) => {
-    const now = deps.clock.now();
-    await deps.jobs.changeJob(tx, job.id, ['pending', 'running'], {
+/** @param from the only state that it is failed from: another node may have started it meanwhile */
+async function fail(deps: JobsDeps, job: JobRecord, from: 'pending' | 'running', why: string): Promise<undefined> {
+  const done = await deps.transactor.write(async (tx) => {
+    await deps.jobs.lockPipeline(tx, job.pipelineId);
+    const changed = await deps.jobs.changeJob(tx, job.id, [from], {
       status: 'failed',
       failureReason: 'runner_system_failure',
-      finishedAt: now,
+      finishedAt: deps.clock.now(),
     });
+    if (!changed) return false;
     await deps.revoker.revokeForJob(tx, job.id, why);
     await advance(deps, tx, job.pipelineId);
+    return true;
   });
+  if (!done) return;
+  deps.log.warn('job.failed_at_start', { job: job.id, why });
   deps.revoker.jobEnded(job.id);
+  deps.wakeup.changed();
 }

@@ -1,20 +1,25 @@
-import { millis } from '../base/ids.ts';
+import { type EpochMillis, millis } from '../base/ids.ts';
+import type { JobRecord } from '../ports/jobs.ts';
 import { advance } from './advance.ts';
 import type { JobsDeps } from './deps.ts';
 
 /** A silent runner's job is given up after this; its pass was suspended long before (R2). */
 const lostMs = 10 * 60_000;
 const cancelingMs = 5 * 60_000;
+/** What the runner needs beyond the job's timeout: `after_script`, uploads, the last report. */
+const leewayMs = 10 * 60_000;
 const everyMs = 15_000;
 
-/** Ends jobs whose runner is lost, and cancels that nobody finished. */
+/** Ends jobs whose runner is lost, cancels that nobody finished, and jobs that go on past their timeout. */
 export class Reaper {
   readonly #deps: JobsDeps;
+  readonly #since: EpochMillis;
   #timer: NodeJS.Timeout | undefined;
   #work: Promise<void> = Promise.resolve();
 
   constructor(deps: JobsDeps) {
     this.#deps = deps;
+    this.#since = deps.clock.now();
   }
 
   start(): void {
@@ -30,25 +35,43 @@ export class Reaper {
 
   /** One round, by the injected clock. */
   async sweep(): Promise<void> {
-    const { jobs, transactor, clock, revoker, log } = this.#deps;
+    const { jobs, clock } = this.#deps;
     const now = clock.now();
-    for (const job of await jobs.staleJobs(null, millis(now - lostMs), millis(now - cancelingMs))) {
-      const canceling = job.status === 'canceling';
-      const done = await transactor.write(async (tx) => {
-        const changed = await jobs.changeJob(tx, job.id, [job.status], {
-          status: canceling ? 'canceled' : 'failed',
-          finishedAt: now,
-          failureReason: canceling ? null : 'stuck_or_timeout_failure',
-        });
-        if (!changed) return false;
-        await revoker.revokeForJob(tx, job.id, 'its runner is lost');
-        await advance(this.#deps, tx, job.pipelineId);
-        return true;
+    const times = [millis(now - lostMs), millis(now - cancelingMs), millis(now - leewayMs)] as const;
+    for (const job of await jobs.staleJobs(null, ...times)) await this.#end(job, now);
+  }
+
+  async #end({ id, pipelineId }: JobRecord, now: EpochMillis): Promise<void> {
+    const { jobs, transactor, revoker, log, wakeup } = this.#deps;
+    const ended = await transactor.write(async (tx) => {
+      await jobs.lockPipeline(tx, pipelineId);
+      // Read again: the runner may have come back meanwhile.
+      const job = await jobs.job(tx, id);
+      const why = job === undefined ? undefined : this.#reason(job, now);
+      if (job === undefined || why === undefined) return undefined;
+      const changed = await jobs.changeJob(tx, id, [job.status], {
+        status: job.status === 'canceling' ? 'canceled' : 'failed',
+        finishedAt: now,
+        failureReason: job.status === 'canceling' ? null : why,
       });
-      if (!done) continue;
-      log.warn('job.reaped', { job: job.id, from: job.status });
-      revoker.jobEnded(job.id);
-      this.#deps.wakeup.changed();
-    }
+      if (!changed) return undefined;
+      await revoker.revokeForJob(tx, id, `the job was given up (${why})`);
+      await advance(this.#deps, tx, pipelineId);
+      return why;
+    });
+    if (ended === undefined) return;
+    log.warn('job.reaped', { job: id, why: ended });
+    revoker.jobEnded(id);
+    wakeup.changed();
+  }
+
+  /** Why the job is to end, or undefined. While the server was down nobody could report: that time is not held against a runner. */
+  #reason(job: JobRecord, now: EpochMillis): 'stuck_or_timeout_failure' | 'job_execution_timeout' | undefined {
+    if (job.status !== 'running' && job.status !== 'canceling') return undefined;
+    const heardAt = Math.max(job.contactAt ?? 0, this.#since);
+    if (now - heardAt > lostMs) return 'stuck_or_timeout_failure';
+    if (job.cancelingSince !== null && now - job.cancelingSince > cancelingMs) return 'stuck_or_timeout_failure';
+    if (job.startedAt !== null && now - job.startedAt > job.timeoutSeconds * 1000 + leewayMs) return 'job_execution_timeout';
+    return undefined;
   }
 }

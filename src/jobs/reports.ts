@@ -6,6 +6,7 @@ import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, JobStatus } from '../ports/jobs.ts';
 import { type FailureReason, failureReasons, type JobUpdate } from '../wire/runner.ts';
 import { advance } from './advance.ts';
+import { dependenciesOf } from './dependencies.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Reports } from './jobs.ts';
 import { artifactKey, traceKey } from './keys.ts';
@@ -16,6 +17,13 @@ import { hasEnded } from './state.ts';
 export function makeReports(deps: JobsDeps): Reports {
   const { jobs, transactor, clock } = deps;
   const leaks = new LeakScanner(deps.revoker, (job, pass) => deps.log.warn('pass.leaked', { job, pass }));
+  /** Traces that were asked for a second time: whatever comes then is kept. */
+  const resent = new Set<JobId>();
+  const uploading = new Set<JobId>();
+  const forget = (id: JobId): void => {
+    leaks.forget(id);
+    resent.delete(id);
+  };
 
   const known = async (id: JobId): Promise<JobRecord> => {
     const job = await jobs.job(null, id);
@@ -30,6 +38,7 @@ export function makeReports(deps: JobsDeps): Reports {
     const plan: { job: PlanJob } = JSON.parse(job.plan);
     const now = clock.now();
     const status = await transactor.write(async (tx) => {
+      await jobs.lockPipeline(tx, job.pipelineId);
       const current = await jobs.job(tx, job.id);
       if (current === undefined || hasEnded(current.status)) return current?.status ?? 'canceled';
       const to: JobStatus = current.status === 'canceling' ? 'canceled' : update.state === 'success' ? 'success' : 'failed';
@@ -49,11 +58,28 @@ export function makeReports(deps: JobsDeps): Reports {
     });
     if (hasEnded(status)) {
       deps.revoker.jobEnded(job.id);
-      leaks.forget(job.id);
+      forget(job.id);
       deps.log.info('job.ended', { job: job.id, status });
       deps.wakeup.changed();
     }
     return status;
+  }
+
+  /** The runner's last word is the death of the passes, also while its trace is still on the way (A45). */
+  async function endPasses(id: JobId): Promise<void> {
+    await transactor.write((tx) => deps.revoker.revokeForJob(tx, id, 'the job reported its end'));
+    deps.revoker.jobEnded(id);
+  }
+
+  /** Whether the trace is what the runner says it sent. */
+  async function traceState(id: JobId, update: JobUpdate): Promise<'whole' | 'short' | 'damaged'> {
+    const bytes = update.output?.bytesize;
+    if (bytes === undefined || leaks.altered(id) || resent.has(id)) return 'whole';
+    const size = await deps.traces.sizeBytes(traceKey(id));
+    if (size < bytes) return 'short';
+    const checksum = update.output?.checksum ?? update.checksum;
+    if (checksum === undefined || size === 0) return 'whole';
+    return checksum === `crc32:${(await deps.traces.crc32(traceKey(id))).toString(16).padStart(8, '0')}` ? 'whole' : 'damaged';
   }
 
   return {
@@ -64,24 +90,22 @@ export function makeReports(deps: JobsDeps): Reports {
         await touch(id);
         return { answer: 'ok', status: job.status };
       }
-      const wanted = update.output?.bytesize;
-      if (wanted !== undefined && !leaks.altered(id)) {
-        const size = await deps.traces.sizeBytes(traceKey(id));
-        if (size < wanted) return { answer: 'accepted', status: job.status };
-        const checksum = update.output?.checksum ?? update.checksum;
-        const sum = `crc32:${(await deps.traces.crc32(traceKey(id))).toString(16).padStart(8, '0')}`;
-        if (checksum !== undefined && size !== 0 && checksum !== sum) {
-          await deps.traces.truncate(traceKey(id));
-          return { answer: 'resend_trace', status: job.status };
-        }
-      }
-      return { answer: 'ok', status: await finish(job, update) };
+      const trace = await traceState(id, update);
+      if (trace === 'whole') return { answer: 'ok', status: await finish(job, update) };
+      await endPasses(id);
+      if (trace === 'short') return { answer: 'accepted', status: job.status };
+      resent.add(id);
+      await deps.traces.truncate(traceKey(id));
+      return { answer: 'resend_trace', status: job.status };
     },
     async appendTrace(id, offset, bytes) {
       const job = await known(id);
-      if (hasEnded(job.status)) return { sizeBytes: await deps.traces.sizeBytes(traceKey(id)), status: job.status };
       const stored = await deps.traces.sizeBytes(traceKey(id));
+      if (hasEnded(job.status)) return { sizeBytes: stored, status: job.status };
       if (offset !== stored) throw new JobpassError('range_mismatch', { offsetBytes: stored });
+      // Told by its state, a runner stops; told "too large", it would try again for ever.
+      if (stored + bytes.length > limits.traceBytes)
+        return { sizeBytes: stored, status: await finish(job, { state: 'failed', failure_reason: 'trace_size_exceeded' }) };
       const sizeBytes = await deps.traces.append(traceKey(id), offset, await leaks.scan(id, bytes));
       await touch(id);
       return { sizeBytes, status: (await known(id)).status };
@@ -89,24 +113,42 @@ export function makeReports(deps: JobsDeps): Reports {
     async storeArtifacts(id, filename, body, expireInSeconds) {
       const job = await known(id);
       if (hasEnded(job.status)) throw new JobpassError('access_denied', 'The job has ended.');
-      const stored = await deps.blobs.write(artifactKey(id), body, limits.artifactBytes);
-      const now = clock.now();
-      await transactor.write((tx) =>
-        jobs.changeJob(tx, id, ['running', 'canceling'], {
-          artifactsFile: filename,
-          artifactsSizeBytes: stored.sizeBytes,
-          artifactsExpireAt: expireInSeconds === null ? null : millis(now + expireInSeconds * 1000),
-          contactAt: now,
-        }),
-      );
-      return { sizeBytes: stored.sizeBytes };
+      // Once, so that nothing replaces what was stored: not a second upload, and not one that outlives the job.
+      if (job.artifactsFile !== null || uploading.has(id))
+        throw new JobpassError('invalid_input', 'The job has uploaded its artifacts already.');
+      uploading.add(id);
+      try {
+        const stored = await deps.blobs.write(artifactKey(id), body, limits.artifactBytes);
+        const now = clock.now();
+        const kept = await transactor.write((tx) =>
+          jobs.changeJob(tx, id, ['running', 'canceling'], {
+            artifactsFile: filename,
+            artifactsSizeBytes: stored.sizeBytes,
+            artifactsExpireAt: expireInSeconds === null ? null : millis(now + expireInSeconds * 1000),
+            contactAt: now,
+          }),
+        );
+        if (kept) return { sizeBytes: stored.sizeBytes };
+        await deps.blobs.remove(artifactKey(id));
+        throw new JobpassError('access_denied', 'The job has ended.');
+      } finally {
+        uploading.delete(id);
+      }
     },
     async dependencyArtifacts(asking, wanted) {
-      const [job, source] = [await known(asking), await jobs.job(null, wanted)];
-      if (source === undefined || source.pipelineId !== job.pipelineId || source.artifactsFile === null) return undefined;
+      const job = await known(asking);
+      const plan: { job: PlanJob } = JSON.parse(job.plan);
+      const source = (await dependenciesOf(deps, job, plan.job)).find((one) => one.id === wanted);
+      if (source === undefined || source.artifactsFile === null) return undefined;
+      // Ended before this job began, so that those behind it are principals of this job's passes (R3).
+      if (job.startedAt === null || source.finishedAt === null || source.finishedAt > job.startedAt) return undefined;
       return { filename: source.artifactsFile, ...(await deps.blobs.open(artifactKey(wanted))) };
     },
-    status: async (id) => (await known(id)).status,
+    async status(id) {
+      const { status } = await known(id);
+      if (hasEnded(status)) forget(id);
+      return status;
+    },
   };
 }
 

@@ -4,6 +4,9 @@ import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Runners } from './jobs.ts';
 
+/** How stale the time of a runner's last contact may be. */
+const touchMs = 30_000;
+
 /** Runners as admins, owners and the runners themselves see them. */
 export function makeRunners(deps: JobsDeps): Runners {
   const { runners, transactor, clock } = deps;
@@ -76,7 +79,12 @@ export function makeRunners(deps: JobsDeps): Runners {
     },
     useNonce: (id, nonce, at) => transactor.write((tx) => runners.useNonce(tx, id, nonce, at)),
     async touch(id, version) {
-      await transactor.write((tx) => runners.change(tx, id, { contactAt: clock.now(), version: version?.slice(0, 100) ?? null }));
+      const now = clock.now();
+      const short = version?.slice(0, 100) ?? null;
+      const known = await runners.byId(null, id);
+      // Runners ask every few seconds; a durable write each time would be most of what an idle server does.
+      if (known === undefined || (known.version === short && known.contactAt !== null && now - known.contactAt < touchMs)) return;
+      await transactor.write((tx) => runners.change(tx, id, { contactAt: now, version: short }));
     },
   };
 }

@@ -4,8 +4,8 @@ import { isProtected } from '../base/refs.ts';
 import { type Principals, principalsOf } from '../pass/principals.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
 import type { JobRecord, PipelineRecord, RunnerRecord } from '../ports/jobs.ts';
-import { systemGrant } from './create.ts';
 import type { JobsDeps } from './deps.ts';
+import { asSystem } from './system.ts';
 
 /** More commits than this outside protected refs cannot be told apart in reasonable time: not provable (R3). */
 const commitLimit = limits.recordedCommitsPerPush;
@@ -26,9 +26,9 @@ export async function principalsOfJob(
     );
   }
   const sha = job.sha as Oid;
-  const grant = await systemGrant(deps, 'principals', project.id, `job-${job.id}`);
-  const unprotectedCommits = await deps.forge.repository.unprotectedCommits(grant, project.id, sha, commitLimit);
-  await deps.gatekeeper.settle(grant, 'done');
+  const unprotectedCommits = await asSystem(deps, 'principals', project.id, `job-${job.id}`, (grant) =>
+    deps.forge.repository.unprotectedCommits(grant, project.id, sha, commitLimit),
+  );
   const pushers = unprotectedCommits === null ? new Map<Oid, readonly UserId[]>() : await deps.pushersOf(project.id, unprotectedCommits);
   const artifactPrincipals: UserId[] = [];
   for (const source of artifactJobs) {

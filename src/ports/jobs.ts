@@ -142,8 +142,11 @@ export interface JobStore {
   /** Compare and set: changes the job only while its status is one of `from`. @returns false where it was not. */
   changeJob(tx: Tx, id: JobId, from: readonly JobStatus[], change: JobChange): Promise<boolean>;
   changePipeline(tx: Tx, id: PipelineId, change: PipelineChange): Promise<void>;
-  /** Running and canceling jobs whose runner was last heard before `before`, or whose canceling began before `cancelBefore`. */
-  staleJobs(tx: MaybeTx, before: EpochMillis, cancelBefore: EpochMillis): Promise<readonly JobRecord[]>;
+  /**
+   * Running and canceling jobs whose runner was last heard before `before`, whose canceling began before `cancelBefore`, or whose timeout
+   * ended before `timeoutBefore`.
+   */
+  staleJobs(tx: MaybeTx, before: EpochMillis, cancelBefore: EpochMillis, timeoutBefore: EpochMillis): Promise<readonly JobRecord[]>;
 }
 
 /** `none` = no pass at all, `fetch` = the runner's own clones and pulls, `full` = R7. */

@@ -162,5 +162,6 @@ export const failureReasons = [
   'job_canceled',
   'stuck_or_timeout_failure',
   'runner_unsupported',
+  'trace_size_exceeded',
 ] as const;
 export type FailureReason = (typeof failureReasons)[number];

@@ -68,15 +68,15 @@ describe('R7 signed requests of a jobpass runner', () => {
     const body = bodyOf(runner.token, key);
     const headers = headersFor(request, body, key);
     expect((await post(request, body, headers)).status).toBe(204);
-    expect((await post(request, body, headers)).status).toBe(403);
+    expect((await post(request, body, headers)).status).toBe(401);
   });
 
   test('A60 another body, path or time than was signed is refused', async () => {
     const runner = await trustedRunner();
     const body = bodyOf(runner.token, key);
-    expect((await post(request, `${body} `, headersFor(request, body, key))).status).toBe(403);
-    expect((await post(request, body, headersFor(verify, body, key))).status).toBe(403);
-    expect((await post(request, body, headersFor(request, body, key, Math.floor(Date.now() / 1000) - 61))).status).toBe(403);
+    expect((await post(request, `${body} `, headersFor(request, body, key))).status).toBe(401);
+    expect((await post(request, body, headersFor(verify, body, key))).status).toBe(401);
+    expect((await post(request, body, headersFor(request, body, key, Math.floor(Date.now() / 1000) - 61))).status).toBe(401);
   });
 
   test('A60 a stolen token brings its own key in vain', async () => {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Busboy } from '@fastify/busboy';
 import type { Clock } from '../../base/clock.ts';
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
-import { type JobId, parseId } from '../../base/ids.ts';
+import { type JobId, parseId, type RunnerId } from '../../base/ids.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { Secret } from '../../base/secret.ts';
@@ -117,7 +117,7 @@ class RunnerCall {
     await this.#asRunner(body, 'POST /api/v4/runners/verify', async (grant) => {
       const runner = await this.#deps.jobs.runners.self(grant);
       const check = await checkSignature(this.#deps.jobs, this.#deps.clock, runner.id, this.#request, raw);
-      if (check.signed && !check.ok) throw new JobpassError('access_denied', check.why);
+      if (check.signed && !check.ok) return this.#badSignature(runner.id, check.why);
       // Trust on first use: the first signed verify is the runner's registration.
       if (check.signed && check.ok) await this.#deps.jobs.runners.pinKey(runner.id, check.key);
       await this.#deps.jobs.runners.touch(runner.id, infoOf(body).version ?? null);
@@ -144,7 +144,7 @@ class RunnerCall {
       const runner = await jobs.runners.self(grant);
       const info = infoOf(body);
       const check = await checkSignature(jobs, this.#deps.clock, runner.id, this.#request, raw);
-      if (check.signed && !check.ok) throw new JobpassError('access_denied', check.why);
+      if (check.signed && !check.ok) return this.#badSignature(runner.id, check.why);
       // Only the pinned key counts (A60).
       const signed: SignedReport | null =
         check.signed && check.key === runner.publicKey && info.jobpass !== undefined
@@ -164,10 +164,23 @@ class RunnerCall {
         this.#response.writeHead(204).end();
         return;
       }
-      // Nobody is there to take it: it goes back, with its passes dead.
-      if (gone.signal.aborted) return claim.withdraw();
-      answerJson(this.#response, 201, claim.payload);
+      if (!gone.signal.aborted) answerJson(this.#response, 201, claim.payload);
+      // Nobody took it: it goes back, with its passes dead.
+      if (!(await this.#delivered())) await claim.withdraw();
     });
+  }
+
+  /** 401, not 403: a clock that is off, or somebody who replays, must not make a runner fall silent for an hour. */
+  #badSignature(runner: RunnerId, why: string): void {
+    this.#deps.log.warn('runner.bad_signature', { runner, why });
+    answerJson(this.#response, 401, { message: `401 Unauthorized - ${why}` });
+  }
+
+  /** Whether the whole answer went out to the connection. */
+  #delivered(): Promise<boolean> {
+    const response = this.#response;
+    if (response.writableFinished || response.destroyed) return Promise.resolve(response.writableFinished);
+    return new Promise((resolve) => response.once('close', () => resolve(response.writableFinished)));
   }
 
   async #update(id: JobId): Promise<void> {
@@ -197,6 +210,10 @@ class RunnerCall {
   async #upload(id: JobId): Promise<void> {
     await this.#asJob(id, {}, 'POST /api/v4/jobs/:id/artifacts', async () => {
       const expire = this.#context.query.get('expire_in');
+      // Other types would take the archive's place.
+      const [type, format] = [this.#context.query.get('artifact_type'), this.#context.query.get('artifact_format')];
+      if ((type !== null && type !== '' && type !== 'archive') || (format !== null && format !== '' && format !== 'zip'))
+        throw new JobpassError('invalid_input', 'Only artifacts of type archive in format zip are kept.');
       const seconds = expire === null || expire === '' || expire === 'never' ? null : (parseDuration(expire) ?? null);
       const sizeBytes = await this.#storeUpload(id, seconds);
       answerJson(this.#response, 201, { message: '201 Created', size: sizeBytes });
@@ -222,6 +239,10 @@ class RunnerCall {
         stored.catch((error: unknown) => {
           stream.resume();
           reject(error instanceof Error ? error : new JobpassError('internal'));
+        });
+        // A part that breaks off is an error, not an end: half an archive must not be kept.
+        this.#request.once('close', () => {
+          if (!this.#request.complete) stream.destroy(new Error('hung up'));
         });
       });
       parser.on('error', () => reject(new JobpassError('invalid_input', 'The multipart body is malformed.')));
@@ -251,7 +272,10 @@ class RunnerCall {
         this.#response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': found.sizeBytes });
         await new Promise<void>((resolve) => {
           found.body.once('error', () => this.#response.destroy());
-          this.#response.once('close', resolve);
+          this.#response.once('close', () => {
+            found.body.destroy();
+            resolve();
+          });
           found.body.pipe(this.#response);
         });
       },

@@ -114,13 +114,13 @@ export function jobRepository(db: Database): JobStore {
     async changePipeline(tx, pipelineId, change) {
       await db.on(tx).updateTable('pipelines').set(change).where('id', '=', pipelineId).execute();
     },
-    async staleJobs(tx, before, cancelBefore) {
+    async staleJobs(tx, before, cancelBefore, timeoutBefore) {
       const rows = await db
         .on(tx)
         .selectFrom('jobs')
         .selectAll()
         .where(
-          sql<boolean>`("status" in ('running', 'canceling') and "contactAt" < ${before}) or ("status" = 'canceling' and "cancelingSince" < ${cancelBefore})`,
+          sql<boolean>`("status" in ('running', 'canceling') and ("contactAt" < ${before} or "startedAt" + cast("timeoutSeconds" as bigint) * 1000 < ${timeoutBefore})) or ("status" = 'canceling' and "cancelingSince" < ${cancelBefore})`,
         )
         .execute();
       return rows.map(toJob);

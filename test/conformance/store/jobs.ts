@@ -168,12 +168,12 @@ export function jobCases(bench: Bench): void {
     expect(results.filter(Boolean)).toHaveLength(1);
   });
 
-  test('R2 stale are running and canceling jobs of a silent runner, and those that cancel for too long', async () => {
+  test('R2 stale are running and canceling jobs of a silent runner, those that cancel for too long, and those past their timeout', async () => {
     const { transactor, jobs } = bench.store;
     const stale = async (change: JobChange) => {
       const job = await addJob(bench.store, 'running');
       await transactor.write((tx) => jobs.changeJob(tx, job.id, ['running'], change));
-      return (await jobs.staleJobs(null, millis(now), millis(now - 10))).some((row) => row.id === job.id);
+      return (await jobs.staleJobs(null, millis(now), millis(now - 10), now)).some((row) => row.id === job.id);
     };
     expect(await stale({ contactAt: millis(now - 1) })).toBe(true);
     expect(await stale({ contactAt: now })).toBe(false);
@@ -181,5 +181,7 @@ export function jobCases(bench: Bench): void {
     expect(await stale({ status: 'canceling', contactAt: now, cancelingSince: millis(now - 11) })).toBe(true);
     expect(await stale({ status: 'canceling', contactAt: now, cancelingSince: millis(now - 10) })).toBe(false);
     expect(await stale({ status: 'success', contactAt: millis(now - 1) })).toBe(false);
+    expect(await stale({ contactAt: now, startedAt: millis(now - 3_600_001) })).toBe(true);
+    expect(await stale({ contactAt: now, startedAt: millis(now - 3_600_000) })).toBe(false);
   });
 }

@@ -1,0 +1,194 @@
+import { JobpassError } from '../base/errors.ts';
+import type { JobId, PipelineId, ProjectId, UserId } from '../base/ids.ts';
+import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
+import { lifeLimits } from '../pass/life.ts';
+import type { PlanJob } from '../pipeline/plan.ts';
+import type { JobRecord, NewJob } from '../ports/jobs.ts';
+import type { Tx } from '../ports/tx.ts';
+import { advance } from './advance.ts';
+import type { JobsDeps } from './deps.ts';
+import type { Pipelines } from './jobs.ts';
+import { mayRunOn, refText } from './ref-rights.ts';
+import { hasEnded } from './state.ts';
+
+type Actions = Pick<Pipelines, 'cancelJob' | 'retryJob' | 'playJob' | 'cancel' | 'retry'>;
+
+/** What changes jobs that exist. Each asks its grant again, and looks at the job again, under the pipeline's lock. */
+export function makeActions(deps: JobsDeps): Actions {
+  const { jobs, transactor, clock } = deps;
+
+  /** One change under the lock of the job's pipeline. */
+  async function onJob<Result>(
+    grant: Grant,
+    permission: Permission,
+    project: ProjectId,
+    id: JobId,
+    work: (tx: Tx, job: JobRecord) => Promise<Result>,
+  ): Promise<Result> {
+    verifyGrant(grant, permission, { kind: 'project', id: project });
+    const known = await jobs.job(null, id);
+    if (known?.projectId !== project) throw notFound();
+    return transactor.write(async (tx) => {
+      // The pipeline first, everywhere: a confirm locks the row of the job behind a pass.
+      await jobs.lockPipeline(tx, known.pipelineId);
+      await grant.confirm(tx);
+      const job = (await jobs.job(tx, id)) ?? known;
+      const result = await work(tx, job);
+      await advance(deps, tx, job.pipelineId);
+      return result;
+    });
+  }
+
+  async function onPipeline(
+    grant: Grant,
+    project: ProjectId,
+    id: PipelineId,
+    work: (tx: Tx, live: readonly JobRecord[]) => Promise<void>,
+  ): Promise<void> {
+    verifyGrant(grant, 'pipeline:update', { kind: 'project', id: project });
+    await transactor.write(async (tx) => {
+      const row = await jobs.lockPipeline(tx, id);
+      if (row?.projectId !== project) throw notFound();
+      await grant.confirm(tx);
+      await work(
+        tx,
+        (await jobs.jobsOfPipeline(tx, id)).filter((job) => job.retriedById === null),
+      );
+      await advance(deps, tx, id);
+    });
+  }
+
+  /** After the commit: long polls hear of it, and what the passes of an ended job have in flight is cut. */
+  async function afterwards(id: JobId): Promise<JobRecord> {
+    deps.wakeup.changed();
+    const row = await jobs.job(null, id);
+    if (row === undefined) throw notFound();
+    if (hasEnded(row.status)) deps.revoker.jobEnded(id);
+    return row;
+  }
+
+  /** Running → canceling, so that `after_script` runs, where a runner is there to do it; everything else ends at once. */
+  async function cancelOne(tx: Tx, job: JobRecord, force: boolean): Promise<void> {
+    const now = clock.now();
+    const heard = job.contactAt !== null && now - job.contactAt <= lifeLimits.silenceMs;
+    if (job.status === 'canceling' && !force) return;
+    if (job.status === 'running' && !force && heard) {
+      await jobs.changeJob(tx, job.id, ['running'], { status: 'canceling', cancelingSince: now });
+      return;
+    }
+    await jobs.changeJob(tx, job.id, [job.status], { status: 'canceled', finishedAt: now, failureReason: null });
+    // A forced cancel kills the passes in the same commit (R2).
+    await deps.revoker.revokeForJob(tx, job.id, 'the job was canceled');
+  }
+
+  /** Who starts a job that exists; what they may do is asked again when a runner takes it. */
+  async function starter(tx: Tx, grant: Grant, job: JobRecord): Promise<UserId> {
+    const [actor] = grant.principals;
+    if (actor === undefined) throw new JobpassError('credential_missing');
+    // The job would stand in a pipeline that knows nothing of the pass, its principals and its depth (R5, A58).
+    if (grant.identity.kind === 'pass')
+      throw new JobpassError('access_denied', 'A pass may not retry or play jobs: that would be a job started by a job (R5).');
+    if (!(await mayRunOn(deps, tx, [actor], job.projectId, { name: job.ref, tag: job.tag }, true)))
+      throw new JobpassError('access_denied', refText);
+    return actor;
+  }
+
+  async function replace(tx: Tx, job: JobRecord, userId: UserId, status: 'created' | 'pending'): Promise<JobRecord> {
+    const [made] = await jobs.insertJobs(tx, [{ ...newJobOf(job), userId, status, createdAt: clock.now() }]);
+    if (made === undefined) throw new JobpassError('internal');
+    await jobs.changeJob(tx, job.id, [job.status], { retriedById: made.id });
+    return made;
+  }
+
+  /** What was skipped gets another chance; who retries lends the rights, not who made the pipeline (A56). */
+  async function reviveSkipped(tx: Tx, live: readonly JobRecord[], userId: UserId): Promise<void> {
+    for (const job of live) if (job.status === 'skipped') await replace(tx, job, userId, 'created');
+  }
+
+  return {
+    async cancelJob(grant, project, id, force) {
+      await onJob(grant, 'job:update', project, id, async (tx, job) => {
+        if (hasEnded(job.status)) throw new JobpassError('unprocessable', 'Job cannot be canceled: it has ended');
+        await cancelOne(tx, job, force);
+      });
+      return afterwards(id);
+    },
+    async retryJob(grant, project, id) {
+      const made = await onJob(grant, 'job:run', project, id, async (tx, job) => {
+        const actor = await starter(tx, grant, job);
+        if (!retryable(job)) throw new JobpassError('unprocessable', 'Job is not retryable');
+        const live = (await jobs.jobsOfPipeline(tx, job.pipelineId)).filter((other) => other.retriedById === null);
+        const retried = await replace(tx, job, actor, 'pending');
+        await reviveSkipped(tx, live, actor);
+        return retried;
+      });
+      return afterwards(made.id);
+    },
+    async playJob(grant, project, id) {
+      await onJob(grant, 'job:run', project, id, async (tx, job) => {
+        const userId = await starter(tx, grant, job);
+        const done = await jobs.changeJob(tx, id, ['manual'], { status: 'pending', userId, queuedAt: clock.now() });
+        if (!done) throw new JobpassError('invalid_input', 'Unplayable Job');
+      });
+      return afterwards(id);
+    },
+    async cancel(grant, project, id) {
+      const touched: JobId[] = [];
+      await onPipeline(grant, project, id, async (tx, live) => {
+        for (const job of live.filter(({ status }) => !hasEnded(status))) {
+          await cancelOne(tx, job, false);
+          touched.push(job.id);
+        }
+      });
+      for (const job of touched) await afterwards(job);
+      return (await jobs.pipeline(null, id)) ?? missing();
+    },
+    async retry(grant, project, id) {
+      await onPipeline(grant, project, id, async (tx, live) => {
+        const again = live.filter((job) => job.status === 'failed' || job.status === 'canceled');
+        const [first] = again;
+        if (first === undefined) return;
+        const actor = await starter(tx, grant, first);
+        // In their order again, as at first: what waits for another job goes on waiting for it.
+        for (const job of again) await replace(tx, job, actor, 'created');
+        await reviveSkipped(tx, live, actor);
+      });
+      deps.wakeup.changed();
+      return (await jobs.pipeline(null, id)) ?? missing();
+    },
+  };
+}
+
+function retryable(job: JobRecord): boolean {
+  return job.retriedById === null && (job.status === 'success' || job.status === 'failed' || job.status === 'canceled');
+}
+
+function notFound(): JobpassError {
+  return new JobpassError('not_found', {});
+}
+function missing(): never {
+  throw notFound();
+}
+
+/** The job as it was planned, without anything that happened to it: a failure that was forgiven counts anew. */
+function newJobOf(job: JobRecord): Omit<NewJob, 'userId' | 'status' | 'createdAt'> {
+  const { pipelineId, projectId, name, stage, stageIndex, ref, tag, sha, when, tags, timeoutSeconds, plan, needs } = job;
+  const planned: { job: PlanJob } = JSON.parse(plan);
+  return {
+    pipelineId,
+    projectId,
+    name,
+    stage,
+    stageIndex,
+    ref,
+    tag,
+    sha,
+    when,
+    tags,
+    timeoutSeconds,
+    plan,
+    needs,
+    allowFailure: planned.job.allowFailure,
+    retriedById: null,
+  };
+}
