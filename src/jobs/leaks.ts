@@ -5,21 +5,22 @@ import type { Revoker } from '../pass/revoke.ts';
 /** What is kept of the trace so far: room for a pass that is printed a character a line, with timestamps before each. */
 const tailLength = 4096;
 const raw = /jpt_[xfn][0-9A-Za-z]{36}/g;
-/** From where `jpt_` stands in base64, at each of the three offsets, with how many characters of its group are missing before it. */
+/** From where `jpt_` stands in base64, at each of the three offsets, and what completes its first group to the bits of the `j`. */
 const base64 = [
-  [/anB0X[A-Za-z0-9+/_-]{50,}/g, 0],
-  [/pwdF[A-Za-z0-9+/_-]{50,}/g, 2],
-  [/qcHRf[A-Za-z0-9+/_-]{50,}/g, 3],
+  [/anB0X[A-Za-z0-9+/_-]{50}/g, ''],
+  [/pwdF[A-Za-z0-9+/_-]{50}/g, 'AG'],
+  [/qcHRf[A-Za-z0-9+/_-]{50}/g, 'AAB'],
 ] as const;
 const hex = /6a70745f(?:[0-9a-f]{2}){37}/gi;
-/** As gitlab-runner writes it before each line (FF_TIMESTAMPS). */
-const timestamps = /\d{4}-\d\d-\d\dT[\d:.]+Z [0-9a-f]{2}[OE][ +]?/g;
-const base64Length = 64;
+/** White space, and what gitlab-runner writes before each line (FF_TIMESTAMPS). */
+const skipped = /\d{4}-\d\d-\d\dT[\d:.]+Z [0-9a-f]{2}[OE][ +]?|\s+/g;
+const star = 0x2a;
 
-/** A pass, and the text that it was found as. */
+/** A pass, and where it was found. */
 interface Find {
   readonly pass: string;
-  readonly text: string;
+  readonly from: number;
+  readonly length: number;
 }
 
 interface Watched {
@@ -31,7 +32,7 @@ interface Watched {
 
 /**
  * Looks for passes in traces (R12, A49): in clear, base64 and hex, over the borders of pieces, with timestamps and white space skipped. A find
- * is revoked at once; what stands of it in this piece in one run is masked in equal length, so that offsets stay true.
+ * is revoked at once; what stands of it in this piece is masked in equal length, so that offsets stay true.
  */
 export class LeakScanner {
   readonly #revoker: Revoker;
@@ -56,17 +57,21 @@ export class LeakScanner {
   async scan(job: JobId, bytes: Buffer): Promise<Buffer> {
     const watched: Watched = this.#watched.get(job) ?? { tail: '', altered: false, revoked: new Set() };
     this.#watched.set(job, watched);
-    const piece = bytes.toString('latin1');
-    const text = watched.tail + piece;
+    const before = watched.tail.length;
+    const text = watched.tail + bytes.toString('latin1');
     watched.tail = text.slice(-tailLength);
-    let result = piece;
-    for (const found of [...finds(text), ...finds(text.replaceAll(timestamps, '').replaceAll(/\s+/g, ''))]) {
-      if (!(await this.#revoke(job, watched, found.pass))) continue;
-      result = mask(result, found.text);
+    const result = Buffer.from(bytes);
+    for (const view of [{ text, at: undefined }, compacted(text)]) {
+      for (const { pass, from, length } of finds(view.text)) {
+        if (!(await this.#revoke(job, watched, pass))) continue;
+        watched.altered = true;
+        for (let index = from; index < from + length; index += 1) {
+          const place = (view.at?.[index] ?? index) - before;
+          if (place >= 0) result[place] = star;
+        }
+      }
     }
-    if (result === piece) return bytes;
-    watched.altered = true;
-    return Buffer.from(result, 'latin1');
+    return result;
   }
 
   /** @returns false where it is no pass of ours, or only looks like one */
@@ -80,26 +85,31 @@ export class LeakScanner {
   }
 }
 
-function* finds(text: string): Generator<Find> {
-  for (const [pass] of text.matchAll(raw)) yield { pass, text: pass };
-  for (const [found] of text.matchAll(hex)) yield* inside(Buffer.from(found, 'hex'), found);
-  for (const [shape, missing] of base64) {
-    for (const [found] of text.matchAll(shape)) {
-      const whole = 'A'.repeat(missing) + found.slice(0, base64Length);
-      yield* inside(Buffer.from(whole, 'base64'), found.slice(0, base64Length));
-    }
+/** The text without what is skipped, and where each character of it stood. */
+function compacted(text: string): { readonly text: string; readonly at: Uint32Array } {
+  const at = new Uint32Array(text.length);
+  let kept = 0;
+  let from = 0;
+  let out = '';
+  const keep = (end: number): void => {
+    out += text.slice(from, end);
+    for (let index = from; index < end; index += 1) at[kept++] = index;
+  };
+  for (const match of text.matchAll(skipped)) {
+    keep(match.index);
+    from = match.index + match[0].length;
   }
+  keep(text.length);
+  return { text: out, at };
 }
 
-function* inside(bytes: Buffer, text: string): Generator<Find> {
-  for (const [pass] of bytes.toString('latin1').matchAll(raw)) yield { pass, text };
+function* finds(text: string): Generator<Find> {
+  for (const { 0: pass, index: from } of text.matchAll(raw)) yield { pass, from, length: pass.length };
+  for (const { 0: found, index } of text.matchAll(hex)) yield* inside(Buffer.from(found, 'hex'), index, found.length);
+  for (const [shape, start] of base64)
+    for (const { 0: found, index } of text.matchAll(shape)) yield* inside(Buffer.from(start + found, 'base64'), index, found.length);
 }
 
-/** Whatever stands of the find in this piece: whole, or its end at the beginning. */
-function mask(piece: string, found: string): string {
-  const whole = piece.replaceAll(found, 'MASKED'.padEnd(found.length, '*'));
-  if (whole !== piece) return whole;
-  for (let length = Math.min(found.length - 1, piece.length); length >= 8; length -= 1)
-    if (piece.startsWith(found.slice(-length))) return '*'.repeat(length) + piece.slice(length);
-  return piece;
+function* inside(bytes: Buffer, from: number, length: number): Generator<Find> {
+  for (const [pass] of bytes.toString('latin1').matchAll(raw)) yield { pass, from, length };
 }

@@ -10,14 +10,16 @@ const cancelingMs = 5 * 60_000;
 const leewayMs = 10 * 60_000;
 const everyMs = 15_000;
 
+type ReaperDeps = Pick<JobsDeps, 'jobs' | 'transactor' | 'clock' | 'revoker' | 'log' | 'wakeup'>;
+
 /** Ends jobs whose runner is lost, cancels that nobody finished, and jobs that go on past their timeout. */
 export class Reaper {
-  readonly #deps: JobsDeps;
+  readonly #deps: ReaperDeps;
   readonly #since: EpochMillis;
   #timer: NodeJS.Timeout | undefined;
   #work: Promise<void> = Promise.resolve();
 
-  constructor(deps: JobsDeps) {
+  constructor(deps: ReaperDeps) {
     this.#deps = deps;
     this.#since = deps.clock.now();
   }

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Busboy } from '@fastify/busboy';
 import type { Clock } from '../../base/clock.ts';
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import { type JobId, parseId, type RunnerId } from '../../base/ids.ts';
@@ -10,10 +9,12 @@ import type { Jobs, SignedReport } from '../../jobs/jobs.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { Access, Gatekeeper } from '../../pass/subject.ts';
 import { parseDuration } from '../../pipeline/duration.ts';
-import type { JobUpdate, RunnerInfo } from '../../wire/runner.ts';
 import type { Door, RawContext } from '../door.ts';
 import { answerJson } from '../http.ts';
+import { type Body, infoOf, readAll, readJson, textOf, updateOf } from './body.ts';
+import { answerRunnerError } from './errors.ts';
 import { checkSignature } from './signature.ts';
+import { receiveUpload } from './upload.ts';
 
 export interface RunnerDoorDeps {
   readonly gatekeeper: Gatekeeper;
@@ -51,35 +52,6 @@ export function makeRunnerDoor(deps: RunnerDoorDeps): Door {
   };
 }
 
-/** 403 tells a runner that its token is bad and silences it, so it is for that only; everything that passes is 503 (protocol notes §2). */
-function answerRunnerError(response: ServerResponse, error: JobpassError): void {
-  const { code } = error;
-  if (code === 'range_mismatch') {
-    response.setHeader('range', `0-${error.detail.offsetBytes ?? 0}`);
-    return answerJson(response, 416, { message: '416 Range Not Satisfiable' });
-  }
-  if (
-    [
-      'credential_missing',
-      'credential_invalid',
-      'pass_dead',
-      'access_denied',
-      'scope_insufficient',
-      'credential_misplaced',
-      'not_found',
-    ].includes(code)
-  )
-    return answerJson(response, 403, { message: `403 Forbidden${code === 'access_denied' ? ` - ${error.message}` : ''}` });
-  if (code === 'invalid_input') return answerJson(response, 400, { message: error.message });
-  if (code === 'too_large') return answerJson(response, 413, { message: error.message });
-  response.setHeader('retry-after', '5');
-  return answerJson(response, code === 'internal' ? 500 : 503, {
-    message: code === 'internal' ? '500 Internal Server Error' : '503 Service Unavailable',
-  });
-}
-
-type Body = Readonly<Record<string, unknown>>;
-
 class RunnerCall {
   readonly #deps: RunnerDoorDeps;
   readonly #request: IncomingMessage;
@@ -113,7 +85,7 @@ class RunnerCall {
   }
 
   async #verify(): Promise<void> {
-    const { body, raw } = await this.#json(limits.jobRequestBodyBytes);
+    const { body, raw } = await readJson(this.#request, limits.jobRequestBodyBytes);
     await this.#asRunner(body, 'POST /api/v4/runners/verify', async (grant) => {
       const runner = await this.#deps.jobs.runners.self(grant);
       const check = await checkSignature(this.#deps.jobs, this.#deps.clock, runner.id, this.#request, raw);
@@ -130,7 +102,7 @@ class RunnerCall {
   }
 
   async #unregister(): Promise<void> {
-    const { body } = await this.#json(limits.jobRequestBodyBytes);
+    const { body } = await readJson(this.#request, limits.jobRequestBodyBytes);
     await this.#asRunner(body, 'DELETE /api/v4/runners', async (grant) => {
       await this.#deps.jobs.runners.removeSelf(grant);
       this.#response.writeHead(204).end();
@@ -138,7 +110,7 @@ class RunnerCall {
   }
 
   async #requestJob(): Promise<void> {
-    const { body, raw } = await this.#json(limits.jobRequestBodyBytes);
+    const { body, raw } = await readJson(this.#request, limits.jobRequestBodyBytes);
     await this.#asRunner(body, 'POST /api/v4/jobs/request', async (grant) => {
       const { jobs } = this.#deps;
       const runner = await jobs.runners.self(grant);
@@ -184,7 +156,7 @@ class RunnerCall {
   }
 
   async #update(id: JobId): Promise<void> {
-    const { body } = await this.#json(limits.jobRequestBodyBytes);
+    const { body } = await readJson(this.#request, limits.jobRequestBodyBytes);
     await this.#asJob(id, body, 'PUT /api/v4/jobs/:id', async () => {
       const { answer, status } = await this.#deps.jobs.reports.update(id, updateOf(body));
       this.#response.setHeader('job-status', status);
@@ -215,45 +187,12 @@ class RunnerCall {
       if ((type !== null && type !== '' && type !== 'archive') || (format !== null && format !== '' && format !== 'zip'))
         throw new JobpassError('invalid_input', 'Only artifacts of type archive in format zip are kept.');
       const seconds = expire === null || expire === '' || expire === 'never' ? null : (parseDuration(expire) ?? null);
-      const sizeBytes = await this.#storeUpload(id, seconds);
+      const { reports } = this.#deps.jobs;
+      const sizeBytes = await receiveUpload(
+        this.#request,
+        async (name, body) => (await reports.storeArtifacts(id, name, body, seconds)).sizeBytes,
+      );
       answerJson(this.#response, 201, { message: '201 Created', size: sizeBytes });
-    });
-  }
-
-  #storeUpload(id: JobId, expireInSeconds: number | null): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const type = this.#request.headers['content-type'];
-      if (type === undefined || !type.startsWith('multipart/form-data'))
-        return reject(new JobpassError('invalid_input', 'Send multipart/form-data with the part `file`.'));
-      const parser = new Busboy({
-        headers: { ...this.#request.headers, 'content-type': type },
-        limits: { files: 1, fields: 10, parts: 11, headerPairs: 50 },
-      });
-      let stored: Promise<number> | undefined;
-      parser.on('file', (field, stream, filename) => {
-        if (field !== 'file') return void stream.resume();
-        const name = filename.replaceAll(/[^\w.-]/g, '_').slice(0, 100);
-        stored = this.#deps.jobs.reports
-          .storeArtifacts(id, name === '' ? 'artifacts.zip' : name, stream, expireInSeconds)
-          .then(({ sizeBytes }) => sizeBytes);
-        stored.catch((error: unknown) => {
-          stream.resume();
-          reject(error instanceof Error ? error : new JobpassError('internal'));
-        });
-        // A part that breaks off is an error, not an end: half an archive must not be kept.
-        this.#request.once('close', () => {
-          if (!this.#request.complete) stream.destroy(new Error('hung up'));
-        });
-      });
-      parser.on('error', () => reject(new JobpassError('invalid_input', 'The multipart body is malformed.')));
-      parser.on('finish', () => {
-        if (stored === undefined) reject(new JobpassError('invalid_input', 'The part `file` is missing.'));
-        else stored.then(resolve, reject);
-      });
-      this.#request.once('close', () => {
-        if (!this.#request.complete) parser.destroy(new Error('hung up'));
-      });
-      this.#request.pipe(parser);
     });
   }
 
@@ -345,66 +284,4 @@ class RunnerCall {
     const value = this.#request.headers[name];
     return typeof value === 'string' ? value : undefined;
   }
-
-  async #json(maxBytes: number): Promise<{ body: Body; raw: Buffer }> {
-    const raw = await readAll(this.#request, maxBytes);
-    try {
-      const body: unknown = raw.length === 0 ? {} : JSON.parse(raw.toString('utf8'));
-      if (typeof body === 'object' && body !== null && !Array.isArray(body)) return { body: body as Body, raw };
-    } catch {
-      // Falls through to the one answer for what is no JSON object.
-    }
-    throw new JobpassError('invalid_input', 'The body must be a JSON object.');
-  }
-}
-
-async function readAll(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > maxBytes) throw new JobpassError('too_large', `The body is larger than ${maxBytes} bytes.`);
-    parts.push(chunk);
-  }
-  return Buffer.concat(parts);
-}
-
-function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined;
-}
-
-function fieldsOf(value: unknown): Body {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Body) : {};
-}
-
-/** Only what is used, and only where it has the right type: the rest of a runner's claims is not believed. */
-function infoOf(body: Body): RunnerInfo {
-  const info = fieldsOf(body['info']);
-  const version = textOf(info['version']);
-  const gate = fieldsOf(info['jobpass']);
-  const { key, verdict, unsafe } = gate;
-  const report =
-    typeof key === 'string' && (verdict === 'withhold' || verdict === 'expose') && typeof unsafe === 'boolean'
-      ? { jobpass: { key, verdict, unsafe, reasons: [] } as const }
-      : {};
-  return { ...(version === undefined ? {} : { version }), ...report };
-}
-
-function updateOf(body: Body): JobUpdate {
-  const state = (['pending', 'running', 'success', 'failed'] as const).find((word) => word === body['state']);
-  if (state === undefined) throw new JobpassError('invalid_input', 'state is missing or unknown');
-  const output = fieldsOf(body['output']);
-  const [reason, checksum, outputChecksum] = [textOf(body['failure_reason']), textOf(body['checksum']), textOf(output['checksum'])];
-  const exitCode = body['exit_code'];
-  const bytesize = output['bytesize'];
-  return {
-    state,
-    ...(reason === undefined ? {} : { failure_reason: reason }),
-    ...(checksum === undefined ? {} : { checksum }),
-    ...(Number.isSafeInteger(exitCode) ? { exit_code: Number(exitCode) } : {}),
-    output: {
-      ...(outputChecksum === undefined ? {} : { checksum: outputChecksum }),
-      ...(Number.isSafeInteger(bytesize) ? { bytesize: Number(bytesize) } : {}),
-    },
-  };
 }

@@ -1,0 +1,104 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { id, type JobId } from '../../src/base/ids.ts';
+import { newPassToken } from '../../src/base/pass-token.ts';
+import { LeakScanner } from '../../src/jobs/leaks.ts';
+import { MemoryWorld } from '../support/memory-ports.ts';
+
+const job = id<JobId>(1);
+
+function bench() {
+  const world = new MemoryWorld();
+  const { secret } = world.pass('full', [world.user(1)]);
+  const reported: number[] = [];
+  const revoked: string[] = [];
+  const scanner = new LeakScanner(
+    {
+      async revokeSecret(found, reason) {
+        revoked.push(reason);
+        return world.passRows.find((row) => row.digest === found.digest());
+      },
+      revokeForJob: async () => {},
+      jobEnded: () => {},
+    },
+    (_job, pass) => reported.push(pass),
+  );
+  const print = async (...pieces: string[]): Promise<string> => {
+    const out: Buffer[] = [];
+    for (const piece of pieces) out.push(await scanner.scan(job, Buffer.from(piece)));
+    return Buffer.concat(out).toString();
+  };
+  return { pass: secret.reveal(), print, reported, revoked, scanner };
+}
+
+const forms: readonly [string, (pass: string) => string][] = [
+  ['in clear', (pass) => pass],
+  ['hex', (pass) => Buffer.from(pass).toString('hex')],
+  ['upper-case hex', (pass) => Buffer.from(pass).toString('hex').toUpperCase()],
+  ...[0, 1, 2, 3, 4].flatMap((offset): [string, (pass: string) => string][] => [
+    [`base64 at offset ${offset}`, (pass) => Buffer.from(`${'x'.repeat(offset)}${pass}`).toString('base64')],
+    [`base64url at offset ${offset}`, (pass) => Buffer.from(`${'x'.repeat(offset)}${pass} and more`).toString('base64url')],
+  ]),
+  ['wrapped base64', (pass) => Buffer.from(`user:${pass}`).toString('base64').replaceAll(/.{20}/g, '$&\n')],
+  ['a letter a line', (pass) => pass.split('').join('\n')],
+  [
+    'a letter a line, with times',
+    (pass) =>
+      pass
+        .split('')
+        .map((letter) => `2026-11-23T13:46:20.123456Z 00O ${letter}\n`)
+        .join(''),
+  ],
+];
+
+describe('R12 A49 passes in traces', () => {
+  test.each(forms)('R12 A49 %s is found, in one piece and over the border of two', async (_name, form) => {
+    const whole = bench();
+    await whole.print(`before ${form(whole.pass)} after`);
+    expect(whole.reported).toEqual([1]);
+    const text = `before ${form(whole.pass)} after`;
+    for (const cut of [8, Math.floor(text.length / 2), text.length - 8]) {
+      const cutUp = bench();
+      const own = `before ${form(cutUp.pass)} after`;
+      await cutUp.print(own.slice(0, cut), own.slice(cut));
+      expect(cutUp.reported).toEqual([1]);
+    }
+  });
+
+  test.each(forms)('R12 %s is masked in equal length', async (_name, form) => {
+    const { pass, print, scanner } = bench();
+    const text = `before ${form(pass)} after`;
+    const stored = await print(text);
+    expect(stored).toHaveLength(text.length);
+    const bare = (of: string) => of.replaceAll(/2026\S+ 00O |\s/g, '');
+    expect(bare(stored)).not.toContain(bare(form(pass)).slice(8, 40));
+    expect((stored.match(/\*/g) ?? []).length).toBeGreaterThanOrEqual(41);
+    expect(stored.startsWith('before ') && stored.endsWith('after')).toBe(true);
+    expect(scanner.altered(job)).toBe(true);
+  });
+
+  test('R12 A49 wherever a trace is cut, the pass is revoked once and never stands there whole', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat(120), { maxLength: 6 }), async (cuts) => {
+        const { pass, print, reported } = bench();
+        const text = `${'.'.repeat(40)}${pass}${'.'.repeat(40)}`;
+        const at = [0, ...cuts.toSorted((one, other) => one - other), text.length];
+        const stored = await print(...at.slice(1).map((end, index) => text.slice(at[index], end)));
+        expect(reported).toEqual([1]);
+        expect(stored).toHaveLength(text.length);
+        expect(stored).not.toContain(pass);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('what only looks like a pass is left as it is, and every byte of other text too', async () => {
+    const { print, reported, scanner } = bench();
+    const other = newPassToken('full').reveal();
+    expect(await print(`jpt_ ${other}`)).toBe(`jpt_ ${other}`);
+    const bytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+    expect((await scanner.scan(job, bytes)).equals(bytes)).toBe(true);
+    expect(reported).toEqual([]);
+    expect(scanner.altered(job)).toBe(false);
+  });
+});
