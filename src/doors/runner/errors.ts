@@ -1,30 +1,54 @@
 import type { ServerResponse } from 'node:http';
-import type { JobpassError } from '../../base/errors.ts';
+import type { ErrorCode, JobpassError } from '../../base/errors.ts';
 import { answerJson } from '../http.ts';
 
-/** 403 tells a runner that its token is bad and silences it, so it is for that only; everything that passes is 503 (protocol notes §2). */
+/**
+ * Statuses as runners read them. 403 tells a runner that its token is bad, and three of them silence it for an hour: it is for that only.
+ * 429, 500 and 503 are tried again (GitLab Runner, retry of requests).
+ */
+const statuses = {
+  credential_missing: 403,
+  credential_invalid: 403,
+  credential_misplaced: 403,
+  pass_dead: 403,
+  access_denied: 403,
+  not_found: 403,
+  never_allowed: 403,
+  unlisted_route: 403,
+  scope_insufficient: 403,
+  insecure_transport: 403,
+  invalid_input: 400,
+  conflict: 409,
+  unprocessable: 422,
+  too_large: 413,
+  range_mismatch: 416,
+  rate_limited: 429,
+  quota_exceeded: 429,
+  unsupported: 501,
+  store_unavailable: 503,
+  audit_unavailable: 503,
+  upstream_failed: 503,
+  shutting_down: 503,
+  timeout: 503,
+  internal: 500,
+} as const satisfies Record<ErrorCode, number>;
+
+const words: Readonly<Record<number, string>> = {
+  403: 'Forbidden',
+  416: 'Range Not Satisfiable',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+};
+/** Whose text says something that the runner may know. */
+const spoken: readonly ErrorCode[] = ['access_denied', 'invalid_input', 'too_large', 'conflict', 'unprocessable', 'rate_limited'];
+
+/** Only this text leaves the process. */
 export function answerRunnerError(response: ServerResponse, error: JobpassError): void {
-  const { code } = error;
-  if (code === 'range_mismatch') {
-    response.setHeader('range', `0-${error.detail.offsetBytes ?? 0}`);
-    return answerJson(response, 416, { message: '416 Range Not Satisfiable' });
-  }
-  if (
-    [
-      'credential_missing',
-      'credential_invalid',
-      'pass_dead',
-      'access_denied',
-      'scope_insufficient',
-      'credential_misplaced',
-      'not_found',
-    ].includes(code)
-  )
-    return answerJson(response, 403, { message: `403 Forbidden${code === 'access_denied' ? ` - ${error.message}` : ''}` });
-  if (code === 'invalid_input') return answerJson(response, 400, { message: error.message });
-  if (code === 'too_large') return answerJson(response, 413, { message: error.message });
-  response.setHeader('retry-after', '5');
-  return answerJson(response, code === 'internal' ? 500 : 503, {
-    message: code === 'internal' ? '500 Internal Server Error' : '503 Service Unavailable',
-  });
+  const { code, detail } = error;
+  const status = statuses[code];
+  if (code === 'range_mismatch') response.setHeader('range', `0-${detail.offsetBytes ?? 0}`);
+  if (status === 429 || status === 503) response.setHeader('retry-after', String(detail.retryAfterSeconds ?? 5));
+  const said = spoken.includes(code) ? error.message : '';
+  const message = [`${status} ${words[status] ?? ''}`.trim(), said].filter((part) => part !== '').join(' - ');
+  answerJson(response, status, { message });
 }

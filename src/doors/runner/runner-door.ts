@@ -169,7 +169,7 @@ class RunnerCall {
   async #trace(id: JobId): Promise<void> {
     const range = /^(\d{1,15})-(\d{1,15})?$/.exec(this.#header('content-range') ?? '');
     await this.#asJob(id, {}, 'PATCH /api/v4/jobs/:id/trace', async () => {
-      if (range === null) throw new JobpassError('invalid_input', '400 Missing header Content-Range');
+      if (range === null) throw new JobpassError('invalid_input', 'Missing header Content-Range');
       const bytes = await readAll(this.#request, limits.tracePatchBytes);
       const { sizeBytes, status } = await this.#deps.jobs.reports.appendTrace(id, Number(range[1]), bytes);
       this.#response.setHeader('job-status', status);
