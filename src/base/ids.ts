@@ -13,6 +13,8 @@ export type PassId = Branded<number, 'PassId'>;
 export type TokenId = Branded<number, 'TokenId'>;
 export type AuditId = Branded<number, 'AuditId'>;
 export type PushId = Branded<number, 'PushId'>;
+/** An image repository of the container registry. */
+export type RepositoryId = Branded<number, 'RepositoryId'>;
 
 /** Seconds since 1970-01-01 UTC. */
 export type EpochSeconds = Branded<number, 'EpochSeconds'>;

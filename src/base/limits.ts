@@ -15,6 +15,14 @@ export const limits = {
   refsPerPush: 2000,
   /** Beyond this many new commits a push's commits are not recorded one by one, so their pushers are "not provable" (R3). */
   recordedCommitsPerPush: 10_000,
+  /** Of the container registry; docker-registry's own bound. */
+  manifestBytes: 4 * 1024 * 1024,
+  imageBlobBytes: 32 * 1024 * 1024 * 1024,
+  /** An upload that nobody continued for so long is removed. */
+  uploadIdleMs: 24 * 3600_000,
+  registryTokenMs: 5 * 60_000,
+  lfsObjectBytes: 32 * 1024 * 1024 * 1024,
+  lfsBatch: 1000,
   blobReadBytes: 10 * 1024 * 1024,
   principals: 20,
   accessesPerRequest: 64,

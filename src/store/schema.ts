@@ -62,6 +62,7 @@ export interface UsersTable {
   isAdmin: number;
   namespaceId: number;
   createdAt: number;
+  maxExposure: Generated<string | null>;
 }
 export interface NamespacesTable {
   id: Generated<number>;
@@ -92,6 +93,7 @@ export interface ProjectsTable {
   createdAt: number;
   lastActivityAt: number;
   emptyRepo: number;
+  maxExposure: Generated<string | null>;
 }
 export interface TokensTable {
   id: Generated<number>;
@@ -197,6 +199,9 @@ export interface RunnersTable {
   publicKey: string | null;
   contactAt: number | null;
   version: string | null;
+  pinnedVerdict: Generated<string | null>;
+  pinnedReasons: Generated<string | null>;
+  pinnedAt: Generated<number | null>;
 }
 export interface PassesTable {
   id: Generated<number>;

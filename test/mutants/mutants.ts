@@ -1,21 +1,13 @@
-/** One defence taken out: a small text replacement in one source file, and the test that must turn red. */
-export interface Mutant {
-  /** Rule or attack. */
-  readonly id: string;
-  /** What is taken out, in a few words. */
-  readonly defence: string;
-  readonly file: string;
-  /** Exact text, which stands once in the file. */
-  readonly find: string;
-  readonly replace: string;
-  /** Test file, and the part of the test's name that must fail. */
-  readonly test: string;
-  readonly name: string;
-}
+import { dockerMutants } from './docker.ts';
+import { exposureMutants } from './exposure.ts';
+import { gateMutants } from './gate.ts';
+import { lfsMutants } from './lfs.ts';
+import type { Mutant } from './mutant.ts';
+import { registryMutants } from './registry.ts';
 
 const life = 'test/e2e/life.test.ts';
 
-export const mutants: readonly Mutant[] = [
+const coreMutants: readonly Mutant[] = [
   {
     id: 'R1',
     defence: 'the level of the role counts',
@@ -478,4 +470,13 @@ export const mutants: readonly Mutant[] = [
     test: 'test/runner/lifecycle.test.ts',
     name: 'R15 A64',
   },
+];
+
+export const mutants: readonly Mutant[] = [
+  ...coreMutants,
+  ...registryMutants,
+  ...lfsMutants,
+  ...dockerMutants,
+  ...gateMutants,
+  ...exposureMutants,
 ];
