@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { AuditTrail } from './audit/trail.ts';
+import { type Addresses, makeAddresses } from './base/addresses.ts';
 import { systemClock } from './base/clock.ts';
 import { JobpassError } from './base/errors.ts';
 import type { Log } from './base/log.ts';
@@ -8,7 +9,7 @@ import { randomBase62, Secret } from './base/secret.ts';
 import { makeApiDoor } from './doors/api/api-door.ts';
 import type { ApiDeps } from './doors/api/route.ts';
 import { makeGitDoor } from './doors/git/git-door.ts';
-import { makeHttpServer } from './doors/http.ts';
+import { type Listen, makeHttpServer, reachableHost } from './doors/http.ts';
 import { makeOauthDoor } from './doors/oauth/oauth-door.ts';
 import { makeMetrics, makeOpsDoor } from './doors/ops/ops-door.ts';
 import { makeRunnerDoor } from './doors/runner/runner-door.ts';
@@ -28,12 +29,13 @@ import type { Exposure } from './wire/runner.ts';
 
 export interface ServerConfig {
   readonly dataDir: string;
-  readonly host: string;
-  readonly port: number;
+  readonly listen: readonly [Listen, ...Listen[]];
   /** `sqlite:<path>` or `postgres://…`; undefined = SQLite below the data folder. */
   readonly database: string | undefined;
-  /** External address; undefined = where it listens. */
-  readonly externalUrl: string | undefined;
+  /** External origins, the canonical one first; none = the first one where it listens. */
+  readonly externalUrls: readonly string[];
+  /** Origin by which images are named; undefined = the canonical one. */
+  readonly registryUrl: string | undefined;
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly allowPlainHttp: boolean;
   readonly maxExposure: Exposure;
@@ -87,11 +89,10 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     },
   });
 
-  const address = await addressOf(config);
+  const listen = await listenOf(config.listen);
+  const addresses = addressesOf(config, listen[0]);
   const instance = {
-    api: address.external,
-    git: address.external,
-    registry: null,
+    addresses,
     maxExposure: config.maxExposure,
     principals: config.principals,
     version: config.version,
@@ -100,6 +101,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     transactor: store.transactor,
     jobs: store.jobs,
     runners: store.runners,
+    exposureBounds: store.exposureBounds,
     passes: store.passes,
     directory: store.directory,
     forge,
@@ -128,7 +130,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     revoker,
     clock,
     log,
-    externalUrl: address.external,
+    externalUrl: addresses.url,
     version: config.version,
   };
   const http = makeHttpServer(
@@ -139,11 +141,11 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
       makeOauthDoor(api),
       makeApiDoor(api),
     ],
-    { host: config.host, port: address.port, tls: config.tls, allowPlainHttp: config.allowPlainHttp, log, onRequest: metrics.request },
+    { listen, tls: config.tls, allowPlainHttp: config.allowPlainHttp, log, onRequest: metrics.request },
   );
   const url = await http.listen();
   await jobs.start();
-  log.info('server.started', { url, external: address.external, engine: store.engine, version: config.version });
+  log.info('server.started', { url, external: addresses.url, engine: store.engine, version: config.version });
   return {
     url,
     newRootToken,
@@ -162,12 +164,17 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   };
 }
 
-/** The external address has to be known before anything is made, also where the port is free to choose. */
-async function addressOf(config: ServerConfig): Promise<{ external: string; port: number }> {
-  const port = config.port === 0 ? await freePort(config.host) : config.port;
-  const host =
-    config.host === '0.0.0.0' || config.host === '::' ? '127.0.0.1' : config.host.includes(':') ? `[${config.host}]` : config.host;
-  return { external: config.externalUrl?.replace(/\/+$/, '') ?? `${config.tls === undefined ? 'http' : 'https'}://${host}:${port}`, port };
+/** The addresses have to be known before anything is made, also where the port is free to choose. */
+async function listenOf(given: ServerConfig['listen']): Promise<ServerConfig['listen']> {
+  const [first, ...rest] = given;
+  const port = first.port === 0 ? await freePort(first.host) : first.port;
+  return [{ host: first.host, port }, ...rest];
+}
+
+function addressesOf(config: ServerConfig, first: Listen): Addresses {
+  const [url, ...more] = config.externalUrls;
+  const own = `${config.tls === undefined ? 'http' : 'https'}://${reachableHost(first.host)}:${first.port}`;
+  return makeAddresses(url === undefined ? [own] : [url, ...more], config.registryUrl);
 }
 
 async function freePort(host: string): Promise<number> {

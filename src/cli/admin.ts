@@ -37,6 +37,11 @@ const verbs: Readonly<Record<string, (api: ApiClient, flags: Flags, rest: readon
     api.call('PUT', `/api/v4/projects/${encodeURIComponent(path ?? usage('say which project: its path or number'))}`, {
       jobpass_chain_depth: number(depth),
     }),
+  'project exposure': (api, _flags, [path, maximum]) =>
+    api.call('PUT', `/api/v4/projects/${encodeURIComponent(path ?? usage('say which project: its path or number'))}/jobpass`, {
+      max_exposure: bound(maximum),
+    }),
+  'my exposure': (api, _flags, [maximum]) => api.call('PUT', '/api/v4/user/jobpass', { max_exposure: bound(maximum) }),
 };
 
 export const admin: Command = {
@@ -51,6 +56,8 @@ export const admin: Command = {
   runner list | runner remove ID
   runner trust ID none|fetch|full [--unsafe]     --unsafe: also where its gate says withhold. Other jobs of that machine may read the pass.
   project chain-depth PATH N                     how deep jobs started by a pass may nest (0 = they start none)
+  project exposure PATH WORD                     widest that its jobs may see of their pass: withhold, variable, replace, or default
+  my exposure WORD                               the same for jobs that the token's own user starts
 
   --url URL    the server; JOBPASS_URL
   The token comes from JOBPASS_TOKEN or JOBPASS_TOKEN_FILE. The answer is the API's, as JSON.
@@ -76,6 +83,11 @@ example: jobpass admin runner create --description build-1
 function number(text: string | undefined): number {
   if (text === undefined || !/^\d{1,15}$/.test(text)) return usage(`a number is wanted, not ${text ?? 'nothing'}`);
   return Number(text);
+}
+
+function bound(text: string | undefined): string | null {
+  const chosen = word(text, ['withhold', 'variable', 'replace', 'default']);
+  return chosen === 'default' ? null : chosen;
 }
 
 function word(text: string | undefined, words: readonly string[]): string {

@@ -27,7 +27,7 @@ const manifest: { version: string } = JSON.parse(readFileSync(new URL('../../pac
 export const version = manifest.version;
 
 export interface Flags {
-  readonly values: Readonly<Record<string, string | boolean | undefined>>;
+  readonly values: Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
   readonly positionals: readonly string[];
   text(name: string): string | undefined;
   /** @throws usage */
@@ -43,13 +43,13 @@ export function parseFlags(
   switches: readonly string[] = [],
   positionals = false,
 ): Flags {
-  const options: Record<string, { type: 'string' | 'boolean' }> = {};
-  for (const { name, kind } of settings) options[name] = { type: kind === 'flag' ? 'boolean' : 'string' };
+  const options: Record<string, { type: 'string' | 'boolean'; multiple?: boolean }> = {};
+  for (const { name, kind } of settings) options[name] = { type: kind === 'flag' ? 'boolean' : 'string', multiple: kind === 'list' };
   for (const name of texts) options[name] = { type: 'string' };
   for (const name of switches) options[name] = { type: 'boolean' };
   try {
     const parsed = parseArgs({ args: [...args], options, strict: true, allowPositionals: positionals });
-    const values = parsed.values as Readonly<Record<string, string | boolean | undefined>>;
+    const values = parsed.values as Flags['values'];
     const text = (name: string): string | undefined => {
       const value = values[name];
       return typeof value === 'string' ? value : undefined;

@@ -5,14 +5,16 @@ import { JobpassError } from '../base/errors.ts';
 /** One setting: its flag, its environment variable and its key in the `--config` file are made from its name. */
 export interface Setting {
   readonly name: string;
-  readonly kind: 'text' | 'flag';
+  /** A list is a flag given several times, a text with commas, or an array in the file. */
+  readonly kind: 'text' | 'flag' | 'list';
   readonly about: string;
   readonly fallback?: string;
   /** Where a value looks like, for the help: `DIR`. */
   readonly value?: string;
 }
 
-export type Values = ReadonlyMap<string, string | boolean>;
+type Value = string | boolean | readonly string[];
+export type Values = ReadonlyMap<string, Value>;
 
 /** `--external-url` → `JOBPASS_EXTERNAL_URL`. */
 export function envName(name: string): string {
@@ -25,7 +27,7 @@ export function envName(name: string): string {
  */
 export function readSettings(
   settings: readonly Setting[],
-  flags: Readonly<Record<string, string | boolean | undefined>>,
+  flags: Readonly<Record<string, Value | undefined>>,
   file: string | undefined,
 ): Values {
   const fromFile = file === undefined ? {} : readFile(file);
@@ -33,20 +35,29 @@ export function readSettings(
   for (const key of Object.keys(fromFile))
     if (!known.has(key))
       throw new JobpassError('invalid_input', `${file ?? ''}: unknown key \`${key}\`. Known keys: ${[...known.keys()].join(', ')}`);
-  const values = new Map<string, string | boolean>();
+  const values = new Map<string, Value>();
   for (const { name, kind, fallback } of settings) {
     const env = process.env[envName(name)];
     const given =
       flags[name] ?? (env === undefined ? undefined : kind === 'flag' ? flagOf(envName(name), env) : env) ?? fromFile[name] ?? fallback;
     if (given === undefined) continue;
-    const value = typeof given === 'number' ? given.toString() : given;
-    const wanted = kind === 'flag' ? 'boolean' : 'string';
-    if ((typeof value !== 'boolean' && typeof value !== 'string') || typeof value !== wanted) {
-      throw new JobpassError('invalid_input', `\`${name}\` must be ${kind === 'flag' ? 'true or false' : 'a text'}`);
-    }
-    values.set(name, value);
+    values.set(name, valueOf(name, kind, given));
   }
   return values;
+}
+
+/** @throws invalid_input */
+function valueOf(name: string, kind: Setting['kind'], given: unknown): Value {
+  const value = typeof given === 'number' ? given.toString() : given;
+  if (kind === 'flag' && typeof value === 'boolean') return value;
+  if (kind === 'text' && typeof value === 'string') return value;
+  if (kind === 'list') {
+    const parts: readonly unknown[] = Array.isArray(value) ? value : [value];
+    if (parts.every((part) => typeof part === 'string'))
+      return parts.flatMap((part) => part.split(',').map((one) => one.trim())).filter((one) => one !== '');
+  }
+  const wanted = kind === 'flag' ? 'true or false' : kind === 'text' ? 'a text' : 'a list of texts';
+  throw new JobpassError('invalid_input', `\`${name}\` must be ${wanted}`);
 }
 
 /** A secret from the environment, or from a file that the environment or a flag names; never from argv. */

@@ -2,14 +2,20 @@ import { readFileSync } from 'node:fs';
 import { JobpassError } from '../base/errors.ts';
 import { jsonLog } from '../base/log.ts';
 import { Secret } from '../base/secret.ts';
-import { startServer } from '../server.ts';
+import { type ServerConfig, startServer } from '../server.ts';
 import { type Command, describeSettings, parseFlags, version } from './command.ts';
 import { readSettings, secretFromEnv, type Setting } from './config.ts';
 
 const settings: readonly Setting[] = [
   { name: 'data', kind: 'text', value: 'DIR', fallback: './jobpass-data', about: 'where everything is kept' },
-  { name: 'listen', kind: 'text', value: 'HOST:PORT', fallback: '127.0.0.1:8929', about: 'where to listen' },
-  { name: 'external-url', kind: 'text', value: 'URL', about: 'how others reach it, where that differs' },
+  { name: 'listen', kind: 'list', value: 'HOST:PORT', fallback: '127.0.0.1:8929', about: 'where to listen; may be given several times' },
+  {
+    name: 'external-url',
+    kind: 'list',
+    value: 'URL',
+    about: 'how others reach it, where that differs; the first of several is what jobs and links get',
+  },
+  { name: 'registry-url', kind: 'text', value: 'URL', about: 'how images are named, where that is another of its addresses' },
   { name: 'database', kind: 'text', value: 'URL', about: 'postgres://… instead of SQLite below --data' },
   { name: 'tls-cert', kind: 'text', value: 'FILE', about: 'certificate chain (PEM)' },
   { name: 'tls-key', kind: 'text', value: 'FILE', about: 'its key (PEM)' },
@@ -50,7 +56,11 @@ example: jobpass serve --data ./jobpass-data --listen 127.0.0.1:8929
       const value = values.get(name);
       return typeof value === 'string' ? value : undefined;
     };
-    const { host, port } = parseListen(text('listen') ?? '');
+    const list = (name: string): readonly string[] => {
+      const value = values.get(name);
+      return Array.isArray(value) ? value : [];
+    };
+    const registryUrl = text('registry-url');
     const rootToken = secretFromEnv('JOBPASS_ROOT_TOKEN');
     const allowPlainHttp = values.get('allow-plain-http') === true;
     const log = jsonLog();
@@ -58,10 +68,10 @@ example: jobpass serve --data ./jobpass-data --listen 127.0.0.1:8929
     const server = await startServer(
       {
         dataDir: text('data') ?? './jobpass-data',
-        host,
-        port,
+        listen: parseListen(list('listen')),
         database: text('database'),
-        externalUrl: externalUrl(text('external-url')),
+        externalUrls: list('external-url').map((url) => originOf('external-url', url)),
+        registryUrl: registryUrl === undefined ? undefined : originOf('registry-url', registryUrl),
         tls: tlsOf(text('tls-cert'), text('tls-key')),
         allowPlainHttp,
         maxExposure: oneOf('max-exposure', text('max-exposure'), ['withhold', 'variable', 'replace']),
@@ -82,18 +92,21 @@ example: jobpass serve --data ./jobpass-data --listen 127.0.0.1:8929
   },
 };
 
-function parseListen(text: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3] ?? -1);
-  if (match === null || port > 65_535) throw new JobpassError('invalid_input', '--listen is HOST:PORT, such as 127.0.0.1:8929.');
-  return { host: match[1] ?? match[2] ?? '', port };
+function parseListen(texts: readonly string[]): ServerConfig['listen'] {
+  const [first, ...rest] = texts.map((text) => {
+    const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+    const port = Number(match?.[3] ?? -1);
+    if (match === null || port > 65_535) throw new JobpassError('invalid_input', '--listen is HOST:PORT, such as 127.0.0.1:8929.');
+    return { host: match[1] ?? match[2] ?? '', port };
+  });
+  if (first === undefined) throw new JobpassError('invalid_input', '--listen is HOST:PORT, such as 127.0.0.1:8929.');
+  return [first, ...rest];
 }
 
-function externalUrl(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
+function originOf(name: string, text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.pathname !== '/' || url.username !== '' || url.search !== '')
-    throw new JobpassError('invalid_input', '--external-url is http(s)://HOST[:PORT], without a path.');
+    throw new JobpassError('invalid_input', `--${name} is http(s)://HOST[:PORT], without a path.`);
   return url.origin;
 }
 

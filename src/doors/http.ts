@@ -11,9 +11,14 @@ import { passInUrl, targetHoldsPass } from './credential.ts';
 import type { Door } from './door.ts';
 import { pathProblem } from './paths.ts';
 
-export interface HttpOptions {
+export interface Listen {
   readonly host: string;
+  /** 0 = any free one; after the first, the first's. */
   readonly port: number;
+}
+
+export interface HttpOptions {
+  readonly listen: readonly [Listen, ...Listen[]];
   /** PEM texts; undefined = plain HTTP. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   /** Passes travel over plain HTTP beyond loopback too (R16). */
@@ -50,18 +55,25 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
   const drain = new AbortController();
   const raw = doors.filter((door) => door.kind === 'raw');
   const sockets = new Set<Socket>();
+  const others: Server[] = [];
   let inFlight = 0;
   let idle: (() => void) | undefined;
 
   const app = Fastify({
     serverFactory: (handler) => {
-      const server = makeNodeServer(options);
-      server.on('request', (request: IncomingMessage, response: ServerResponse) => take(request, response, handler));
-      server.on('connection', (socket: Socket) => {
-        sockets.add(socket);
-        socket.on('close', () => sockets.delete(socket));
+      // One server for each address, all with the same requests; the framework knows the first only.
+      const [first, ...rest] = options.listen.map(() => {
+        const server = makeNodeServer(options);
+        server.on('request', (request: IncomingMessage, response: ServerResponse) => take(request, response, handler));
+        server.on('connection', (socket: Socket) => {
+          sockets.add(socket);
+          socket.on('close', () => sockets.delete(socket));
+        });
+        return server;
       });
-      return server;
+      if (first === undefined) throw new JobpassError('internal');
+      others.push(...rest);
+      return first;
     },
     bodyLimit: limits.jsonBodyBytes,
     routerOptions: { maxParamLength: limits.urlBytes, ignoreTrailingSlash: false },
@@ -121,16 +133,17 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
   return {
     draining: drain.signal,
     async listen() {
-      await (app satisfies FastifyInstance).listen({ host: options.host, port: options.port });
+      const [first, ...rest] = options.listen;
+      await (app satisfies FastifyInstance).listen({ host: first.host, port: first.port });
       const { port } = app.server.address() as AddressInfo;
-      const host =
-        options.host === '0.0.0.0' || options.host === '::' ? '127.0.0.1' : options.host.includes(':') ? `[${options.host}]` : options.host;
-      return `${options.tls === undefined ? 'http' : 'https'}://${host}:${port}`;
+      await Promise.all(others.map((server, index) => listening(server, rest[index] ?? first, port)));
+      return `${options.tls === undefined ? 'http' : 'https'}://${reachableHost(first.host)}:${port}`;
     },
     async close(graceMs) {
       drain.abort();
-      const closed = new Promise<void>((resolve) => app.server.close(() => resolve()));
-      app.server.closeIdleConnections();
+      const servers = [app.server, ...others];
+      const closed = Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+      for (const server of servers) server.closeIdleConnections();
       if (inFlight > 0) {
         const timer = setTimeout(() => idle?.(), graceMs).unref();
         await new Promise<void>((resolve) => (idle = resolve));
@@ -141,6 +154,19 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
       await app.close();
     },
   };
+}
+
+/** How this machine itself reaches an address that it listens on. */
+export function reachableHost(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+function listening(server: Server, { host, port }: Listen, samePort: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port === 0 ? samePort : port, host, () => resolve());
+  });
 }
 
 function makeNodeServer(options: HttpOptions): Server {

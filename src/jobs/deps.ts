@@ -1,3 +1,4 @@
+import type { Addresses } from '../base/addresses.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Forge } from '../forge/forge.ts';
@@ -5,6 +6,7 @@ import type { Revoker } from '../pass/revoke.ts';
 import type { Gatekeeper } from '../pass/subject.ts';
 import type { Blobs, TraceFiles } from '../ports/blobs.ts';
 import type { Directory } from '../ports/directory.ts';
+import type { ExposureBounds } from '../ports/exposure.ts';
 import type { JobStore, RunnerStore } from '../ports/jobs.ts';
 import type { PassStore } from '../ports/passes.ts';
 import type { Transactor } from '../ports/tx.ts';
@@ -14,10 +16,7 @@ import type { Oid, ProjectId, UserId } from '../base/ids.ts';
 
 /** What the instance allows and where it can be reached. */
 export interface InstanceSettings {
-  /** External addresses without a final slash (DESIGN §3 `hosts`). */
-  readonly api: string;
-  readonly git: string;
-  readonly registry: string | null;
+  readonly addresses: Addresses;
   /** The widest exposure that any job may have. */
   readonly maxExposure: Exposure;
   /** `starter` looks at nobody but who started the job (R3). */
@@ -39,6 +38,7 @@ export interface JobsDeps {
   readonly traces: TraceFiles;
   readonly clock: Clock;
   readonly log: Log;
+  readonly exposureBounds: ExposureBounds;
   readonly instance: InstanceSettings;
   readonly wakeup: Wakeup;
   /** Who pushed which commit (R3). */

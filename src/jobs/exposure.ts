@@ -4,12 +4,20 @@ import type { SignedReport } from './jobs.ts';
 
 const order: readonly Exposure[] = ['withhold', 'variable', 'replace'];
 
+/** A level that bounds what jobs may see; null = it was never set, so the level above decides. */
+export interface ExposureBound {
+  /** In words for the trace: `the instance`. */
+  readonly by: string;
+  readonly maximum: Exposure | null;
+}
+
 export interface ExposureAsk {
   /** `JOBPASS_EXPOSE` of the job or the file. */
   readonly asked: string | undefined;
   /** `JOBPASS_EXPOSE` given when the pipeline was made: narrows only (A50). */
   readonly given: string | undefined;
-  readonly maximum: Exposure;
+  /** Of the instance, the project and the starting user. */
+  readonly bounds: readonly ExposureBound[];
   readonly runner: Pick<RunnerRecord, 'trust' | 'unsafeAccepted'>;
   /** undefined = the request was not signed with the runner's pinned key. */
   readonly signed: SignedReport | null;
@@ -30,12 +38,23 @@ export function exposureOf(ask: ExposureAsk): { readonly exposure: Exposure; rea
   if (ask.signed === null) return no("the request was not signed with the runner's key");
   if (ask.signed.verdict !== 'expose') return no("the runner's gate says withhold");
   if (ask.signed.unsafe && !ask.runner.unsafeAccepted) return no('the runner overrides its gate (--unsafe), and no admin accepted that');
-  const exposure = [asked, given, ask.maximum].reduce((narrow, next) => (order.indexOf(next) < order.indexOf(narrow) ? next : narrow));
-  const why =
-    exposure === 'withhold'
-      ? 'the instance or the pipeline narrows it'
-      : ask.signed.unsafe
-        ? 'asked by the job; the runner is unsafe, and an admin accepted that'
-        : 'asked by the job, and the gate finds the runner safe';
+  const bounds = [{ by: 'the pipeline', maximum: given }, ...ask.bounds];
+  const exposure = bounds.map(({ maximum }) => maximum ?? asked).reduce(narrower, asked);
+  if (exposure !== asked) {
+    const by = bounds.filter(({ maximum }) => maximum === exposure).map((bound) => bound.by);
+    return { exposure, why: `the job asked for ${asked}; ${by.join(' and ')} allows ${exposure} at most` };
+  }
+  const why = ask.signed.unsafe
+    ? 'asked by the job; the runner is unsafe, and an admin accepted that'
+    : 'asked by the job, and the gate finds the runner safe';
   return { exposure, why };
+}
+
+/** True where every bound, as it is now, still allows what was decided a moment ago. */
+export function withinBounds(exposure: Exposure, bounds: readonly ExposureBound[]): boolean {
+  return bounds.every(({ maximum }) => maximum === null || order.indexOf(maximum) >= order.indexOf(exposure));
+}
+
+function narrower(one: Exposure, other: Exposure): Exposure {
+  return order.indexOf(other) < order.indexOf(one) ? other : one;
 }

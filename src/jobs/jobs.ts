@@ -15,6 +15,7 @@ import type {
   RunnerTrust,
 } from '../ports/jobs.ts';
 import type { JobPayload, JobUpdate } from '../wire/runner.ts';
+import type { Bounds } from './bounds.ts';
 
 /**
  * Pipelines, jobs and runners as the doors see them. Methods that take a grant verify it; the runner's own calls take ids that
@@ -25,6 +26,7 @@ export interface Jobs {
   readonly queue: Queue;
   readonly reports: Reports;
   readonly runners: Runners;
+  readonly bounds: Bounds;
   /** Reaper, push recovery: `start` begins their timers, `stop` ends them and waits. */
   start(): Promise<void>;
   stop(): Promise<void>;

@@ -1,3 +1,4 @@
+import { makeBounds } from './bounds.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Jobs } from './jobs.ts';
 import { makePipelines } from './pipelines.ts';
@@ -14,6 +15,7 @@ export function makeJobs(deps: JobsDeps): Jobs {
     queue: makeQueue(deps),
     reports: makeReports(deps),
     runners: makeRunners(deps),
+    bounds: makeBounds(deps),
     start() {
       reaper.start();
       return Promise.resolve();

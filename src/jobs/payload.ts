@@ -44,7 +44,7 @@ export function buildPayload(parts: PayloadParts): JobPayload {
       user_id: job.userId,
     },
     git_info: {
-      repo_url: withUser(`${instance.git}/${project.path}.git`, token),
+      repo_url: withUser(`${instance.addresses.url}/${project.path}.git`, token),
       repo_object_format: 'sha1',
       ref: job.ref,
       sha: job.sha,
@@ -102,7 +102,7 @@ function variablesOf(parts: PayloadParts, token: string): JobVariable[] {
     ...open(parts.predefined, true),
     ...open(jobVariables(instance, project, pipeline, job), true),
     secret('CI_JOB_TOKEN', token),
-    secret('CI_REPOSITORY_URL', withUser(`${instance.git}/${project.path}.git`, token)),
+    secret('CI_REPOSITORY_URL', withUser(`${instance.addresses.url}/${project.path}.git`, token)),
     secret('CI_REGISTRY_PASSWORD', token),
     ...open([['CI_REGISTRY_USER', 'gitlab-ci-token']], true),
     ...open(Object.entries(parts.globals), false),

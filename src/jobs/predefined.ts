@@ -28,7 +28,7 @@ export function slug(text: string): string {
 /** GitLab's predefined variables of a pipeline; only those that have an honest value here. @see GitLab CI/CD, "Predefined variables" */
 export function pipelineVariables(instance: InstanceSettings, facts: PipelineFacts): Map<string, string> {
   const { project, user, ref, sha, commit } = facts;
-  const server = new URL(instance.api);
+  const server = new URL(instance.addresses.url);
   const namespace = project.path.split('/').slice(0, -1).join('/');
   const name = project.path.split('/').at(-1) ?? '';
   return new Map<string, string>([
@@ -36,13 +36,13 @@ export function pipelineVariables(instance: InstanceSettings, facts: PipelineFac
     ['GITLAB_CI', 'true'],
     ['CI_SERVER', 'yes'],
     ['CI_SERVER_NAME', 'jobpass'],
-    ['CI_SERVER_URL', instance.api],
+    ['CI_SERVER_URL', instance.addresses.url],
     ['CI_SERVER_HOST', server.hostname],
     ['CI_SERVER_FQDN', server.host],
     ['CI_SERVER_PORT', server.port === '' ? (server.protocol === 'https:' ? '443' : '80') : server.port],
     ['CI_SERVER_PROTOCOL', server.protocol.replace(':', '')],
     ['CI_SERVER_VERSION', instance.version],
-    ['CI_API_V4_URL', `${instance.api}/api/v4`],
+    ['CI_API_V4_URL', `${instance.addresses.url}/api/v4`],
     ['CI_PROJECT_ID', String(project.id)],
     ['CI_PROJECT_NAME', name],
     ['CI_PROJECT_TITLE', name],
@@ -51,9 +51,11 @@ export function pipelineVariables(instance: InstanceSettings, facts: PipelineFac
     ['CI_PROJECT_NAMESPACE', namespace],
     ['CI_PROJECT_NAMESPACE_ID', String(project.namespaceId)],
     ['CI_PROJECT_ROOT_NAMESPACE', namespace.split('/')[0] ?? ''],
-    ['CI_PROJECT_URL', `${instance.api}/${project.path}`],
+    ['CI_PROJECT_URL', `${instance.addresses.url}/${project.path}`],
     ['CI_PROJECT_VISIBILITY', project.visibility],
     ['CI_DEFAULT_BRANCH', project.defaultBranch],
+    ['CI_REGISTRY', instance.addresses.registry],
+    ['CI_REGISTRY_IMAGE', `${instance.addresses.registry}/${project.path.toLowerCase()}`],
     ['CI_PIPELINE_SOURCE', facts.source],
     ['CI_COMMIT_SHA', sha],
     ['CI_COMMIT_SHORT_SHA', sha.slice(0, 8)],
@@ -88,13 +90,13 @@ export function jobVariables(
   return new Map([
     ['CI_PIPELINE_ID', String(pipeline.id)],
     ['CI_PIPELINE_IID', String(pipeline.iid)],
-    ['CI_PIPELINE_URL', `${instance.api}/${project.path}/-/pipelines/${pipeline.id}`],
+    ['CI_PIPELINE_URL', `${instance.addresses.url}/${project.path}/-/pipelines/${pipeline.id}`],
     ['CI_PIPELINE_CREATED_AT', new Date(pipeline.createdAt).toISOString()],
     ['CI_JOB_ID', String(job.id)],
     ['CI_JOB_NAME', job.name],
     ['CI_JOB_NAME_SLUG', slug(job.name)],
     ['CI_JOB_STAGE', job.stage],
-    ['CI_JOB_URL', `${instance.api}/${project.path}/-/jobs/${job.id}`],
+    ['CI_JOB_URL', `${instance.addresses.url}/${project.path}/-/jobs/${job.id}`],
     ['CI_JOB_TIMEOUT', String(job.timeoutSeconds)],
     ['CI_CONFIG_PATH', '.gitlab-ci.yml'],
   ]);

@@ -9,10 +9,11 @@ import type { ProjectFacts, UserFacts } from '../ports/directory.ts';
 import type { Exposure, ExtendedJobToken, JobPayload } from '../wire/runner.ts';
 import type { Principals } from '../pass/principals.ts';
 import { advance } from './advance.ts';
+import { boundsOf } from './bounds.ts';
 import { Candidates } from './candidates.ts';
 import { dependenciesOf } from './dependencies.ts';
 import type { JobsDeps } from './deps.ts';
-import { exposureOf } from './exposure.ts';
+import { exposureOf, withinBounds } from './exposure.ts';
 import type { Queue, SignedReport } from './jobs.ts';
 import { buildPayload, payloadProblem } from './payload.ts';
 import { pipelineVariables } from './predefined.ts';
@@ -136,11 +137,12 @@ async function prepare(deps: JobsDeps, { runner, signed, secure }: Asking, job: 
     commit,
   });
   const principals = await principalsOfJob(deps, project, pipeline, job, runner, dependencies);
+  const bounds = await boundsOf(deps, null, project, job.userId);
   const given = pipeline.variables.findLast((variable) => variable.key === 'JOBPASS_EXPOSE')?.value;
   const { exposure, why } = exposureOf({
     asked: plan.variables['JOBPASS_EXPOSE'] ?? globals['JOBPASS_EXPOSE'],
     given,
-    maximum: deps.instance.maxExposure,
+    bounds,
     runner,
     signed,
   });
@@ -173,6 +175,7 @@ async function start(deps: JobsDeps, runner: RunnerRecord, prepared: Prepared): 
     const current = await deps.runners.byId(tx, runner.id);
     if (current === undefined || current.paused || current.trust !== runner.trust || current.unsafeAccepted !== runner.unsafeAccepted)
       return undefined;
+    if (!withinBounds(exposure, await boundsOf(deps, tx, project, job.userId))) return undefined;
     await deps.jobs.lockPipeline(tx, pipeline.id);
     const mine = await deps.jobs.changeJob(tx, job.id, ['pending'], {
       status: 'running',
@@ -237,7 +240,7 @@ async function extendedToken(deps: JobsDeps, prepared: Prepared, passes: IssuedP
         ? [`fetches its own project only: ${prepared.principals.notes.join('; ')}`]
         : prepared.principals.notes),
     ],
-    hosts: { api: [instance.api], git: [instance.git], registry: instance.registry === null ? [] : [instance.registry] },
+    hosts: { api: instance.addresses.urls, git: instance.addresses.urls, registry: instance.addresses.registryHosts },
   };
 }
 

@@ -169,6 +169,10 @@ export const endpoints: readonly Endpoint[] = [
 
   // Administration of jobpass itself
   row('GET', '/api/v4/jobpass/audit', 'instance', ['audit:read']),
+  row('GET', `${P}/jobpass`, 'project', ['project:read']),
+  row('PUT', `${P}/jobpass`, 'project', ['project:settings']),
+  row('GET', '/api/v4/user/jobpass', 'instance', ['self:read']),
+  row('PUT', '/api/v4/user/jobpass', 'instance', ['self:settings']),
 ];
 
 /** Routes that answer anyone without asking who: nothing about anybody is in them. */

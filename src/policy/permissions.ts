@@ -74,6 +74,8 @@ export const permissions = {
   'user:create': { on: 'instance', role: 'admin', write: true, ...never },
   'user:update': { on: 'user', role: 'admin', write: true, ...never },
   'token:read': { on: 'instance', role: 'signed_in', write: false, ...never },
+  /** What the user itself bounds for its own jobs. */
+  'self:settings': { on: 'instance', role: 'signed_in', write: true, ...never },
   'token:create': { on: 'instance', role: 'signed_in', write: true, ...never },
   'token:revoke': { on: 'instance', role: 'signed_in', write: true, ...never },
   'group:create': { on: 'instance', role: 'signed_in', write: true, ...never },

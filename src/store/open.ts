@@ -6,6 +6,7 @@ import type { ForgeStores } from '../forge/embedded/ports.ts';
 import type { AuditStore } from '../ports/audit.ts';
 import type { Credentials } from '../ports/credentials.ts';
 import type { Directory } from '../ports/directory.ts';
+import type { ExposureBounds } from '../ports/exposure.ts';
 import type { JobStore, RunnerStore } from '../ports/jobs.ts';
 import type { Liveness, PassStore } from '../ports/passes.ts';
 import type { MaybeTx, Transactor, Tx } from '../ports/tx.ts';
@@ -14,6 +15,7 @@ import { type ColumnTypes, migrate } from './migrations/migrations.ts';
 import { lockPostgres, openPostgres, postgresTypes } from './postgres/database.ts';
 import { AuditRepository } from './repositories/audit.ts';
 import { directoryRepository } from './repositories/directory.ts';
+import { exposureBoundRepository } from './repositories/exposure-bounds.ts';
 import { groupRepository } from './repositories/groups.ts';
 import { jobRepository } from './repositories/jobs.ts';
 import { memberRepository } from './repositories/members.ts';
@@ -44,6 +46,7 @@ export interface Store {
   readonly audit: AuditStore;
   readonly jobs: JobStore;
   readonly runners: RunnerStore;
+  readonly exposureBounds: ExposureBounds;
   readonly forge: ForgeStores;
   readonly settings: Settings;
   /** @throws store_unavailable */
@@ -69,6 +72,7 @@ export async function openStore(url: string): Promise<Store> {
     audit,
     jobs: jobRepository(db),
     runners: runnerRepository(db),
+    exposureBounds: exposureBoundRepository(db),
     forge: {
       users: userRepository(db),
       groups: groupRepository(db),

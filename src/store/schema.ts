@@ -47,6 +47,7 @@ export interface Schema {
   readonly runnerNonces: { runnerId: number; nonce: string; at: number };
   readonly passes: PassesTable;
   readonly audit: AuditTable;
+  readonly exposureBounds: { ownerKind: string; ownerId: number; maximum: string };
   readonly settings: { key: string; value: string };
   readonly schemaVersion: { version: number };
 }
@@ -62,7 +63,6 @@ export interface UsersTable {
   isAdmin: number;
   namespaceId: number;
   createdAt: number;
-  maxExposure: Generated<string | null>;
 }
 export interface NamespacesTable {
   id: Generated<number>;
@@ -93,7 +93,6 @@ export interface ProjectsTable {
   createdAt: number;
   lastActivityAt: number;
   emptyRepo: number;
-  maxExposure: Generated<string | null>;
 }
 export interface TokensTable {
   id: Generated<number>;

@@ -9,7 +9,7 @@ afterEach(async () => {
   for (const server of closing.splice(0)) await server.close(0);
 });
 
-async function serve(handle?: (context: RawContext) => Promise<void>) {
+async function serve(handle?: (context: RawContext) => Promise<void>, hosts: readonly string[] = []) {
   const lines: LogFields[] = [];
   const contexts: RawContext[] = [];
   const log: Log = { info: (_event, fields = {}) => void lines.push(fields), warn() {}, error() {}, with: () => log };
@@ -23,7 +23,9 @@ async function serve(handle?: (context: RawContext) => Promise<void>) {
       answerJson(response, 200, {});
     },
   };
-  const http = makeHttpServer([door], { host: '127.0.0.1', port: 0, tls: undefined, allowPlainHttp: false, log });
+  const [host = '127.0.0.1', ...more] = hosts;
+  const listen = [{ host, port: 0 }, ...more.map((one) => ({ host: one, port: 0 }))] as const;
+  const http = makeHttpServer([door], { listen: [listen[0], ...listen.slice(1)], tls: undefined, allowPlainHttp: false, log });
   closing.push(http);
   return { http, url: await http.listen(), lines, contexts };
 }
@@ -73,4 +75,12 @@ test('a server that closes lets the request in flight finish', async () => {
   gate.resolve();
   expect((await reply).status).toBe(200);
   await closed;
+});
+
+test('several addresses share one server: its doors, its counts, its end', async () => {
+  const { http, url } = await serve(undefined, ['127.0.0.1', '127.0.0.2']);
+  const other = url.replace('127.0.0.1', '127.0.0.2');
+  expect([(await fetch(url)).status, (await fetch(other)).status]).toEqual([200, 200]);
+  await http.close(1000);
+  await expect(fetch(other)).rejects.toThrow();
 });

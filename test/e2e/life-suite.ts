@@ -363,18 +363,6 @@ export function lifeSuite(engine: string, start: () => Promise<TestServer>): voi
       expect(owners).toEqual([[bob.id], [alice.id, bob.id]]);
     });
 
-    test('A50 a variable given to the pipeline narrows exposure and never widens it', async () => {
-      const { exposureOf } = await import('../../src/jobs/exposure.ts');
-      const signed = { verdict: 'expose', unsafe: false } as const;
-      const runnerFacts = { trust: 'full', unsafeAccepted: false } as const;
-      const ask = (asked: string | undefined, given: string | undefined, maximum: 'withhold' | 'variable' | 'replace' = 'replace') =>
-        exposureOf({ asked, given, maximum, runner: runnerFacts, signed }).exposure;
-      expect(ask(undefined, 'replace')).toBe('withhold');
-      expect(ask('variable', 'replace')).toBe('variable');
-      expect(ask('replace', 'variable')).toBe('variable');
-      expect(ask('replace', undefined, 'variable')).toBe('variable');
-    });
-
     test('R2 A61 a write that was admitted asks again at the moment it takes effect', async () => {
       const job = await startJob();
       const pass = await fullPass(server, job, [alice.id]);

@@ -1,11 +1,12 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type ExposureAsk, exposureOf } from '../../src/jobs/exposure.ts';
+import { type ExposureAsk, exposureOf, withinBounds } from '../../src/jobs/exposure.ts';
 
 const ask = (change: Partial<ExposureAsk>) =>
   exposureOf({
     asked: 'variable',
     given: undefined,
-    maximum: 'replace',
+    bounds: [],
     runner: { trust: 'full', unsafeAccepted: false },
     signed: { verdict: 'expose', unsafe: false },
     ...change,
@@ -30,5 +31,25 @@ describe('R7 exposure', () => {
     const signed = { verdict: 'expose', unsafe: true } as const;
     expect(ask({ signed }).exposure).toBe('withhold');
     expect(ask({ signed, runner: { trust: 'full', unsafeAccepted: true } }).exposure).toBe('variable');
+  });
+  test('R7 instance, project and starting user bound it, each one alone', () => {
+    const words = fc.constantFrom(null, 'withhold', 'variable', 'replace');
+    const rank = (word: string | null) => ['withhold', 'variable', 'replace', null].indexOf(word);
+    fc.assert(
+      fc.property(fc.array(words, { maxLength: 3 }), fc.constantFrom('variable', 'replace'), (maxima, asked) => {
+        const bounds = maxima.map((maximum, index) => ({ by: `level ${index}`, maximum }));
+        const { exposure, why } = ask({ asked, bounds });
+        expect(rank(exposure)).toBe(Math.min(rank(asked), ...maxima.map(rank)));
+        for (const { by, maximum } of bounds) if (maximum === exposure && exposure !== asked) expect(why).toContain(by);
+        expect(withinBounds(exposure, bounds)).toBe(true);
+      }),
+    );
+  });
+  test('A50 what a trigger gives narrows, and never widens', () => {
+    expect(ask({ given: 'replace' }).exposure).toBe('variable');
+    expect(ask({ asked: 'replace', given: 'variable' }).exposure).toBe('variable');
+    expect(ask({ given: 'withhold' }).exposure).toBe('withhold');
+    expect(ask({ given: 'all' }).exposure).toBe('withhold');
+    expect(ask({ asked: undefined, given: 'replace' }).exposure).toBe('withhold');
   });
 });

@@ -224,6 +224,30 @@ describe('jobs from their creation to their end, on SQLite and real git', () => 
     await server.must('PUT', `/api/v4/runners/${runner.id}`, { paused: false, trust: 'fetch' });
   });
 
+  test('R7 project and starting user bound what a job sees, the pass says so, and nobody widens it for another', async () => {
+    const app = await project('variables:\n  JOBPASS_EXPOSE: replace\nstages: [test]\njob:\n  script: ["true"]\n');
+    await server.must('PUT', `/api/v4/runners/${runner.id}`, { trust: 'full' });
+    const known = await server.store.runners.byId(null, id<RunnerId>(runner.id));
+    if (known === undefined) throw new Error('no runner');
+    const seen = async () => {
+      const claimed = await server.jobs.queue.claim(known, { verdict: 'expose', unsafe: false }, true);
+      const extended = claimed?.payload.extended_job_token;
+      await claimed?.withdraw();
+      return [extended?.exposure, extended?.token !== undefined, extended?.notes[0] ?? ''] as const;
+    };
+    expect(await seen()).toEqual(['replace', true, expect.stringContaining('gate finds the runner safe')]);
+    await server.must('PUT', '/api/v4/user/jobpass', { max_exposure: 'variable' }, alice.token);
+    expect(await seen()).toEqual(['variable', true, expect.stringContaining('who started it allows variable at most')]);
+    await server.must('PUT', `/api/v4/projects/${app}/jobpass`, { max_exposure: 'withhold' });
+    expect(await seen()).toEqual(['withhold', false, expect.stringContaining('the project allows withhold at most')]);
+    await server.must('PUT', `/api/v4/projects/${app}/jobpass`, { max_exposure: null });
+    expect((await server.must('GET', '/api/v4/user/jobpass', undefined, alice.token))['max_exposure']).toBe('variable');
+    expect((await server.call('PUT', '/api/v4/user/jobpass', { token: alice.token, body: {} })).status).toBe(400);
+    await server.must('PUT', '/api/v4/user/jobpass', { max_exposure: null }, alice.token);
+    await server.must('PUT', `/api/v4/runners/${runner.id}`, { trust: 'fetch' });
+    await server.finish(await claim());
+  });
+
   test('R2 A46 a job that was not delivered goes back, and its passes are dead', async () => {
     await project('stages: [test]\njob:\n  script: ["true"]\n');
     const known = await server.store.runners.byId(null, id<RunnerId>(runner.id));

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { makeAddresses } from '../../src/base/addresses.ts';
 import { id, millis } from '../../src/base/ids.ts';
 import { newPassToken } from '../../src/base/pass-token.ts';
 import { Secret } from '../../src/base/secret.ts';
@@ -11,9 +12,7 @@ const [full, fetchPass] = [newPassToken('full').reveal(), newPassToken('fetch').
 function parts(change: Partial<PayloadParts> = {}): PayloadParts {
   return {
     instance: {
-      api: 'https://forge.example/sub',
-      git: 'https://forge.example/sub',
-      registry: null,
+      addresses: makeAddresses(['https://forge.example'], 'https://registry.example:5050'),
       maxExposure: 'replace',
       principals: 'intersect',
       version: 'test',
@@ -100,7 +99,7 @@ describe("a job's payload", () => {
 
   test('the ordinary token stands where GitLab puts it, always as a masked variable', () => {
     const payload = buildPayload(parts());
-    expect(payload.git_info.repo_url).toBe('https://gitlab-ci-token:glcbt-token@forge.example/sub/team/app.git');
+    expect(payload.git_info.repo_url).toBe('https://gitlab-ci-token:glcbt-token@forge.example/team/app.git');
     const secrets = payload.variables.filter(({ value }) => value.includes('glcbt-token'));
     expect(secrets.map(({ key }) => key)).toEqual(['CI_JOB_TOKEN', 'CI_REPOSITORY_URL', 'CI_REGISTRY_PASSWORD']);
     expect(secrets.every(({ masked, public: open }) => masked && !open)).toBe(true);

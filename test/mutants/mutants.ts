@@ -297,15 +297,6 @@ const coreMutants: readonly Mutant[] = [
     name: 'A46',
   },
   {
-    id: 'A50',
-    defence: 'given variables only narrow',
-    file: 'src/jobs/exposure.ts',
-    find: '[asked, given, ask.maximum]',
-    replace: '[given, ask.maximum]',
-    test: life,
-    name: 'A50',
-  },
-  {
     id: 'A60',
     defence: 'a nonce works once',
     file: 'src/doors/runner/signature.ts',

@@ -52,10 +52,10 @@ export async function startTestServer(config: Partial<ServerConfig> = {}): Promi
   const server = await startServer(
     {
       dataDir,
-      host: '127.0.0.1',
-      port: 0,
+      listen: [{ host: '127.0.0.1', port: 0 }],
       database: undefined,
-      externalUrl: undefined,
+      externalUrls: [],
+      registryUrl: undefined,
       tls: undefined,
       allowPlainHttp: false,
       maxExposure: 'replace',

@@ -1,6 +1,7 @@
 import { limits } from '../../base/limits.ts';
 import { JobpassError } from '../../base/errors.ts';
 import type { Door } from '../door.ts';
+import { boundRoutes } from './bounds.ts';
 import { groupRoutes } from './groups.ts';
 import { instanceRoutes } from './instance.ts';
 import { memberRoutes } from './members.ts';
@@ -54,6 +55,7 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...releaseRoutes(deps),
         ...pipelineRoutes(deps),
         ...runnerRoutes(deps),
+        ...boundRoutes(deps),
       });
     },
   };

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { millis } from '../../../src/base/ids.ts';
+import { id, millis, type ProjectId, type UserId } from '../../../src/base/ids.ts';
 import { addRunner, addUser, digestOf, firstPage, now, unknownId } from './seed.ts';
 import type { Bench } from './suite.ts';
 
@@ -24,6 +24,20 @@ export function runnerCases(bench: Bench): void {
     await transactor.write((tx) => runners.change(tx, runner.id, {}));
     expect(await runners.byId(null, runner.id)).toEqual({ ...runner, ...change });
     expect(await credentials.runnerToken(null, runner.tokenDigest)).toBeUndefined();
+  });
+
+  test('R7 bounds on exposure: none until set, each owner its own, taken away by null, unreadable is withhold', async () => {
+    const { transactor, exposureBounds } = bench.store;
+    const project = { kind: 'project', id: id<ProjectId>(unknownId) } as const;
+    const user = { kind: 'user', id: id<UserId>(unknownId) } as const;
+    expect(await exposureBounds.of(null, project)).toBeNull();
+    await transactor.write((tx) => exposureBounds.set(tx, project, 'replace'));
+    await transactor.write((tx) => exposureBounds.set(tx, project, 'variable'));
+    expect([await exposureBounds.of(null, project), await exposureBounds.of(null, user)]).toEqual(['variable', null]);
+    await transactor.write((tx) => exposureBounds.set(tx, user, 'everything' as never));
+    expect(await exposureBounds.of(null, user)).toBe('withhold');
+    await transactor.write((tx) => exposureBounds.set(tx, project, null));
+    expect(await exposureBounds.of(null, project)).toBeNull();
   });
 
   test('a runner that was removed is gone, with its token; ids are not used again (R14)', async () => {

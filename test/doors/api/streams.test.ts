@@ -22,9 +22,14 @@ async function traceOf(signal: AbortSignal, trace: Readable) {
       settle: (_grant: unknown, outcome: string) => Promise.resolve(void outcomes.push(outcome)),
     },
     forge: { projects: {}, groups: {}, users: {}, releases: {}, repository: {} },
-    jobs: { pipelines: { trace: () => Promise.resolve(trace) }, runners: {} },
+    jobs: { pipelines: { trace: () => Promise.resolve(trace) }, runners: {}, bounds: {} },
   } as unknown as ApiDeps;
-  const http = makeHttpServer([makeApiDoor(deps)], { host: '127.0.0.1', port: 0, tls: undefined, allowPlainHttp: false, log: silentLog });
+  const http = makeHttpServer([makeApiDoor(deps)], {
+    listen: [{ host: '127.0.0.1', port: 0 }],
+    tls: undefined,
+    allowPlainHttp: false,
+    log: silentLog,
+  });
   closing.push(http);
   return { url: `${await http.listen()}/api/v4/projects/1/jobs/1/trace`, outcomes };
 }
