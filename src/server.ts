@@ -131,6 +131,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     clock,
     log,
     externalUrl: addresses.url,
+    registry: addresses.registry,
     version: config.version,
   };
   const http = makeHttpServer(

@@ -48,7 +48,7 @@ export function groupRoutes(deps: ApiDeps): RouteTable {
     'GET /api/v4/groups/:id/projects': async ({ grant, group: facts, params, url }) => {
       const page = pageOf(params);
       const found = await forge.projects.list(grant, { ...listFilter(params), groupId: facts.id }, page);
-      return { body: found.rows.map((one) => project(base, one)), headers: pageHeaders(page, found.total, url) };
+      return { body: found.rows.map((one) => project(deps, one)), headers: pageHeaders(page, found.total, url) };
     },
     'GET /api/v4/groups/:id/subgroups': async ({ grant, group: facts, params, url }) => {
       const page = pageOf(params);

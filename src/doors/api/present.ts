@@ -77,7 +77,14 @@ export function group(base: string, one: Group) {
   };
 }
 
-export function project(base: string, one: Project) {
+/** Where the server is reached, for URLs and names in answers. */
+export interface Places {
+  readonly externalUrl: string;
+  /** `host[:port]` by which images are named. */
+  readonly registry: string;
+}
+
+export function project({ externalUrl: base, registry }: Places, one: Project) {
   const api = `${base}/api/v4/projects/${one.id}`;
   const host = new URL(base).hostname;
   return {
@@ -116,7 +123,10 @@ export function project(base: string, one: Project) {
     wiki_enabled: false,
     jobs_enabled: true,
     snippets_enabled: false,
-    container_registry_enabled: false,
+    container_registry_enabled: true,
+    container_registry_access_level: 'enabled',
+    container_registry_image_prefix: `${registry}/${one.path.toLowerCase()}`,
+    lfs_enabled: true,
     repository_access_level: 'enabled',
     builds_access_level: 'enabled',
     releases_access_level: 'enabled',

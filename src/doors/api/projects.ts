@@ -12,13 +12,13 @@ const P = '/api/v4/projects/:id';
 
 /** @see GitLab REST API, "Projects", "Protected branches", "Protected tags" */
 export function projectRoutes(deps: ApiDeps): RouteTable {
-  const { forge, externalUrl: base } = deps;
+  const { forge } = deps;
   const shown = async (grant: Grant, one: Parameters<typeof project>[1]) => {
     const [actor] = grant.principals;
-    if (actor === undefined) return project(base, one);
+    if (actor === undefined) return project(deps, one);
     const levels = await forge.projects.levelsOf(grant, one.id, actor);
     const access = (level: number | null) => (level === null ? null : { access_level: level, notification_level: 3 });
-    return { ...project(base, one), permissions: { project_access: access(levels.project), group_access: access(levels.group) } };
+    return { ...project(deps, one), permissions: { project_access: access(levels.project), group_access: access(levels.group) } };
   };
   const archive =
     (archived: boolean): Handler =>
@@ -33,7 +33,7 @@ export function projectRoutes(deps: ApiDeps): RouteTable {
         { ...listFilter(params), ...(visibility === undefined ? {} : { visibility }), ...(archived === undefined ? {} : { archived }) },
         page,
       );
-      return { body: found.rows.map((one) => project(base, one)), headers: pageHeaders(page, found.total, url) };
+      return { body: found.rows.map((one) => project(deps, one)), headers: pageHeaders(page, found.total, url) };
     },
     'POST /api/v4/projects': async ({ params, admit }) => {
       const name = params.optionalText('name') ?? params.optionalText('path');
@@ -57,7 +57,7 @@ export function projectRoutes(deps: ApiDeps): RouteTable {
         creatorId: actorId(grant),
         initializeWithReadme: false,
       });
-      return { body: project(base, made) };
+      return { body: project(deps, made) };
     },
     [`GET ${P}`]: async ({ grant, project: facts }) => ({ body: await shown(grant, await forge.projects.one(grant, facts.id)) }),
     [`PUT ${P}`]: async ({ grant, project: facts, params }) => {

@@ -30,6 +30,8 @@ export interface ApiDeps {
   readonly log: Log;
   /** External address without a final slash, for every URL in an answer. */
   readonly externalUrl: string;
+  /** `host[:port]` by which images are named. */
+  readonly registry: string;
   readonly version: string;
 }
 
