@@ -18,7 +18,7 @@ export interface ExposureAsk {
   readonly given: string | undefined;
   /** Of the instance, the project and the starting user. */
   readonly bounds: readonly ExposureBound[];
-  readonly runner: Pick<RunnerRecord, 'trust' | 'unsafeAccepted'>;
+  readonly runner: Pick<RunnerRecord, 'trust' | 'unsafeAccepted' | 'publicKey' | 'pinned'>;
   /** undefined = the request was not signed with the runner's pinned key. */
   readonly signed: SignedReport | null;
 }
@@ -35,19 +35,31 @@ export function exposureOf(ask: ExposureAsk): { readonly exposure: Exposure; rea
   const given = ask.given === undefined ? asked : order.find((word) => word === ask.given);
   if (given === undefined) return no('JOBPASS_EXPOSE of the pipeline is none of the known words');
   if (ask.runner.trust !== 'full') return no(`the runner's trust is ${ask.runner.trust}; an admin has to set it to full`);
-  if (ask.signed === null) return no("the request was not signed with the runner's key");
-  if (ask.signed.verdict !== 'expose') return no("the runner's gate says withhold");
-  if (ask.signed.unsafe && !ask.runner.unsafeAccepted) return no('the runner overrides its gate (--unsafe), and no admin accepted that');
+  const judged = judgedSafe(ask);
+  if (!judged.safe) return no(judged.why);
   const bounds = [{ by: 'the pipeline', maximum: given }, ...ask.bounds];
   const exposure = bounds.map(({ maximum }) => maximum ?? asked).reduce(narrower, asked);
   if (exposure !== asked) {
     const by = bounds.filter(({ maximum }) => maximum === exposure).map((bound) => bound.by);
     return { exposure, why: `the job asked for ${asked}; ${by.join(' and ')} allows ${exposure} at most` };
   }
-  const why = ask.signed.unsafe
-    ? 'asked by the job; the runner is unsafe, and an admin accepted that'
-    : 'asked by the job, and the gate finds the runner safe';
-  return { exposure, why };
+  return { exposure, why: judged.why };
+}
+
+/** Whether what is known of the runner's configuration lets a job see its pass. A pinned `withhold` wins over all that a runner says. */
+function judgedSafe({ runner, signed }: ExposureAsk): { readonly safe: boolean; readonly why: string } {
+  const no = (why: string) => ({ safe: false, why });
+  if (runner.pinned?.verdict === 'withhold') return no('the gate verdict that an admin pinned to the runner says withhold');
+  if (signed === null) {
+    // A pin speaks for a runner without a key; a stolen token (A60) must gain nothing by leaving the signature out.
+    if (runner.publicKey !== null) return no("the request was not signed with the runner's key");
+    if (runner.pinned === null) return no("the request was not signed with the runner's key, and no admin pinned a gate verdict");
+    return { safe: true, why: 'asked by the job; the gate verdict that an admin pinned to the runner says expose' };
+  }
+  if (signed.verdict !== 'expose') return no("the runner's gate says withhold");
+  if (!signed.unsafe) return { safe: true, why: 'asked by the job, and the gate finds the runner safe' };
+  if (!runner.unsafeAccepted) return no('the runner overrides its gate (--unsafe), and no admin accepted that');
+  return { safe: true, why: 'asked by the job; the runner is unsafe, and an admin accepted that' };
 }
 
 /** True where every bound, as it is now, still allows what was decided a moment ago. */

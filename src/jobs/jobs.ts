@@ -8,14 +8,17 @@ import type {
   JobStatus,
   Page,
   Paged,
+  PinnedGate,
   PipelineRecord,
   PipelineStatus,
   PipelineVariable,
   RunnerRecord,
   RunnerTrust,
 } from '../ports/jobs.ts';
+import type { PassRecord } from '../ports/passes.ts';
 import type { JobPayload, JobUpdate } from '../wire/runner.ts';
 import type { Bounds } from './bounds.ts';
+import type { TrustList } from './trust.ts';
 
 /**
  * Pipelines, jobs and runners as the doors see them. Methods that take a grant verify it; the runner's own calls take ids that
@@ -27,6 +30,7 @@ export interface Jobs {
   readonly reports: Reports;
   readonly runners: Runners;
   readonly bounds: Bounds;
+  readonly trust: TrustList;
   /** Reaper, push recovery: `start` begins their timers, `stop` ends them and waits. */
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -51,6 +55,8 @@ export interface Pipelines {
   jobsOf(grant: Grant, project: ProjectId, id: PipelineId): Promise<readonly JobRecord[]>;
   listJobs(grant: Grant, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
   job(grant: Grant, project: ProjectId, id: JobId): Promise<JobRecord | undefined>;
+  /** Every pass that the job ever had, dead ones too; job:read. */
+  passes(grant: Grant, project: ProjectId, id: JobId): Promise<readonly PassRecord[]>;
   /** job:self: the job behind a job token or pass. */
   ownJob(grant: Grant): Promise<JobRecord>;
   trace(grant: Grant, project: ProjectId, id: JobId): Promise<Readable>;
@@ -136,6 +142,8 @@ export interface Runners {
       readonly runUntagged?: boolean;
       readonly trust?: RunnerTrust;
       readonly unsafeAccepted?: boolean;
+      /** Pins what the gate said of its configuration, in place of an earlier pin; null clears it (R7). */
+      readonly pinned?: Omit<PinnedGate, 'at'> | null;
     },
   ): Promise<RunnerRecord | undefined>;
   remove(grant: Grant, id: RunnerId): Promise<boolean>;

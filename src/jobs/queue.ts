@@ -173,8 +173,7 @@ async function start(deps: JobsDeps, runner: RunnerRecord, prepared: Prepared): 
   const started = await deps.transactor.write(async (tx) => {
     // What the runner was trusted with may have changed while git was read.
     const current = await deps.runners.byId(tx, runner.id);
-    if (current === undefined || current.paused || current.trust !== runner.trust || current.unsafeAccepted !== runner.unsafeAccepted)
-      return undefined;
+    if (current === undefined || current.paused || !sameTrust(current, runner)) return undefined;
     if (!withinBounds(exposure, await boundsOf(deps, tx, project, job.userId))) return undefined;
     await deps.jobs.lockPipeline(tx, pipeline.id);
     const mine = await deps.jobs.changeJob(tx, job.id, ['pending'], {
@@ -215,6 +214,16 @@ async function start(deps: JobsDeps, runner: RunnerRecord, prepared: Prepared): 
     principals: principals.list.length,
   });
   return payload;
+}
+
+/** Nothing that its exposure was decided by has changed. */
+function sameTrust(one: RunnerRecord, other: RunnerRecord): boolean {
+  return (
+    one.trust === other.trust &&
+    one.unsafeAccepted === other.unsafeAccepted &&
+    one.publicKey === other.publicKey &&
+    one.pinned?.verdict === other.pinned?.verdict
+  );
 }
 
 async function extendedToken(deps: JobsDeps, prepared: Prepared, passes: IssuedPasses): Promise<ExtendedJobToken> {

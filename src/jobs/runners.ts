@@ -43,7 +43,9 @@ export function makeRunners(deps: JobsDeps): Runners {
         await grant.confirm(tx);
         const known = await runners.byId(tx, id);
         if (known === undefined) return undefined;
-        await runners.change(tx, id, change);
+        const { pinned, ...rest } = change;
+        const pin = pinned === undefined ? {} : { pinned: pinned === null ? null : { ...pinned, at: clock.now() } };
+        await runners.change(tx, id, { ...rest, ...pin });
         deps.wakeup.changed();
         return runners.byId(tx, id);
       });

@@ -165,6 +165,12 @@ export interface NewRunner {
   readonly creatorId: UserId;
   readonly createdAt: EpochMillis;
 }
+/** What `jobpass gate` found in the configuration of a runner that cannot report it itself, as an admin pinned it (R7). */
+export interface PinnedGate {
+  readonly verdict: 'withhold' | 'expose';
+  readonly reasons: readonly string[];
+  readonly at: EpochMillis;
+}
 export interface RunnerRecord extends NewRunner {
   readonly id: RunnerId;
   readonly trust: RunnerTrust;
@@ -172,8 +178,14 @@ export interface RunnerRecord extends NewRunner {
   readonly unsafeAccepted: boolean;
   /** Raw Ed25519 public key (base64url) that its requests are signed with; null until a jobpass runner registers. */
   readonly publicKey: string | null;
+  /** null = nothing pinned. An unreadable verdict reads `withhold` (R13). */
+  readonly pinned: PinnedGate | null;
   readonly contactAt: EpochMillis | null;
   readonly version: string | null;
+  /** Who answers for a group's or project's runner (R3); null = its creator. */
+  readonly responsibleId: UserId | null;
+  /** An admin answers for it: nobody's rights are intersected on its account (R3). */
+  readonly vouched: boolean;
 }
 export type RunnerChange = Partial<
   Pick<
@@ -186,9 +198,12 @@ export type RunnerChange = Partial<
     | 'trust'
     | 'unsafeAccepted'
     | 'publicKey'
+    | 'pinned'
     | 'contactAt'
     | 'version'
     | 'tokenDigest'
+    | 'responsibleId'
+    | 'vouched'
   >
 >;
 

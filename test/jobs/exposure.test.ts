@@ -1,13 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { millis } from '../../src/base/ids.ts';
 import { type ExposureAsk, exposureOf, withinBounds } from '../../src/jobs/exposure.ts';
 
+const runner = { trust: 'full', unsafeAccepted: false, publicKey: 'key', pinned: null } as const;
+const pin = (verdict: 'withhold' | 'expose') => ({ verdict, reasons: [], at: millis(1) });
 const ask = (change: Partial<ExposureAsk>) =>
   exposureOf({
     asked: 'variable',
     given: undefined,
     bounds: [],
-    runner: { trust: 'full', unsafeAccepted: false },
+    runner,
     signed: { verdict: 'expose', unsafe: false },
     ...change,
   });
@@ -25,12 +28,35 @@ describe('R7 exposure', () => {
     expect(ask({ signed: { verdict: 'withhold', unsafe: false } }).exposure).toBe('withhold');
   });
   test('R7 trust below full never exposes', () => {
-    expect(ask({ runner: { trust: 'fetch', unsafeAccepted: true } }).exposure).toBe('withhold');
+    expect(ask({ runner: { ...runner, trust: 'fetch', unsafeAccepted: true } }).exposure).toBe('withhold');
   });
   test('R7 an override of the gate needs an admin who accepted it', () => {
     const signed = { verdict: 'expose', unsafe: true } as const;
     expect(ask({ signed }).exposure).toBe('withhold');
-    expect(ask({ signed, runner: { trust: 'full', unsafeAccepted: true } }).exposure).toBe('variable');
+    expect(ask({ signed, runner: { ...runner, unsafeAccepted: true } }).exposure).toBe('variable');
+  });
+  test('R7 a pinned withhold wins over what the runner reports, also where an admin accepted it as unsafe', () => {
+    const pinned = { ...runner, unsafeAccepted: true, pinned: pin('withhold') };
+    expect(ask({ runner: pinned }).exposure).toBe('withhold');
+    expect(ask({ runner: pinned, signed: { verdict: 'expose', unsafe: true } }).exposure).toBe('withhold');
+    expect(ask({ runner: { ...pinned, publicKey: null }, signed: null }).exposure).toBe('withhold');
+  });
+  test('R7 a pinned expose speaks for an older runner, which cannot sign, and for no other', () => {
+    const older = { ...runner, publicKey: null, pinned: pin('expose') };
+    expect(ask({ runner: older, signed: null })).toMatchObject({ exposure: 'variable', why: expect.stringContaining('pinned') });
+    expect(ask({ runner: { ...older, pinned: null }, signed: null }).exposure).toBe('withhold');
+    // A60: with a stolen token, leaving the signature out must not help.
+    expect(ask({ runner: { ...older, publicKey: 'key' }, signed: null }).exposure).toBe('withhold');
+    expect(ask({ runner: older, signed: { verdict: 'withhold', unsafe: false } }).exposure).toBe('withhold');
+  });
+  test('R7 a pin is never better than trust, nor than what was asked', () => {
+    for (const trust of ['none', 'fetch'] as const)
+      expect(ask({ runner: { ...runner, publicKey: null, trust, pinned: pin('expose') }, signed: null }).exposure).toBe('withhold');
+    const older = { ...runner, publicKey: null, pinned: pin('expose') };
+    expect(ask({ runner: older, signed: null, asked: undefined }).exposure).toBe('withhold');
+    expect(ask({ runner: older, signed: null, asked: 'replace', bounds: [{ by: 'the project', maximum: 'variable' }] }).exposure).toBe(
+      'variable',
+    );
   });
   test('R7 instance, project and starting user bound it, each one alone', () => {
     const words = fc.constantFrom(null, 'withhold', 'variable', 'replace');

@@ -76,6 +76,14 @@ export class Params {
     return list.map((word) => word.trim()).filter((word) => word !== '');
   }
 
+  /** A list of sentences: an array of at most 100 texts, taken as they are. */
+  texts(name: string): readonly string[] | undefined {
+    const value = this.#values.get(name);
+    if (value === undefined || value === null) return undefined;
+    if (!Array.isArray(value) || value.length > 100) throw new ParamError(`${name} is invalid`);
+    return value.map((one: unknown) => (typeof one === 'string' ? one : fail(name)));
+  }
+
   list(name: string): readonly Params[] {
     const value = this.#values.get(name);
     if (value === undefined || value === null) return [];
@@ -98,6 +106,10 @@ export class Params {
     if (Number.isNaN(at)) throw new ParamError(`${name} is invalid`);
     return millis(at);
   }
+}
+
+function fail(name: string): never {
+  throw new ParamError(`${name} is invalid`);
 }
 
 /** `a[]=1`, `a[b]=1` and plain `a=1`. Deeper nesting is JSON's. Grows in place: a copy a field would let a small form hold the server for minutes. */

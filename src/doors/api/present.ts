@@ -334,6 +334,11 @@ export function runner(one: RunnerRecord) {
     trust: one.trust,
     unsafe_accepted: one.unsafeAccepted,
     signed: one.publicKey !== null,
+    pinned_verdict: one.pinned?.verdict ?? null,
+    pinned_reasons: one.pinned?.reasons ?? [],
+    pinned_at: isoTimeOrNull(one.pinned?.at ?? null),
+    responsible_user_id: one.responsibleId ?? one.creatorId,
+    vouched: one.vouched,
   };
 }
 

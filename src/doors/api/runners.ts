@@ -1,15 +1,24 @@
 import { JobpassError } from '../../base/errors.ts';
-import { type GroupId, parseId, type ProjectId, type RunnerId } from '../../base/ids.ts';
+import { type GroupId, parseId, type ProjectId, type RunnerId, type UserId } from '../../base/ids.ts';
 import type { Access } from '../../pass/subject.ts';
 import { actorId } from './actor.ts';
 import { ParamError } from './errors.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import { runner } from './present.ts';
+import type { Params } from './params.ts';
 import type { ApiDeps, RouteTable } from './route.ts';
 
 /** @see GitLab REST API, "Users: create a runner linked to a user" and "Runners"; `trust` and `unsafe_accepted` are ours (DESIGN R7) */
 export function runnerRoutes(deps: ApiDeps): RouteTable {
   const { runners } = deps.jobs;
+  /** @returns null = its creator again */
+  const responsibleOf = async (params: Params): Promise<UserId | null | undefined> => {
+    const text = params.given('responsible_user_id') ? (params.optionalText('responsible_user_id') ?? '') : undefined;
+    if (text === undefined || text === '') return text === undefined ? undefined : null;
+    const user = parseId<UserId>(text);
+    if (user === undefined || !(await deps.directory.users(null, [user])).has(user)) throw new ParamError('responsible_user_id is invalid');
+    return user;
+  };
   const idOf = (text: string): RunnerId => parseId<RunnerId>(text) ?? gone();
   return {
     'POST /api/v4/user/runners': async ({ params, admit }) => {
@@ -55,6 +64,9 @@ export function runnerRoutes(deps: ApiDeps): RouteTable {
       ];
       const trust = params.oneOf('trust', ['none', 'fetch', 'full']);
       const unsafeAccepted = params.flag('unsafe_accepted');
+      const pinned = pinOf(params);
+      const vouched = params.flag('vouched');
+      const responsible = await responsibleOf(params);
       const changed = await runners.change(grant, idOf(path('id')), {
         ...(description === undefined ? {} : { description }),
         ...(paused === undefined ? {} : { paused }),
@@ -62,6 +74,9 @@ export function runnerRoutes(deps: ApiDeps): RouteTable {
         ...(runUntagged === undefined ? {} : { runUntagged }),
         ...(trust === undefined ? {} : { trust }),
         ...(unsafeAccepted === undefined ? {} : { unsafeAccepted }),
+        ...(pinned === undefined ? {} : { pinned }),
+        ...(vouched === undefined ? {} : { vouched }),
+        ...(responsible === undefined ? {} : { responsibleId: responsible }),
       });
       return { body: runner(changed ?? gone()) };
     },
@@ -70,6 +85,24 @@ export function runnerRoutes(deps: ApiDeps): RouteTable {
       return { status: 204 };
     },
   };
+}
+
+const maxReasonLength = 300;
+// They are printed on terminals.
+const controls = /[\u0000-\u001f\u007f-\u009f]/;
+
+/** `pinned_verdict` with `pinned_reasons[]`; null or empty clears the pin. @returns undefined where it was not sent */
+function pinOf(params: Params): { readonly verdict: 'withhold' | 'expose'; readonly reasons: readonly string[] } | null | undefined {
+  const reasons = params.texts('pinned_reasons');
+  if (!params.given('pinned_verdict')) {
+    if (reasons !== undefined) throw new ParamError('pinned_verdict is missing');
+    return undefined;
+  }
+  const verdict = params.oneOf('pinned_verdict', ['withhold', 'expose']);
+  if (verdict === undefined) return null;
+  if (reasons?.some((one) => one.length > maxReasonLength || controls.test(one)) === true)
+    throw new ParamError('pinned_reasons is invalid');
+  return { verdict, reasons: reasons ?? [] };
 }
 
 function gone(): never {

@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely';
 import { id, millis, type RunnerId, type SecretDigest, type UserId } from '../../base/ids.ts';
-import type { RunnerRecord, RunnerStore } from '../../ports/jobs.ts';
+import type { PinnedGate, RunnerRecord, RunnerStore } from '../../ports/jobs.ts';
 import { type Database, readJson } from '../database.ts';
 import type { RunnersTable } from '../schema.ts';
 import { paged } from './paged.ts';
@@ -26,6 +26,8 @@ export function runnerRepository(db: Database): RunnerStore {
           publicKey: null,
           contactAt: null,
           version: null,
+          responsibleId: null,
+          vouched: 0,
         })
         .returningAll()
         .executeTakeFirstOrThrow();
@@ -37,14 +39,16 @@ export function runnerRepository(db: Database): RunnerStore {
     },
     list: (tx, page) => paged(db.on(tx).selectFrom('runners'), page, (rows) => rows.selectAll().orderBy('id').execute(), toRunner),
     async change(tx, runnerId, change) {
-      const { tags, runUntagged, protectedOnly, paused, unsafeAccepted, ...rest } = change;
+      const { tags, runUntagged, protectedOnly, paused, unsafeAccepted, vouched, pinned, ...rest } = change;
       const values = {
         ...rest,
         ...(tags === undefined ? {} : { tags: JSON.stringify(tags) }),
         ...(runUntagged === undefined ? {} : { runUntagged: bit(runUntagged) }),
         ...(protectedOnly === undefined ? {} : { protectedOnly: bit(protectedOnly) }),
         ...(paused === undefined ? {} : { paused: bit(paused) }),
+        ...(vouched === undefined ? {} : { vouched: bit(vouched) }),
         ...(unsafeAccepted === undefined ? {} : { unsafeAccepted: bit(unsafeAccepted) }),
+        ...(pinned === undefined ? {} : pinColumns(pinned)),
       };
       if (Object.keys(values).length > 0) await db.on(tx).updateTable('runners').set(values).where('id', '=', runnerId).execute();
     },
@@ -74,6 +78,24 @@ function bit(value: boolean): number {
   return value ? 1 : 0;
 }
 
+function pinColumns(pinned: PinnedGate | null) {
+  return {
+    pinnedVerdict: pinned?.verdict ?? null,
+    pinnedReasons: pinned === null ? null : JSON.stringify(pinned.reasons),
+    pinnedAt: pinned?.at ?? null,
+  };
+}
+
+/** Anything but the word `expose` withholds. */
+function toPinned({ pinnedVerdict, pinnedReasons, pinnedAt }: Selectable<RunnersTable>): PinnedGate | null {
+  if (pinnedVerdict === null) return null;
+  return {
+    verdict: pinnedVerdict === 'expose' ? 'expose' : 'withhold',
+    reasons: pinnedReasons === null ? [] : readJson<string[]>(pinnedReasons),
+    at: millis(pinnedAt ?? 0),
+  };
+}
+
 function toRunner(row: Selectable<RunnersTable>): RunnerRecord {
   return {
     id: id<RunnerId>(row.id),
@@ -91,7 +113,10 @@ function toRunner(row: Selectable<RunnersTable>): RunnerRecord {
     trust: row.trust === 'full' ? 'full' : row.trust === 'fetch' ? 'fetch' : 'none',
     unsafeAccepted: row.unsafeAccepted === 1,
     publicKey: row.publicKey,
+    pinned: toPinned(row),
     contactAt: row.contactAt === null ? null : millis(row.contactAt),
     version: row.version,
+    responsibleId: row.responsibleId === null ? null : id<UserId>(row.responsibleId),
+    vouched: row.vouched === 1,
   };
 }

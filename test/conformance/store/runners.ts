@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { id, millis, type ProjectId, type UserId } from '../../../src/base/ids.ts';
+import type { PinnedGate } from '../../../src/ports/jobs.ts';
 import { addRunner, addUser, digestOf, firstPage, now, unknownId } from './seed.ts';
 import type { Bench } from './suite.ts';
 
@@ -24,6 +25,25 @@ export function runnerCases(bench: Bench): void {
     await transactor.write((tx) => runners.change(tx, runner.id, {}));
     expect(await runners.byId(null, runner.id)).toEqual({ ...runner, ...change });
     expect(await credentials.runnerToken(null, runner.tokenDigest)).toBeUndefined();
+  });
+
+  test('R7 a gate verdict is pinned, pinned anew and cleared; a word that is not known reads withhold', async () => {
+    const { transactor, runners } = bench.store;
+    const user = await addUser(bench.store);
+    const { id: runner, pinned } = await addRunner(bench.store, user.id);
+    expect(pinned).toBeNull();
+    const change = async (to: PinnedGate | null) => {
+      await transactor.write((tx) => runners.change(tx, runner, { pinned: to }));
+      return (await runners.byId(null, runner))?.pinned;
+    };
+    const safe = { verdict: 'expose', reasons: [], at: now } as const;
+    const unsafe = { verdict: 'withhold', reasons: ['runners[0].executor: no boundary'], at: millis(now + 1) } as const;
+    expect(await change(safe)).toEqual(safe);
+    expect(await change(unsafe)).toEqual(unsafe);
+    expect(await change({ ...safe, verdict: 'sure' as never })).toMatchObject({ verdict: 'withhold' });
+    await transactor.write((tx) => runners.change(tx, runner, { paused: true }));
+    expect((await runners.byId(null, runner))?.pinned?.verdict).toBe('withhold');
+    expect(await change(null)).toBeNull();
   });
 
   test('R7 bounds on exposure: none until set, each owner its own, taken away by null, unreadable is withhold', async () => {
