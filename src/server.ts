@@ -102,6 +102,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     jobs: store.jobs,
     runners: store.runners,
     exposureBounds: store.exposureBounds,
+    trustedProjects: store.trustedProjects,
     passes: store.passes,
     directory: store.directory,
     forge,

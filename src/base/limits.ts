@@ -25,6 +25,7 @@ export const limits = {
   lfsBatch: 1000,
   blobReadBytes: 10 * 1024 * 1024,
   principals: 20,
+  trustedProjects: 1000,
   accessesPerRequest: 64,
   pageSize: 100,
   ciFileBytes: 1024 * 1024,

@@ -41,6 +41,11 @@ const verbs: Readonly<Record<string, (api: ApiClient, flags: Flags, rest: readon
     api.call('PUT', `/api/v4/projects/${encodeURIComponent(path ?? usage('say which project: its path or number'))}/jobpass`, {
       max_exposure: bound(maximum),
     }),
+  'runner vouch': (api, flags, [id]) => api.call('PUT', `/api/v4/runners/${number(id)}`, { vouched: !flags.flag('no') }),
+  'runner owner': (api, _flags, [id, user]) => api.call('PUT', `/api/v4/runners/${number(id)}`, { responsible_user_id: number(user) }),
+  'my trust': (api, _flags, [path]) =>
+    api.call('PUT', `/api/v4/user/jobpass/trusted_projects/${encodeURIComponent(path ?? usage('say which project: its path or number'))}`),
+  'my distrust': (api, _flags, [id]) => api.call('DELETE', `/api/v4/user/jobpass/trusted_projects/${number(id)}`),
   'my exposure': (api, _flags, [maximum]) => api.call('PUT', '/api/v4/user/jobpass', { max_exposure: bound(maximum) }),
 };
 
@@ -57,6 +62,9 @@ export const admin: Command = {
   runner trust ID none|fetch|full [--unsafe]     --unsafe: also where its gate says withhold. Other jobs of that machine may read the pass.
   project chain-depth PATH N                     how deep jobs started by a pass may nest (0 = they start none)
   project exposure PATH WORD                     widest that its jobs may see of their pass: withhold, variable, replace, or default
+  runner vouch ID [--no]                         an admin answers for a group's or project's runner, instead of who made it
+  runner owner ID USER_ID                        another user answers for it
+  my trust PATH | my distrust ID                 whoever merged last to this project's protected refs: your jobs there keep your rights
   my exposure WORD                               the same for jobs that the token's own user starts
 
   --url URL    the server; JOBPASS_URL
@@ -69,7 +77,7 @@ example: jobpass admin runner create --description build-1
       args,
       [],
       ['url', 'username', 'email', 'name', 'scopes', 'description', 'tags'],
-      ['admin', 'unsafe', 'json'],
+      ['admin', 'unsafe', 'json', 'no'],
       true,
     );
     const [one = '', two = '', ...rest] = flags.positionals;

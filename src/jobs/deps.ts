@@ -9,6 +9,7 @@ import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
 import type { JobStore, RunnerStore } from '../ports/jobs.ts';
 import type { PassStore } from '../ports/passes.ts';
+import type { TrustedProjects } from '../ports/trust.ts';
 import type { Transactor } from '../ports/tx.ts';
 import type { Exposure } from '../wire/runner.ts';
 import type { Wakeup } from './wakeup.ts';
@@ -39,6 +40,7 @@ export interface JobsDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly exposureBounds: ExposureBounds;
+  readonly trustedProjects: TrustedProjects;
   readonly instance: InstanceSettings;
   readonly wakeup: Wakeup;
   /** Who pushed which commit (R3). */

@@ -6,6 +6,7 @@ import { makeQueue } from './queue.ts';
 import { Reaper } from './reaper.ts';
 import { makeReports } from './reports.ts';
 import { makeRunners } from './runners.ts';
+import { makeTrustList } from './trust.ts';
 
 /** Pipelines, jobs and runners, wired. */
 export function makeJobs(deps: JobsDeps): Jobs {
@@ -16,6 +17,7 @@ export function makeJobs(deps: JobsDeps): Jobs {
     reports: makeReports(deps),
     runners: makeRunners(deps),
     bounds: makeBounds(deps),
+    trust: makeTrustList(deps),
     start() {
       reaper.start();
       return Promise.resolve();

@@ -101,6 +101,10 @@ export function makePipelines(deps: JobsDeps): Pipelines {
       check(grant, 'job:read', project);
       return jobIn(project, id);
     },
+    async passes(grant, project, id) {
+      check(grant, 'job:read', project);
+      return deps.passes.forJob(null, (await jobIn(project, id)).id);
+    },
     async ownJob(grant) {
       verifyGrant(grant, 'job:self', { kind: 'instance' });
       const { identity } = grant;

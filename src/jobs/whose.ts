@@ -38,14 +38,15 @@ export async function principalsOfJob(
       artifactPrincipals.push(...pass.principals.map((principal) => principal.userId));
   }
   const ref = `refs/${job.tag ? 'tags' : 'heads'}/${job.ref}`;
-  // On a protected ref whoever last moved it answers for what stands there (A59); nobody known means not provable.
-  const lastPushers = (await refProtected(deps, job)) ? { lastPushers: (await deps.lastPushers(project.id, ref)) ?? null } : {};
+  // On a protected ref whoever last moved it answers for what stands there (A59), unless the project is trusted by name; nobody known means not provable.
+  const trusted = await deps.trustedProjects.has(null, job.userId, project.id);
+  const lastPushers = !trusted && (await refProtected(deps, job)) ? { lastPushers: (await deps.lastPushers(project.id, ref)) ?? null } : {};
   return principalsOf({
     starter: job.userId,
     pipelines: await lineage(deps, pipeline),
     unprotectedCommits,
     pushers,
-    runnerOwner: runner.scope === 'instance' ? null : runner.creatorId,
+    runnerOwner: runner.scope === 'instance' || runner.vouched ? null : (runner.responsibleId ?? runner.creatorId),
     artifactPrincipals,
     ...lastPushers,
   });

@@ -170,9 +170,13 @@ export const endpoints: readonly Endpoint[] = [
   // Administration of jobpass itself
   row('GET', '/api/v4/jobpass/audit', 'instance', ['audit:read']),
   row('GET', `${P}/jobpass`, 'project', ['project:read']),
+  row('GET', `${P}/jobs/:job_id/jobpass`, 'project', ['job:read']),
   row('PUT', `${P}/jobpass`, 'project', ['project:settings']),
   row('GET', '/api/v4/user/jobpass', 'instance', ['self:read']),
   row('PUT', '/api/v4/user/jobpass', 'instance', ['self:settings']),
+  row('GET', '/api/v4/user/jobpass/trusted_projects', 'instance', ['self:read']),
+  row('PUT', '/api/v4/user/jobpass/trusted_projects/:id', 'project', ['project:read'], { more: ['self:settings'] }),
+  row('DELETE', '/api/v4/user/jobpass/trusted_projects/:id', 'instance', ['self:settings']),
 ];
 
 /** Routes that answer anyone without asking who: nothing about anybody is in them. */

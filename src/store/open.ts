@@ -9,6 +9,7 @@ import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
 import type { JobStore, RunnerStore } from '../ports/jobs.ts';
 import type { Liveness, PassStore } from '../ports/passes.ts';
+import type { TrustedProjects } from '../ports/trust.ts';
 import type { MaybeTx, Transactor, Tx } from '../ports/tx.ts';
 import { type Connections, Database, type Engine } from './database.ts';
 import { type ColumnTypes, migrate } from './migrations/migrations.ts';
@@ -25,6 +26,7 @@ import { protectedRefRepository, pushLogRepository } from './repositories/push-l
 import { releaseRepository } from './repositories/releases.ts';
 import { runnerRepository } from './repositories/runners.ts';
 import { credentialRepository, tokenRepository } from './repositories/tokens.ts';
+import { trustedProjectRepository } from './repositories/trusted-projects.ts';
 import { userRepository } from './repositories/users.ts';
 import type { Schema } from './schema.ts';
 import { openSqlite, sqliteTypes } from './sqlite/database.ts';
@@ -47,6 +49,7 @@ export interface Store {
   readonly jobs: JobStore;
   readonly runners: RunnerStore;
   readonly exposureBounds: ExposureBounds;
+  readonly trustedProjects: TrustedProjects;
   readonly forge: ForgeStores;
   readonly settings: Settings;
   /** @throws store_unavailable */
@@ -73,6 +76,7 @@ export async function openStore(url: string): Promise<Store> {
     jobs: jobRepository(db),
     runners: runnerRepository(db),
     exposureBounds: exposureBoundRepository(db),
+    trustedProjects: trustedProjectRepository(db),
     forge: {
       users: userRepository(db),
       groups: groupRepository(db),

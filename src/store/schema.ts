@@ -47,6 +47,7 @@ export interface Schema {
   readonly runnerNonces: { runnerId: number; nonce: string; at: number };
   readonly passes: PassesTable;
   readonly audit: AuditTable;
+  readonly trustedProjects: { userId: number; projectId: number; at: number };
   readonly exposureBounds: { ownerKind: string; ownerId: number; maximum: string };
   readonly settings: { key: string; value: string };
   readonly schemaVersion: { version: number };
@@ -198,6 +199,8 @@ export interface RunnersTable {
   publicKey: string | null;
   contactAt: number | null;
   version: string | null;
+  responsibleId: Generated<number | null>;
+  vouched: Generated<number>;
   pinnedVerdict: Generated<string | null>;
   pinnedReasons: Generated<string | null>;
   pinnedAt: Generated<number | null>;

@@ -32,7 +32,7 @@ const deps = {
   externalUrl: 'http://x',
   version: 'test',
   forge: { projects: {}, groups: {}, users: {}, releases: {}, repository: {} },
-  jobs: { pipelines: {}, runners: {}, bounds: {} },
+  jobs: { pipelines: {}, runners: {}, bounds: {}, trust: {} },
 } as unknown as ApiDeps;
 const rows = endpoints.map((endpoint) => `${endpoint.method} ${endpoint.path}`);
 const doors = [makeApiDoor(deps), makeOauthDoor(deps), makeOpsDoor({ metrics: makeMetrics(() => 0), ping: () => Promise.resolve() })];

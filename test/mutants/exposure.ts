@@ -28,4 +28,22 @@ export const exposureMutants: readonly Mutant[] = [
     test: 'test/jobs/exposure.test.ts',
     name: 'A50 what a trigger gives',
   },
+  {
+    id: 'R3',
+    defence: 'only a project that was trusted by name is trusted',
+    file: 'src/jobs/whose.ts',
+    find: 'const trusted = await deps.trustedProjects.has(null, job.userId, project.id);',
+    replace: 'const trusted = true;',
+    test: 'test/jobs/trust.test.ts',
+    name: 'R3 A59 who trusts a project',
+  },
+  {
+    id: 'A44',
+    defence: 'a runner is vouched for by name only',
+    file: 'src/jobs/whose.ts',
+    find: "runner.scope === 'instance' || runner.vouched ?",
+    replace: 'true ?',
+    test: 'test/jobs/trust.test.ts',
+    name: 'R3 A44',
+  },
 ];

@@ -4,6 +4,7 @@ import type { Door } from '../door.ts';
 import { boundRoutes } from './bounds.ts';
 import { groupRoutes } from './groups.ts';
 import { instanceRoutes } from './instance.ts';
+import { jobPassRoutes } from './job-passes.ts';
 import { memberRoutes } from './members.ts';
 import { pipelineRoutes } from './pipelines.ts';
 import { projectRoutes } from './projects.ts';
@@ -11,6 +12,7 @@ import { releaseRoutes } from './releases.ts';
 import { repositoryRoutes } from './repository.ts';
 import { answerError, answerUnknownRoute, type ApiDeps, registerRoutes } from './route.ts';
 import { runnerRoutes } from './runners.ts';
+import { trustRoutes } from './trust.ts';
 import { userRoutes } from './users.ts';
 
 /** `/api/v4`: GitLab's REST API, as far as a job's pass and a person at curl reach. */
@@ -56,6 +58,8 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...pipelineRoutes(deps),
         ...runnerRoutes(deps),
         ...boundRoutes(deps),
+        ...trustRoutes(deps),
+        ...jobPassRoutes(deps),
       });
     },
   };

@@ -3,6 +3,7 @@ import { JobpassError } from '../../base/errors.ts';
 import type { Schema } from '../schema.ts';
 import { initial } from './0001-initial.ts';
 import { exposure } from './0004-exposure.ts';
+import { trust } from './0007-trust.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -17,7 +18,7 @@ export interface Migration {
 }
 
 /** Forward only; a released one is never edited. */
-const migrations: readonly Migration[] = [initial, exposure];
+const migrations: readonly Migration[] = [initial, exposure, trust];
 
 /**
  * Brings the schema up to date inside one transaction that holds the engine's lock, so that several starts at once do it once.

@@ -22,7 +22,7 @@ async function traceOf(signal: AbortSignal, trace: Readable) {
       settle: (_grant: unknown, outcome: string) => Promise.resolve(void outcomes.push(outcome)),
     },
     forge: { projects: {}, groups: {}, users: {}, releases: {}, repository: {} },
-    jobs: { pipelines: { trace: () => Promise.resolve(trace) }, runners: {}, bounds: {} },
+    jobs: { pipelines: { trace: () => Promise.resolve(trace) }, runners: {}, bounds: {}, trust: {} },
   } as unknown as ApiDeps;
   const http = makeHttpServer([makeApiDoor(deps)], {
     listen: [{ host: '127.0.0.1', port: 0 }],
