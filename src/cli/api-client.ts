@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { request } from 'undici';
 import { JobpassError } from '../base/errors.ts';
 import { Secret } from '../base/secret.ts';
@@ -8,10 +9,11 @@ export class ApiClient {
   readonly #base: string;
   readonly #token: Secret;
 
-  constructor(url: string | undefined) {
+  /** @param tokenFile goes before the environment */
+  constructor(url: string | undefined, tokenFile?: string) {
     this.#base = serverUrl(url);
-    const token = secretFromEnv('JOBPASS_TOKEN');
-    if (token === undefined)
+    const token = tokenFile === undefined ? secretFromEnv('JOBPASS_TOKEN') : readSecret(tokenFile);
+    if (token === undefined || token === '')
       throw new JobpassError('invalid_input', 'Give an access token in JOBPASS_TOKEN, or a file with it in JOBPASS_TOKEN_FILE.');
     this.#token = new Secret(token);
   }
@@ -39,5 +41,13 @@ export class ApiClient {
     const text = await answer.body.text();
     if (answer.statusCode >= 300) throw new JobpassError('upstream_failed', `POST ${path}: ${answer.statusCode} ${text.slice(0, 500)}`);
     return JSON.parse(text);
+  }
+}
+
+function readSecret(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    throw new JobpassError('invalid_input', 'The token file cannot be read.', error);
   }
 }

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { JobpassError } from '../base/errors.ts';
 import { jsonLog } from '../base/log.ts';
 import { Secret } from '../base/secret.ts';
-import { formatFindings } from '../runner/gate/judge.ts';
+import { formatFindings } from '../runner/gate/report.ts';
 import { startRunner } from '../runner/loop.ts';
 import { registerRunner, unregisterRunner, verifyRunner } from '../runner/register.ts';
 import { type Command, type Flags, type Io, parseFlags, usage } from './command.ts';

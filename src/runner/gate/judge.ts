@@ -1,5 +1,9 @@
-import { isTable, type Table, tableIn, textIn, valueIn } from '../parsed.ts';
-import { entryRules, executorRules, globalRules, jobpassRules, type KeyRules } from './rules.ts';
+import { redactTokens } from '../../base/log.ts';
+import { isTable, type Table } from '../parsed.ts';
+import { executors, type ExecutorRule, type ServedBy } from './executors.ts';
+import { kindWords, ofKind, type Row, type Section } from './row.ts';
+import { entryRows } from './rows/entry.ts';
+import { globalRows } from './rows/global.ts';
 
 export interface Finding {
   /** Name of the entry; empty for the file itself. */
@@ -7,6 +11,8 @@ export interface Finding {
   /** Path of the key, such as `runners[0].docker.privileged`. */
   readonly key: string;
   readonly reason: string;
+  /** What to do about it, where it is unsafe. */
+  readonly remedy?: string;
   readonly safe: boolean;
 }
 
@@ -16,77 +22,118 @@ export interface Judgement {
   readonly findings: readonly Finding[];
 }
 
+const file: Section = { rows: globalRows, exact: false };
+const entry: Section = { rows: entryRows, exact: false };
+
 /**
- * Judges a whole config.toml: may jobs see their pass? Pure; unknown is unsafe.
+ * Judges a whole config.toml: may jobs see their pass? Pure and total; unknown is unsafe. Keys are matched as gitlab-runner does, upper and lower
+ * case alike.
+ *
+ * One verdict for the file (A63): an address does not tell whether two daemons are one, and whoever takes the host of one entry takes the
+ * runner, which holds the tokens and keys of all.
  * @param config.raw the parsed file; undefined = it could not be read
  */
-export function judge(config: { readonly raw: unknown }): Judgement {
+export function judge(config: { readonly raw: unknown }, servedBy: ServedBy = 'jobpass'): Judgement {
   const { raw } = config;
-  if (!isTable(raw)) return verdictOf([{ runner: '', key: '', reason: 'the configuration cannot be read', safe: false }]);
-  const findings = judgeKeys(raw, globalRules, '', '');
-  const runners = valueIn(raw, 'runners');
-  if (!Array.isArray(runners) || runners.length === 0)
-    findings.push({ runner: '', key: 'runners', reason: 'there is no runner in the configuration', safe: false });
-  else {
-    runners.forEach((entry: unknown, index) => {
-      const path = `runners[${index}]`;
-      if (isTable(entry)) findings.push(...judgeEntry(entry, path));
-      else findings.push({ runner: '', key: path, reason: 'the entry is not a table', safe: false });
-    });
-  }
-  return verdictOf(findings);
-}
-
-function verdictOf(findings: readonly Finding[]): Judgement {
+  const findings = isTable(raw)
+    ? judgeFile(raw, servedBy)
+    : [unsafe({ path: '', runner: '' }, 'the configuration cannot be read', 'Name a config.toml that gitlab-runner can read.')];
   return { verdict: findings.every(({ safe }) => safe) ? 'expose' : 'withhold', findings };
 }
 
-function judgeEntry(entry: Table, path: string): Finding[] {
-  const runner = textIn(entry, 'name') ?? '';
-  const findings = judgeKeys(entry, entryRules, path, runner);
-  const executor = textIn(entry, 'executor') ?? '';
-  const rule = Object.hasOwn(executorRules, executor) ? executorRules[executor] : undefined;
-  const found = (reason: string, safe: boolean): Finding => ({
-    runner,
-    key: `${path}.executor`,
-    reason: `${executor} executor: ${reason}`,
-    safe,
+/** Where in the file something stands. `machine`: the machine below is the job's alone. */
+interface Place {
+  readonly path: string;
+  readonly runner: string;
+  readonly machine?: boolean;
+}
+
+function unsafe({ path, runner }: Place, reason: string, remedy: string): Finding {
+  return { runner, key: path, reason, remedy, safe: false };
+}
+
+const within = (place: Place, key: string): Place => ({ ...place, path: place.path === '' ? key : `${place.path}.${key}` });
+
+function judgeFile(raw: Table, servedBy: ServedBy): Finding[] {
+  const place = { path: '', runner: '' };
+  const findings = judgeSection(raw, file, place);
+  const runners = lookUp(raw, 'runners');
+  if (!Array.isArray(runners) || runners.length === 0)
+    return [...findings, unsafe(within(place, 'runners'), 'there is no runner in the configuration', 'Register a runner.')];
+  return [...findings, ...runners.flatMap((one: unknown, index) => (isTable(one) ? judgeEntry(one, `runners[${index}]`, servedBy) : []))];
+}
+
+function judgeEntry(table: Table, path: string, servedBy: ServedBy): Finding[] {
+  const name = lookUp(table, 'name');
+  const word = lookUp(table, 'executor');
+  const executor = typeof word === 'string' ? word : '';
+  const rule = Object.hasOwn(executors, executor) ? executors[executor] : undefined;
+  const place = { path, runner: typeof name === 'string' ? shown(name) : '', machine: rule?.boundary === 'machine' };
+  const findings = judgeSection(table, entry, place);
+  const at = within(place, 'executor');
+  if (rule === undefined)
+    return [unsafe(at, 'the executor is not known, so nothing can be said for it', 'Use an executor that gitlab-runner has.'), ...findings];
+  // Only a name of our own table is printed, never what stands in the file.
+  if (rule.boundary === null) return [unsafe(at, `${executor} executor: ${rule.reason}`, rule.remedy), ...findings];
+  const kept: Finding = { runner: place.runner, key: at.path, reason: `${executor} executor: ${rule.reason}`, safe: true };
+  return [kept, ...findings, ...judgeNeeds(table, rule, place, servedBy, findings)];
+}
+
+/** What has to stand there and does not. A key that was found unsafe already is not named twice. */
+function judgeNeeds(table: Table, rule: ExecutorRule, place: Place, servedBy: ServedBy, known: readonly Finding[]): Finding[] {
+  const missing = rule.sections
+    .filter((name) => !isTable(lookUp(table, name)))
+    .map((name) => unsafe(within(place, name), 'the section is missing', 'Add it.'));
+  const wanted = rule.needs
+    .filter((need) => need.servedBy === undefined || need.servedBy === servedBy)
+    .filter(({ path: [section, key], must }) => {
+      const found = lookUp(table, section);
+      return !(isTable(found) && must.holds(lookUp(found, key, section === 'feature_flags')));
+    })
+    .map(({ path, reason, remedy }) => unsafe(within(place, path.join('.')), reason, remedy));
+  const names = new Set(known.filter(({ safe }) => !safe).map(({ key }) => key.toLowerCase()));
+  return [...missing, ...wanted].filter(({ key }) => !names.has(key.toLowerCase()));
+}
+
+function judgeSection(table: Table, section: Section, place: Place): Finding[] {
+  const rows = new Map(section.rows.map((row) => [folded(row.key, section.exact), row]));
+  const seen = new Set<string>();
+  return Object.entries(table).flatMap(([key, value]) => {
+    const name = folded(key, section.exact);
+    const row = rows.get(name);
+    const at = within(place, shown(key));
+    if (row === undefined) return [unsafe(at, 'unknown key', 'Remove it, or ask for a jobpass that knows it.')];
+    if (seen.has(name)) return [unsafe(at, 'the key is there twice, in other letters', 'Remove one of them.')];
+    seen.add(name);
+    return judgeValue(value, row, at);
   });
-  if (rule === undefined) findings.push(found('unknown, so nothing can be said for it', false));
-  else if (rule.unsafe !== undefined) findings.push(found(rule.unsafe, false));
-  else if (rule.section !== undefined && rule.keys !== undefined) {
-    findings.push(found('each job has its own container', true));
-    findings.push(...judgeSection(entry, rule.section, rule.keys, path, runner));
-  }
-  if (valueIn(entry, 'jobpass') !== undefined) findings.push(...judgeSection(entry, 'jobpass', jobpassRules, path, runner));
-  return findings;
 }
 
-function judgeSection(entry: Table, section: string, rules: KeyRules, path: string, runner: string): Finding[] {
-  const table = tableIn(entry, section);
-  if (table !== undefined) return judgeKeys(table, rules, `${path}.${section}`, runner);
-  return [{ runner, key: `${path}.${section}`, reason: 'the section is missing', safe: false }];
+function judgeValue(value: unknown, row: Row, place: Place): Finding[] {
+  if (!ofKind[row.kind](value)) return [unsafe(place, `is not ${kindWords[row.kind]}`, 'Correct it.')];
+  if (row.safe !== undefined && !row.safe.holds(value) && !(row.machine && place.machine === true))
+    return [unsafe(place, row.reason, row.remedy)];
+  const { section } = row;
+  if (section === undefined) return [];
+  if (isTable(value)) return judgeSection(value, section, place);
+  if (!Array.isArray(value)) return [];
+  return value.flatMap((one: unknown, index) =>
+    isTable(one) ? judgeSection(one, section, { ...place, path: `${place.path}[${index}]` }) : [],
+  );
 }
 
-function judgeKeys(table: Table, rules: KeyRules, path: string, runner: string): Finding[] {
-  const findings: Finding[] = [];
-  for (const key of Object.keys(table)) {
-    const full = path === '' ? key : `${path}.${key}`;
-    const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
-    if (rule === undefined) findings.push({ runner, key: full, reason: 'unknown key', safe: false });
-    else if (!rule.safe(valueIn(table, key))) findings.push({ runner, key: full, reason: rule.reason, safe: false });
-  }
-  return findings;
+function folded(key: string, exact: boolean): string {
+  return exact ? key : key.toLowerCase();
 }
 
-/** The verdict for people: one line for each finding, the unsafe ones first. Holds keys and reasons, never a value. */
-export function formatFindings(judgement: Judgement): string {
-  const lines = judgement.findings
-    .toSorted((one, other) => Number(one.safe) - Number(other.safe))
-    .map(({ safe, runner, key, reason }) => `  ${safe ? 'ok    ' : 'unsafe'}  ${key}${runner === '' ? '' : ` (${runner})`}: ${reason}`);
-  const conclusion =
-    judgement.verdict === 'expose'
-      ? 'verdict: expose (a job may see its pass when it asks for it)'
-      : 'verdict: withhold (no job of this host sees its pass)';
-  return `${[...lines, conclusion].map((line) => line.replaceAll(/[\u0000-\u001f\u007f]/g, '?')).join('\n')}\n`;
+/** The value that gitlab-runner would read. Where a key is there twice, the file is unsafe anyway. */
+function lookUp(table: Table, key: string, exact = false): unknown {
+  const found = Object.keys(table).find((one) => folded(one, exact) === folded(key, exact));
+  return found === undefined ? undefined : table[found];
+}
+
+/** Text of the file that is printed: nothing that looks like a secret, nothing that a terminal obeys. */
+function shown(text: string): string {
+  const plain = redactTokens(text).replaceAll(/[^\p{L}\p{N}\p{P}\p{S} ]/gu, '?');
+  return plain.length <= 60 ? plain : `${plain.slice(0, 20)}…`;
 }
