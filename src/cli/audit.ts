@@ -1,43 +1,80 @@
 import { ApiClient } from './api-client.ts';
-import { type Command, parseFlags } from './command.ts';
-import { fieldOf, rowsOf } from './demo/http.ts';
+import { type Command, type Flags, type Io, parseFlags } from './command.ts';
+import { fieldOf, numberOf, rowsOf } from './demo/http.ts';
 import { table } from './demo/table.ts';
+
+const followMs = 1000;
+const columns = ['id', 'at', 'decision', 'subject', 'job_id', 'principals', 'accesses', 'rule', 'outcome', 'reason'];
+const head = ['id', 'at', 'decision', 'who', 'job', 'users', 'what', 'rule', 'outcome', 'why'];
 
 export const audit: Command = {
   name: 'audit',
   about: 'what did passes do',
-  help: () => `usage: jobpass audit [--job ID] [--project ID] [--user ID] [--decision allow|deny] [--limit N] [--json]
+  help: () => `usage: jobpass audit [--job ID] [--project ID] [--user ID] [--decision allow|deny] [--limit N] [--follow] [--json]
 
 Prints decisions, newest last. Needs an administrator's token in JOBPASS_TOKEN or JOBPASS_TOKEN_FILE, and the server in --url or JOBPASS_URL.
+--follow goes on with what is decided from now on, until Ctrl-C; an outcome that is not known yet reads "…".
 
 example: jobpass audit --job 17
 `,
   async run(args, io) {
-    const flags = parseFlags(args, [], ['url', 'job', 'project', 'user', 'decision', 'limit'], ['json']);
-    const query = new URLSearchParams({ per_page: flags.text('limit') ?? '50' });
-    for (const [flag, name] of [
-      ['job', 'job_id'],
-      ['project', 'project_id'],
-      ['user', 'user_id'],
-      ['decision', 'decision'],
-    ] as const) {
-      const value = flags.text(flag);
-      if (value !== undefined) query.set(name, value);
-    }
-    const rows = rowsOf(await new ApiClient(flags.text('url')).call('GET', `/api/v4/jobpass/audit?${query.toString()}`));
+    const flags = parseFlags(args, [], ['url', 'job', 'project', 'user', 'decision', 'limit'], ['json', 'follow']);
+    const api = new ApiClient(flags.text('url'));
+    const rows = await query(api, flags, { per_page: flags.text('limit') ?? '50' });
     if (flags.flag('json')) for (const row of rows) io.out(`${JSON.stringify(row)}\n`);
-    else {
-      const cell = (row: unknown, field: string): string => {
-        const value = fieldOf(row, field);
-        return Array.isArray(value) ? value.join(' ') : typeof value === 'string' || typeof value === 'number' ? String(value) : '';
-      };
-      const lines = rows.map((row) =>
-        ['id', 'at', 'decision', 'subject', 'job_id', 'principals', 'accesses', 'rule', 'outcome', 'reason'].map((field) =>
-          cell(row, field),
-        ),
-      );
-      io.out(`${table([['id', 'at', 'decision', 'who', 'job', 'users', 'what', 'rule', 'outcome', 'why'], ...lines], '')}\n`);
-    }
+    else io.out(`${table([head, ...rows.map(cells)], '')}\n`);
+    if (flags.flag('follow')) await follow(api, flags, io, rows.at(-1));
     return 0;
   },
 };
+
+async function follow(api: ApiClient, flags: Flags, io: Io, last: unknown): Promise<void> {
+  const stop = new AbortController();
+  void io.stopped().then(() => stop.abort());
+  // Where the filter finds nothing yet, whatever was decided before now is passed over all the same.
+  const newest = last ?? rowsOf(await api.call('GET', '/api/v4/jobpass/audit?per_page=1')).at(-1);
+  for (let after = newest === undefined ? 0 : numberOf(newest, 'id'); !stop.signal.aborted;) {
+    const rows = await query(api, flags, { per_page: '100', after_id: String(after) });
+    for (const row of rows) {
+      after = numberOf(row, 'id');
+      // Its own questions are decisions, too: they would never end.
+      if (fieldOf(row, 'endpoint') === 'GET /api/v4/jobpass/audit') continue;
+      io.out(flags.flag('json') ? `${JSON.stringify(row)}\n` : `${cells(row).join('  ')}\n`);
+    }
+    if (rows.length < 100) await pause(followMs, stop.signal);
+  }
+}
+
+async function query(api: ApiClient, flags: Flags, more: Readonly<Record<string, string>>): Promise<readonly unknown[]> {
+  const search = new URLSearchParams(more);
+  for (const [flag, name] of [
+    ['job', 'job_id'],
+    ['project', 'project_id'],
+    ['user', 'user_id'],
+    ['decision', 'decision'],
+  ] as const) {
+    const value = flags.text(flag);
+    if (value !== undefined) search.set(name, value);
+  }
+  return rowsOf(await api.call('GET', `/api/v4/jobpass/audit?${search.toString()}`));
+}
+
+function cells(row: unknown): string[] {
+  return columns.map((field) => {
+    const value = fieldOf(row, field);
+    if (field === 'outcome' && value === null) return fieldOf(row, 'decision') === 'allow' ? '…' : '';
+    return Array.isArray(value) ? value.join(' ') : typeof value === 'string' || typeof value === 'number' ? String(value) : '';
+  });
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done, { once: true });
+    function done(): void {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    }
+  });
+}
