@@ -46,16 +46,27 @@ export function risky(
   return keys.split(/\s+/).map((key) => ({ key, kind, safe, reason, remedy, machine }));
 }
 
-/** A table with keys of its own. */
-export function table(key: string, rows: readonly Row[], options: { readonly exact?: boolean } = {}): Row {
-  return { key, kind: 'table', reason: '', remedy: '', machine: false, section: { rows, exact: options.exact ?? false } };
+interface Nested {
+  /** Keys are matched as they are written. */
+  readonly exact?: boolean;
+  /** Given where having anything in it is unsafe. */
+  readonly unsafe?: { readonly reason: string; readonly remedy: string };
 }
 
-/** A list of tables. @param rule where having any is unsafe */
-export function tables(key: string, rows: readonly Row[], rule?: { readonly reason: string; readonly remedy: string }): Row {
-  const section = { rows, exact: false };
-  if (rule === undefined) return { key, kind: 'tables', reason: '', remedy: '', machine: false, section };
-  return { key, kind: 'tables', safe: unset, ...rule, machine: false, section };
+/** A table with keys of its own. */
+export function table(key: string, rows: readonly Row[], options: Nested = {}): Row {
+  return nested(key, 'table', rows, options);
+}
+
+/** A list of tables. */
+export function tables(key: string, rows: readonly Row[], options: Nested = {}): Row {
+  return nested(key, 'tables', rows, options);
+}
+
+function nested(key: string, kind: Kind, rows: readonly Row[], { exact = false, unsafe }: Nested): Row {
+  const section = { rows, exact };
+  if (unsafe === undefined) return { key, kind, reason: '', remedy: '', machine: false, section };
+  return { key, kind, safe: unset, ...unsafe, machine: false, section };
 }
 
 export const unset: Condition = {

@@ -67,7 +67,8 @@ describe('the gate', () => {
     for (const executor of Object.keys(safeConfigs)) {
       const mixed = { runners: [safeConfig('docker'), safeConfig(executor as SafeExecutor)].flatMap(({ runners }) => runners) };
       expect(verdict(mixed)).toBe('expose');
-      expect(unsafeKeys({ runners: [...mixed.runners, { name: 'other', executor: 'shell' }] })).toEqual(['runners[2].executor']);
+      const withShell = { runners: [...mixed.runners, { name: 'other', executor: 'shell' }] };
+      expect([verdict(withShell), unsafeKeys(withShell)]).toEqual(['withhold', ['runners[2].executor']]);
     }
   });
 
@@ -76,7 +77,10 @@ describe('the gate', () => {
   });
 
   test('R13 keys are matched as gitlab-runner matches them, whatever their case', () => {
-    expect(unsafeKeys(docker('Privileged', true))).toEqual(['runners[0].docker.Privileged']);
+    expect(judge({ raw: docker('Privileged', true) }, 'gitlab-runner').findings).toContainEqual(
+      expect.objectContaining({ key: 'runners[0].docker.Privileged', reason: 'a privileged container is the machine' }),
+    );
+    expect(unsafeKeys(docker('Privileged', false))).toEqual([]);
     expect(unsafeKeys(put(docker('privileged', false) as never, ['runners', 'docker', 'PRIVILEGED'], false))).toEqual([
       'runners[0].docker.PRIVILEGED',
     ]);

@@ -60,7 +60,7 @@ const candidates: Readonly<Record<Kind, readonly unknown[]>> = {
   duration: ['5m'],
   time: ['2026-01-01T00:00:00Z'],
   map: [{ 'odd/key': '$X' }],
-  table: [{}],
+  table: [{ odd: 1 }],
   tables: [[{}]],
 };
 const unsafeKeys = (raw: unknown): string[] =>

@@ -104,5 +104,5 @@ export const dockerRows: readonly Row[] = [
     remedy: 'Take out the variables.',
   }),
   ...risky('map', 'log_options', { reason: 'variables of a job may be copied into the log of the daemon' }),
-  tables('services', serviceRows, operatorServices),
+  tables('services', serviceRows, { unsafe: operatorServices }),
 ];

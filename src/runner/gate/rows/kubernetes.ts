@@ -54,22 +54,18 @@ const containerContext: readonly Row[] = [
   ]),
 ];
 
-const mountRows: readonly Row[] = [
-  ...harmless('text', 'name mount_path sub_path host_path driver fs_type server path'),
-  ...harmless('flag', 'read_only'),
-  ...harmless('text', 'mount_propagation'),
-  ...harmless('map', 'items volume_attributes'),
-];
-const mounts = (key: string, what: string): Row =>
-  tables(key, mountRows, { reason: `${what} is shared between jobs`, remedy: 'Take it out; `empty_dir` is safe.' });
+const mounts = (key: string, what: string, own: readonly Row[]): Row =>
+  tables(key, [...harmless('text', 'name mount_path sub_path'), ...harmless('flag', 'read_only'), ...own], {
+    unsafe: { reason: `${what} is shared between jobs`, remedy: 'Take it out; an empty_dir is safe.' },
+  });
 
 const volumeRows: readonly Row[] = [
-  mounts('host_path', 'a path of the node'),
-  mounts('pvc', 'a volume claim'),
-  mounts('config_map', 'a config map'),
-  mounts('secret', 'a secret'),
-  mounts('csi', 'a CSI volume'),
-  mounts('nfs', 'a network share'),
+  mounts('host_path', 'a path of the node', harmless('text', 'host_path mount_propagation')),
+  mounts('pvc', 'a volume claim', harmless('text', 'mount_propagation')),
+  mounts('config_map', 'a config map', harmless('map', 'items')),
+  mounts('secret', 'a secret', harmless('map', 'items')),
+  mounts('csi', 'a CSI volume', [...harmless('text', 'driver fs_type'), ...harmless('map', 'volume_attributes')]),
+  mounts('nfs', 'a network share', harmless('text', 'server path')),
   tables('empty_dir', [
     ...harmless('text', 'name mount_path sub_path medium size_limit'),
     ...risky('text', 'mount_propagation', { safe: oneOf('None'), reason: 'mounts of a job reach the node' }),
@@ -98,18 +94,18 @@ const affinityRows: readonly Row[] = [
   table('pod_anti_affinity', podAffinity),
 ];
 
-const hook = { reason: 'a command of the operator runs in every job', remedy: 'Remove it.' };
+const hook = { unsafe: { reason: 'a command of the operator runs in every job', remedy: 'Remove it.' } };
 const lifecycleRows: readonly Row[] = [
-  table('exec', risky('texts', 'command', hook)),
+  table('exec', harmless('texts', 'command')),
   table('http_get', [
-    ...risky('text', 'host path scheme', hook),
-    ...risky('number', 'port', hook),
-    tables('http_headers', harmless('text', 'name value'), hook),
+    ...harmless('text', 'host path scheme'),
+    ...harmless('number', 'port'),
+    tables('http_headers', harmless('text', 'name value')),
   ]),
-  table('tcp_socket', [...risky('text', 'host', hook), ...risky('number', 'port', hook)]),
+  table('tcp_socket', [...harmless('text', 'host'), ...harmless('number', 'port')]),
 ];
 
-const patched = { reason: 'a patched pod may be anything', remedy: 'Remove `pod_spec`; use the keys made for the purpose.' };
+const patched = { reason: 'a patched pod may be anything', remedy: 'Remove it; use the keys made for the purpose.' };
 /** They steer the autoscaler of nodes, and nothing inside the pod. */
 const knownAnnotations = ['cluster-autoscaler.kubernetes.io/safe-to-evict', 'karpenter.sh/do-not-disrupt', 'karpenter.sh/do-not-evict'];
 
@@ -189,10 +185,9 @@ export const kubernetesRows: readonly Row[] = [
   table('service_container_security_context', containerContext),
   table('volumes', volumeRows),
   tables('host_aliases', [...harmless('text', 'ip'), ...harmless('texts', 'hostnames')], {
-    reason: 'a name leads jobs to another host',
-    remedy: 'Remove it.',
+    unsafe: { reason: 'a name leads jobs to another host', remedy: 'Remove it.' },
   }),
-  tables('services', serviceRows, operatorServices),
-  table('container_lifecycle', [table('post_start', lifecycleRows), table('pre_stop', lifecycleRows)]),
-  tables('pod_spec', harmless('text', 'name patch_path patch patch_type'), patched),
+  tables('services', serviceRows, { unsafe: operatorServices }),
+  table('container_lifecycle', [table('post_start', lifecycleRows, hook), table('pre_stop', lifecycleRows, hook)]),
+  tables('pod_spec', harmless('text', 'name patch_path patch patch_type'), { unsafe: patched }),
 ];
