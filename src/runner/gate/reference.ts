@@ -18,7 +18,8 @@ the same tables that it judges by: \`node scripts/gate-doc.mjs > docs/gate.md\`.
 - \`--for gitlab-runner\` or \`--for jobpass\` says what runs the jobs: jobpass runner makes a network and volumes for each job, gitlab-runner only when told.
 
 **What the file does not show**, and nobody but you can judge: who else uses the daemon or the cluster, who may read pods in the namespace, credentials in the
-runner's own \`~/.docker/config.json\`, what is baked into machine images, and a daemon's own settings.
+runner's own \`~/.docker/config.json\`, a \`DOCKER_HOST\` in its environment, what is baked into machine images, what rights machines have in the cloud, and a
+daemon's own settings.
 
 ## A verdict for an older runner
 

@@ -7,7 +7,7 @@ export function formatFindings(judgement: Judgement, colour = false): string {
   const paint = (text: string, as: 'unsafe' | 'ok'): string => (colour ? `${colours[as]}${text}${colours.off}` : text);
   const findings = judgement.findings.toSorted((one, other) => Number(one.safe) - Number(other.safe));
   const places = findings.map(({ key, runner }) => `${key === '' ? 'the file' : key}${runner === '' ? '' : ` (${runner})`}`);
-  const width = Math.min(60, Math.max(0, ...places.map((place) => place.length)));
+  const width = places.reduce((widest, place) => Math.max(widest, Math.min(60, place.length)), 0);
   const lines = findings.flatMap(({ safe, reason, remedy }, index) => {
     const place = (places[index] ?? '').padEnd(width);
     const word = safe ? paint('ok    ', 'ok') : paint('unsafe', 'unsafe');

@@ -17,7 +17,7 @@ const docker = (key: string, value: unknown): unknown => put(safeConfig('docker'
 
 describe('the gate', () => {
   test.each(['shell', 'ssh', 'custom', 'docker-ssh', 'docker-ssh+machine', 'Docker', 'unheard-of', '__proto__', 'constructor', ''])(
-    'R7 the executor "%s" withholds',
+    'R7 A36 the executor "%s" withholds',
     (executor) => {
       expect(unsafeKeys(put(safeConfig('docker'), ['runners', 'executor'], executor))).toContain('runners[0].executor');
     },
@@ -96,7 +96,7 @@ describe('the gate', () => {
     expect(flags({ FF_NETWORK_PER_BUILD: 'true' })).toEqual(['runners[0].feature_flags.FF_NETWORK_PER_BUILD']);
   });
 
-  test('R7 jobpass runner makes a network and volumes for each job, so their keys are asked of gitlab-runner alone', () => {
+  test('R7 A29 A53 jobpass runner makes a network and volumes for each job, gitlab-runner only when the file says so', () => {
     const raw = { runners: [{ executor: 'docker', docker: { image: 'alpine' } }] };
     expect(judge({ raw }, 'jobpass').verdict).toBe('expose');
     expect(unsafeKeys(raw)).toEqual(['runners[0].feature_flags.FF_NETWORK_PER_BUILD', 'runners[0].docker.disable_cache']);
@@ -206,6 +206,13 @@ describe('the gate, on anything', () => {
         expect(formatFindings(judgement)).toContain(`verdict: ${judgement.verdict}`);
       }),
     );
+  });
+
+  test('R13 a file full of keys that nobody knows is judged, and printed', () => {
+    const runners = Object.fromEntries(Array.from({ length: 200_000 }, (_, index) => [`k${index}`, index]));
+    const judgement = judge({ raw: { runners: [runners] } });
+    expect([judgement.verdict, judgement.findings.length]).toEqual(['withhold', 200_001]);
+    expect(formatFindings(judgement).length).toBeGreaterThan(200_000);
   });
 
   test('A63 adding an entry never turns withhold into expose', () => {

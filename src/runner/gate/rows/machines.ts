@@ -73,7 +73,7 @@ export const instanceRows: readonly Row[] = [
 
 const knownDrivers = ['amazonec2', 'azure', 'digitalocean', 'exoscale', 'google', 'hetzner', 'linode', 'openstack', 'vmwarevsphere'];
 const knownOption =
-  /^(?:[a-z0-9]+-)(?:access-key|ami|boot2docker-url|cpu-count|disk-size|disk-type|flavor-name|image|image-name|instance-type|machine-image|machine-type|memory-size|monitoring|network|net-name|private-address-only|private-networking|project|region|request-spot-instance|root-size|scopes|secret-key|security-group|size|spot-price|ssh-user|subnet-id|subnetwork|tags|use-internal-ip|use-internal-ip-only|use-private-address|volume-type|vpc-id|zone)(?:=|$)/;
+  /^(?:[a-z0-9]+-)(?:access-key|ami|boot2docker-url|cpu-count|disk-size|disk-type|flavor-name|image|image-name|instance-type|machine-image|machine-type|memory-size|monitoring|network|net-name|private-address-only|private-networking|project|region|request-spot-instance|root-size|secret-key|security-group|size|spot-price|ssh-user|subnet-id|subnetwork|tags|use-internal-ip|use-internal-ip-only|use-private-address|volume-type|vpc-id|zone)(?:=|$)/;
 
 /** `[runners.machine]`. Keys without a name in its TOML are those of gitlab-runner's own fields. */
 export const machineRows: readonly Row[] = [
