@@ -21,6 +21,7 @@ import { makeGatekeeper } from './pass/admit.ts';
 import { deathOf } from './pass/life.ts';
 import { LiveGrants } from './pass/live.ts';
 import { makeRevoker } from './pass/revoke.ts';
+import type { Gatekeeper } from './pass/subject.ts';
 import type { RefName } from './base/ids.ts';
 import { fileBlobs } from './store/blobs/files.ts';
 import { fileTraces } from './store/blobs/traces.ts';
@@ -51,6 +52,7 @@ export interface RunningServer {
   readonly newRootToken: Secret | undefined;
   readonly store: Store;
   readonly jobs: Jobs;
+  readonly gatekeeper: Gatekeeper;
   /** Drains: at most `graceMs`. */
   close(graceMs?: number): Promise<void>;
 }
@@ -153,6 +155,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     newRootToken,
     store,
     jobs,
+    gatekeeper,
     async close(graceMs = 30_000) {
       drain.abort();
       await http.close(graceMs);
