@@ -1,4 +1,3 @@
-import { JobpassError } from '../base/errors.ts';
 import { normalUrl, readConfig } from '../runner/config.ts';
 import type { ServedBy } from '../runner/gate/executors.ts';
 import { type Judgement, judge } from '../runner/gate/judge.ts';
@@ -27,22 +26,28 @@ Says whether jobs of this runner configuration may see their pass, and why. Read
   --token-file FILE  an administrator's token; else JOBPASS_TOKEN or JOBPASS_TOKEN_FILE
 
 A pinned withhold wins over all that a runner reports. A pinned expose counts for a runner that has no key, and only with trust full.
-exit code: 0 expose (or cleared), 1 withhold, 2 wrong use
+exit code: 0 expose (or cleared), 1 withhold, 2 wrong use, 3 the server did not take the pin
 
 example: jobpass gate --config /etc/gitlab-runner/config.toml
 `,
   async run(args, io) {
     const flags = parseFlags(args, [], ['config', 'for', 'server', 'runner', 'token-file'], ['json', 'apply', 'clear']);
-    if (flags.flag('clear')) return clear(flags, io);
+    const json = flags.flag('json');
+    if (flags.flag('clear')) return clear(flags, io, json);
     const read = await readFile(flags.required('config'));
     const servedBy = programOf(flags, read.raw);
     const judgement = read.raw === undefined ? unreadable(read.why) : judge({ raw: read.raw }, servedBy);
-    const pinned = flags.flag('apply') ? await apply(flags, read.raw, judgement) : [];
-    if (flags.flag('json')) io.out(`${JSON.stringify({ for: servedBy, ...judgement, pinned })}\n`);
+    const runners = flags.flag('apply') ? runnersOf(flags, read.raw) : [];
+    const { pinned, problem } = await pinAll(flags, runners, pinOf(judgement));
+    const failed = problem === undefined ? {} : { problem };
+    if (json) io.out(`${JSON.stringify({ for: servedBy, ...judgement, pinned, ...failed })}\n`);
     else {
       io.out(`judged as run by ${servedBy === 'jobpass' ? 'jobpass runner' : 'gitlab-runner'}\n${formatFindings(judgement, io.terminal)}`);
       for (const id of pinned) io.out(`pinned: runner ${id}: ${judgement.verdict}\n`);
+      if (problem !== undefined) io.out(`not pinned: ${problem}\n`);
     }
+    // A verdict that could not be pinned must not look like one that was.
+    if (problem !== undefined) return 3;
     return judgement.verdict === 'expose' ? 0 : 1;
   },
 };
@@ -65,47 +70,59 @@ function unreadable(why: string): Judgement {
   };
 }
 
-/** Pins are for runners that cannot speak for themselves, so the file is judged as theirs. */
+/** What runs the jobs. A pin speaks for a runner that cannot, and so never for jobpass runner. */
 function programOf(flags: Flags, raw: Table | undefined): ServedBy {
+  const applies = flags.flag('apply');
   const named = flags.text('for');
-  if (named !== undefined) return named === 'jobpass' || named === 'gitlab-runner' ? named : usage('--for is jobpass or gitlab-runner');
-  if (flags.flag('apply') || raw === undefined) return 'gitlab-runner';
-  const entries = tablesIn(raw, 'runners');
-  const ours = entries.every((entry) => textIn(tableIn(entry, 'jobpass') ?? {}, 'key') !== undefined);
-  return ours && entries.length > 0 ? 'jobpass' : 'gitlab-runner';
+  if (named !== undefined && named !== 'jobpass' && named !== 'gitlab-runner') return usage('--for is jobpass or gitlab-runner');
+  if (named === 'jobpass' && applies) return usage('jobpass runner reports its own verdict: --apply is for gitlab-runner');
+  if (named !== undefined) return named;
+  const entries = tablesIn(raw ?? {}, 'runners');
+  const ours = entries.length > 0 && entries.every((entry) => textIn(tableIn(entry, 'jobpass') ?? {}, 'key') !== undefined);
+  if (ours && applies) return usage('the runners of this file report their own verdict; --for gitlab-runner pins one all the same');
+  return ours ? 'jobpass' : 'gitlab-runner';
 }
 
 const maxReasons = 100;
 const maxReasonLength = 300;
 
-/** @returns ids of the runners that it was pinned to */
-async function apply(flags: Flags, raw: Table | undefined, { verdict, findings }: Judgement): Promise<readonly number[]> {
-  const ids = runnersOf(flags, raw);
-  const api = apiOf(flags);
+interface Pin {
+  readonly pinned_verdict: 'withhold' | 'expose' | null;
+  readonly pinned_reasons?: readonly string[];
+}
+
+function pinOf({ verdict, findings }: Judgement): Pin {
   const reasons = findings
     .filter(({ safe }) => !safe)
     .slice(0, maxReasons)
     .map(({ key, reason }) => `${key === '' ? 'the file' : key}: ${reason}`.slice(0, maxReasonLength));
-  for (const id of ids) await pin(api, id, { pinned_verdict: verdict, pinned_reasons: reasons });
-  return ids;
+  return { pinned_verdict: verdict, pinned_reasons: reasons };
 }
 
-async function clear(flags: Flags, io: Io): Promise<number> {
-  const id = idOf(flags.required('runner'));
-  await pin(apiOf(flags), id, { pinned_verdict: null });
-  io.out(flags.flag('json') ? `${JSON.stringify({ cleared: [id] })}\n` : `cleared: runner ${id} has no pinned verdict\n`);
-  return 0;
+/** One runner after the other. @returns those that were done, and why the next was not */
+async function pinAll(flags: Flags, runners: readonly number[], pin: Pin): Promise<{ pinned: readonly number[]; problem?: string }> {
+  const pinned: number[] = [];
+  if (runners.length === 0) return { pinned };
+  try {
+    const api = new ApiClient(flags.text('server'), flags.text('token-file'));
+    for (const id of runners) {
+      const answer = await api.call('PUT', `/api/v4/runners/${id}`, pin);
+      const stands = typeof answer === 'object' && answer !== null && 'pinned_verdict' in answer ? answer.pinned_verdict : undefined;
+      // A server that knows no pins takes the call and does nothing.
+      if (stands !== pin.pinned_verdict) return { pinned, problem: `runner ${id}: the server does not pin verdicts; is it jobpass?` };
+      pinned.push(id);
+    }
+    return { pinned };
+  } catch (error) {
+    return { pinned, problem: errorLine(error) };
+  }
 }
 
-/** A server that does not know pins takes the call and does nothing: that must not look like success. */
-async function pin(
-  api: ApiClient,
-  id: number,
-  body: { readonly pinned_verdict: string | null; readonly pinned_reasons?: readonly string[] },
-): Promise<void> {
-  const answer = await api.call('PUT', `/api/v4/runners/${id}`, body);
-  const stands = typeof answer === 'object' && answer !== null && 'pinned_verdict' in answer ? answer.pinned_verdict : undefined;
-  if (stands !== body.pinned_verdict) throw new JobpassError('upstream_failed', 'The server does not pin verdicts: is it jobpass?');
+async function clear(flags: Flags, io: Io, json: boolean): Promise<number> {
+  const { pinned, problem } = await pinAll(flags, [idOf(flags.required('runner'))], { pinned_verdict: null });
+  if (json) io.out(`${JSON.stringify({ cleared: pinned, ...(problem === undefined ? {} : { problem }) })}\n`);
+  else io.out(problem === undefined ? `cleared: runner ${pinned.join()} has no pinned verdict\n` : `not cleared: ${problem}\n`);
+  return problem === undefined ? 0 : 3;
 }
 
 /** The runner that is named, else the entries of this server: ids of another server are other runners. */
@@ -121,10 +138,6 @@ function runnersOf(flags: Flags, raw: Table | undefined): readonly number[] {
     return [id];
   }
   return here.length > 0 ? here : usage('no entry of this file has an id and the url of this server: say which with --runner');
-}
-
-function apiOf(flags: Flags): ApiClient {
-  return new ApiClient(flags.text('server'), flags.text('token-file'));
 }
 
 function idOf(text: string): number {

@@ -80,6 +80,12 @@ describe('jobpass gate', () => {
     );
     const own = await gate(['--config', ours, '--json']);
     expect([own.code, JSON.parse(own.out)]).toMatchObject([0, { for: 'jobpass', verdict: 'expose' }]);
+    // Nothing judged as ours is pinned to a runner that may be another.
+    for (const args of [
+      ['--config', ours],
+      ['--config', path, '--for', 'jobpass'],
+    ])
+      expect((await gate([...args, '--apply', '--server', 'http://127.0.0.1:1', '--runner', '1'])).code).toBe(2);
   });
 });
 
@@ -157,7 +163,9 @@ describe('jobpass gate --apply', () => {
     );
     expect((await apply(elsewhere)).code).toBe(2);
     expect((await apply(path, '--runner', '99999')).code).toBe(2);
-    expect((await apply(elsewhere, '--runner', '99999')).code).toBe(1);
+    const lost = await apply(elsewhere, '--runner', '99999');
+    expect([lost.code, lost.out]).toEqual([3, expect.stringMatching(/^not pinned: .*404/m)]);
+    expect(lost.out + lost.err).not.toContain(server.root);
   });
 
   test('R7 only an admin pins; what is pinned is checked', async () => {
@@ -165,6 +173,7 @@ describe('jobpass gate --apply', () => {
     expect((await put({ pinned_verdict: 'expose' }, alice.token)).status).toBe(403);
     for (const body of [
       { pinned_verdict: 'maybe' },
+      { pinned_verdict: '' },
       { pinned_reasons: ['alone'] },
       { pinned_verdict: 'withhold', pinned_reasons: ['x'.repeat(301)] },
       { pinned_verdict: 'withhold', pinned_reasons: ['\u001b[2J'] },
@@ -173,5 +182,6 @@ describe('jobpass gate --apply', () => {
     ])
       expect([body, (await put(body)).status]).toEqual([body, 400]);
     expect((await record())['pinned_verdict']).toBe('withhold');
+    expect((await put({ pinned_verdict: 'none' })).body['pinned_verdict']).toBeNull();
   });
 });

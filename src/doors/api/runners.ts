@@ -91,15 +91,16 @@ const maxReasonLength = 300;
 // They are printed on terminals.
 const controls = /[\u0000-\u001f\u007f-\u009f]/;
 
-/** `pinned_verdict` with `pinned_reasons[]`; null or empty clears the pin. @returns undefined where it was not sent */
+/** `pinned_verdict` with `pinned_reasons[]`; null or `none` clears the pin, an empty one may be a mistake. @returns undefined where it was not sent */
 function pinOf(params: Params): { readonly verdict: 'withhold' | 'expose'; readonly reasons: readonly string[] } | null | undefined {
   const reasons = params.texts('pinned_reasons');
   if (!params.given('pinned_verdict')) {
     if (reasons !== undefined) throw new ParamError('pinned_verdict is missing');
     return undefined;
   }
-  const verdict = params.oneOf('pinned_verdict', ['withhold', 'expose']);
-  if (verdict === undefined) return null;
+  const verdict = params.has('pinned_verdict') ? params.oneOf('pinned_verdict', ['withhold', 'expose', 'none']) : 'none';
+  if (verdict === undefined) throw new ParamError('pinned_verdict is empty');
+  if (verdict === 'none') return null;
   if (reasons?.some((one) => one.length > maxReasonLength || controls.test(one)) === true)
     throw new ParamError('pinned_reasons is invalid');
   return { verdict, reasons: reasons ?? [] };

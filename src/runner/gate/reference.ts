@@ -31,9 +31,9 @@ jobpass gate --config /etc/gitlab-runner/config.toml --apply --server https://fo
 
 It goes to the runners whose entry has this server's \`url\` and an \`id\`, or to \`--runner ID\`; again after every change of the file; \`--clear\` takes it away.
 A pinned \`withhold\` wins over all that a runner reports. A pinned \`expose\` counts only for a runner without a registered key, and only with trust \`full\`; instance,
-project and user bound it as always. Over the API: \`PUT /api/v4/runners/:id\` with \`pinned_verdict\` (\`withhold\`, \`expose\` or null) and \`pinned_reasons[]\`.
+project and user bound it as always. Over the API: \`PUT /api/v4/runners/:id\` with \`pinned_verdict\` (\`withhold\`, \`expose\`, \`none\`) and \`pinned_reasons[]\`.
 
-Exit codes: 0 expose, 1 withhold, 2 wrong use.
+Exit codes: 0 expose, 1 withhold, 2 wrong use, 3 the server did not take the pin.
 `;
 
 /** `docs/gate.md`. */
