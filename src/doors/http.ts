@@ -24,6 +24,8 @@ export interface HttpOptions {
   /** Passes travel over plain HTTP beyond loopback too (R16). */
   readonly allowPlainHttp: boolean;
   readonly log: Log;
+  /** How long the body of an API request may take; pushes, uploads and polls have their own bounds. 60 s where nothing is said. */
+  readonly bodyTimeoutMs?: number;
   /** Counts for metrics. */
   readonly onRequest?: (door: string, status: number, seconds: number) => void;
 }
@@ -122,7 +124,10 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
     }
     const secure = isSecure(request.socket, options.allowPlainHttp);
     facts.set(request, { requestId, secure });
-    if (door === undefined) return routes(request, response);
+    if (door === undefined) {
+      boundBody(request, response, options.bodyTimeoutMs ?? limits.requestTimeoutMs);
+      return routes(request, response);
+    }
     door.handle(request, response, { requestId, secure, path, query: new URLSearchParams(queryText) }).catch((error: unknown) => {
       options.log.error('http.failed', { requestId, door: door.name }, error);
       if (response.headersSent) response.destroy();
@@ -154,6 +159,20 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
       await app.close();
     },
   };
+}
+
+/** A body that trickles in holds a connection, and what it was admitted for, for ever. */
+function boundBody(request: IncomingMessage, response: ServerResponse, timeoutMs: number): void {
+  if (request.complete) return;
+  const timer = setTimeout(() => {
+    if (request.complete) return;
+    response.setHeader('connection', 'close');
+    if (!response.headersSent) answerJson(response, 408, { message: '408 Request Timeout: the body took too long' });
+    response.once('finish', () => request.destroy());
+  }, timeoutMs);
+  const done = (): void => clearTimeout(timer);
+  request.once('end', done);
+  response.once('close', done);
 }
 
 /** How this machine itself reaches an address that it listens on. */

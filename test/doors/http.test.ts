@@ -1,5 +1,7 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
-import type { Log, LogFields } from '../../src/base/log.ts';
+import { type Log, type LogFields, silentLog } from '../../src/base/log.ts';
 import { newPassToken } from '../../src/base/pass-token.ts';
 import type { Door, RawContext } from '../../src/doors/door.ts';
 import { answerJson, type HttpServer, makeHttpServer } from '../../src/doors/http.ts';
@@ -83,4 +85,28 @@ test('several addresses share one server: its doors, its counts, its end', async
   expect([(await fetch(url)).status, (await fetch(other)).status]).toEqual([200, 200]);
   await http.close(1000);
   await expect(fetch(other)).rejects.toThrow();
+});
+
+test('A25 a body that does not arrive is given up, and its connection closed', async () => {
+  const routes: Door = {
+    kind: 'routes',
+    name: 'api',
+    register: (app) => void app.post('/api/x', () => ({ fine: true })),
+  };
+  const listen = [{ host: '127.0.0.1', port: 0 }] as const;
+  const http = makeHttpServer([routes], { listen, tls: undefined, allowPlainHttp: false, log: silentLog, bodyTimeoutMs: 30 });
+  closing.push(http);
+  const { port } = new URL(await http.listen());
+  const socket = connect(Number(port), '127.0.0.1');
+  let text = '';
+  socket.on('data', (chunk) => (text += String(chunk)));
+  socket.write('POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"a"');
+  await once(socket, 'close');
+  expect(text).toMatch(/^HTTP\/1\.1 408 /);
+  const whole = await fetch(`http://127.0.0.1:${port}/api/x`, {
+    method: 'POST',
+    body: '{}',
+    headers: { 'content-type': 'application/json' },
+  });
+  expect(await whole.json()).toEqual({ fine: true });
 });
