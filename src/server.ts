@@ -23,6 +23,7 @@ import { LiveGrants } from './pass/live.ts';
 import { makeRevoker } from './pass/revoke.ts';
 import type { Gatekeeper } from './pass/subject.ts';
 import type { RefName } from './base/ids.ts';
+import { fileContent } from './store/blobs/content.ts';
 import { fileBlobs } from './store/blobs/files.ts';
 import { fileTraces } from './store/blobs/traces.ts';
 import { openStore, type Store } from './store/open.ts';
@@ -81,6 +82,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     stores: store.forge,
     directory: store.directory,
     transactor: store.transactor,
+    content: await fileContent(join(config.dataDir, 'images')),
     clock,
     log,
     onRefsUpdated: async (event) => {

@@ -17,6 +17,8 @@ export const limits = {
   recordedCommitsPerPush: 10_000,
   /** Of the container registry; docker-registry's own bound. */
   manifestBytes: 4 * 1024 * 1024,
+  manifestReferences: 5000,
+  uploadsPerRepository: 1000,
   imageBlobBytes: 32 * 1024 * 1024 * 1024,
   /** An upload that nobody continued for so long is removed. */
   uploadIdleMs: 24 * 3600_000,

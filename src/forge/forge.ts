@@ -5,6 +5,7 @@ import type { AccessLevel, Visibility } from '../base/levels.ts';
 import type { DecideRefs } from '../base/refs.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Grant } from '../pass/grant.ts';
+import type { RegistryForge } from './registry.ts';
 
 export type { Page, Paged };
 
@@ -19,6 +20,7 @@ export interface Forge {
   readonly groups: GroupForge;
   readonly users: UserForge;
   readonly releases: ReleaseForge;
+  readonly registry: RegistryForge;
 }
 
 // --- git over HTTP -------------------------------------------------------------------------------------------------

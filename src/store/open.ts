@@ -18,6 +18,7 @@ import { AuditRepository } from './repositories/audit.ts';
 import { directoryRepository } from './repositories/directory.ts';
 import { exposureBoundRepository } from './repositories/exposure-bounds.ts';
 import { groupRepository } from './repositories/groups.ts';
+import { imageRepository } from './repositories/images.ts';
 import { jobRepository } from './repositories/jobs.ts';
 import { memberRepository } from './repositories/members.ts';
 import { livenessRepository, passRepository } from './repositories/passes.ts';
@@ -86,6 +87,7 @@ export async function openStore(url: string): Promise<Store> {
       protectedRefs: protectedRefRepository(db),
       pushLog: pushLogRepository(db),
       releases: releaseRepository(db),
+      images: imageRepository(db),
     },
     settings: settingsRepository(db),
     ping: () => db.ping(),

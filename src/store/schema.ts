@@ -48,6 +48,13 @@ export interface Schema {
   readonly passes: PassesTable;
   readonly audit: AuditTable;
   readonly trustedProjects: { userId: number; projectId: number; at: number };
+  readonly imageRepositories: { id: Generated<number>; projectId: number; name: string; createdAt: number };
+  readonly imageBlobs: { repositoryId: number; digest: string; sizeBytes: number; createdAt: number };
+  readonly imageManifests: ImageManifestsTable;
+  /** What a manifest of a repository names: blobs and other manifests. */
+  readonly imageReferences: { repositoryId: number; manifest: string; target: string };
+  readonly imageTags: { repositoryId: number; name: string; digest: string; createdAt: number };
+  readonly imageUploads: { id: string; repositoryId: number; startedAt: number };
   readonly exposureBounds: { ownerKind: string; ownerId: number; maximum: string };
   readonly settings: { key: string; value: string };
   readonly schemaVersion: { version: number };
@@ -204,6 +211,19 @@ export interface RunnersTable {
   pinnedVerdict: Generated<string | null>;
   pinnedReasons: Generated<string | null>;
   pinnedAt: Generated<number | null>;
+}
+export interface ImageManifestsTable {
+  id: Generated<number>;
+  repositoryId: number;
+  digest: string;
+  mediaType: string;
+  content: string;
+  sizeBytes: number;
+  totalSizeBytes: number;
+  subject: string | null;
+  artifactType: string | null;
+  annotations: string | null;
+  createdAt: number;
 }
 export interface PassesTable {
   id: Generated<number>;

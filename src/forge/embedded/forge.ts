@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
+import type { ContentStore } from '../../ports/content.ts';
 import type { Directory } from '../../ports/directory.ts';
 import type { Transactor } from '../../ports/tx.ts';
 import type { Forge, RefsUpdated } from '../forge.ts';
@@ -11,6 +12,7 @@ import { startGitRunner } from './git/processes.ts';
 import { recoverPushes } from './git/recover.ts';
 import { Repositories } from './git/repositories.ts';
 import { makeGroupForge } from './groups/group-forge.ts';
+import { makeRegistryForge } from './oci/registry-forge.ts';
 import type { ForgeStores } from './ports.ts';
 import { makeProjectForge } from './projects/project-forge.ts';
 import { makeReleaseForge } from './releases/release-forge.ts';
@@ -23,6 +25,8 @@ export interface EmbeddedForgeDeps {
   readonly stores: ForgeStores;
   readonly directory: Directory;
   readonly transactor: Transactor;
+  /** Of images. */
+  readonly content: ContentStore;
   readonly clock: Clock;
   readonly log: Log;
   /** Told once for each write that moved refs; pipelines start from here. */
@@ -61,6 +65,7 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
     groups: makeGroupForge(services),
     users: makeUserForge(services),
     releases: makeReleaseForge({ ...services, repository }),
+    registry: makeRegistryForge({ ...services, images: deps.stores.images, content: deps.content }),
     recover: () => recoverPushes(push, repositories),
     async close() {
       await maintenance.close();

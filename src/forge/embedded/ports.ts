@@ -1,3 +1,4 @@
+import type { Digest } from '../../base/digest.ts';
 import type {
   EpochMillis,
   GroupId,
@@ -7,6 +8,7 @@ import type {
   ProjectId,
   PushId,
   RefName,
+  RepositoryId,
   SecretDigest,
   TokenId,
   UserId,
@@ -235,6 +237,77 @@ export interface ReleaseStore {
   removeLink(tx: Tx, project: ProjectId, tag: string, id: number): Promise<ReleaseLink | undefined>;
 }
 
+export interface ImageRepositoryRecord {
+  readonly id: RepositoryId;
+  readonly projectId: ProjectId;
+  /** Below the project's path; '' = the project's own. */
+  readonly name: string;
+  readonly createdAt: EpochMillis;
+}
+export interface ImageManifestRecord {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** As it was pushed, byte for byte: UTF-8. */
+  readonly content: string;
+  readonly sizeBytes: number;
+  /** Of all that it names. */
+  readonly totalSizeBytes: number;
+  readonly subject: Digest | null;
+  readonly artifactType: string | null;
+  readonly annotations: Readonly<Record<string, string>> | null;
+  readonly createdAt: EpochMillis;
+}
+export interface ImageTagRecord {
+  readonly name: string;
+  readonly digest: Digest;
+  readonly createdAt: EpochMillis;
+}
+/** Which image repository holds what. Nothing is found by its digest alone (A13), but for `linked`, which collection asks. */
+export interface ImageStore {
+  repository(tx: MaybeTx, project: ProjectId, name: string): Promise<ImageRepositoryRecord | undefined>;
+  repositoryById(tx: MaybeTx, id: RepositoryId): Promise<ImageRepositoryRecord | undefined>;
+  /** Makes it where it is missing. */
+  ensure(tx: Tx, project: ProjectId, name: string, at: EpochMillis): Promise<ImageRepositoryRecord>;
+  list(tx: MaybeTx, project: ProjectId, page: Page): Promise<Paged<ImageRepositoryRecord & { readonly tagsCount: number }>>;
+  /** With its tags, manifests, links and uploads. */
+  remove(tx: Tx, id: RepositoryId): Promise<void>;
+
+  blob(tx: MaybeTx, repository: RepositoryId, digest: Digest): Promise<{ readonly sizeBytes: number } | undefined>;
+  link(tx: Tx, repository: RepositoryId, digest: Digest, sizeBytes: number, at: EpochMillis): Promise<void>;
+  unlink(tx: Tx, repository: RepositoryId, digest: Digest): Promise<boolean>;
+  /** Those of the digests that this repository holds as blobs or manifests, with their sizes. */
+  held(tx: MaybeTx, repository: RepositoryId, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, number>>;
+  /** Whether a manifest of the repository names it. */
+  referenced(tx: MaybeTx, repository: RepositoryId, digest: Digest): Promise<boolean>;
+  /** Those of the digests that any repository holds as a blob. */
+  linked(tx: MaybeTx, digests: readonly Digest[]): Promise<ReadonlySet<Digest>>;
+
+  manifest(tx: MaybeTx, repository: RepositoryId, digest: Digest): Promise<ImageManifestRecord | undefined>;
+  manifestByTag(tx: MaybeTx, repository: RepositoryId, tag: string): Promise<ImageManifestRecord | undefined>;
+  /** Keeps the row where the digest is there already. */
+  putManifest(tx: Tx, repository: RepositoryId, manifest: ImageManifestRecord, targets: readonly Digest[]): Promise<void>;
+  /** With its tags. */
+  removeManifest(tx: Tx, repository: RepositoryId, digest: Digest): Promise<boolean>;
+  putTag(tx: Tx, repository: RepositoryId, tag: ImageTagRecord): Promise<void>;
+  removeTag(tx: Tx, repository: RepositoryId, name: string): Promise<boolean>;
+  tagNames(tx: MaybeTx, repository: RepositoryId, limit: number, after: string | undefined): Promise<readonly string[]>;
+  tags(tx: MaybeTx, repository: RepositoryId, page: Page): Promise<Paged<ImageTagRecord>>;
+  tag(tx: MaybeTx, repository: RepositoryId, name: string): Promise<ImageTagRecord | undefined>;
+  referrers(
+    tx: MaybeTx,
+    repository: RepositoryId,
+    subject: Digest,
+    filter: { readonly artifactType?: string; readonly last?: Digest; readonly limit: number },
+  ): Promise<readonly ImageManifestRecord[]>;
+
+  startUpload(tx: Tx, id: string, repository: RepositoryId, at: EpochMillis): Promise<void>;
+  uploadIn(tx: MaybeTx, id: string): Promise<RepositoryId | undefined>;
+  openUploads(tx: MaybeTx, repository: RepositoryId): Promise<number>;
+  endUpload(tx: Tx, id: string): Promise<void>;
+  /** @returns how many rows of uploads that began before went */
+  dropUploads(tx: Tx, before: EpochMillis): Promise<number>;
+}
+
 /** All of it; what `store/` hands to `server.ts`. */
 export interface ForgeStores {
   readonly users: UserStore;
@@ -245,4 +318,5 @@ export interface ForgeStores {
   readonly protectedRefs: ProtectedRefStore;
   readonly pushLog: PushLogStore;
   readonly releases: ReleaseStore;
+  readonly images: ImageStore;
 }

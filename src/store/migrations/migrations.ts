@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import { JobpassError } from '../../base/errors.ts';
 import type { Schema } from '../schema.ts';
 import { initial } from './0001-initial.ts';
+import { registry } from './0002-registry.ts';
 import { exposure } from './0004-exposure.ts';
 import { trust } from './0007-trust.ts';
 
@@ -10,6 +11,8 @@ export interface ColumnTypes {
   /** An integer key that counts up and is never used again, also after a delete (R14). */
   readonly identity: string;
   readonly millis: string;
+  /** Text that sorts by bytes, whatever the database's language. */
+  readonly bytewise: string;
 }
 
 export interface Migration {
@@ -18,7 +21,7 @@ export interface Migration {
 }
 
 /** Forward only; a released one is never edited. */
-const migrations: readonly Migration[] = [initial, exposure, trust];
+const migrations: readonly Migration[] = [initial, registry, exposure, trust];
 
 /**
  * Brings the schema up to date inside one transaction that holds the engine's lock, so that several starts at once do it once.

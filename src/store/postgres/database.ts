@@ -39,7 +39,11 @@ function parseAddress(text: string): { readonly url: string; readonly socketFold
   return { url: url.href, socketFolder };
 }
 
-export const postgresTypes = { identity: 'bigint generated always as identity primary key', millis: 'bigint' } as const;
+export const postgresTypes = {
+  identity: 'bigint generated always as identity primary key',
+  millis: 'bigint',
+  bytewise: 'text collate "C"',
+} as const;
 
 /** Any fixed number: it names the migration lock of jobpass among the advisory locks of the database. */
 const migrationLock = 0x6a6f62;

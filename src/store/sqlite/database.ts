@@ -51,4 +51,4 @@ export function openSqlite(path: string): Connections {
   return { writer, reader: open(true) };
 }
 
-export const sqliteTypes = { identity: 'integer primary key autoincrement', millis: 'integer' } as const;
+export const sqliteTypes = { identity: 'integer primary key autoincrement', millis: 'integer', bytewise: 'text' } as const;

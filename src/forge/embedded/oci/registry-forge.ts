@@ -1,0 +1,247 @@
+import { hash } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import type { Clock } from '../../../base/clock.ts';
+import { type Digest, parseDigest, sha256Digest } from '../../../base/digest.ts';
+import { JobpassError } from '../../../base/errors.ts';
+import type { ProjectId, RepositoryId } from '../../../base/ids.ts';
+import { limits } from '../../../base/limits.ts';
+import { type Grant, type Permission, verifyGrant } from '../../../pass/grant.ts';
+import type { ContentStore } from '../../../ports/content.ts';
+import type { Transactor, Tx } from '../../../ports/tx.ts';
+import type { ImagePlace, RegistryForge, StoredManifest } from '../../registry.ts';
+import type { ImageManifestRecord, ImageRepositoryRecord, ImageStore, ImageTagRecord } from '../ports.ts';
+import { readManifest } from './manifest.ts';
+
+export interface RegistryDeps {
+  readonly images: ImageStore;
+  readonly content: ContentStore;
+  readonly transactor: Transactor;
+  readonly clock: Clock;
+}
+
+/** Images in rows and content-addressed files. The row is what makes a blob readable, and it is written last, with the second question (R2). */
+export function makeRegistryForge({ images, content, transactor, clock }: RegistryDeps): RegistryForge {
+  const check = (grant: Grant, permission: Permission, project: ProjectId): void =>
+    verifyGrant(grant, permission, { kind: 'project', id: project });
+  const reads = (grant: Grant, project: ProjectId): void => check(grant, 'container:read', project);
+  const find = (place: ImagePlace): Promise<ImageRepositoryRecord | undefined> => images.repository(null, place.projectId, place.name);
+  const write = <Result>(grant: Grant, work: (tx: Tx) => Promise<Result>): Promise<Result> =>
+    transactor.write(async (tx) => {
+      await grant.confirm(tx);
+      return work(tx);
+    });
+  const inProject = async (project: ProjectId, id: RepositoryId): Promise<ImageRepositoryRecord | undefined> => {
+    const found = await images.repositoryById(null, id);
+    return found?.projectId === project ? found : undefined;
+  };
+  /** The upload's repository, where it is this place's. @throws not_found */
+  const ownUpload = async (place: ImagePlace, id: string): Promise<RepositoryId> => {
+    const [repository, owner] = [await find(place), await images.uploadIn(null, id)];
+    if (repository === undefined || owner !== repository.id) throw new JobpassError('not_found', { what: 'Upload' });
+    return repository.id;
+  };
+  const linked = (grant: Grant, place: ImagePlace, digest: Digest, sizeBytes: number, upload?: string): Promise<void> =>
+    write(grant, async (tx) => {
+      const { id } = await images.ensure(tx, place.projectId, place.name, clock.now());
+      await images.link(tx, id, digest, sizeBytes, clock.now());
+      if (upload !== undefined) await images.endUpload(tx, upload);
+    });
+
+  return {
+    async blob(grant, place, digest) {
+      reads(grant, place.projectId);
+      const repository = await find(place);
+      return repository === undefined ? undefined : images.blob(null, repository.id, digest);
+    },
+    async readBlob(grant, place, digest, range) {
+      reads(grant, place.projectId);
+      const repository = await find(place);
+      if (repository === undefined || (await images.blob(null, repository.id, digest)) === undefined)
+        throw new JobpassError('not_found', { what: 'Blob' });
+      return content.read(digest, range);
+    },
+    async deleteBlob(grant, place, digest) {
+      check(grant, 'container:delete', place.projectId);
+      return write(grant, async (tx) => {
+        const repository = await images.repository(tx, place.projectId, place.name);
+        if (repository === undefined) return false;
+        if (await images.referenced(tx, repository.id, digest))
+          throw new JobpassError('conflict', 'A manifest of this repository needs the blob. Delete the manifest first.');
+        return images.unlink(tx, repository.id, digest);
+      });
+    },
+    async mountBlob(grant, place, from, digest) {
+      check(grant, 'container:push', place.projectId);
+      reads(grant, from.projectId);
+      return write(grant, async (tx) => {
+        const source = await images.repository(tx, from.projectId, from.name);
+        const blob = source === undefined ? undefined : await images.blob(tx, source.id, digest);
+        if (blob === undefined) return false;
+        const { id } = await images.ensure(tx, place.projectId, place.name, clock.now());
+        await images.link(tx, id, digest, blob.sizeBytes, clock.now());
+        return true;
+      });
+    },
+
+    async startUpload(grant, place) {
+      check(grant, 'container:push', place.projectId);
+      const id = await content.begin();
+      await write(grant, async (tx) => {
+        const repository = await images.ensure(tx, place.projectId, place.name, clock.now());
+        if ((await images.openUploads(tx, repository.id)) >= limits.uploadsPerRepository)
+          throw new JobpassError('rate_limited', { message: 'Too many uploads are open in this repository.', retryAfterSeconds: 30 });
+        await images.startUpload(tx, id, repository.id, clock.now());
+      });
+      return { id, sizeBytes: 0 };
+    },
+    async upload(grant, place, id) {
+      check(grant, 'container:push', place.projectId);
+      const repository = await find(place);
+      if (repository === undefined || (await images.uploadIn(null, id)) !== repository.id) return undefined;
+      const sizeBytes = await content.uploaded(id);
+      return sizeBytes === undefined ? undefined : { id, sizeBytes };
+    },
+    async appendUpload(grant, place, id, offset, body) {
+      check(grant, 'container:push', place.projectId);
+      await ownUpload(place, id);
+      return { id, sizeBytes: await content.append(id, offset, cut(grant, body), limits.imageBlobBytes) };
+    },
+    async finishUpload(grant, place, id, digest, rest) {
+      check(grant, 'container:push', place.projectId);
+      await ownUpload(place, id);
+      if (rest !== undefined) await content.append(id, rest.offset, cut(grant, rest.body), limits.imageBlobBytes);
+      const sizeBytes = await content.finish(id, digest);
+      await linked(grant, place, digest, sizeBytes, id);
+    },
+    async putBlob(grant, place, digest, body) {
+      check(grant, 'container:push', place.projectId);
+      const id = await content.begin();
+      try {
+        await content.append(id, 0, cut(grant, body), limits.imageBlobBytes);
+      } catch (error) {
+        await content.discard(id);
+        throw error;
+      }
+      await linked(grant, place, digest, await content.finish(id, digest));
+    },
+    async cancelUpload(grant, place, id) {
+      check(grant, 'container:push', place.projectId);
+      const repository = await find(place);
+      if (repository === undefined || (await images.uploadIn(null, id)) !== repository.id) return false;
+      await content.discard(id);
+      await write(grant, (tx) => images.endUpload(tx, id));
+      return true;
+    },
+
+    async manifest(grant, place, reference) {
+      reads(grant, place.projectId);
+      const repository = await find(place);
+      if (repository === undefined) return undefined;
+      const digest = parseDigest(reference);
+      const found =
+        digest === undefined ? images.manifestByTag(null, repository.id, reference) : images.manifest(null, repository.id, digest);
+      const record = await found;
+      return record === undefined ? undefined : stored(record);
+    },
+    async putManifest(grant, place, reference, mediaType, bytes) {
+      check(grant, 'container:push', place.projectId);
+      const read = readManifest(mediaType, bytes);
+      const digest = sha256Digest(hash('sha256', bytes, 'hex'));
+      const wanted = parseDigest(reference);
+      if (wanted !== undefined && wanted !== digest)
+        throw new JobpassError('invalid_input', `The manifest's digest is ${digest}, not ${reference}.`);
+      const { blobs, manifests, ...facts } = read;
+      await write(grant, async (tx) => {
+        const repository = await images.ensure(tx, place.projectId, place.name, clock.now());
+        await mustHold(tx, repository.id, blobs, manifests);
+        await images.putManifest(tx, repository.id, { ...facts, digest, sizeBytes: bytes.length, createdAt: clock.now() }, [
+          ...blobs,
+          ...manifests,
+        ]);
+        if (wanted === undefined) await images.putTag(tx, repository.id, { name: reference, digest, createdAt: clock.now() });
+      });
+      return { digest, ...(read.subject === null ? {} : { subject: read.subject }) };
+    },
+    async deleteManifest(grant, place, reference) {
+      check(grant, 'container:delete', place.projectId);
+      const digest = parseDigest(reference);
+      return write(grant, async (tx) => {
+        const repository = await images.repository(tx, place.projectId, place.name);
+        if (repository === undefined) return false;
+        if (digest === undefined) return images.removeTag(tx, repository.id, reference);
+        return images.removeManifest(tx, repository.id, digest);
+      });
+    },
+    async tags(grant, place, limit, last) {
+      reads(grant, place.projectId);
+      const repository = await find(place);
+      return repository === undefined ? undefined : images.tagNames(null, repository.id, limit, last);
+    },
+    async referrers(grant, place, digest, filter) {
+      reads(grant, place.projectId);
+      const repository = await find(place);
+      if (repository === undefined) return [];
+      const rows = await images.referrers(null, repository.id, digest, filter);
+      return rows.map((row) => ({
+        mediaType: row.mediaType,
+        digest: row.digest,
+        size: row.sizeBytes,
+        ...(row.artifactType === null ? {} : { artifactType: row.artifactType }),
+        ...(row.annotations === null ? {} : { annotations: row.annotations }),
+      }));
+    },
+
+    async repositories(grant, project, page) {
+      reads(grant, project);
+      return images.list(null, project, page);
+    },
+    async repository(grant, project, id) {
+      reads(grant, project);
+      return inProject(project, id);
+    },
+    async deleteRepository(grant, project, id) {
+      check(grant, 'container:delete', project);
+      if ((await inProject(project, id)) === undefined) return false;
+      await write(grant, (tx) => images.remove(tx, id));
+      return true;
+    },
+    async tagList(grant, project, id, page) {
+      reads(grant, project);
+      if ((await inProject(project, id)) === undefined) return undefined;
+      const found = await images.tags(null, id, page);
+      return { rows: await Promise.all(found.rows.map((tag) => shownTag(id, tag))), total: found.total };
+    },
+    async tag(grant, project, id, name) {
+      reads(grant, project);
+      const found = (await inProject(project, id)) === undefined ? undefined : await images.tag(null, id, name);
+      return found === undefined ? undefined : shownTag(id, found);
+    },
+  };
+
+  async function mustHold(tx: Tx, repository: RepositoryId, blobs: readonly Digest[], manifests: readonly Digest[]): Promise<void> {
+    const held = await images.held(tx, repository, [...blobs, ...manifests]);
+    const blob = blobs.find((digest) => !held.has(digest));
+    if (blob !== undefined) throw new JobpassError('not_found', { what: 'Blob', message: `The blob ${blob} is not in this repository.` });
+    const child = manifests.find((digest) => !held.has(digest));
+    if (child !== undefined)
+      throw new JobpassError('not_found', { what: 'Manifest', message: `The manifest ${child} is not in this repository.` });
+  }
+
+  async function shownTag(repository: RepositoryId, tag: ImageTagRecord) {
+    const manifest = await images.manifest(null, repository, tag.digest);
+    return { ...tag, mediaType: manifest?.mediaType ?? '', totalSizeBytes: manifest?.totalSizeBytes ?? 0 };
+  }
+}
+
+function stored({ digest, mediaType, sizeBytes, content }: ImageManifestRecord): StoredManifest {
+  return { digest, mediaType, sizeBytes, bytes: Buffer.from(content, 'utf8') };
+}
+
+/** What a pass sends stops with it (R2). */
+function cut(grant: Grant, body: Readable): Readable {
+  const end = (): void => void body.destroy(new JobpassError('pass_dead'));
+  if (grant.signal.aborted) end();
+  grant.signal.addEventListener('abort', end, { once: true });
+  body.once('close', () => grant.signal.removeEventListener('abort', end));
+  return body;
+}
