@@ -12,6 +12,7 @@ import { makeGitDoor } from './doors/git/git-door.ts';
 import { type Listen, makeHttpServer, reachableHost } from './doors/http.ts';
 import { makeOauthDoor } from './doors/oauth/oauth-door.ts';
 import { makeMetrics, makeOpsDoor } from './doors/ops/ops-door.ts';
+import { makeRegistryDoor } from './doors/registry/registry-door.ts';
 import { makeRunnerDoor } from './doors/runner/runner-door.ts';
 import { makeEmbeddedForge } from './forge/embedded/forge.ts';
 import type { Jobs } from './jobs/jobs.ts';
@@ -143,6 +144,16 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     [
       makeRunnerDoor({ gatekeeper, jobs, clock, log, draining: drain.signal }),
       makeGitDoor({ gatekeeper, directory: store.directory, forge, log }),
+      makeRegistryDoor({
+        gatekeeper,
+        directory: store.directory,
+        forge,
+        registryTokens: store.registryTokens,
+        transactor: store.transactor,
+        clock,
+        originFor: (host) => addresses.originFor(host),
+        log,
+      }),
       makeOpsDoor({ metrics, ping: () => store.ping() }),
       makeOauthDoor(api),
       makeApiDoor(api),

@@ -22,6 +22,7 @@ export const limits = {
   imageBlobBytes: 32 * 1024 * 1024 * 1024,
   /** An upload that nobody continued for so long is removed. */
   uploadIdleMs: 24 * 3600_000,
+  registryPage: 1000,
   registryTokenMs: 5 * 60_000,
   lfsObjectBytes: 32 * 1024 * 1024 * 1024,
   lfsBatch: 1000,

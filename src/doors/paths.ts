@@ -6,7 +6,9 @@ import { limits } from '../base/limits.ts';
  * @param path as on the request line, without the query
  * @returns what is wrong, or undefined
  */
-export function pathProblem(path: string): string | undefined {
+export function pathProblem(given: string): string | undefined {
+  // The distribution specification's own two paths that end in a slash.
+  const path = /^\/v2(?:\/.+\/blobs\/uploads)?\/$/.test(given) ? given.slice(0, -1) : given;
   if (path.length > limits.urlBytes) return 'The URL is too long.';
   if (!path.startsWith('/')) return 'The request target must be a path.';
   if (/[\u0000-\u0020\u007f-\uffff\\;#]/.test(path)) return 'The path holds a character that is not allowed there.';

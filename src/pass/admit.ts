@@ -12,6 +12,7 @@ import { alivePass, authenticate, type AuthenticateDeps } from './authenticate.t
 import { gatherAccesses, gatherAsker, gatherRefs, usersOf } from './facts.ts';
 import { type Grant, type Identity, type ListFilter, makeGrant } from './grant.ts';
 import type { LiveGrants } from './live.ts';
+import { beyondScope } from './registry-token.ts';
 import { type OverQuota, Quota } from './quota.ts';
 import type { Admission, AskContext, Gatekeeper, Refusal, Subject } from './subject.ts';
 
@@ -37,6 +38,8 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
     if (!who.ok) return refuse(identity, accesses, context, who.refusal);
     const decision = await ask(null, who.identity, accesses);
     if (!decision.allow) return refuse(identity, accesses, context, decision, decision.reason);
+    const beyond = beyondScope(who.scope, accesses);
+    if (beyond !== undefined) return refuse(identity, accesses, context, beyond);
     return { ok: true, grant: await grantFor(who.identity, subject, accesses, context, decision) };
   }
 
@@ -93,7 +96,7 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
   }
 
   async function aliveNow(tx: MaybeTx, identity: Identity, subject: Subject, context: AskContext) {
-    if (identity.kind !== 'pass') return authenticate(deps, subject, context.secure, tx);
+    if (identity.kind !== 'pass') return authenticate(deps, subject, context.secure, tx, true);
     const pass = await deps.passes.byId(tx, identity.passId);
     if (pass === undefined) return { ok: false, refusal: { code: 'pass_dead', rule: 'R2', message: 'The pass is unknown.' } } as const;
     return alivePass(deps, pass, tx);

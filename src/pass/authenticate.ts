@@ -1,10 +1,13 @@
 import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import { looksLikePass, passTokenKind } from '../base/pass-token.ts';
+import { isRegistryToken } from '../base/registry-token.ts';
+import type { SecretDigest } from '../base/ids.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Credentials } from '../ports/credentials.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { Liveness, PassRecord, PassStore } from '../ports/passes.ts';
+import type { RegistryToken, RegistryTokens } from '../ports/registry-tokens.ts';
 import type { MaybeTx } from '../ports/tx.ts';
 import type { Identity, SystemReason } from './grant.ts';
 import { deathOf, jobTokenAlive } from './life.ts';
@@ -15,12 +18,13 @@ export interface AuthenticateDeps {
   readonly directory: Directory;
   readonly passes: PassStore;
   readonly liveness: Liveness;
+  readonly registryTokens: RegistryTokens;
   readonly clock: Clock;
 }
 
-/** `identity` is set on a refusal too where the credential was recognised: the audit trail then names it. */
+/** `scope` is all that a registry token reaches of what its identity may. `identity` is set on a refusal too where the credential was recognised: the audit trail then names it. */
 export type Authentication =
-  | { readonly ok: true; readonly identity: Identity }
+  | { readonly ok: true; readonly identity: Identity; readonly scope?: RegistryToken['scope'] }
   | { readonly ok: false; readonly refusal: Refusal; readonly identity?: Identity };
 
 /** Places in which a pass is accepted (DESIGN §3). */
@@ -28,17 +32,28 @@ const passCarriers: ReadonlySet<Carrier> = new Set(['private_token', 'job_token'
 const jobTokenCarriers: ReadonlySet<Carrier> = new Set(['job_token', 'bearer', 'basic']);
 const personalTokenCarriers: ReadonlySet<Carrier> = new Set(['private_token', 'bearer', 'basic']);
 
-/** Finds out who asks. The token's own prefix says what it is; a value that looks like a pass is never anything else. */
-export async function authenticate(deps: AuthenticateDeps, subject: Subject, secure: boolean, tx: MaybeTx = null): Promise<Authentication> {
+/**
+ * Finds out who asks.
+ * @param again asked at the moment of effect: a registry token that ran out during the upload still counts, what stands behind it is asked
+ *
+ *  The token's own prefix says what it is; a value that looks like a pass is never anything else. */
+export async function authenticate(
+  deps: AuthenticateDeps,
+  subject: Subject,
+  secure: boolean,
+  tx: MaybeTx = null,
+  again = false,
+): Promise<Authentication> {
   if (subject.kind === 'anonymous') return { ok: true, identity: { kind: 'anonymous' } };
   if (subject.kind === 'system') return { ok: true, identity: systemIdentity(subject.reason) };
   const { secret, carrier } = subject;
   const text = secret.reveal();
   if (text === '' || text.length > limits.credentialBytes) return no('credential_invalid', 'R13', 'The token is malformed.');
   if (looksLikePass(text)) return authenticatePass(deps, secret, carrier, secure, tx);
-  if (text.startsWith('glcbt-') && jobTokenCarriers.has(carrier)) return authenticateJobToken(deps, secret, tx);
+  if (isRegistryToken(text)) return authenticateRegistryToken(deps, secret, carrier, secure, tx, again);
+  if (text.startsWith('glcbt-') && jobTokenCarriers.has(carrier)) return authenticateJobToken(deps, secret.digest(), tx);
   if (text.startsWith('glrt-') && carrier === 'runner_token') return authenticateRunner(deps, secret, tx);
-  if (personalTokenCarriers.has(carrier)) return authenticatePersonal(deps, secret, tx);
+  if (personalTokenCarriers.has(carrier)) return authenticatePersonal(deps, secret.digest(), tx);
   return no('credential_invalid', 'R13', 'The token is not valid here.');
 }
 
@@ -55,9 +70,13 @@ async function authenticatePass(
 ): Promise<Authentication> {
   if (!passCarriers.has(carrier))
     return no('credential_misplaced', 'R17', 'A pass is not accepted here; send it in the PRIVATE-TOKEN header.');
-  if (!secure) return no('insecure_transport', 'R16', 'A pass is accepted over TLS, loopback or a unix socket only.');
   if (passTokenKind(secret.reveal()) === undefined) return no('credential_invalid', 'R13', 'The pass is malformed.');
-  const pass = await deps.passes.byDigest(tx, secret.digest());
+  return authenticatePassDigest(deps, secret.digest(), secure, tx);
+}
+
+async function authenticatePassDigest(deps: AuthenticateDeps, digest: SecretDigest, secure: boolean, tx: MaybeTx): Promise<Authentication> {
+  if (!secure) return no('insecure_transport', 'R16', 'A pass is accepted over TLS, loopback or a unix socket only.');
+  const pass = await deps.passes.byDigest(tx, digest);
   if (pass === undefined) return no('credential_invalid', 'R2', 'The pass is unknown.');
   return alivePass(deps, pass, tx);
 }
@@ -88,8 +107,49 @@ function passIdentity(pass: PassRecord): Identity {
   };
 }
 
-async function authenticateJobToken(deps: AuthenticateDeps, secret: Secret, tx: MaybeTx): Promise<Authentication> {
-  const facts = await deps.credentials.jobToken(tx, secret.digest());
+/** The credential behind it is asked anew each time: the token outlives neither a job nor a role (A37, A48). */
+async function authenticateRegistryToken(
+  deps: AuthenticateDeps,
+  secret: Secret,
+  carrier: Carrier,
+  secure: boolean,
+  tx: MaybeTx,
+  again: boolean,
+): Promise<Authentication> {
+  if (carrier !== 'bearer') return no('credential_misplaced', 'R17', 'A registry token is accepted as Bearer only.');
+  const token = await deps.registryTokens.byDigest(tx, secret.digest());
+  if (token === undefined) return no('credential_invalid', 'R13', 'The registry token is unknown.');
+  const who = await authenticateParent(deps, token.parent, secure, tx);
+  if (!who.ok) return who;
+  if (!again && deps.clock.now() >= token.expiresAt)
+    return {
+      ok: false,
+      identity: who.identity,
+      refusal: { code: 'credential_invalid', rule: 'R2', message: 'The registry token is expired.' },
+    };
+  return { ...who, scope: token.scope };
+}
+
+async function authenticateParent(
+  deps: AuthenticateDeps,
+  parent: RegistryToken['parent'],
+  secure: boolean,
+  tx: MaybeTx,
+): Promise<Authentication> {
+  switch (parent?.kind) {
+    case undefined:
+      return { ok: true, identity: { kind: 'anonymous' } };
+    case 'pass':
+      return authenticatePassDigest(deps, parent.digest, secure, tx);
+    case 'job':
+      return authenticateJobToken(deps, parent.digest, tx);
+    case 'user':
+      return authenticatePersonal(deps, parent.digest, tx);
+  }
+}
+
+async function authenticateJobToken(deps: AuthenticateDeps, digest: SecretDigest, tx: MaybeTx): Promise<Authentication> {
+  const facts = await deps.credentials.jobToken(tx, digest);
   if (facts === undefined) return no('credential_invalid', 'R2', 'The job token is unknown.');
   const identity: Identity = {
     kind: 'job',
@@ -113,8 +173,8 @@ async function authenticateRunner(deps: AuthenticateDeps, secret: Secret, tx: Ma
   return { ok: true, identity: { kind: 'runner', runnerId } };
 }
 
-async function authenticatePersonal(deps: AuthenticateDeps, secret: Secret, tx: MaybeTx): Promise<Authentication> {
-  const token = await deps.credentials.personalToken(tx, secret.digest());
+async function authenticatePersonal(deps: AuthenticateDeps, digest: SecretDigest, tx: MaybeTx): Promise<Authentication> {
+  const token = await deps.credentials.personalToken(tx, digest);
   if (token === undefined) return no('credential_invalid', 'R1', 'The token is unknown.');
   const identity: Identity = { kind: 'user', userId: token.userId, tokenId: token.id, scopes: token.scopes };
   const refuse = (message: string): Authentication => ({

@@ -3,10 +3,10 @@ import type { Asker, AskedAccess, Decision, DenyCode, PrincipalFacts, ResourceFa
 import { type Permission, permissionRule, type PermissionRule } from './permissions.ts';
 
 /** Everything that the runner's fetch pass can do (R8); every other kind of pass can do it too. */
-const fetchPermissions: ReadonlySet<Permission> = new Set(['code:download', 'container:read', 'pass:self', 'job:self']);
+const fetchPermissions: ReadonlySet<Permission> = new Set(['code:download', 'container:read', 'registry:login', 'pass:self', 'job:self']);
 
 /** Routes about the pass or the job itself: no principal is asked (R3). */
-const selfPermissions: ReadonlySet<Permission> = new Set(['pass:self', 'job:self']);
+const selfPermissions: ReadonlySet<Permission> = new Set(['pass:self', 'job:self', 'registry:login']);
 
 const levelNames: Readonly<Record<AccessLevel, string>> = {
   0: 'no role',
@@ -204,8 +204,8 @@ function missingScope(scopes: readonly string[], permission: Permission, rule: P
     (permission === 'self:read' && scopes.includes('read_user')) ||
     (permission === 'code:download' && (scopes.includes('read_repository') || scopes.includes('write_repository'))) ||
     (permission === 'code:push' && scopes.includes('write_repository')) ||
-    (permission === 'container:read' && scopes.includes('read_registry')) ||
-    (permission === 'container:push' && scopes.includes('write_registry'));
+    ((permission === 'container:read' || permission === 'registry:login') && scopes.includes('read_registry')) ||
+    ((permission === 'container:push' || permission === 'registry:login') && scopes.includes('write_registry'));
   if (fine) return undefined;
   return deny(
     'scope_insufficient',

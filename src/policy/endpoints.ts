@@ -163,6 +163,22 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', '/*.git/info/refs?service=git-receive-pack', 'project', ['code:push']),
   row('POST', '/*.git/git-receive-pack', 'project', ['code:push']),
 
+  // Container registry; `*` stands for the repository's name
+  row('GET', '/jwt/auth', 'instance', ['registry:login'], { more: ['container:read', 'container:push', 'container:admin'] }),
+  row('GET', '/v2', 'instance', ['registry:login']),
+  row('GET', '/v2/*/blobs/:digest', 'project', ['container:read']),
+  row('DELETE', '/v2/*/blobs/:digest', 'project', ['container:admin']),
+  row('POST', '/v2/*/blobs/uploads', 'project', ['container:push'], { more: ['container:read'] }),
+  row('GET', '/v2/*/blobs/uploads/:id', 'project', ['container:push']),
+  row('PATCH', '/v2/*/blobs/uploads/:id', 'project', ['container:push']),
+  row('PUT', '/v2/*/blobs/uploads/:id', 'project', ['container:push']),
+  row('DELETE', '/v2/*/blobs/uploads/:id', 'project', ['container:push']),
+  row('GET', '/v2/*/manifests/:reference', 'project', ['container:read']),
+  row('PUT', '/v2/*/manifests/:reference', 'project', ['container:push']),
+  row('DELETE', '/v2/*/manifests/:reference', 'project', ['container:admin']),
+  row('GET', '/v2/*/tags/list', 'project', ['container:read']),
+  row('GET', '/v2/*/referrers/:digest', 'project', ['container:read']),
+
   // A pass about itself
   row('POST', '/-/jobpass/oauth/revoke', 'instance', ['pass:self']),
   row('POST', '/-/jobpass/oauth/introspect', 'instance', ['pass:self']),

@@ -61,6 +61,10 @@ export const permissions = {
   'container:read': { on: 'project', role: 20, visible: true, ...read, jobToken: 'own' },
   'container:push': { on: 'project', role: 30, ...write, jobToken: 'own' },
   'container:delete': { on: 'project', role: 30, ...write },
+  /** `delete` and `*` of a registry token. */
+  'container:admin': { on: 'project', role: 40, ...write },
+  /** `docker login`, without a scope. Exempt from the intersection (R3). */
+  'registry:login': { on: 'instance', role: 'signed_in', visible: false, ...read, jobToken: 'own' },
   'protection:read': { on: 'project', role: 40, visible: false, ...read },
   /** The job that asks, about itself: `GET /job`, artifacts that it depends on. Exempt from the intersection (R3). */
   'job:self': { on: 'instance', role: 'self', visible: false, ...read, jobToken: 'own' },

@@ -9,6 +9,7 @@ import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
 import type { JobStore, RunnerStore } from '../ports/jobs.ts';
 import type { Liveness, PassStore } from '../ports/passes.ts';
+import type { RegistryTokens } from '../ports/registry-tokens.ts';
 import type { TrustedProjects } from '../ports/trust.ts';
 import type { MaybeTx, Transactor, Tx } from '../ports/tx.ts';
 import { type Connections, Database, type Engine } from './database.ts';
@@ -24,6 +25,7 @@ import { memberRepository } from './repositories/members.ts';
 import { livenessRepository, passRepository } from './repositories/passes.ts';
 import { projectRepository } from './repositories/projects.ts';
 import { protectedRefRepository, pushLogRepository } from './repositories/push-log.ts';
+import { registryTokenRepository } from './repositories/registry-tokens.ts';
 import { releaseRepository } from './repositories/releases.ts';
 import { runnerRepository } from './repositories/runners.ts';
 import { credentialRepository, tokenRepository } from './repositories/tokens.ts';
@@ -50,6 +52,7 @@ export interface Store {
   readonly jobs: JobStore;
   readonly runners: RunnerStore;
   readonly exposureBounds: ExposureBounds;
+  readonly registryTokens: RegistryTokens;
   readonly trustedProjects: TrustedProjects;
   readonly forge: ForgeStores;
   readonly settings: Settings;
@@ -77,6 +80,7 @@ export async function openStore(url: string): Promise<Store> {
     jobs: jobRepository(db),
     runners: runnerRepository(db),
     exposureBounds: exposureBoundRepository(db),
+    registryTokens: registryTokenRepository(db),
     trustedProjects: trustedProjectRepository(db),
     forge: {
       users: userRepository(db),

@@ -55,6 +55,13 @@ export interface Schema {
   readonly imageReferences: { repositoryId: number; manifest: string; target: string };
   readonly imageTags: { repositoryId: number; name: string; digest: string; createdAt: number };
   readonly imageUploads: { id: string; repositoryId: number; startedAt: number };
+  readonly registryTokens: {
+    digest: string;
+    parentKind: string | null;
+    parentDigest: string | null;
+    scope: string;
+    expiresAt: number;
+  };
   readonly exposureBounds: { ownerKind: string; ownerId: number; maximum: string };
   readonly settings: { key: string; value: string };
   readonly schemaVersion: { version: number };

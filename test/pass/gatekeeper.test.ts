@@ -94,6 +94,7 @@ function world(options: { auditFails?: boolean; level?: 0 | 30 } = {}) {
       touchPersonalToken: () => Promise.resolve(),
     },
     directory,
+    registryTokens: { insert: () => Promise.resolve(), byDigest: () => Promise.resolve(undefined), sweep: () => Promise.resolve(0) },
     passes: {
       insert: () => Promise.resolve(id(1)),
       byDigest: (_tx, digest) => Promise.resolve(digest === pass.digest() ? record : undefined),

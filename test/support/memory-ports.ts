@@ -10,6 +10,7 @@ import type { Credentials, JobTokenFacts, PersonalToken } from '../../src/ports/
 import type { Directory, GroupFacts, ProjectFacts, ProtectedRef, UserFacts } from '../../src/ports/directory.ts';
 import type { JobLife, Liveness, NewPass, PassRecord, PassStore } from '../../src/ports/passes.ts';
 import type { Transactor, Tx } from '../../src/ports/tx.ts';
+import type { RegistryToken, RegistryTokens } from '../../src/ports/registry-tokens.ts';
 
 type Row = NewAuditRow & { outcome: AuditOutcome | null };
 
@@ -177,10 +178,17 @@ export class MemoryWorld {
 
   readonly transactor: Transactor = { write: (work) => work(makeTx()) };
 
+  readonly registryRows = new Map<SecretDigest, RegistryToken>();
+  readonly registryTokens: RegistryTokens = {
+    insert: async (_tx, digest, token) => void this.registryRows.set(digest, token),
+    byDigest: async (_tx, digest) => this.registryRows.get(digest),
+    sweep: async () => 0,
+  };
+
   /** All ports, for what is made from several of them. */
   get ports() {
-    const { directory, credentials, passes, liveness, transactor, clock } = this;
-    return { directory, credentials, passes, liveness, transactor, clock, auditStore: this.audit };
+    const { directory, credentials, passes, liveness, registryTokens, transactor, clock } = this;
+    return { directory, credentials, passes, liveness, registryTokens, transactor, clock, auditStore: this.audit };
   }
 }
 

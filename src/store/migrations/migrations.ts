@@ -4,6 +4,7 @@ import type { Schema } from '../schema.ts';
 import { initial } from './0001-initial.ts';
 import { registry } from './0002-registry.ts';
 import { exposure } from './0004-exposure.ts';
+import { registryTokens } from './0005-registry-tokens.ts';
 import { trust } from './0007-trust.ts';
 
 /** Where the engines write the same thing differently. */
@@ -21,7 +22,7 @@ export interface Migration {
 }
 
 /** Forward only; a released one is never edited. */
-const migrations: readonly Migration[] = [initial, registry, exposure, trust];
+const migrations: readonly Migration[] = [initial, registry, exposure, registryTokens, trust];
 
 /**
  * Brings the schema up to date inside one transaction that holds the engine's lock, so that several starts at once do it once.

@@ -1,0 +1,72 @@
+import type { Clock } from '../base/clock.ts';
+import { JobpassError } from '../base/errors.ts';
+import { type EpochMillis, millis } from '../base/ids.ts';
+import { limits } from '../base/limits.ts';
+import { newRegistryToken } from '../base/registry-token.ts';
+import type { Secret } from '../base/secret.ts';
+import type { Access } from '../policy/access.ts';
+import type { Permission } from '../policy/permissions.ts';
+import type { ImageAction, RegistryToken, RegistryTokens } from '../ports/registry-tokens.ts';
+import type { Transactor } from '../ports/tx.ts';
+import type { Grant } from './grant.ts';
+import type { Refusal, Subject } from './subject.ts';
+
+const actionOf: ReadonlyMap<Permission, ImageAction> = new Map([
+  ['container:read', 'pull'],
+  ['container:push', 'push'],
+  ['container:admin', 'delete'],
+]);
+
+/** What a registry token does not reach, whatever its identity may: it was asked for less. @returns undefined where all is within */
+export function beyondScope(scope: RegistryToken['scope'] | undefined, accesses: readonly Access[]): Refusal | undefined {
+  if (scope === undefined) return undefined;
+  const within = accesses.every(({ permission, resource }) => {
+    if (permission === 'registry:login') return true;
+    const action = actionOf.get(permission);
+    return (
+      action !== undefined &&
+      resource.kind === 'project' &&
+      scope.some((entry) => entry.projectId === resource.id && entry.actions.includes(action))
+    );
+  });
+  if (within) return undefined;
+  return {
+    code: 'scope_insufficient',
+    rule: 'R9',
+    message: 'The registry token was not issued for this; ask for one with the right scope.',
+  };
+}
+
+export interface RegistryTokenDeps {
+  readonly registryTokens: RegistryTokens;
+  readonly transactor: Transactor;
+  readonly clock: Clock;
+}
+
+/**
+ * Makes the token that a registry client carries from now on. Nothing of the credential is in it: the row names it by its digest (A48).
+ * @param login the grant of registry:login that the same credential got
+ */
+export async function issueRegistryToken(
+  deps: RegistryTokenDeps,
+  login: Grant | undefined,
+  subject: Subject,
+  scope: RegistryToken['scope'],
+): Promise<{ readonly secret: Secret; readonly issuedAt: EpochMillis; readonly expiresAt: EpochMillis }> {
+  const secret = newRegistryToken();
+  const issuedAt = deps.clock.now();
+  const expiresAt = millis(issuedAt + limits.registryTokenMs);
+  const parent = parentOf(login, subject);
+  await deps.transactor.write(async (tx) => {
+    await login?.confirm(tx);
+    await deps.registryTokens.insert(tx, secret.digest(), { parent, scope, expiresAt });
+  });
+  return { secret, issuedAt, expiresAt };
+}
+
+function parentOf(login: Grant | undefined, subject: Subject): RegistryToken['parent'] {
+  if (subject.kind === 'anonymous' && login === undefined) return null;
+  const kind = login?.identity.kind;
+  if (subject.kind !== 'secret' || (kind !== 'pass' && kind !== 'user' && kind !== 'job')) throw new JobpassError('internal');
+  return { kind, digest: subject.secret.digest() };
+}
