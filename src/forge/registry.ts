@@ -54,7 +54,7 @@ export interface ImageTag {
 /**
  * Container images: content-addressed blobs, and the rows that say which repository holds what. A blob is read through a repository that
  * holds it, never by its digest alone (A13). Every write asks `grant.confirm` in the transaction of its row (R2).
- * Reading needs container:read on the project, writing container:push, deleting container:delete.
+ * Reading needs container:read on the project, writing container:push, deleting container:admin, or container:delete as GitLab's REST API asks.
  * @see OCI distribution-spec 1.1
  */
 export interface RegistryForge {

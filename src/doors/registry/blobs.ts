@@ -44,8 +44,12 @@ export function rangeOf(header: string | undefined, sizeBytes: number): { first:
 }
 
 export async function deleteBlob({ registry, response, grant, place }: Call, digest: Digest): Promise<void> {
-  if (!(await registry.deleteBlob(grant, place, digest)))
-    throw new JobpassError('not_found', { what: 'Blob', message: 'The blob is not in this repository.' });
+  const deleted = await registry.deleteBlob(grant, place, digest).catch((error: unknown) => {
+    // The specification has no answer of its own for a blob that is in use: it may not be deleted.
+    if (error instanceof JobpassError && error.code === 'conflict') throw new OciError('UNSUPPORTED', 'unsupported', error.message);
+    throw error;
+  });
+  if (!deleted) throw new JobpassError('not_found', { what: 'Blob', message: 'The blob is not in this repository.' });
   answer(response, 202, { 'docker-content-digest': digest });
 }
 
@@ -115,7 +119,7 @@ export function chunkOffset(header: string | undefined, length: string | undefin
 function digestOf(text: string | null): Digest {
   const digest = parseDigest(text ?? '');
   if (digest === undefined)
-    throw new OciError('DIGEST_INVALID', 'invalid_input', 'The digest must be `sha256:` and 64 lower-case hex digits.');
+    throw new OciError('DIGEST_INVALID', 'invalid_input', 'The digest must be `sha256:` or `sha512:` and lower-case hex digits.');
   return digest;
 }
 

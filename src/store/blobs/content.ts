@@ -1,9 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { type Digest, sha256Digest } from '../../base/digest.ts';
+import { algorithmOf, type Digest, type DigestAlgorithm, digestFrom, hexOf } from '../../base/digest.ts';
 import { JobpassError } from '../../base/errors.ts';
 import { randomBase62 } from '../../base/secret.ts';
 import type { ContentStore } from '../../ports/content.ts';
@@ -19,7 +19,7 @@ interface Progress {
 }
 
 /**
- * Content as files named by their digest: `sha256/ab/<hex>`. An upload is a file of its own until its bytes are flushed and its digest is right; then it
+ * Content as files named by their digest: `<algorithm>/ab/<hex>`. An upload is a file of its own until its bytes are flushed and its digest is right; then it
  * is renamed, and the folder flushed. A crash at any byte leaves the whole content or none; what is left of an upload can be continued.
  */
 export async function fileContent(root: string): Promise<ContentStore> {
@@ -28,7 +28,8 @@ export async function fileContent(root: string): Promise<ContentStore> {
   const known = new Map<string, Progress>();
   const busy = new Set<string>();
   const folders = new Set<string>();
-  const pathOf = (digest: Digest): string => join(root, 'sha256', digest.slice(7, 9), digest.slice(7));
+  const folderOf = (digest: Digest): string => join(root, algorithmOf(digest), hexOf(digest).slice(0, 2));
+  const pathOf = (digest: Digest): string => join(folderOf(digest), hexOf(digest));
   const uploadPath = (id: string): string => {
     if (!/^[0-9A-Za-z]{32}$/.test(id)) throw unknownUpload();
     return join(uploads, id);
@@ -54,9 +55,7 @@ export async function fileContent(root: string): Promise<ContentStore> {
     }
     const kept = known.get(id);
     if (kept !== undefined && kept.sizeBytes === facts.size) return kept;
-    const hash = createHash('sha256');
-    for await (const chunk of createReadStream(path, { highWaterMark: bufferBytes })) hash.update(chunk as Buffer);
-    const fresh = { hash, sizeBytes: facts.size };
+    const fresh = { hash: await hashOf(path, 'sha256'), sizeBytes: facts.size };
     remember(id, fresh);
     return fresh;
   }
@@ -72,10 +71,10 @@ export async function fileContent(root: string): Promise<ContentStore> {
 
   async function settle(path: string, digest: Digest): Promise<void> {
     const target = pathOf(digest);
-    const folder = join(root, 'sha256', digest.slice(7, 9));
+    const folder = folderOf(digest);
     if (!folders.has(folder)) {
       await mkdir(folder, { recursive: true, mode: 0o700 });
-      await flushFolder(join(root, 'sha256'));
+      await flushFolder(dirname(folder));
       await flushFolder(root);
       folders.add(folder);
     }
@@ -124,7 +123,11 @@ export async function fileContent(root: string): Promise<ContentStore> {
       alone(id, async (path) => {
         const { hash, sizeBytes } = await progressOf(id, path);
         known.delete(id);
-        const found = sha256Digest(hash.digest('hex'));
+        // Uploads are hashed as nearly everybody names them; the other algorithm reads the file once more.
+        const found =
+          algorithmOf(digest) === 'sha256'
+            ? digestFrom('sha256', hash.digest('hex'))
+            : digestFrom('sha512', (await hashOf(path, 'sha512')).digest('hex'));
         if (found !== digest) {
           await rm(path, { force: true });
           throw new JobpassError('invalid_input', `The content's digest is ${found}, not ${digest}.`);
@@ -157,6 +160,12 @@ export async function fileContent(root: string): Promise<ContentStore> {
       return count;
     },
   };
+}
+
+async function hashOf(path: string, algorithm: DigestAlgorithm): Promise<Hash> {
+  const hash = createHash(algorithm);
+  for await (const chunk of createReadStream(path, { highWaterMark: bufferBytes })) hash.update(chunk as Buffer);
+  return hash;
 }
 
 function unknownUpload(): JobpassError {

@@ -101,7 +101,7 @@ function descriptorOf(value: unknown, name: string) {
   const fields = objectOf(value, name);
   const { digest, size, mediaType } = fields;
   const parsed = typeof digest === 'string' ? parseDigest(digest) : undefined;
-  if (parsed === undefined) throw wrong(`${name} has no sha256 digest`);
+  if (parsed === undefined) throw wrong(`${name} has no digest that is served`);
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) throw wrong(`${name} has no size`);
   if (typeof mediaType !== 'string' || !mediaTypeShape.test(mediaType)) throw wrong(`${name} has no media type`);
   return { digest: parsed, size, mediaType };
