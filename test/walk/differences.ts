@@ -1,0 +1,35 @@
+import type { Endpoint } from '../../src/policy/endpoints.ts';
+import { type Permission, permissionRule } from '../../src/policy/permissions.ts';
+import { nameOf, type Sample } from './sample.ts';
+
+/** Why a full pass with one principal is answered otherwise than the same user's own token, in every cell of the row; undefined = it is not. */
+export function differenceOf(row: Endpoint, sample: Sample): string | undefined {
+  const permissions: readonly Permission[] = sample.asks ?? row.permissions;
+  const never = permissions.find((permission) => permissionRule(permission).pass === 'never');
+  if (never !== undefined) return `refused: \`${never}\` is never for a pass (R5)`;
+  if (sample.pass !== undefined) return `${sample.pass.status}: ${sample.pass.why}`;
+  if (permissions.includes('job:self')) return 'answered: it is about the job itself; a person hears 403 (R3)';
+  if (permissions.includes('pass:self')) return 'answered: it is about the pass itself; a personal token is none (R3)';
+  return undefined;
+}
+
+const intro = `# Where a pass and its user's own token part
+
+Generated from test/walk by \`scripts/differences-doc.mjs\`; do not edit. The walk calls every route of the endpoint table with a full pass and with its
+user's own token, for every role and every kind of project, and compares status and body. They are the same but for this page.
+
+- Admin power never counts for a pass (R1): an administrator's pass may do what the same person could without it.
+- A pass may always fetch the project of its own job, as the ordinary job token may (R3).
+- A refusal names the user, who is "You" where the user asks.
+- What no pass ever does (R5), and what is about the job or the pass itself:
+`;
+
+/** docs/differences.md. */
+export function differencesPage(rows: readonly (readonly [Endpoint, Sample])[]): string {
+  const lines = rows.flatMap(([row, sample]) => {
+    const difference = differenceOf(row, sample);
+    return difference === undefined ? [] : [`| \`${nameOf(row)}\` | ${difference} |`];
+  });
+  const same = rows.length - lines.length;
+  return `${intro}\n| route | a full pass |\n|---|---|\n${lines.join('\n')}\n\nThe other ${same} of ${rows.length} routes answer both alike.\n`;
+}

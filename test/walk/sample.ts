@@ -1,0 +1,68 @@
+import { endpoints, type Endpoint } from '../../src/policy/endpoints.ts';
+import { type Permission, permissionRule } from '../../src/policy/permissions.ts';
+import type { Answer, Ask, Person, Place } from './oracle.ts';
+import type { Params, Target, World } from './world.ts';
+
+/** How one row of the endpoint table is called so that it could succeed. */
+export interface Sample {
+  /** Status where every access is allowed; 201 for POST and 200 else. */
+  readonly ok?: number;
+  /** The accesses in the order in which they are decided, where they are not just the row's. */
+  readonly asks?: readonly Permission[];
+  /** Values that the path needs beside the target's own. */
+  readonly params?: Params;
+  readonly query?: string;
+  readonly body?: (params: Params) => unknown;
+  /** Makes, as the administrator, what the call will change. Done for each call that is going to be allowed. */
+  readonly fresh?: (world: World, target: Target, person: Person) => Promise<Params>;
+  /** What a full pass hears although the rules allow it, and why: a row of docs/differences.md. */
+  readonly pass?: { readonly status: number; readonly why: string };
+}
+
+export type Samples = Readonly<Record<string, Sample>>;
+
+export type DoorName = 'api' | 'git' | 'registry' | 'runner' | 'oauth';
+export const nameOf = (row: Endpoint): string => `${row.method} ${row.path}`;
+
+export function doorOf(row: Endpoint): DoorName {
+  if (row.path.startsWith('/-/jobpass/oauth/')) return 'oauth';
+  if (row.path.startsWith('/*.git/')) return 'git';
+  if (/^\/v2(?:$|\/)/.test(row.path) || row.path === '/jwt/auth') return 'registry';
+  const runners = ['POST /api/v4/runners/verify', 'DELETE /api/v4/runners', 'GET /api/v4/runners/router/discovery'];
+  return row.path.startsWith('/api/v4/jobs/') || runners.includes(nameOf(row)) ? 'runner' : 'api';
+}
+
+/** Rows of these doors, with their samples. @throws where a row has none: a route outside the walk is a route outside the proof */
+export function rowsWith(samples: Samples, belongs: (row: Endpoint) => boolean): readonly (readonly [Endpoint, Sample])[] {
+  return endpoints.filter(belongs).map((row) => {
+    const sample = samples[nameOf(row)];
+    if (sample === undefined)
+      throw new Error(`${nameOf(row)} has no sample: add one in test/walk/samples/ that says how to call it so that it could succeed.`);
+    return [row, sample] as const;
+  });
+}
+
+export function asksOf(row: Endpoint, sample: Sample, target: Target, absent: boolean): readonly Ask[] {
+  return (sample.asks ?? row.permissions).map((permission) => [permission, placeOf(permission, target, absent)] as const);
+}
+
+function placeOf(permission: Permission, target: Target, absent: boolean): Place {
+  const { on } = permissionRule(permission);
+  if (on === 'instance' || on === 'user') return { kind: on };
+  if (absent) return { kind: 'absent' };
+  return on === 'group' ? target.group : target.project;
+}
+
+export function pathOf(row: Endpoint, sample: Sample, params: Params): string {
+  const path = row.path
+    .replaceAll(/:(\w+)/g, (_all, name: string) => encodeURIComponent(params[name] ?? `no-${name}`))
+    .replace('*', params['*'] ?? '');
+  return sample.query === undefined ? path : `${path}?${sample.query}`;
+}
+
+/** A row's status for an answer of the rules, in the words of its door. */
+export function statusOf(row: Endpoint, sample: Sample, answer: Answer, anonymous: boolean): number {
+  if (answer === 'ok') return sample.ok ?? (row.method === 'POST' ? 201 : 200);
+  if (doorOf(row) === 'git' && anonymous) return 401;
+  return { unauthenticated: 401, forbidden: 403, missing: 404 }[answer];
+}

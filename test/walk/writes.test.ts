@@ -1,0 +1,81 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { endpoints, type Endpoint } from '../../src/policy/endpoints.ts';
+import type { Reply } from '../support/server.ts';
+import { type Callers, type Credential, makeCallers } from './callers.ts';
+import { expected, type Answer } from './oracle.ts';
+import { inParallel } from './pool.ts';
+import { asksOf, doorOf, nameOf, pathOf, rowsWith, type Sample, statusOf } from './sample.ts';
+import { variants, writes } from './samples/writes.ts';
+import { buildWorld, type Target, type World } from './world.ts';
+
+const isWrite = (row: Endpoint): boolean => row.method !== 'GET' && doorOf(row) === 'api';
+/** Where a write is tried: the other kinds of project are told apart by the walk over what reads. */
+const tried = ['own', 'private', 'public', 'hidden', 'archived'];
+
+interface Cell {
+  readonly row: Endpoint;
+  readonly sample: Sample;
+  readonly target: Target;
+  readonly credential: Credential;
+}
+
+describe('the walk over everything that writes', () => {
+  let world: World;
+  let callers: Callers;
+  beforeAll(async () => {
+    world = await buildWorld();
+    callers = await makeCallers(world);
+  });
+  afterAll(() => world.server.stop());
+
+  function cellsOf(row: Endpoint, sample: Sample): readonly Cell[] {
+    const places = world.targets.filter(({ key }) => tried.includes(key));
+    const alike =
+      row.from === 'instance' ||
+      row.from === 'user' ||
+      sample.asks?.every((permission) => /^(?:group:create|runner:write)$/.test(permission));
+    return (alike === true ? places.slice(0, 1) : places).flatMap((target) =>
+      callers.all.map((credential) => ({ row, sample, target, credential })),
+    );
+  }
+
+  async function call({ row, sample, target, credential }: Cell, answer: Answer): Promise<Reply> {
+    const [person] = credential.caller.people;
+    const own = row.from === 'group' ? target.groupId : row.from === 'user' ? target.params['user_id'] : target.id;
+    const known = { ...target.params, id: String(own), group: String(target.groupId), project: String(target.id), n: String(world.next()) };
+    // What is refused changes nothing, so that it needs nothing of its own.
+    const fresh = answer === 'ok' && person !== undefined ? await sample.fresh?.(world, target, person) : undefined;
+    const params = { ...known, ...sample.params, ...fresh };
+    const token = fresh?.['private-token'];
+    const headers = token === undefined ? credential.headers : { 'private-token': token };
+    return world.server.call(row.method, pathOf(row, sample, params), { headers, body: sample.body?.(params) ?? {} });
+  }
+
+  test('R1 R3 R5 R8 R11 every cell answers what the rules say', async () => {
+    const byName = new Map(endpoints.map((row) => [nameOf(row), row]));
+    const rows = rowsWith(writes, isWrite);
+    const more = variants.flatMap(([name, sample]) => {
+      const row = byName.get(name);
+      return row === undefined ? [] : [[row, sample] as const];
+    });
+    const cells = [...rows, ...more].flatMap(([row, sample]) => cellsOf(row, sample));
+    const wrong: string[] = [];
+    const counts = new Map<number, number>();
+    const started = performance.now();
+    await inParallel(cells, 24, async (cell) => {
+      const { row, sample, target, credential } = cell;
+      const { caller } = credential;
+      const answer = expected(caller, asksOf(row, sample, target, false));
+      const right =
+        answer === 'ok' && sample.pass !== undefined && caller.kind !== 'user' ? sample.pass.status : statusOf(row, sample, answer, false);
+      const { status, text } = await call(cell, answer);
+      counts.set(status, (counts.get(status) ?? 0) + 1);
+      if (status !== right)
+        wrong.push(`${nameOf(row)} on ${target.key}, ${credential.name}: ${status}, not ${right}: ${text.slice(0, 150)}`);
+    });
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    const statuses = [...counts].sort(([a], [b]) => a - b).map(([status, count]) => `${status}: ${count}`);
+    console.log(`the walk, writes: ${rows.length} routes, ${cells.length} cells (${statuses.join(', ')}), ${seconds} s`);
+    expect(wrong).toEqual([]);
+  }, 120_000);
+});
