@@ -1,8 +1,16 @@
 import type { Secret } from '../base/secret.ts';
-import type { PlanJob } from '../pipeline/plan.ts';
+import type { PlanImage, PlanJob, PlanService } from '../pipeline/plan.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
 import type { JobRecord, PipelineRecord } from '../ports/jobs.ts';
-import { failureReasons, type ExtendedJobToken, type JobDependency, type JobPayload, type JobVariable } from '../wire/runner.ts';
+import {
+  failureReasons,
+  type ExtendedJobToken,
+  type JobDependency,
+  type JobImage,
+  type JobPayload,
+  type JobService,
+  type JobVariable,
+} from '../wire/runner.ts';
 import type { InstanceSettings } from './deps.ts';
 import { jobVariables } from './predefined.ts';
 
@@ -68,15 +76,8 @@ export function buildPayload(parts: PayloadParts): JobPayload {
         ? []
         : ([{ name: 'after_script', script: [...plan.afterScript], timeout: 300, when: 'always', allow_failure: true }] as const)),
     ],
-    image:
-      plan.image === undefined
-        ? null
-        : {
-            name: plan.image.name,
-            ...(plan.image.entrypoint === undefined ? {} : { entrypoint: plan.image.entrypoint }),
-            ...(plan.image.pullPolicy === undefined ? {} : { pull_policy: plan.image.pullPolicy }),
-          },
-    services: [],
+    image: plan.image === undefined ? null : containerOf(plan.image),
+    services: (plan.services ?? []).map(serviceOf),
     artifacts: artifactsOf(plan),
     cache: [],
     credentials: [],
@@ -117,6 +118,25 @@ function variablesOf(parts: PayloadParts, token: string): JobVariable[] {
 /** GitLab's form; the runner strips it again. Only ever the ordinary job token. */
 function withUser(address: string, token: string): string {
   return address.replace('://', `://gitlab-ci-token:${token}@`);
+}
+
+function containerOf(image: PlanImage): JobImage {
+  return {
+    name: image.name,
+    ...(image.entrypoint === undefined ? {} : { entrypoint: image.entrypoint }),
+    ...(image.pullPolicy === undefined ? {} : { pull_policy: image.pullPolicy }),
+    ...(image.docker === undefined ? {} : { executor_opts: { docker: image.docker } }),
+  };
+}
+
+function serviceOf(service: PlanService): JobService {
+  const variables = Object.entries(service.variables ?? {});
+  return {
+    ...containerOf(service),
+    ...(service.alias === '' ? {} : { alias: service.alias }),
+    ...(service.command === undefined ? {} : { command: service.command }),
+    ...(variables.length === 0 ? {} : { variables: variables.map(([key, value]) => ({ key, value, public: true, masked: false })) }),
+  };
 }
 
 function artifactsOf(plan: PlanJob): JobPayload['artifacts'] {

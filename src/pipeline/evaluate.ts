@@ -57,6 +57,7 @@ function decide(job: CiJob, variables: Expander, budget: Budget): Decided | unde
 function planJob(file: CiFile, job: CiJob, decided: Decided): PlanJob {
   const { defaults } = file;
   const image = job.image ?? defaults.image;
+  const services = job.services ?? defaults.services;
   const artifacts = job.artifacts ?? defaults.artifacts;
   const timeoutSeconds = job.timeoutSeconds ?? defaults.timeoutSeconds;
   return {
@@ -67,6 +68,7 @@ function planJob(file: CiFile, job: CiJob, decided: Decided): PlanJob {
     beforeScript: job.beforeScript ?? defaults.beforeScript ?? [],
     afterScript: job.afterScript ?? defaults.afterScript ?? [],
     ...(image === undefined ? {} : { image }),
+    ...(services === undefined || services.length === 0 ? {} : { services }),
     variables: { ...job.variables, ...decided.variables },
     ...(job.needs === undefined ? {} : { needs: job.needs.map(({ job: name, artifacts: fetch }) => ({ job: name, artifacts: fetch })) }),
     ...(job.dependencies === undefined ? {} : { dependencies: job.dependencies }),

@@ -1,5 +1,16 @@
 /** Where a keyword stands. */
-export type KeywordPlace = 'top' | 'default' | 'job' | 'image' | 'artifacts' | 'variable' | 'need' | 'rule' | 'allow_failure';
+export type KeywordPlace =
+  | 'top'
+  | 'default'
+  | 'job'
+  | 'image'
+  | 'service'
+  | 'docker'
+  | 'artifacts'
+  | 'variable'
+  | 'need'
+  | 'rule'
+  | 'allow_failure';
 
 /** `not_built` = jobpass may take it one day, `refused` = it never will. */
 export interface Keyword {
@@ -11,18 +22,20 @@ export interface Keyword {
 /** GitLab's keywords, so that an error can tell one that is missing here from a typing mistake. @see GitLab, CI/CD YAML syntax reference */
 export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword>>> = {
   // A name at the top that is not listed here is a job's: a job may be called `release` or `retry`.
-  top: table('stages default variables image before_script after_script', 'include workflow spec services cache pages', {
+  top: table('stages default variables image services before_script after_script', 'include workflow spec cache pages', {
     types: 'use `stages`',
   }),
-  default: table('image before_script after_script tags timeout artifacts', 'services cache hooks retry interruptible id_tokens identity'),
+  default: table('image services before_script after_script tags timeout artifacts', 'cache hooks retry interruptible id_tokens identity'),
   job: table(
-    `stage script before_script after_script image variables needs dependencies artifacts
+    `stage script before_script after_script image services variables needs dependencies artifacts
      rules when tags allow_failure timeout`,
-    `extends services cache parallel environment retry trigger release resource_group interruptible
+    `extends cache parallel environment retry trigger release resource_group interruptible
      inherit hooks coverage id_tokens identity pages publish start_in run manual_confirmation secrets dast_configuration`,
     { only: 'use `rules`', except: 'use `rules`', type: 'use `stage`' },
   ),
-  image: table('name entrypoint pull_policy', 'docker kubernetes'),
+  image: table('name entrypoint pull_policy docker', 'kubernetes'),
+  service: table('name alias entrypoint command variables pull_policy docker', 'kubernetes'),
+  docker: table('user platform'),
   artifacts: table('paths exclude name expire_in when untracked', 'reports public access expose_as'),
   variable: table('value description', 'options expand'),
   need: table('job artifacts optional', 'pipeline project ref parallel'),

@@ -1,9 +1,11 @@
 import { limits } from '../base/limits.ts';
 import { parseDuration } from './duration.ts';
 import { type Expression, type ParsedExpression, parseExpression } from './expression.ts';
+import { type Fields, isFields, scalarText } from './fields.ts';
 import { checkGraph } from './graph.ts';
+import { type PartReader, readImage, readServices } from './image.ts';
 import { type KeywordPlace, keywords } from './keywords.ts';
-import type { CiError, PlanArtifacts, PlanImage } from './plan.ts';
+import type { CiError, PlanArtifacts, PlanImage, PlanService } from './plan.ts';
 import { type LineOf, readYaml } from './yaml.ts';
 
 export interface CiRule {
@@ -14,6 +16,7 @@ export interface CiRule {
 }
 export interface CiDefaults {
   readonly image?: PlanImage;
+  readonly services?: readonly PlanService[];
   readonly beforeScript?: readonly string[];
   readonly afterScript?: readonly string[];
   readonly tags?: readonly string[];
@@ -56,8 +59,6 @@ export function parseCiFile(text: string): ParsedCiFile {
   if (!isFields(yaml.value)) return { ok: false, errors: [{ message: 'the file must be a map of keywords and jobs' }] };
   return new Reader(yaml.value, yaml.lineOf).read();
 }
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** Walks the parsed value, collects mistakes, and builds the file. */
 class Reader {
@@ -136,7 +137,8 @@ class Reader {
       keywords[place].get(key)?.status === 'supported' && Object.hasOwn(fields, key) && fields[key] !== null;
     const at = (key: string): readonly string[] => [...path, key];
     return {
-      ...(has('image') ? this.#image(fields['image'], at('image')) : {}),
+      ...(has('image') ? { image: readImage(fields['image'], at('image'), this.#reader) } : {}),
+      ...(has('services') ? { services: readServices(fields['services'], at('services'), this.#reader) } : {}),
       ...(has('before_script') ? { beforeScript: this.#script(fields['before_script'], at('before_script')) } : {}),
       ...(has('after_script') ? { afterScript: this.#script(fields['after_script'], at('after_script')) } : {}),
       ...(has('tags') ? { tags: this.#texts(fields['tags'], at('tags')) } : {}),
@@ -198,24 +200,13 @@ class Reader {
     return seconds;
   }
 
-  #image(value: unknown, path: readonly string[]): { image: PlanImage } {
-    if (typeof value === 'string' && value !== '') return { image: { name: value } };
-    if (isFields(value) && typeof value['name'] === 'string') {
-      this.#checkKeys(value, 'image', path, 'image');
-      const entrypoint = value['entrypoint'] === undefined ? {} : { entrypoint: this.#texts(value['entrypoint'], [...path, 'entrypoint']) };
-      const policy =
-        value['pull_policy'] === undefined
-          ? {}
-          : {
-              pullPolicy:
-                typeof value['pull_policy'] === 'string'
-                  ? [value['pull_policy']]
-                  : this.#texts(value['pull_policy'], [...path, 'pull_policy']),
-            };
-      return { image: { name: value['name'], ...entrypoint, ...policy } };
-    }
-    this.#error(path, '`image` must be a name, or a map with `name`');
-    return { image: { name: '' } };
+  /** What reads parts of the file elsewhere. */
+  get #reader(): PartReader {
+    return {
+      error: (path, message) => this.#error(path, message),
+      checkKeys: (fields, place, path, where) => this.#checkKeys(fields, place, path, where),
+      texts: (value, path) => this.#texts(value, path),
+    };
   }
 
   #artifacts(value: unknown, path: readonly string[]): { artifacts?: PlanArtifacts } {
@@ -350,10 +341,6 @@ class Reader {
 }
 
 /** A plain map: YAML's dates, sets and binary values are objects, too. */
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
-}
-
 function isName(text: string): boolean {
   return text !== '' && text.length <= 255;
 }
@@ -364,10 +351,6 @@ function shorten(text: string, length = 100): string {
 
 function isTexts(value: unknown): value is readonly (string | number)[] {
   return Array.isArray(value) && value.every((item) => typeof item === 'string' || typeof item === 'number');
-}
-
-function scalarText(value: unknown): string {
-  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
 }
 
 /** Lists may nest (from anchors), as GitLab allows. */

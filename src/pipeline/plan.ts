@@ -14,6 +14,7 @@ export interface PlanJob {
   readonly beforeScript: readonly string[];
   readonly afterScript: readonly string[];
   readonly image?: PlanImage;
+  readonly services?: readonly PlanService[];
   /** The job's own, and those of the rule that matched. */
   readonly variables: Readonly<Record<string, string>>;
   /** undefined = everything of earlier stages. */
@@ -31,6 +32,13 @@ export interface PlanImage {
   readonly name: string;
   readonly entrypoint?: readonly string[];
   readonly pullPolicy?: readonly string[];
+  readonly docker?: { readonly user?: string; readonly platform?: string };
+}
+export interface PlanService extends PlanImage {
+  /** Names on the job's network, with spaces or commas between; empty = after the image. */
+  readonly alias: string;
+  readonly command?: readonly string[];
+  readonly variables?: Readonly<Record<string, string>>;
 }
 export interface PlanArtifacts {
   readonly paths: readonly string[];

@@ -67,6 +67,15 @@ export interface JobImage {
   readonly name: string;
   readonly entrypoint?: readonly string[];
   readonly pull_policy?: readonly string[];
+  /** Unknown keys here fail the job at a stock runner. */
+  readonly executor_opts?: { readonly docker?: { readonly user?: string; readonly platform?: string } };
+}
+
+export interface JobService extends JobImage {
+  /** Several names stand in one, with spaces or commas between. */
+  readonly alias?: string;
+  readonly command?: readonly string[];
+  readonly variables?: readonly JobVariable[];
 }
 
 export interface JobArtifact {
@@ -122,7 +131,7 @@ export interface JobPayload {
   readonly variables: readonly JobVariable[];
   readonly steps: readonly JobStep[];
   readonly image: JobImage | null;
-  readonly services: readonly JobImage[];
+  readonly services: readonly JobService[];
   readonly artifacts: readonly JobArtifact[];
   readonly cache: readonly never[];
   readonly credentials: readonly {
