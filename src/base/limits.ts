@@ -18,10 +18,12 @@ export const limits = {
   /** Of the container registry; docker-registry's own bound. */
   manifestBytes: 4 * 1024 * 1024,
   manifestReferences: 5000,
-  uploadsPerRepository: 1000,
+  uploadsPerProject: 1000,
   imageBlobBytes: 32 * 1024 * 1024 * 1024,
   /** An upload that nobody continued for so long is removed. */
   uploadIdleMs: 24 * 3600_000,
+  /** Content that no repository links is removed when it is older. */
+  unlinkedContentMs: 3600_000,
   registryPage: 1000,
   registryTokenMs: 5 * 60_000,
   lfsObjectBytes: 32 * 1024 * 1024 * 1024,

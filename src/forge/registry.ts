@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { Page, Paged } from '../base/page.ts';
 import type { Digest } from '../base/digest.ts';
 import type { EpochMillis, ProjectId, RepositoryId } from '../base/ids.ts';
@@ -23,6 +23,12 @@ export interface Upload {
   readonly id: string;
   /** Bytes stored so far. */
   readonly sizeBytes: number;
+}
+
+/** A stream like any other, and a quicker way out. */
+export interface BlobBody extends Readable {
+  /** Writes all of it to `out` and ends that, with backpressure. Where either side breaks off both are destroyed, and it rejects. */
+  sendTo(out: Writable): Promise<void>;
 }
 
 /** @see OCI image-spec, descriptor */
@@ -60,17 +66,18 @@ export interface ImageTag {
 export interface RegistryForge {
   /** @returns undefined where this repository does not hold it */
   blob(grant: Grant, place: ImagePlace, digest: Digest): Promise<{ readonly sizeBytes: number } | undefined>;
-  /** Streams `bytes` (inclusive range) or all. @throws not_found */
+  /** Streams `range` (inclusive) or all; ends early when `grant.signal` aborts. @throws not_found */
   readBlob(
     grant: Grant,
     place: ImagePlace,
     digest: Digest,
     range?: { readonly first: number; readonly last: number },
-  ): Promise<{ readonly sizeBytes: number; readonly body: Readable }>;
+  ): Promise<{ readonly sizeBytes: number; readonly body: BlobBody }>;
   /** Takes the blob out of this repository. @returns false where it was not there. @throws conflict while a manifest here needs it */
   deleteBlob(grant: Grant, place: ImagePlace, digest: Digest): Promise<boolean>;
   /** Links a blob of another repository; the grant covers both (A13). @returns false where the source does not hold it */
   mountBlob(grant: Grant, place: ImagePlace, from: ImagePlace, digest: Digest): Promise<boolean>;
+  /** Leaves no row: what is not finished is nothing yet. @throws rate_limited */
   startUpload(grant: Grant, place: ImagePlace): Promise<Upload>;
   /** @returns undefined for an upload of another repository, or none */
   upload(grant: Grant, place: ImagePlace, id: string): Promise<Upload | undefined>;

@@ -54,7 +54,6 @@ export interface Schema {
   /** What a manifest of a repository names: blobs and other manifests. */
   readonly imageReferences: { repositoryId: number; manifest: string; target: string };
   readonly imageTags: { repositoryId: number; name: string; digest: string; createdAt: number };
-  readonly imageUploads: { id: string; repositoryId: number; startedAt: number };
   readonly registryTokens: {
     digest: string;
     parentKind: string | null;

@@ -12,6 +12,7 @@ import { startGitRunner } from './git/processes.ts';
 import { recoverPushes } from './git/recover.ts';
 import { Repositories } from './git/repositories.ts';
 import { makeGroupForge } from './groups/group-forge.ts';
+import { repeatCollection } from './oci/collect.ts';
 import { makeRegistryForge } from './oci/registry-forge.ts';
 import type { ForgeStores } from './ports.ts';
 import { makeProjectForge } from './projects/project-forge.ts';
@@ -58,6 +59,8 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
   const onPushed = (repository: string): void => maintenance.pushed(repository);
   const repository = makeRepositoryForge({ ...push, scratch, repositories, directory: deps.directory, onPushed });
   const services = { stores: deps.stores, directory: deps.directory, transactor: deps.transactor, clock: deps.clock };
+  const registry = { ...services, images: deps.stores.images, content: deps.content };
+  const collection = repeatCollection(registry, deps.log);
   return {
     git: makeGitForge({ ...push, repositories, onPushed }),
     repository,
@@ -65,9 +68,13 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
     groups: makeGroupForge(services),
     users: makeUserForge(services),
     releases: makeReleaseForge({ ...services, repository }),
-    registry: makeRegistryForge({ ...services, images: deps.stores.images, content: deps.content }),
-    recover: () => recoverPushes(push, repositories),
+    registry: makeRegistryForge(registry),
+    async recover() {
+      await recoverPushes(push, repositories);
+      collection.start();
+    },
     async close() {
+      await collection.stop();
       await maintenance.close();
       await git.close();
     },

@@ -266,21 +266,23 @@ export interface ImageTagRecord {
 export interface ImageStore {
   repository(tx: MaybeTx, project: ProjectId, name: string): Promise<ImageRepositoryRecord | undefined>;
   repositoryById(tx: MaybeTx, id: RepositoryId): Promise<ImageRepositoryRecord | undefined>;
-  /** Makes it where it is missing. */
+  /** Makes it where it is missing; nobody removes it before the transaction ends. */
   ensure(tx: Tx, project: ProjectId, name: string, at: EpochMillis): Promise<ImageRepositoryRecord>;
   list(tx: MaybeTx, project: ProjectId, page: Page): Promise<Paged<ImageRepositoryRecord & { readonly tagsCount: number }>>;
-  /** With its tags, manifests, links and uploads. */
+  /** With its tags, manifests and links. */
   remove(tx: Tx, id: RepositoryId): Promise<void>;
 
   blob(tx: MaybeTx, repository: RepositoryId, digest: Digest): Promise<{ readonly sizeBytes: number } | undefined>;
+  /** Holds the digest's lock until the transaction ends, beside other links (see `ContentStore`). */
   link(tx: Tx, repository: RepositoryId, digest: Digest, sizeBytes: number, at: EpochMillis): Promise<void>;
+  /** @returns false where it was not there. @throws conflict while a manifest of the repository names it */
   unlink(tx: Tx, repository: RepositoryId, digest: Digest): Promise<boolean>;
-  /** Those of the digests that this repository holds as blobs or manifests, with their sizes. */
-  held(tx: MaybeTx, repository: RepositoryId, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, number>>;
-  /** Whether a manifest of the repository names it. */
-  referenced(tx: MaybeTx, repository: RepositoryId, digest: Digest): Promise<boolean>;
+  /** Those of the digests that this repository holds, as the one or the other; they stay until the transaction ends. */
+  held(tx: Tx, repository: RepositoryId, kind: 'blobs' | 'manifests', digests: readonly Digest[]): Promise<ReadonlySet<Digest>>;
   /** Those of the digests that any repository holds as a blob. */
   linked(tx: MaybeTx, digests: readonly Digest[]): Promise<ReadonlySet<Digest>>;
+  /** Holds the digest's lock alone, until the transaction ends. */
+  lock(tx: Tx, digest: Digest): Promise<void>;
 
   manifest(tx: MaybeTx, repository: RepositoryId, digest: Digest): Promise<ImageManifestRecord | undefined>;
   manifestByTag(tx: MaybeTx, repository: RepositoryId, tag: string): Promise<ImageManifestRecord | undefined>;
@@ -299,13 +301,6 @@ export interface ImageStore {
     subject: Digest,
     filter: { readonly artifactType?: string; readonly last?: Digest; readonly limit: number },
   ): Promise<readonly ImageManifestRecord[]>;
-
-  startUpload(tx: Tx, id: string, repository: RepositoryId, at: EpochMillis): Promise<void>;
-  uploadIn(tx: MaybeTx, id: string): Promise<RepositoryId | undefined>;
-  openUploads(tx: MaybeTx, repository: RepositoryId): Promise<number>;
-  endUpload(tx: Tx, id: string): Promise<void>;
-  /** @returns how many rows of uploads that began before went */
-  dropUploads(tx: Tx, before: EpochMillis): Promise<number>;
 }
 
 /** All of it; what `store/` hands to `server.ts`. */

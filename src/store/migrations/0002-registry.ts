@@ -17,7 +17,5 @@ export const registry: Migration = {
     `create table "imageTags" ("repositoryId" integer not null, "name" ${bytewise} not null, "digest" text not null, "createdAt" ${millis} not null,
       primary key ("repositoryId", "name"))`,
     `create index "imageTagsByDigest" on "imageTags" ("repositoryId", "digest")`,
-    `create table "imageUploads" ("id" text primary key, "repositoryId" integer not null, "startedAt" ${millis} not null)`,
-    `create index "imageUploadsByRepository" on "imageUploads" ("repositoryId")`,
   ],
 };

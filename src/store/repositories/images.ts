@@ -1,15 +1,27 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, type SelectQueryBuilder, sql } from 'kysely';
 import type { Digest } from '../../base/digest.ts';
+import { JobpassError } from '../../base/errors.ts';
 import { id, millis, type ProjectId, type RepositoryId } from '../../base/ids.ts';
 import type { ImageManifestRecord, ImageRepositoryRecord, ImageStore, ImageTagRecord } from '../../forge/embedded/ports.ts';
-import type { MaybeTx } from '../../ports/tx.ts';
+import type { MaybeTx, Tx } from '../../ports/tx.ts';
 import { type Database, readJson } from '../database.ts';
-import type { ImageManifestsTable } from '../schema.ts';
+import type { ImageManifestsTable, Schema } from '../schema.ts';
 import { paged } from './paged.ts';
+
+/** Any fixed number: it names the locks of content among the advisory locks of the database. */
+const contentLocks = 0x6f6369;
 
 /** Rows of the container registry. */
 export function imageRepository(db: Database): ImageStore {
   const repositories = (tx: MaybeTx) => db.on(tx).selectFrom('imageRepositories').selectAll();
+  /** Rows that nobody removes before the transaction ends. */
+  const shared = <Table extends keyof Schema, Row>(
+    query: SelectQueryBuilder<Schema, Table, Row>,
+  ): SelectQueryBuilder<Schema, Table, Row> => (db.engine.rowLocks ? query.forShare() : query);
+  const lockDigest = async (tx: Tx, digest: Digest, how: 'pg_advisory_xact_lock' | 'pg_advisory_xact_lock_shared'): Promise<void> => {
+    // Where there is one writer at a time, the transaction is the lock.
+    if (db.engine.rowLocks) await sql`select ${sql.raw(how)}(${contentLocks}, hashtext(${digest}))`.execute(db.on(tx));
+  };
   return {
     async repository(tx, project, name) {
       const row = await repositories(tx).where('projectId', '=', project).where('name', '=', name).executeTakeFirst();
@@ -20,13 +32,16 @@ export function imageRepository(db: Database): ImageStore {
       return row === undefined ? undefined : toRepository(row);
     },
     async ensure(tx, project, name, at) {
+      const found = await shared(repositories(tx).where('projectId', '=', project).where('name', '=', name)).executeTakeFirst();
+      if (found !== undefined) return toRepository(found);
       await db
         .on(tx)
         .insertInto('imageRepositories')
         .values({ projectId: project, name, createdAt: at })
         .onConflict((conflict) => conflict.columns(['projectId', 'name']).doNothing())
         .execute();
-      return toRepository(await repositories(tx).where('projectId', '=', project).where('name', '=', name).executeTakeFirstOrThrow());
+      const made = shared(repositories(tx).where('projectId', '=', project).where('name', '=', name));
+      return toRepository(await made.executeTakeFirstOrThrow());
     },
     async list(tx, project, page) {
       const found = await paged(
@@ -50,9 +65,10 @@ export function imageRepository(db: Database): ImageStore {
     },
     async remove(tx, repository) {
       const on = db.on(tx);
-      for (const table of ['imageTags', 'imageReferences', 'imageManifests', 'imageBlobs', 'imageUploads'] as const)
-        await on.deleteFrom(table).where('repositoryId', '=', repository).execute();
+      // First of all: from here on `ensure` waits.
       await on.deleteFrom('imageRepositories').where('id', '=', repository).execute();
+      for (const table of ['imageTags', 'imageReferences', 'imageManifests', 'imageBlobs'] as const)
+        await on.deleteFrom(table).where('repositoryId', '=', repository).execute();
     },
 
     async blob(tx, repository, digest) {
@@ -65,6 +81,7 @@ export function imageRepository(db: Database): ImageStore {
         .executeTakeFirst();
     },
     async link(tx, repository, digest, sizeBytes, at) {
+      await lockDigest(tx, digest, 'pg_advisory_xact_lock_shared');
       await db
         .on(tx)
         .insertInto('imageBlobs')
@@ -72,40 +89,32 @@ export function imageRepository(db: Database): ImageStore {
         .onConflict((conflict) => conflict.columns(['repositoryId', 'digest']).doNothing())
         .execute();
     },
+    lock: (tx, digest) => lockDigest(tx, digest, 'pg_advisory_xact_lock'),
     async unlink(tx, repository, digest) {
-      const gone = await db
-        .on(tx)
-        .deleteFrom('imageBlobs')
-        .where('repositoryId', '=', repository)
-        .where('digest', '=', digest)
-        .returning('digest')
-        .execute();
-      return gone.length > 0;
-    },
-    async held(tx, repository, digests) {
-      const found = new Map<Digest, number>();
-      if (digests.length === 0) return found;
-      for (const table of ['imageBlobs', 'imageManifests'] as const) {
-        const rows = await db
-          .on(tx)
-          .selectFrom(table)
-          .select(['digest', 'sizeBytes'])
-          .where('repositoryId', '=', repository)
-          .where('digest', 'in', [...digests])
-          .execute();
-        for (const row of rows) found.set(row.digest as Digest, row.sizeBytes);
-      }
-      return found;
-    },
-    async referenced(tx, repository, digest) {
-      const row = await db
-        .on(tx)
+      const on = db.on(tx);
+      // Before the question: a manifest that is on its way holds the row in `held`.
+      const row = on.selectFrom('imageBlobs').select('digest').where('repositoryId', '=', repository).where('digest', '=', digest);
+      if ((await (db.engine.rowLocks ? row.forUpdate() : row).executeTakeFirst()) === undefined) return false;
+      const needed = on
         .selectFrom('imageReferences')
         .select('manifest')
         .where('repositoryId', '=', repository)
-        .where('target', '=', digest)
-        .executeTakeFirst();
-      return row !== undefined;
+        .where('target', '=', digest);
+      if ((await needed.executeTakeFirst()) !== undefined)
+        throw new JobpassError('conflict', 'A manifest of this repository needs the blob. Delete the manifest first.');
+      await on.deleteFrom('imageBlobs').where('repositoryId', '=', repository).where('digest', '=', digest).execute();
+      return true;
+    },
+    async held(tx, repository, kind, digests) {
+      if (digests.length === 0) return new Set();
+      const table = kind === 'blobs' ? 'imageBlobs' : 'imageManifests';
+      const rows = db
+        .on(tx)
+        .selectFrom(table)
+        .select('digest')
+        .where('repositoryId', '=', repository)
+        .where('digest', 'in', [...digests]);
+      return new Set((await shared(rows).execute()).map((row) => row.digest as Digest));
     },
     async linked(tx, digests) {
       if (digests.length === 0) return new Set();
@@ -144,14 +153,14 @@ export function imageRepository(db: Database): ImageStore {
     },
     async putManifest(tx, repository, manifest, targets) {
       const { annotations, ...rest } = manifest;
-      const made = await db
+      await db
         .on(tx)
         .insertInto('imageManifests')
         .values({ ...rest, repositoryId: repository, annotations: annotations === null ? null : JSON.stringify(annotations) })
-        .onConflict((conflict) => conflict.columns(['repositoryId', 'digest']).doNothing())
-        .returning('id')
-        .executeTakeFirst();
-      if (made === undefined || targets.length === 0) return;
+        // An update of nothing: the row is held, so that it does not go while the tag comes.
+        .onConflict((conflict) => conflict.columns(['repositoryId', 'digest']).doUpdateSet({ digest: manifest.digest }))
+        .execute();
+      if (targets.length === 0) return;
       await db
         .on(tx)
         .insertInto('imageReferences')
@@ -161,14 +170,15 @@ export function imageRepository(db: Database): ImageStore {
     },
     async removeManifest(tx, repository, digest) {
       const on = db.on(tx);
-      await on.deleteFrom('imageTags').where('repositoryId', '=', repository).where('digest', '=', digest).execute();
-      await on.deleteFrom('imageReferences').where('repositoryId', '=', repository).where('manifest', '=', digest).execute();
+      // The manifest first: a tag that is on its way holds it, and is seen below.
       const gone = await on
         .deleteFrom('imageManifests')
         .where('repositoryId', '=', repository)
         .where('digest', '=', digest)
         .returning('id')
         .execute();
+      await on.deleteFrom('imageTags').where('repositoryId', '=', repository).where('digest', '=', digest).execute();
+      await on.deleteFrom('imageReferences').where('repositoryId', '=', repository).where('manifest', '=', digest).execute();
       return gone.length > 0;
     },
     async putTag(tx, repository, tag) {
@@ -225,30 +235,6 @@ export function imageRepository(db: Database): ImageStore {
         if (last !== undefined) rows = rows.where('id', '>', last.id);
       }
       return (await rows.orderBy('id').limit(filter.limit).execute()).map(toManifest);
-    },
-
-    async startUpload(tx, upload, repository, at) {
-      await db.on(tx).insertInto('imageUploads').values({ id: upload, repositoryId: repository, startedAt: at }).execute();
-    },
-    async uploadIn(tx, upload) {
-      const row = await db.on(tx).selectFrom('imageUploads').select('repositoryId').where('id', '=', upload).executeTakeFirst();
-      return row === undefined ? undefined : id<RepositoryId>(row.repositoryId);
-    },
-    async openUploads(tx, repository) {
-      const row = await db
-        .on(tx)
-        .selectFrom('imageUploads')
-        .select((eb) => eb.fn.countAll<number>().as('count'))
-        .where('repositoryId', '=', repository)
-        .executeTakeFirstOrThrow();
-      return row.count;
-    },
-    async endUpload(tx, upload) {
-      await db.on(tx).deleteFrom('imageUploads').where('id', '=', upload).execute();
-    },
-    async dropUploads(tx, before) {
-      const gone = await db.on(tx).deleteFrom('imageUploads').where('startedAt', '<', before).returning('id').execute();
-      return gone.length;
     },
   };
 }

@@ -41,18 +41,16 @@ export function makeRegistryForge({ images, content, transactor, clock }: Regist
     const found = await images.repositoryById(null, id);
     return found?.projectId === project ? found : undefined;
   };
-  /** The upload's repository, where it is this place's. @throws not_found */
-  const ownUpload = async (place: ImagePlace, id: string): Promise<RepositoryId> => {
-    const [repository, owner] = [await find(place), await images.uploadIn(null, id)];
-    if (repository === undefined || owner !== repository.id) throw new JobpassError('not_found', { what: 'Upload' });
-    return repository.id;
+  /** Rows point only at bytes that are there, whatever collection does meanwhile (see `ContentStore`). */
+  const link = async (tx: Tx, place: ImagePlace, digest: Digest, sizeBytes: number): Promise<void> => {
+    const { id } = await images.ensure(tx, place.projectId, place.name, clock.now());
+    await images.link(tx, id, digest, sizeBytes, clock.now());
+    if (!content.holds(digest)) throw new JobpassError('store_unavailable', 'The blob was just being removed. Push it again.');
   };
-  const linked = (grant: Grant, place: ImagePlace, digest: Digest, sizeBytes: number, upload?: string): Promise<void> =>
-    write(grant, async (tx) => {
-      const { id } = await images.ensure(tx, place.projectId, place.name, clock.now());
-      await images.link(tx, id, digest, sizeBytes, clock.now());
-      if (upload !== undefined) await images.endUpload(tx, upload);
-    });
+  const finish = async (grant: Grant, place: ImagePlace, upload: string, digest: Digest): Promise<void> => {
+    const sizeBytes = await content.finish(ownerOf(place), upload, digest);
+    await write(grant, (tx) => link(tx, place, digest, sizeBytes));
+  };
 
   return {
     async blob(grant, place, digest) {
@@ -65,16 +63,13 @@ export function makeRegistryForge({ images, content, transactor, clock }: Regist
       const repository = await find(place);
       if (repository === undefined || (await images.blob(null, repository.id, digest)) === undefined)
         throw new JobpassError('not_found', { what: 'Blob' });
-      return content.read(digest, range);
+      return content.read(digest, { range, signal: grant.signal });
     },
     async deleteBlob(grant, place, digest) {
       removes(grant, place.projectId);
       return write(grant, async (tx) => {
         const repository = await images.repository(tx, place.projectId, place.name);
-        if (repository === undefined) return false;
-        if (await images.referenced(tx, repository.id, digest))
-          throw new JobpassError('conflict', 'A manifest of this repository needs the blob. Delete the manifest first.');
-        return images.unlink(tx, repository.id, digest);
+        return repository !== undefined && images.unlink(tx, repository.id, digest);
       });
     },
     async mountBlob(grant, place, from, digest) {
@@ -84,60 +79,43 @@ export function makeRegistryForge({ images, content, transactor, clock }: Regist
         const source = await images.repository(tx, from.projectId, from.name);
         const blob = source === undefined ? undefined : await images.blob(tx, source.id, digest);
         if (blob === undefined) return false;
-        const { id } = await images.ensure(tx, place.projectId, place.name, clock.now());
-        await images.link(tx, id, digest, blob.sizeBytes, clock.now());
+        await link(tx, place, digest, blob.sizeBytes);
         return true;
       });
     },
 
     async startUpload(grant, place) {
       check(grant, 'container:push', place.projectId);
-      const id = await content.begin();
-      await write(grant, async (tx) => {
-        const repository = await images.ensure(tx, place.projectId, place.name, clock.now());
-        if ((await images.openUploads(tx, repository.id)) >= limits.uploadsPerRepository)
-          throw new JobpassError('rate_limited', { message: 'Too many uploads are open in this repository.', retryAfterSeconds: 30 });
-        await images.startUpload(tx, id, repository.id, clock.now());
-      });
-      return { id, sizeBytes: 0 };
+      return { id: await content.begin(ownerOf(place)), sizeBytes: 0 };
     },
     async upload(grant, place, id) {
       check(grant, 'container:push', place.projectId);
-      const repository = await find(place);
-      if (repository === undefined || (await images.uploadIn(null, id)) !== repository.id) return undefined;
-      const sizeBytes = await content.uploaded(id);
+      const sizeBytes = await content.uploaded(ownerOf(place), id);
       return sizeBytes === undefined ? undefined : { id, sizeBytes };
     },
     async appendUpload(grant, place, id, offset, body) {
       check(grant, 'container:push', place.projectId);
-      await ownUpload(place, id);
-      return { id, sizeBytes: await content.append(id, offset, cut(grant, body), limits.imageBlobBytes) };
+      return { id, sizeBytes: await content.append(ownerOf(place), id, offset, cut(grant, body), limits.imageBlobBytes) };
     },
     async finishUpload(grant, place, id, digest, rest) {
       check(grant, 'container:push', place.projectId);
-      await ownUpload(place, id);
-      if (rest !== undefined) await content.append(id, rest.offset, cut(grant, rest.body), limits.imageBlobBytes);
-      const sizeBytes = await content.finish(id, digest);
-      await linked(grant, place, digest, sizeBytes, id);
+      if (rest !== undefined) await content.append(ownerOf(place), id, rest.offset, cut(grant, rest.body), limits.imageBlobBytes);
+      await finish(grant, place, id, digest);
     },
     async putBlob(grant, place, digest, body) {
       check(grant, 'container:push', place.projectId);
-      const id = await content.begin();
+      const id = await content.begin(ownerOf(place));
       try {
-        await content.append(id, 0, cut(grant, body), limits.imageBlobBytes);
+        await content.append(ownerOf(place), id, 0, cut(grant, body), limits.imageBlobBytes);
       } catch (error) {
-        await content.discard(id);
+        await content.discard(ownerOf(place), id);
         throw error;
       }
-      await linked(grant, place, digest, await content.finish(id, digest));
+      await finish(grant, place, id, digest);
     },
     async cancelUpload(grant, place, id) {
       check(grant, 'container:push', place.projectId);
-      const repository = await find(place);
-      if (repository === undefined || (await images.uploadIn(null, id)) !== repository.id) return false;
-      await content.discard(id);
-      await write(grant, (tx) => images.endUpload(tx, id));
-      return true;
+      return content.discard(ownerOf(place), id);
     },
 
     async manifest(grant, place, reference) {
@@ -227,10 +205,11 @@ export function makeRegistryForge({ images, content, transactor, clock }: Regist
   };
 
   async function mustHold(tx: Tx, repository: RepositoryId, blobs: readonly Digest[], manifests: readonly Digest[]): Promise<void> {
-    const held = await images.held(tx, repository, [...blobs, ...manifests]);
-    const blob = blobs.find((digest) => !held.has(digest));
+    const heldBlobs = await images.held(tx, repository, 'blobs', blobs);
+    const blob = blobs.find((digest) => !heldBlobs.has(digest));
     if (blob !== undefined) throw new JobpassError('not_found', { what: 'Blob', message: `The blob ${blob} is not in this repository.` });
-    const child = manifests.find((digest) => !held.has(digest));
+    const heldManifests = await images.held(tx, repository, 'manifests', manifests);
+    const child = manifests.find((digest) => !heldManifests.has(digest));
     if (child !== undefined)
       throw new JobpassError('not_found', { what: 'Manifest', message: `The manifest ${child} is not in this repository.` });
   }
@@ -241,6 +220,11 @@ export function makeRegistryForge({ images, content, transactor, clock }: Regist
   }
 }
 
+/** Uploads belong to a repository: names are hashed, so that they fit into those of files. */
+function ownerOf({ projectId, name }: ImagePlace): string {
+  return name === '' ? `${projectId}` : `${projectId}-${hash('sha256', name, 'hex').slice(0, 16)}`;
+}
+
 function stored({ digest, mediaType, sizeBytes, content }: ImageManifestRecord): StoredManifest {
   return { digest, mediaType, sizeBytes, bytes: Buffer.from(content, 'utf8') };
 }
@@ -248,6 +232,8 @@ function stored({ digest, mediaType, sizeBytes, content }: ImageManifestRecord):
 /** What a pass sends stops with it (R2). */
 function cut(grant: Grant, body: Readable): Readable {
   const end = (): void => void body.destroy(new JobpassError('pass_dead'));
+  // Who reads it is told; where nobody does yet, the process does not end of it.
+  body.on('error', () => undefined);
   if (grant.signal.aborted) end();
   grant.signal.addEventListener('abort', end, { once: true });
   body.once('close', () => grant.signal.removeEventListener('abort', end));

@@ -1,0 +1,267 @@
+import { createHash, type Hash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import type { DigestAlgorithm } from '../../base/digest.ts';
+import { JobpassError } from '../../base/errors.ts';
+import { limits } from '../../base/limits.ts';
+import { randomBase62 } from '../../base/secret.ts';
+
+const batchBytes = 1024 * 1024;
+/** Handing dirty pages to the disk while more arrive leaves little to wait for at the end. */
+const flushEachBytes = 64 * 1024 * 1024;
+/** Hashes of uploads under way that are kept in memory; the others are read again from their files. */
+const hashesKept = 1000;
+
+/** What is known of an upload beside its file. */
+export interface Progress {
+  readonly hash: Hash;
+  sizeBytes: number;
+}
+
+/**
+ * Uploads as files `<id>.<owner>.<process>`. Only the process that a file is named after writes to it: another one that goes on with an upload
+ * (after a restart, or beside it) makes a copy under its own name first. So nobody holds open what somebody else finished.
+ */
+export class Uploads {
+  readonly #folder: string;
+  readonly #process = randomBase62(8);
+  readonly #known = new Map<string, Progress>();
+  readonly #busy = new Set<string>();
+  /** By project: those that were begun since they were last counted; more than there are. */
+  readonly #begun = new Map<string, number>();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  async begin(owner: string): Promise<string> {
+    await this.#bound(owner);
+    const id = randomBase62(32);
+    await (await open(this.#path(owner, id), 'wx', 0o600)).close();
+    this.#remember(id, { hash: createHash('sha256'), sizeBytes: 0 });
+    return id;
+  }
+
+  async size(owner: string, id: string): Promise<number | undefined> {
+    if (!isId(id)) return undefined;
+    const own = await stat(this.#path(owner, id)).catch(() => undefined);
+    if (own !== undefined) return own.size;
+    const [other] = await this.#others(owner, id);
+    return other === undefined ? undefined : (await stat(other).catch(() => undefined))?.size;
+  }
+
+  append(owner: string, id: string, offset: number | undefined, body: Readable, maxBytes: number): Promise<number> {
+    return this.#alone(owner, id, async (path, progress) => {
+      if (offset !== undefined && offset !== progress.sizeBytes)
+        throw new JobpassError('range_mismatch', {
+          message: `The upload stands at byte ${progress.sizeBytes}.`,
+          offsetBytes: progress.sizeBytes,
+        });
+      const file = await open(path, 'a');
+      try {
+        await pour(file, body, progress, maxBytes);
+      } finally {
+        await file.close();
+      }
+      return progress.sizeBytes;
+    });
+  }
+
+  /** Hands the file over, flushed, to `take`, which moves it away or throws; the upload is gone either way. */
+  finish(owner: string, id: string, take: (path: string, progress: Progress) => Promise<void>): Promise<number> {
+    return this.#alone(owner, id, async (path, progress) => {
+      this.#known.delete(id);
+      try {
+        const file = await open(path, 'r+');
+        try {
+          const now = new Date();
+          // What collection goes by: the age of the content, not of its last byte.
+          await file.utimes(now, now);
+          await file.sync();
+        } finally {
+          await file.close();
+        }
+        await take(path, progress);
+      } catch (error) {
+        await rm(path, { force: true });
+        throw error;
+      }
+      return progress.sizeBytes;
+    });
+  }
+
+  async discard(owner: string, id: string): Promise<boolean> {
+    if (!isId(id)) return false;
+    if (this.#busy.has(id)) throw busy();
+    this.#known.delete(id);
+    const paths = [this.#path(owner, id), ...(await this.#others(owner, id))];
+    const gone = await Promise.all(
+      paths.map((path) =>
+        rm(path).then(
+          () => true,
+          () => false,
+        ),
+      ),
+    );
+    return gone.includes(true);
+  }
+
+  async removeIdle(before: number): Promise<number> {
+    let count = 0;
+    for (const name of await readdir(this.#folder)) {
+      const id = name.slice(0, name.indexOf('.'));
+      const path = join(this.#folder, name);
+      const facts = await stat(path).catch(() => undefined);
+      if (facts === undefined || facts.mtimeMs >= before || this.#busy.has(id)) continue;
+      this.#known.delete(id);
+      await rm(path, { force: true });
+      count += 1;
+    }
+    return count;
+  }
+
+  #path(owner: string, id: string): string {
+    return join(this.#folder, `${id}.${owner}.${this.#process}`);
+  }
+
+  /** Files of the upload that other processes made. */
+  async #others(owner: string, id: string): Promise<readonly string[]> {
+    const names = (await readdir(this.#folder)).filter((name) => name.startsWith(`${id}.${owner}.`) && !name.endsWith('.part'));
+    return names.map((name) => join(this.#folder, name)).filter((path) => path !== this.#path(owner, id));
+  }
+
+  /** @throws rate_limited */
+  async #bound(owner: string): Promise<void> {
+    const project = projectOf(owner);
+    const begun = (this.#begun.get(project) ?? 0) + 1;
+    this.#begun.set(project, begun);
+    if (begun <= limits.uploadsPerProject) return;
+    const open = (await readdir(this.#folder)).filter((name) => projectOf(name.split('.')[1] ?? '') === project).length;
+    this.#begun.set(project, open + 1);
+    if (open >= limits.uploadsPerProject)
+      throw new JobpassError('rate_limited', { message: 'Too many uploads are open in this project.', retryAfterSeconds: 30 });
+  }
+
+  /** One at a time: two appends to one file would mix. */
+  async #alone<Result>(owner: string, id: string, work: (path: string, progress: Progress) => Promise<Result>): Promise<Result> {
+    if (!isId(id)) throw unknownUpload();
+    if (this.#busy.has(id)) throw busy();
+    this.#busy.add(id);
+    try {
+      return await work(this.#path(owner, id), await this.#progress(owner, id));
+    } finally {
+      this.#busy.delete(id);
+    }
+  }
+
+  async #progress(owner: string, id: string): Promise<Progress> {
+    const path = this.#path(owner, id);
+    const facts = await stat(path).catch(() => undefined);
+    const kept = this.#known.get(id);
+    if (facts !== undefined && kept?.sizeBytes === facts.size) return kept;
+    if (facts === undefined) await this.#takeOver(owner, id);
+    const progress = { hash: await hashOf(path, 'sha256'), sizeBytes: (await stat(path)).size };
+    this.#remember(id, progress);
+    return progress;
+  }
+
+  /** @throws not_found */
+  async #takeOver(owner: string, id: string): Promise<void> {
+    this.#known.delete(id);
+    const [source, ...more] = await this.#others(owner, id);
+    if (source === undefined) throw unknownUpload();
+    const path = this.#path(owner, id);
+    const part = await open(`${path}.part`, 'w', 0o600);
+    try {
+      for await (const chunk of createReadStream(source, { highWaterMark: batchBytes })) await part.appendFile(chunk as Buffer);
+    } finally {
+      await part.close();
+    }
+    await rename(`${path}.part`, path);
+    for (const old of [source, ...more]) await rm(old, { force: true });
+  }
+
+  #remember(id: string, progress: Progress): void {
+    this.#known.delete(id);
+    this.#known.set(id, progress);
+    for (const [oldest] of this.#known) {
+      if (this.#known.size <= hashesKept) break;
+      this.#known.delete(oldest);
+    }
+  }
+}
+
+/** Of a whole file. */
+export async function hashOf(path: string, algorithm: DigestAlgorithm): Promise<Hash> {
+  const hash = createHash(algorithm);
+  for await (const chunk of createReadStream(path, { highWaterMark: batchBytes })) hash.update(chunk as Buffer);
+  return hash;
+}
+
+/**
+ * Writes in batches, each hashed here while the disk takes it and the next one arrives. What arrived before a cut stays and counts.
+ * @throws too_large, store_unavailable (the disk is full), or what the body broke off with
+ */
+async function pour(file: FileHandle, body: Readable, progress: Progress, maxBytes: number): Promise<void> {
+  let batch: Buffer[] = [];
+  let waiting = 0;
+  let unflushed = 0;
+  let writing = Promise.resolve();
+  let flushing = Promise.resolve();
+  const write = async (): Promise<void> => {
+    await writing;
+    const [parts, sizeBytes] = [batch, waiting];
+    [batch, waiting] = [[], 0];
+    if (sizeBytes === 0) return;
+    writing = writeAll(file, parts, sizeBytes);
+    writing.catch(() => undefined);
+    for (const part of parts) progress.hash.update(part);
+    // Where the write fails, this differs from the file's size, and the file is read again.
+    progress.sizeBytes += sizeBytes;
+    unflushed += sizeBytes;
+    if (unflushed < flushEachBytes) return;
+    unflushed = 0;
+    await flushing;
+    flushing = file.datasync();
+    flushing.catch(() => undefined);
+  };
+  let failed: { readonly error: unknown } | undefined;
+  try {
+    for await (const chunk of body) {
+      const bytes: Buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk as Uint8Array);
+      if (progress.sizeBytes + waiting + bytes.length > maxBytes) throw new JobpassError('too_large', `More than ${maxBytes} bytes.`);
+      batch.push(bytes);
+      waiting += bytes.length;
+      if (waiting >= batchBytes) await write();
+    }
+  } catch (error) {
+    failed = { error };
+  }
+  await write();
+  await writing;
+  await flushing;
+  if (failed !== undefined) throw failed.error;
+}
+
+async function writeAll(file: FileHandle, parts: Buffer[], sizeBytes: number): Promise<void> {
+  const { bytesWritten } = await file.writev(parts);
+  if (bytesWritten !== sizeBytes) throw new JobpassError('store_unavailable', 'The disk took only a part.');
+}
+
+function projectOf(owner: string): string {
+  return owner.split('-', 1)[0] ?? '';
+}
+
+function isId(id: string): boolean {
+  return /^[0-9A-Za-z]{32}$/.test(id);
+}
+
+function unknownUpload(): JobpassError {
+  return new JobpassError('not_found', { what: 'Upload' });
+}
+
+function busy(): JobpassError {
+  return new JobpassError('conflict', 'Another request is writing to this upload.');
+}
