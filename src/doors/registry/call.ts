@@ -1,8 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { JobpassError } from '../../base/errors.ts';
-import type { RegistryForge } from '../../forge/registry.ts';
+import type { BlobBody, RegistryForge } from '../../forge/registry.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { NamedPlace } from './names.ts';
 
@@ -35,9 +33,9 @@ export function answer(response: ServerResponse, status: number, headers: Readon
 }
 
 /** Streams to the end; a client that hangs up after the last byte has what it wanted. */
-export async function stream(response: ServerResponse, body: Readable): Promise<void> {
+export async function stream(response: ServerResponse, body: BlobBody): Promise<void> {
   try {
-    await pipeline(body, response);
+    await body.sendTo(response);
   } catch (error) {
     if (!response.writableFinished) throw error;
   }
