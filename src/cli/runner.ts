@@ -25,6 +25,7 @@ const verbs: Readonly<Record<string, (flags: Flags, io: Io) => Promise<number>>>
       configPath,
       buildsDir: flags.text('builds-dir'),
       unsafe: flags.flag('unsafe'),
+      docker: { image: flags.text('docker-image'), host: flags.text('docker-host') },
     });
     io.out(`runner ${id} is registered in ${configPath}\n`);
     return 0;
@@ -58,7 +59,7 @@ export const runner: Command = {
   about: 'register, run, verify or unregister a runner',
   help: () => `usage: jobpass runner register|run|verify|unregister [--config config.toml]
 
-register   --url URL [--name TEXT] [--executor shell] [--builds-dir DIR] [--unsafe]
+register   --url URL [--name TEXT] [--executor shell|docker] [--builds-dir DIR] [--docker-image NAME] [--docker-host unix:///…] [--unsafe]
            the token (glrt-…) comes from JOBPASS_RUNNER_TOKEN or JOBPASS_RUNNER_TOKEN_FILE; makes a key that signs this runner's requests
 run        [--unsafe]   takes jobs until SIGTERM, then finishes those that run; a second signal ends them
 verify     asks the server about each entry
@@ -70,7 +71,13 @@ admin has to accept that as well (jobpass admin runner trust ID full --unsafe).
 example: JOBPASS_RUNNER_TOKEN=glrt-… jobpass runner register --url http://127.0.0.1:8929
 `,
   run(args, io) {
-    const flags = parseFlags(args, [], ['config', 'url', 'name', 'executor', 'builds-dir'], ['unsafe'], true);
+    const flags = parseFlags(
+      args,
+      [],
+      ['config', 'url', 'name', 'executor', 'builds-dir', 'docker-image', 'docker-host'],
+      ['unsafe'],
+      true,
+    );
     const [verb = ''] = flags.positionals;
     const work = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
     return work === undefined ? usage('say register, run, verify or unregister') : work(flags, io);

@@ -57,7 +57,8 @@ async function cleanOne(buildsDir: string, path: string): Promise<boolean> {
     if (uid !== undefined && gid !== undefined && uid > 0 && flagIn(note, 'exclusive') === true) await killUid(uid, gid);
     else if (cookie !== undefined && cookie !== '') await killMarked(cookie);
     const tmpDir = textIn(note, 'tmpDir') ?? '';
-    if (isAbsolute(tmpDir) && tmpDir.endsWith('.tmp')) await removeAs({ uid, gid }, tmpDir);
+    // What root of a container left there goes when the slot is used again.
+    if (isAbsolute(tmpDir) && tmpDir.endsWith('.tmp')) await removeAs({ uid, gid }, tmpDir).catch(() => undefined);
     const trace = textIn(note, 'trace') ?? '';
     if (trace.startsWith(`${buildsDir}/.jobpass/traces/`)) await rm(trace, { force: true });
   }
@@ -67,6 +68,17 @@ async function cleanOne(buildsDir: string, path: string): Promise<boolean> {
 
 async function notePath(buildsDir: string, job: number): Promise<string> {
   return join(await privateDir(buildsDir, 'jobs'), `${job}.json`);
+}
+
+/** This process, told apart from any other that ever has its id. */
+export async function processMark(): Promise<string> {
+  return `${process.pid}:${await startTime(process.pid)}`;
+}
+
+/** True where the process of a mark has ended. */
+export async function isGone(mark: string): Promise<boolean> {
+  const [pid = '', started] = mark.split(':');
+  return !/^\d+$/.test(pid) || (await startTime(Number(pid))) !== started;
 }
 
 /** When a process started, in the kernel's ticks; empty where it is not known. */

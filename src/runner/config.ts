@@ -3,6 +3,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { parse, stringify, type TomlTable } from 'smol-toml';
 import { JobpassError } from '../base/errors.ts';
 import { Secret } from '../base/secret.ts';
+import { type DockerConfig, parseDocker } from './executors/docker/config.ts';
 import { flagIn, isTable, numberIn, type Table, tableIn, tablesIn, textIn } from './parsed.ts';
 
 /** One `[[runners]]` of gitlab-runner's config.toml, with our own `[runners.jobpass]`. */
@@ -25,6 +26,8 @@ export interface RunnerEntry {
   readonly keyFile: string | undefined;
   /** The operator overrides an unsafe verdict of the gate. */
   readonly unsafe: boolean;
+  /** `[runners.docker]`; undefined where there is none. */
+  readonly docker: DockerConfig | undefined;
   /** OS user of shell jobs; undefined = one of their own for each slot (when the runner is root). */
   readonly user: string | undefined;
 }
@@ -49,6 +52,7 @@ export interface NewEntry {
   readonly keyFile: string;
   readonly unsafe?: boolean | undefined;
   readonly user?: string | undefined;
+  readonly docker?: Readonly<Record<string, string>> | undefined;
 }
 
 const maxConfigBytes = 1024 * 1024;
@@ -72,6 +76,7 @@ function parseEntry(entry: Table, folder: string): RunnerEntry {
   const own = tableIn(entry, 'jobpass') ?? {};
   const within = (path: string): string => (isAbsolute(path) ? path : join(folder, path));
   const key = textIn(own, 'key');
+  const docker = tableIn(entry, 'docker');
   const kib = numberIn(entry, 'output_limit') ?? 0;
   return {
     name: textIn(entry, 'name') ?? '',
@@ -85,6 +90,7 @@ function parseEntry(entry: Table, folder: string): RunnerEntry {
     shell: textIn(entry, 'shell'),
     keyFile: key === undefined ? undefined : within(key),
     unsafe: flagIn(own, 'unsafe') ?? false,
+    docker: docker === undefined || textIn(entry, 'executor') !== 'docker' ? undefined : parseDocker(docker),
     user: textIn(own, 'user'),
   };
 }
@@ -113,6 +119,7 @@ export async function appendEntry(path: string, entry: NewEntry): Promise<void> 
       ...(entry.unsafe === true ? { unsafe: true } : {}),
       ...(entry.user === undefined ? {} : { user: entry.user }),
     },
+    ...(entry.docker === undefined ? {} : { docker: { ...entry.docker } }),
   };
   const block = stringify({ runners: [table] }).trim();
   await writeWhole(path, `${text.trimEnd()}\n\n${block}\n`);

@@ -36,6 +36,17 @@ const features: Readonly<Record<string, boolean>> = {
   job_inputs: true,
 };
 
+/** What only executors with containers have. */
+const containerFeatures: Readonly<Record<string, boolean>> = {
+  image: true,
+  services: true,
+  shared: false,
+  service_variables: true,
+  service_multiple_aliases: true,
+  image_executor_opts: true,
+  service_executor_opts: true,
+};
+
 export const runnerVersion = '0.1.0';
 
 /**
@@ -52,7 +63,7 @@ export function runnerInfo(executor: string, verdict: Judgement, key: string | u
     architecture: process.arch,
     executor,
     shell: 'bash',
-    features,
+    features: executor === 'docker' ? { ...features, ...containerFeatures } : features,
     ...(key === undefined
       ? {}
       : {

@@ -57,6 +57,7 @@ export async function startRunner(options: StartOptions): Promise<RunnerHandle> 
   for (const entry of config.entries) {
     const signer = entry.keyFile === undefined ? undefined : await loadKey(entry.keyFile);
     const executor = executorNamed(entry.executor);
+    executor.check?.(entry);
     const client = new RunnerClient({ url: entry.url, token: entry.token, systemId: system, signer, tlsCaFile: entry.tlsCaFile });
     pollers.push(
       new Poller({
@@ -73,6 +74,9 @@ export async function startRunner(options: StartOptions): Promise<RunnerHandle> 
       }),
     );
   }
+  for (const entry of config.entries)
+    for (const job of (await executorNamed(entry.executor).cleanLeftovers?.(entry)) ?? [])
+      options.log.warn('runner.cleaned_leftovers', { job });
   for (const dir of new Set(config.entries.map(({ buildsDir }) => buildsDir))) {
     for (const job of await cleanLeftovers(dir)) options.log.warn('runner.cleaned_leftovers', { job });
     await removeUnusedMirrors(dir);

@@ -21,6 +21,8 @@ export interface RegisterOptions {
   readonly buildsDir?: string | undefined;
   readonly unsafe?: boolean | undefined;
   readonly user?: string | undefined;
+  /** Of the docker executor: the image of jobs that name none, and the engine's socket. */
+  readonly docker?: { readonly image?: string | undefined; readonly host?: string | undefined } | undefined;
 }
 
 /**
@@ -47,6 +49,7 @@ export async function registerRunner(options: RegisterOptions): Promise<{ readon
       keyFile,
       unsafe: options.unsafe,
       user: options.user,
+      docker: dockerSection(options),
     });
     return { id, name };
   } catch (error) {
@@ -55,9 +58,17 @@ export async function registerRunner(options: RegisterOptions): Promise<{ readon
   }
 }
 
+/** What `register` writes for the docker executor: images are asked for anew for each job (A34). */
+function dockerSection({ executor, docker }: RegisterOptions): Readonly<Record<string, string>> | undefined {
+  if (executor !== 'docker') return undefined;
+  const { image, host } = docker ?? {};
+  return { ...(image === undefined ? {} : { image }), ...(host === undefined ? {} : { host }), pull_policy: 'always' };
+}
+
 async function introduce(options: RegisterOptions, signer: Signer): Promise<number> {
   const system = await systemId(options.configPath);
-  const verdict = judge({ raw: { runners: [{ executor: options.executor }] } });
+  const docker = dockerSection(options);
+  const verdict = judge({ raw: { runners: [{ executor: options.executor, ...(docker === undefined ? {} : { docker }) }] } });
   const client = new RunnerClient({ url: options.url, token: options.token, systemId: system, signer });
   try {
     return await client.verify(runnerInfo(options.executor, verdict, signer.publicKey, options.unsafe === true));

@@ -30,7 +30,7 @@ export interface RunnerGateReport {
   readonly verdict: 'withhold' | 'expose';
   /** True where the operator overrode an unsafe verdict with `--unsafe`. */
   readonly unsafe: boolean;
-  /** At most 20 findings, such as `shell executor: no boundary between jobs`. */
+  /** At most 20 findings, such as `shell executor: nothing keeps jobs of this machine apart`. */
   readonly reasons: readonly string[];
 }
 

@@ -120,7 +120,7 @@ describe('exposure', () => {
     const { full, extended_job_token } = passesFor(scene.forge, 'variable');
     const report = await scene.run(jobPayload(['env'], { extended_job_token }));
     expect(report.text).toContain('jobpass: exposure: withhold');
-    expect(report.text).toContain('shell executor: no boundary between jobs');
+    expect(report.text).toContain('shell executor: nothing keeps jobs of this machine apart');
     expect(report.text).not.toContain('CI_EXTENDED_JOB_TOKEN');
     expect(report.text).not.toContain(full);
   });

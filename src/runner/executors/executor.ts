@@ -1,3 +1,4 @@
+import type { Secret } from '../../base/secret.ts';
 import type { RunnerEntry } from '../config.ts';
 
 /** What an executor can do. */
@@ -25,6 +26,37 @@ export interface BuildPlace {
   readonly gid: number | undefined;
   /** No other job runs as this uid, so all its processes are the job's. */
   readonly exclusiveUid: boolean;
+  /** The same folders as the job's script sees them. */
+  readonly seen: { readonly slotDir: string; readonly buildDir: string; readonly tmpDir: string };
+}
+
+/** A container that a job asks for, names and variables expanded. */
+export interface ContainerNeeds {
+  readonly name: string;
+  readonly entrypoint: readonly string[] | undefined;
+  readonly pullPolicy: readonly string[] | undefined;
+  readonly user: string | undefined;
+  readonly platform: string | undefined;
+}
+export interface ServiceNeeds extends ContainerNeeds {
+  readonly aliases: readonly string[];
+  readonly command: readonly string[] | undefined;
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+/** What executors that run images need of the job. */
+export interface JobNeeds {
+  readonly jobId: number;
+  /** undefined = the configuration's own. */
+  readonly image: ContainerNeeds | undefined;
+  readonly services: readonly ServiceNeeds[];
+  /** The job's variables as a service may see them: never a pass (R7). */
+  readonly serviceEnvironment: Readonly<Record<string, string>>;
+  /** For images in these registries, and nothing else (R8, A52); undefined = a server without passes. */
+  readonly pulls: { readonly registries: readonly string[]; readonly username: string; readonly password: Secret } | undefined;
+  /** A line of the trace. */
+  say(text: string): void;
+  readonly signal: AbortSignal;
 }
 
 export interface ScriptRun {
@@ -46,6 +78,7 @@ export interface PrepareOptions {
   readonly trustKey: string;
   /** Marks the job's processes where its uid is not its own. */
   readonly cookie: string;
+  readonly needs: JobNeeds;
 }
 
 /** A prepared place for one job. */
@@ -62,9 +95,13 @@ export interface Workspace {
 export interface Executor {
   readonly name: string;
   readonly features: ExecutorFeatures;
-  /** @throws unsupported, upstream_failed */
+  /** Refuses a configuration that it cannot serve, before any job. @throws invalid_input */
+  check?(entry: RunnerEntry): void;
+  /** Removes what jobs of a killed runner left behind. @returns their ids */
+  cleanLeftovers?(entry: RunnerEntry): Promise<readonly number[]>;
+  /** @throws unsupported, upstream_failed ({what: 'Image'} where an image is not to be had), invalid_input */
   prepare(options: PrepareOptions): Promise<Workspace>;
 }
 
 /** Names for `register`; the map itself is in `executors/index.ts`. */
-export const executorNames: readonly string[] = ['shell'];
+export const executorNames: readonly string[] = ['shell', 'docker'];

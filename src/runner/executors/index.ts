@@ -1,8 +1,9 @@
 import { JobpassError } from '../../base/errors.ts';
 import type { Executor } from './executor.ts';
+import { dockerExecutor } from './docker/docker.ts';
 import { shellExecutor } from './shell/shell.ts';
 
-const executors: Readonly<Record<string, Executor>> = { shell: shellExecutor };
+const executors: Readonly<Record<string, Executor>> = { shell: shellExecutor, docker: dockerExecutor };
 
 /** @throws unsupported */
 export function executorNamed(name: string): Executor {

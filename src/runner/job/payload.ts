@@ -1,11 +1,31 @@
 import { JobpassError } from '../../base/errors.ts';
-import type { ExtendedJobToken, JobArtifact, JobDependency, JobPayload, JobStep, JobVariable } from '../../wire/runner.ts';
+import type {
+  ExtendedJobToken,
+  JobArtifact,
+  JobDependency,
+  JobImage,
+  JobPayload,
+  JobService,
+  JobStep,
+  JobVariable,
+} from '../../wire/runner.ts';
 import { flagIn, isTable, numberIn, type Table, tableIn, tablesIn, textIn, textsIn } from '../parsed.ts';
 
 /** The parts of a job payload that this runner uses. */
 export type Job = Pick<
   JobPayload,
-  'id' | 'token' | 'allow_git_fetch' | 'job_info' | 'git_info' | 'runner_info' | 'variables' | 'steps' | 'artifacts' | 'dependencies'
+  | 'id'
+  | 'token'
+  | 'allow_git_fetch'
+  | 'job_info'
+  | 'git_info'
+  | 'runner_info'
+  | 'variables'
+  | 'steps'
+  | 'image'
+  | 'services'
+  | 'artifacts'
+  | 'dependencies'
 > & {
   readonly features: { readonly token_mask_prefixes: readonly string[] };
   readonly extended_job_token?: ExtendedJobToken;
@@ -47,6 +67,8 @@ export function parsePayload(body: unknown): Job {
     runner_info: { timeout: timeoutOf(tableIn(body, 'runner_info')) },
     variables: tablesIn(body, 'variables').map(variableOf),
     steps: tablesIn(body, 'steps').map(stepOf),
+    image: imageOf(tableIn(body, 'image')),
+    services: tablesIn(body, 'services').flatMap(serviceOf),
     artifacts: tablesIn(body, 'artifacts').map(artifactOf),
     dependencies: tablesIn(body, 'dependencies').map(dependencyOf),
     features: { token_mask_prefixes: textsIn(tableIn(body, 'features') ?? {}, 'token_mask_prefixes') },
@@ -100,6 +122,36 @@ function stepOf(table: Table): JobStep {
     when: whenOf(table),
     allow_failure: flagIn(table, 'allow_failure') ?? false,
   };
+}
+
+/** A server without `image:` sends null, or one without a name. */
+function imageOf(table: Table | undefined): JobImage | null {
+  const name = table === undefined ? '' : (textIn(table, 'name') ?? '');
+  if (table === undefined || name === '') return null;
+  const docker = tableIn(tableIn(table, 'executor_opts') ?? {}, 'docker') ?? {};
+  const [user, platform] = [textIn(docker, 'user'), textIn(docker, 'platform')];
+  const [entrypoint, policy] = [textsIn(table, 'entrypoint'), textsIn(table, 'pull_policy')];
+  return {
+    name,
+    ...(entrypoint.length === 0 ? {} : { entrypoint }),
+    ...(policy.length === 0 ? {} : { pull_policy: policy }),
+    executor_opts: { docker: { ...(user === undefined ? {} : { user }), ...(platform === undefined ? {} : { platform }) } },
+  };
+}
+
+function serviceOf(table: Table): readonly JobService[] {
+  const image = imageOf(table);
+  if (image === null) return [];
+  const command = textsIn(table, 'command');
+  const alias = textIn(table, 'alias');
+  return [
+    {
+      ...image,
+      ...(alias === undefined ? {} : { alias }),
+      ...(command.length === 0 ? {} : { command }),
+      variables: tablesIn(table, 'variables').map(variableOf),
+    },
+  ];
 }
 
 function artifactOf(table: Table): JobArtifact {

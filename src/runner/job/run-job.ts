@@ -17,6 +17,7 @@ import { type JobContext, type JobDeps, type Outcome, section, stopOutcome } fro
 import { JobControl } from './control.ts';
 import { decideExposure, type ExposureDecision } from './exposure.ts';
 import { fetchSources, returnFetchPass } from './fetch-sources.ts';
+import { needsOf } from './needs.ts';
 import { type Job, parsePayload } from './payload.ts';
 import { runSteps } from './steps.ts';
 import { variablesOf } from './variables.ts';
@@ -121,7 +122,7 @@ async function runPrepared(opened: OpenedJob, exposure: ExposureDecision): Promi
   let context: JobContext | undefined;
   try {
     const projectPath = job.job_info.project_full_path === '' ? `project-${job.job_info.project_id}` : job.job_info.project_full_path;
-    const workspace = await executor.prepare({ entry, slot, projectPath, trustKey, cookie });
+    const workspace = await executor.prepare({ entry, slot, projectPath, trustKey, cookie, needs: needsOf(opened) });
     await rememberJob(entry.buildsDir, { job: job.id, slot, cookie, place: workspace.place });
     const variables = variablesOf(job, workspace.place, exposure.exposure);
     context = { ...opened, workspace, variables, cookie, trustKey };
@@ -165,10 +166,11 @@ function failureOf(error: unknown, control: JobControl, log: Log): Outcome {
   if (stopped !== undefined) return stopped;
   const known = error instanceof JobpassError;
   if (!known || error.code === 'internal') log.error('job.stage_failed', {}, error);
+  const image = known && error.detail.what === 'Image';
   const configuration = known && (error.code === 'invalid_input' || error.code === 'unsupported');
   return {
     state: 'failed',
-    reason: configuration ? 'runner_configuration_error' : 'runner_system_failure',
+    reason: image ? 'image_pull_failure' : configuration ? 'runner_configuration_error' : 'runner_system_failure',
     message: known ? error.message : 'the runner failed; its log says more',
   };
 }

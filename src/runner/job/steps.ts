@@ -1,5 +1,5 @@
 import { runAs } from '../run-as.ts';
-import { fileOf, environmentOf } from './variables.ts';
+import { containerEnvironment, environmentOf, fileOf } from './variables.ts';
 import { type JobContext, type Outcome, section, stopOutcome } from './context.ts';
 
 const afterScriptMs = 5 * 60_000;
@@ -43,8 +43,9 @@ async function runAfterScript(context: JobContext, outcome: Outcome): Promise<vo
 /** @returns the exit code; that of a stopped one is not 0 */
 async function runStep(context: JobContext, script: readonly string[], status: string, signal: AbortSignal): Promise<number> {
   if (signal.aborted) return 137;
-  const { workspace, variables, cookie, trace } = context;
-  const env = environmentOf(variables, workspace.place, cookie, status);
+  const { executor, workspace, variables, cookie, trace } = context;
+  const { place } = workspace;
+  const env = executor.features.images ? containerEnvironment(variables, place, status) : environmentOf(variables, place, cookie, status);
   const { exitCode } = await workspace.run({ script, env, signal, force: context.control.all, onOutput: (bytes) => trace.append(bytes) });
   return signal.aborted && exitCode === 0 ? 137 : exitCode;
 }

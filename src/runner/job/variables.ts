@@ -22,11 +22,11 @@ export function variablesOf(job: Job, place: BuildPlace | undefined, exposure: E
     given.set(key, { key, value, public: !masked, masked, raw: true });
   };
   if (place !== undefined) {
-    add('CI_BUILDS_DIR', place.slotDir);
-    add('CI_PROJECT_DIR', place.buildDir);
+    add('CI_BUILDS_DIR', place.seen.slotDir);
+    add('CI_PROJECT_DIR', place.seen.buildDir);
   }
   add('CI_SERVER', 'yes');
-  add('CI_SHARED_ENVIRONMENT', 'true');
+  add(place !== undefined && place.seen.slotDir !== place.slotDir ? 'CI_DISPOSABLE_ENVIRONMENT' : 'CI_SHARED_ENVIRONMENT', 'true');
   expose(job, exposure, given, add);
   const all = new Map<string, JobVariable>();
   for (const variable of given.values())
@@ -64,7 +64,15 @@ export function expandText(text: string, given: ReadonlyMap<string, JobVariable>
 
 const fromRunner = ['PATH', 'LANG', 'LC_ALL', 'TZ'];
 
-/** The environment of a job's script: nothing of the runner's own beyond what a shell needs (A26). File variables hold their file's path. */
+/** The environment of a job's script in a container: the job's variables. File variables hold their file's path. */
+export function containerEnvironment(variables: Variables, place: BuildPlace, status: string): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const { key, value, file } of variables.all.values()) env[key] = file === true ? `${place.seen.tmpDir}/${key}` : value;
+  env['CI_JOB_STATUS'] = status;
+  return env;
+}
+
+/** As `containerEnvironment`, on this machine: nothing of the runner's own beyond what a shell needs (A26). */
 export function environmentOf(variables: Variables, place: BuildPlace, cookie: string, status: string): Record<string, string> {
   const env: Record<string, string> = {};
   for (const name of fromRunner) {
@@ -76,8 +84,7 @@ export function environmentOf(variables: Variables, place: BuildPlace, cookie: s
   env['LOGNAME'] = env['USER'];
   env['HOME'] = `${place.tmpDir}/home`;
   env['TMPDIR'] = `${place.tmpDir}/tmp`;
-  for (const { key, value, file } of variables.all.values()) env[key] = file === true ? fileOf(place, key) : value;
-  env['CI_JOB_STATUS'] = status;
+  Object.assign(env, containerEnvironment(variables, place, status));
   env['JOBPASS_JOB'] = cookie;
   return env;
 }

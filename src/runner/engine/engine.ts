@@ -1,0 +1,186 @@
+import { Agent, type IncomingMessage, request as httpRequest } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { JobpassError } from '../../base/errors.ts';
+import { isTable, textIn } from '../parsed.ts';
+import { jsonLines } from './json-lines.ts';
+
+/** Docker 19.03 and later, and podman's compatible API, speak it. */
+const apiVersion = 'v1.40';
+const answerBytes = 16 * 1024 * 1024;
+
+export interface Credential {
+  readonly username: string;
+  readonly password: string;
+  readonly serveraddress: string;
+}
+
+export interface PullStep {
+  readonly status: string;
+}
+
+/** A container's streams, once it was attached to. */
+export interface Attached {
+  /** The container's standard input. */
+  readonly stdin: Duplex;
+  /** Frames of both outputs, for `demultiplex`. */
+  readonly output: Socket;
+}
+
+/**
+ * A thin client of the Docker Engine API over its unix socket; podman's works as well. Only what the executor needs.
+ * @see Docker Engine API v1.40
+ */
+export class Engine {
+  readonly #socketPath: string;
+  readonly #agent: Agent;
+
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath;
+    this.#agent = new Agent({ keepAlive: true });
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  /** JSON in, JSON out. @throws upstream_failed with the engine's words; not_found for 404 */
+  async call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown, signal?: AbortSignal): Promise<unknown> {
+    const answer = await this.#send(method, path, body, {}, signal);
+    const text = await textOf(answer);
+    const status = answer.statusCode ?? 0;
+    if (status >= 400) throw engineError(status, text);
+    return text === '' ? undefined : parse(text);
+  }
+
+  /** As `call`, where an answer of 404 or 304 is fine. */
+  async callLoosely(method: 'POST' | 'DELETE', path: string): Promise<void> {
+    await this.call(method, path).catch((error: unknown) => {
+      if (!(error instanceof JobpassError) || error.code !== 'not_found') throw error;
+    });
+  }
+
+  /** True for podman, whose containers need their limits given. */
+  async isPodman(): Promise<boolean> {
+    const version = await this.call('GET', '/version');
+    const components = isTable(version) && Array.isArray(version['Components']) ? version['Components'].filter(isTable) : [];
+    return components.some((component) => /podman/i.test(textIn(component, 'Name') ?? ''));
+  }
+
+  /**
+   * Pulls an image. The credential goes into this one request, and nowhere else (R6).
+   * @param onStep what the engine tells on the way
+   * @throws upstream_failed with the registry's words
+   */
+  async pull(
+    reference: string,
+    platform: string | undefined,
+    credential: Credential | undefined,
+    onStep: (step: PullStep) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const auth = credential === undefined ? {} : { 'x-registry-auth': registryAuth(credential) };
+    const query = new URLSearchParams({ fromImage: reference, ...(platform === undefined ? {} : { platform }) });
+    const answer = await this.#send('POST', `/images/create?${query.toString()}`, undefined, auth, signal);
+    if ((answer.statusCode ?? 0) >= 400) throw engineError(answer.statusCode ?? 0, await textOf(answer));
+    for await (const line of jsonLines(answer)) {
+      if (!isTable(line)) continue;
+      const error = textIn(line, 'error');
+      if (error !== undefined) throw new JobpassError('upstream_failed', error);
+      const status = textIn(line, 'status');
+      if (status !== undefined) onStep({ status });
+    }
+  }
+
+  /** Joins a container's streams before it starts, so that nothing is missed. */
+  attach(container: string): Promise<Attached> {
+    return new Promise((resolve, reject) => {
+      const request = httpRequest({
+        socketPath: this.#socketPath,
+        method: 'POST',
+        path: `/${apiVersion}/containers/${container}/attach?stream=1&stdin=1&stdout=1&stderr=1`,
+        headers: { host: 'docker', connection: 'Upgrade', upgrade: 'tcp' },
+      });
+      request.once('upgrade', (_answer, socket: Socket, head: Buffer) => {
+        if (head.length > 0) socket.unshift(head);
+        resolve({ stdin: socket, output: socket });
+      });
+      request.once('response', (answer) => {
+        textOf(answer).then((text) => reject(engineError(answer.statusCode ?? 0, text)), reject);
+      });
+      request.once('error', (error) => reject(unreachable(error)));
+      request.end();
+    });
+  }
+
+  #send(
+    method: string,
+    path: string,
+    body: unknown,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal | undefined,
+  ): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const text = body === undefined ? undefined : JSON.stringify(body);
+      const request = httpRequest({
+        socketPath: this.#socketPath,
+        agent: this.#agent,
+        method,
+        path: `/${apiVersion}${path}`,
+        headers: {
+          host: 'docker',
+          ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+          ...headers,
+        },
+        ...(signal === undefined ? {} : { signal }),
+      });
+      request.once('response', resolve);
+      request.once('error', (error) => reject(signal?.aborted === true ? error : unreachable(error)));
+      request.end(text);
+    });
+  }
+}
+
+/** base64 in its URL-safe alphabet, but padded: docker takes one without padding for none at all. */
+function registryAuth(credential: Credential): string {
+  return Buffer.from(JSON.stringify(credential)).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+}
+
+async function textOf(answer: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of answer) {
+    const bytes: Buffer = chunk;
+    size += bytes.length;
+    if (size > answerBytes) throw new JobpassError('too_large', 'The container engine says too much.');
+    parts.push(bytes);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new JobpassError('upstream_failed', 'The container engine does not speak JSON.', error);
+  }
+}
+
+function engineError(status: number, text: string): JobpassError {
+  let message = text;
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (isTable(parsed)) message = textIn(parsed, 'message') ?? text;
+  } catch {
+    // Plain text then.
+  }
+  return new JobpassError(status === 404 ? 'not_found' : 'upstream_failed', message.trim().slice(0, 2000));
+}
+
+function unreachable(error: unknown): JobpassError {
+  return new JobpassError(
+    'upstream_failed',
+    'The container engine does not answer: is it running, and may the runner use its socket?',
+    error,
+  );
+}

@@ -1,0 +1,82 @@
+import { chown, mkdir, readFile, realpath, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { hash } from 'node:crypto';
+import { isJobpassError, JobpassError } from '../../base/errors.ts';
+import { privateDir, shortToken } from '../places.ts';
+import { removeAs, runAs } from '../run-as.ts';
+import type { BuildPlace, PrepareOptions } from './executor.ts';
+import { osUserOf } from './shell/os-user.ts';
+import { killUid } from './shell/processes.ts';
+
+/**
+ * gitlab-runner's layout. The slot belongs to one project, trust tier and user at a time: for any other it is emptied first (R15, A64).
+ * @param seenAt where the job's script sees the slot; undefined = where it is. Then the slot is emptied each time: what root of a
+ * container left there must not meet the next job's git (A53).
+ */
+export async function makePlace(options: PrepareOptions, seenAt?: string): Promise<BuildPlace> {
+  const { entry, slot, projectPath, trustKey } = options;
+  if (!/^[\w.-]+(?:\/[\w.-]+)*$/.test(projectPath) || /(?:^|\/)\.\.?(?:\/|$)/.test(projectPath))
+    throw new JobpassError('invalid_input', 'The path of the project is malformed.');
+  const named = join(entry.buildsDir, shortToken(entry.token));
+  await mkdir(named, { recursive: true, mode: 0o711 });
+  // The real path: what lies in a job's folder is told by it.
+  const tokenDir = await realpath(named);
+  const slotDir = join(tokenDir, String(slot));
+  const buildDir = join(slotDir, projectPath);
+  const user = await osUserOf(entry.user, slotDir);
+  if (user.uid !== undefined) await reachable(tokenDir);
+  // A job of this slot that was cut off with its runner may have left processes.
+  if (user.exclusive && user.uid !== undefined && user.gid !== undefined) await killUid(user.uid, user.gid);
+  await claimSlot(entry.buildsDir, slotDir, `${trustKey}:${user.uid ?? 'self'}`);
+  if (seenAt !== undefined) await runAs(undefined, 'rm', ['-rf', '--', slotDir], { cwd: '/' });
+  const seenSlot = seenAt ?? slotDir;
+  const place: BuildPlace = {
+    slotDir,
+    buildDir,
+    tmpDir: `${buildDir}.tmp`,
+    uid: user.uid,
+    gid: user.gid,
+    exclusiveUid: user.exclusive,
+    seen: { slotDir: seenSlot, buildDir: join(seenSlot, projectPath), tmpDir: `${join(seenSlot, projectPath)}.tmp` },
+  };
+  if (!(await makeFolders(place))) {
+    // The last job left something in the way: then nothing of it is kept.
+    await runAs(undefined, 'rm', ['-rf', '--', slotDir], { cwd: '/' });
+    if (!(await makeFolders(place))) throw new JobpassError('upstream_failed', 'The build folder cannot be made.');
+  }
+  return place;
+}
+
+/** Everything below the slot is the job's, symbolic links and all: nothing there is done as root. @returns false where the folder is not what it says */
+async function makeFolders(place: BuildPlace): Promise<boolean> {
+  const { slotDir, buildDir, tmpDir } = place;
+  await mkdir(slotDir, { recursive: true, mode: 0o700 });
+  if (place.uid !== undefined && place.gid !== undefined) await chown(slotDir, place.uid, place.gid);
+  try {
+    await removeAs(place, tmpDir);
+    await runAs(place, 'mkdir', ['-p', '-m', '700', '--', buildDir, tmpDir, join(tmpDir, 'home'), join(tmpDir, 'tmp')], { cwd: slotDir });
+    return (await realpath(buildDir)) === buildDir && (await realpath(tmpDir)) === tmpDir;
+  } catch (error) {
+    if (isJobpassError(error, 'upstream_failed')) return false;
+    throw error;
+  }
+}
+
+async function claimSlot(buildsDir: string, slotDir: string, key: string): Promise<void> {
+  const notes = await privateDir(buildsDir, 'slots');
+  const note = join(notes, hash('sha256', slotDir, 'hex').slice(0, 32));
+  const before = await readFile(note, 'utf8').catch(() => '');
+  if (before !== key) await runAs(undefined, 'rm', ['-rf', '--', slotDir], { cwd: '/' });
+  await writeFile(note, key, { mode: 0o600 });
+}
+
+/** A job's user needs to pass through every folder above its own. */
+async function reachable(dir: string): Promise<void> {
+  for (let folder = dir; folder !== dirname(folder); folder = dirname(folder)) {
+    if (((await stat(folder)).mode & 0o001) === 0)
+      throw new JobpassError(
+        'invalid_input',
+        `builds_dir: the user of the job cannot pass through ${folder} (chmod o+x, or choose another builds_dir).`,
+      );
+  }
+}

@@ -1,0 +1,48 @@
+import { Secret } from '../../base/secret.ts';
+import type { JobImage, JobService } from '../../wire/runner.ts';
+import type { ContainerNeeds, JobNeeds, ServiceNeeds } from '../executors/executor.ts';
+import type { JobContext } from './context.ts';
+import { expandText, type Variables, variablesOf } from './variables.ts';
+
+/** What the executor has to know before there is a place: images, services, and the fetch pass for pulling them (R8). */
+export function needsOf({ job, trace, control }: Pick<JobContext, 'job' | 'trace' | 'control'>): JobNeeds {
+  // Nothing of a pass is in these, whatever the job gets to see (R7).
+  const variables = variablesOf(job, undefined, 'withhold');
+  const { extended_job_token: extended } = job;
+  return {
+    jobId: job.id,
+    image: job.image === null ? undefined : containerOf(job.image, variables),
+    services: job.services.map((service) => serviceOf(service, variables)),
+    serviceEnvironment: Object.fromEntries(
+      [...variables.all.values()].filter(({ file }) => file !== true).map(({ key, value }) => [key, value]),
+    ),
+    pulls:
+      extended === undefined
+        ? undefined
+        : { registries: extended.hosts.registry, username: extended.username, password: new Secret(extended.fetch_token) },
+    say: (text) => trace.line(text),
+    signal: control.script,
+  };
+}
+
+function containerOf(image: JobImage, variables: Variables): ContainerNeeds {
+  const { user, platform } = image.executor_opts?.docker ?? {};
+  return {
+    name: expandText(image.name, variables.all),
+    entrypoint: image.entrypoint,
+    pullPolicy: image.pull_policy,
+    user: user === undefined ? undefined : expandText(user, variables.all),
+    platform: platform === undefined ? undefined : expandText(platform, variables.all),
+  };
+}
+
+function serviceOf(service: JobService, variables: Variables): ServiceNeeds {
+  return {
+    ...containerOf(service, variables),
+    aliases: expandText(service.alias ?? '', variables.all)
+      .split(/[\s,]+/)
+      .filter((alias) => alias !== ''),
+    command: service.command,
+    variables: Object.fromEntries((service.variables ?? []).map(({ key, value }) => [key, expandText(value, variables.all)])),
+  };
+}
