@@ -3,6 +3,7 @@ import { openStore, type Store } from '../../../src/store/open.ts';
 import { accountCases } from './accounts.ts';
 import { auditCases } from './audit.ts';
 import type { TestEngine } from './engine.ts';
+import { imageCases } from './images.ts';
 import { jobCases } from './jobs.ts';
 import { passCases } from './passes.ts';
 import { projectCases } from './projects.ts';
@@ -29,6 +30,7 @@ export function storeConformance(engine: TestEngine): void {
     ['visibility', visibilityCases],
     ['push log', pushLogCases],
     ['releases', releaseCases],
+    ['images', imageCases],
     ['passes', passCases],
     ['jobs', jobCases],
     ['runners', runnerCases],
