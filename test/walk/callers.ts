@@ -5,6 +5,7 @@ import type { World } from './world.ts';
 export interface Credential {
   readonly name: string;
   readonly caller: Caller;
+  readonly token: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
   /** For git, which speaks Basic only. */
   readonly basic: Readonly<Record<string, string>>;
@@ -75,9 +76,9 @@ export function tellsOfState({ caller: { kind, people } }: Credential, roles: re
 }
 
 function credential(name: string, caller: Caller, token: string | undefined): Credential {
-  if (token === undefined) return { name, caller, headers: {}, basic: {} };
+  if (token === undefined) return { name, caller, token, headers: {}, basic: {} };
   const basic = { authorization: `Basic ${Buffer.from(`git:${token}`).toString('base64')}` };
-  return { name, caller, headers: { 'private-token': token }, basic };
+  return { name, caller, token, headers: { 'private-token': token }, basic };
 }
 
 function fail(): never {

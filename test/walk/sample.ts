@@ -13,6 +13,8 @@ export interface Sample {
   readonly params?: Params;
   readonly query?: string;
   readonly body?: (params: Params) => unknown;
+  /** A body that is not JSON. */
+  readonly raw?: { readonly type: string; readonly text: string; readonly range?: string };
   /** Makes, as the administrator, what the call will change. Done for each call that is going to be allowed. */
   readonly fresh?: (world: World, target: Target, person: Person) => Promise<Params>;
   /** What a full pass hears although the rules allow it, and why: a row of docs/differences.md. */

@@ -58,6 +58,9 @@ export const reads: Samples = {
   'GET /api/v4/runners/:id': { params: { id: '1' } },
   'GET /*.git/info/refs?service=git-upload-pack': plain,
   'GET /*.git/info/refs?service=git-receive-pack': plain,
+  // A request that wants nothing, and a push of nothing.
+  'POST /*.git/git-upload-pack': { ok: 200, raw: { type: 'application/x-git-upload-pack-request', text: '0000' } },
+  'POST /*.git/git-receive-pack': { ok: 200, raw: { type: 'application/x-git-receive-pack-request', text: '0000' } },
   'GET /api/v4/jobpass/audit': { query: 'per_page=1' },
   [`GET ${P}/jobpass`]: plain,
   [`GET ${P}/jobs/:job_id/jobpass`]: plain,

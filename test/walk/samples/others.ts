@@ -1,0 +1,19 @@
+import type { Samples } from '../sample.ts';
+
+const form = '--b\r\ncontent-disposition: form-data; name="file"; filename="a.zip"\r\n\r\nPK\r\n--b--\r\n';
+
+/** Rows with a credential of their own: a runner's token, the token of a job that runs, or the pass as a form field. */
+export const others: Samples = {
+  'POST /api/v4/runners/verify': { ok: 200 },
+  // Whoever takes part in the walk would lose the runner: tried with credentials that are refused only.
+  'DELETE /api/v4/runners': { ok: 204 },
+  'GET /api/v4/runners/router/discovery': { ok: 501 },
+  'POST /api/v4/jobs/request': { ok: 204, body: () => ({ info: {} }) },
+  'PUT /api/v4/jobs/:id': { ok: 200, body: () => ({ state: 'running' }) },
+  'PATCH /api/v4/jobs/:id/trace': { ok: 202, raw: { type: 'text/plain', text: 'hello', range: '0-4' } },
+  'POST /api/v4/jobs/:id/artifacts': { raw: { type: 'multipart/form-data; boundary=b', text: form } },
+  // Of a job that this one does not depend on; what it depends on is for the job's own token.
+  'GET /api/v4/jobs/:id/artifacts': { ok: 404 },
+  'POST /-/jobpass/oauth/revoke': { ok: 200 },
+  'POST /-/jobpass/oauth/introspect': { ok: 200 },
+};
