@@ -27,8 +27,8 @@ export interface Upload {
 
 /** A stream like any other, and a quicker way out. */
 export interface BlobBody extends Readable {
-  /** Writes all of it to `out` and ends that, with backpressure. Where either side breaks off both are destroyed, and it rejects. */
-  sendTo(out: Writable): Promise<void>;
+  /** Writes all of it to `out` and ends that, with backpressure. @returns false where `out` closed before. @throws what the stream is cut with; `out` is then destroyed */
+  sendTo(out: Writable): Promise<boolean>;
 }
 
 /** @see OCI image-spec, descriptor */

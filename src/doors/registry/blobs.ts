@@ -1,6 +1,6 @@
 import { type Digest, parseDigest } from '../../base/digest.ts';
 import { JobpassError } from '../../base/errors.ts';
-import { answer, type Call, OciError, stream } from './call.ts';
+import { answer, type Call, OciError } from './call.ts';
 
 /** Never shown as a page: a blob is what somebody pushed (A16). */
 const asBytes = { 'content-type': 'application/octet-stream', 'content-security-policy': "default-src 'none'; sandbox" };
@@ -25,7 +25,8 @@ export async function getBlob(call: Call, digest: Digest): Promise<void> {
       'content-length': range.last - range.first + 1,
       'content-range': `bytes ${range.first}-${range.last}/${known.sizeBytes}`,
     });
-  await stream(response, body);
+  // Who hangs up has what it wanted.
+  await body.sendTo(response);
 }
 
 /** One range of bytes (RFC 9110 §14.2); anything else is answered whole, as the RFC allows. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { JobpassError } from '../../base/errors.ts';
-import type { BlobBody, RegistryForge } from '../../forge/registry.ts';
+import type { RegistryForge } from '../../forge/registry.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { NamedPlace } from './names.ts';
 
@@ -30,15 +30,6 @@ export class OciError extends JobpassError {
 export function answer(response: ServerResponse, status: number, headers: Readonly<Record<string, string>>, body?: string | Buffer): void {
   response.writeHead(status, { 'content-length': body === undefined ? 0 : Buffer.byteLength(body), ...headers });
   response.end(body);
-}
-
-/** Streams to the end; a client that hangs up after the last byte has what it wanted. */
-export async function stream(response: ServerResponse, body: BlobBody): Promise<void> {
-  try {
-    await body.sendTo(response);
-  } catch (error) {
-    if (!response.writableFinished) throw error;
-  }
 }
 
 /** The whole of a small body. @throws too_large */

@@ -45,47 +45,48 @@ export class FileBody extends Readable implements ContentBody {
   }
 
   /** Two buffers: one is filled while the other is written. */
-  async sendTo(out: Writable): Promise<void> {
+  async sendTo(out: Writable): Promise<boolean> {
     const left = this.#last + 1 - this.#at;
     const [one, other] = left > bufferBytes / 4 ? [spare.pop() ?? fresh(), spare.pop() ?? fresh()] : [fresh(left), fresh(0)];
     let [filling, resting] = [one, other];
-    let writing = Promise.resolve();
+    let writing = Promise.resolve(!this.destroyed);
     try {
+      if (left <= 0) out.end();
       while (this.#at <= this.#last) {
         const bytes = await this.#fill(filling);
-        await writing;
+        if (!(await writing)) break;
         writing = this.#written(out, bytes);
-        // Awaited in the next round or below; until then a failure is nobody's surprise.
-        writing.catch(() => undefined);
         [filling, resting] = [resting, filling];
       }
-      await writing;
-      if (left <= 0) out.end();
-      this.destroy();
+      if (await writing) {
+        // Only now: a broken socket may still hold on to the last of them.
+        if (one.length === bufferBytes && spare.length < sparesKept) spare.push(one, other);
+        return true;
+      }
     } catch (error) {
-      this.destroy();
       out.destroy();
       throw this.errored ?? error;
+    } finally {
+      this.destroy();
     }
-    // Only now: a broken socket may still hold on to the last of them.
-    if (one.length === bufferBytes && spare.length < sparesKept) spare.push(one, other);
+    out.destroy();
+    if (this.errored !== null) throw this.errored;
+    return false;
   }
 
-  /** Resolves when `out` let go of the bytes. The last of them end it, so that small bodies are one write. */
-  #written(out: Writable, bytes: Buffer): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const cut = (): void =>
-        settle(new JobpassError(this.#signal?.aborted === true ? 'pass_dead' : 'upstream_failed', 'The stream was broken off.'));
+  /** Resolves when `out` let go of the bytes, with false where either side broke off. The last of them end it, so that small bodies are one write. */
+  #written(out: Writable, bytes: Buffer): Promise<boolean> {
+    return new Promise((resolve) => {
       const settle = (error?: Error | null): void => {
         out.off('close', cut);
         this.off('close', cut);
-        if (error) reject(error);
-        else resolve();
+        resolve(!error);
       };
+      const cut = (): void => settle(new JobpassError('internal'));
       if (this.destroyed || out.destroyed) return cut();
       out.once('close', cut);
       this.once('close', cut);
-      if (this.#at > this.#last) out.end(bytes, () => settle());
+      if (this.#at > this.#last) out.end(bytes, settle);
       else out.write(bytes, settle);
     });
   }
