@@ -25,6 +25,8 @@ export const limits = {
   /** Content that no repository links is removed when it is older. */
   unlinkedContentMs: 3600_000,
   registryPage: 1000,
+  /** A registry client that neither sends nor takes a byte for so long is cut off. */
+  registryIdleMs: 120_000,
   registryTokenMs: 5 * 60_000,
   lfsObjectBytes: 32 * 1024 * 1024 * 1024,
   lfsBatch: 1000,

@@ -120,6 +120,8 @@ export interface RegistryForge {
     filter: { readonly artifactType?: string; readonly last?: Digest; readonly limit: number },
   ): Promise<readonly Descriptor[]>;
 
+  /** Which project is to be asked about: no answer to anybody by itself. */
+  projectOf(id: RepositoryId): Promise<ProjectId | undefined>;
   /** Repositories of a project, for GitLab's REST API. */
   repositories(grant: Grant, project: ProjectId, page: Page): Promise<Paged<ImageRepository & { readonly tagsCount: number }>>;
   repository(grant: Grant, project: ProjectId, id: RepositoryId): Promise<ImageRepository | undefined>;

@@ -60,6 +60,8 @@ export async function issueRegistryToken(
   await deps.transactor.write(async (tx) => {
     await login?.confirm(tx);
     await deps.registryTokens.insert(tx, secret.digest(), { parent, scope, expiresAt });
+    // Expired ones stay for as long as an upload that they began may take: what stands behind them is still asked at its end.
+    await deps.registryTokens.sweep(tx, millis(issuedAt - limits.uploadIdleMs));
   });
   return { secret, issuedAt, expiresAt };
 }

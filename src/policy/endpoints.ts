@@ -163,6 +163,25 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', '/*.git/info/refs?service=git-receive-pack', 'project', ['code:push']),
   row('POST', '/*.git/git-receive-pack', 'project', ['code:push']),
 
+  // Git LFS
+  row('POST', '/*.git/info/lfs/objects/batch', 'project', ['code:download'], { more: ['code:push'] }),
+  row('POST', '/*.git/info/lfs/objects/verify', 'project', ['code:push']),
+  row('GET', '/*.git/gitlab-lfs/objects/:oid', 'project', ['code:download']),
+  row('PUT', '/*.git/gitlab-lfs/objects/:oid/:size', 'project', ['code:push']),
+  row('GET', '/*.git/info/lfs/locks', 'project', ['code:download']),
+  row('POST', '/*.git/info/lfs/locks', 'project', ['code:push']),
+  row('POST', '/*.git/info/lfs/locks/verify', 'project', ['code:push']),
+  row('POST', '/*.git/info/lfs/locks/:id/unlock', 'project', ['code:push'], { more: ['lfs_lock:force'] }),
+
+  // Container registry, over the REST API
+  row('GET', `${P}/registry/repositories`, 'project', ['container:read']),
+  row('GET', '/api/v4/registry/repositories/:repository_id', 'body', ['container:read']),
+  row('GET', `${P}/registry/repositories/:repository_id`, 'project', ['container:read']),
+  row('DELETE', `${P}/registry/repositories/:repository_id`, 'project', ['container:admin']),
+  row('GET', `${P}/registry/repositories/:repository_id/tags`, 'project', ['container:read']),
+  row('GET', `${P}/registry/repositories/:repository_id/tags/:tag_name`, 'project', ['container:read']),
+  row('DELETE', `${P}/registry/repositories/:repository_id/tags/:tag_name`, 'project', ['container:read', 'container:delete']),
+
   // Container registry; `*` stands for the repository's name
   row('GET', '/jwt/auth', 'instance', ['registry:login'], { more: ['container:read', 'container:push', 'container:admin'] }),
   row('GET', '/v2', 'instance', ['registry:login']),

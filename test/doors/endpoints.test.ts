@@ -31,7 +31,7 @@ const deps = {
   log: silentLog,
   externalUrl: 'http://x',
   version: 'test',
-  forge: { projects: {}, groups: {}, users: {}, releases: {}, repository: {} },
+  forge: { projects: {}, groups: {}, users: {}, releases: {}, repository: {}, registry: {} },
   jobs: { pipelines: {}, runners: {}, bounds: {}, trust: {} },
 } as unknown as ApiDeps;
 const rows = endpoints.map((endpoint) => `${endpoint.method} ${endpoint.path}`);

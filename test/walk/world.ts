@@ -2,6 +2,7 @@ import { type JobId, millis, type UserId } from '../../src/base/ids.ts';
 import { newPassToken, type PassKind } from '../../src/base/pass-token.ts';
 import { type Claimed, startTestServer, type TestServer } from '../support/server.ts';
 import type { Person, ScopedPlace } from './oracle.ts';
+import { idOfImage, pushImage } from './samples/registry.ts';
 
 /** Values for the parameters of a row's path, and whatever a sample's body needs. */
 export type Params = Readonly<Record<string, string>>;
@@ -149,6 +150,7 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
   const made = await server.call('GET', `${P}/jobs/${job.id}`, { token: server.root });
   const later = await server.call('GET', `${P}/jobs?scope[]=manual`, { token: server.root });
   await drain(server, runner);
+  await pushImage(server, `${slug}/app`);
   const level = (person: Person, given: boolean): number => (hidden || !given ? 0 : person.role);
   return {
     key,
@@ -166,9 +168,11 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
       sha,
       link_id: String((release['assets'] as { links: { id: number }[] }).links[0]?.id),
       pipeline_id: String((made.body['pipeline'] as { id: number }).id),
+      repository_id: await idOfImage(server, id, `${slug}/app`),
       job_id: String(job.id),
       manual_id: String(later.list[0]?.['id']),
       name: 'main',
+      repository_id: await pushImage(server, id, `${slug}/app`, 'image'),
     },
   };
 }
@@ -198,4 +202,15 @@ async function claimed(server: TestServer, runner: string): Promise<Claimed> {
 
 async function drain(server: TestServer, runner: string): Promise<void> {
   for (let job = await server.claim(runner); job !== undefined; job = await server.claim(runner)) await server.finish(job);
+}
+
+/** An index of no images, with the tag `v1`. @returns the repository's number */
+export async function pushImage(server: TestServer, project: number, path: string, name: string): Promise<string> {
+  const type = 'application/vnd.oci.image.index.v1+json';
+  const body = JSON.stringify({ schemaVersion: 2, mediaType: type, manifests: [] });
+  const headers = { authorization: `Bearer ${server.root}`, 'content-type': type };
+  const pushed = await server.call('PUT', `/v2/${path}/${name}/manifests/v1`, { headers, raw: body });
+  if (pushed.status !== 201) throw new Error(pushed.text);
+  const { list } = await server.call('GET', `/api/v4/projects/${project}/registry/repositories?per_page=100`, { token: server.root });
+  return String(list.find((one) => one['name'] === name)?.['id']);
 }

@@ -8,6 +8,7 @@ import { jobPassRoutes } from './job-passes.ts';
 import { memberRoutes } from './members.ts';
 import { pipelineRoutes } from './pipelines.ts';
 import { projectRoutes } from './projects.ts';
+import { registryRoutes } from './registry.ts';
 import { releaseRoutes } from './releases.ts';
 import { repositoryRoutes } from './repository.ts';
 import { answerError, answerUnknownRoute, type ApiDeps, registerRoutes } from './route.ts';
@@ -55,6 +56,7 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...memberRoutes(deps),
         ...repositoryRoutes(deps),
         ...releaseRoutes(deps),
+        ...registryRoutes(deps),
         ...pipelineRoutes(deps),
         ...runnerRoutes(deps),
         ...boundRoutes(deps),

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
+import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Forge } from '../../forge/forge.ts';
 import type { Access, Permission, Refusal, Subject } from '../../pass/subject.ts';
@@ -28,6 +29,8 @@ export function makeRegistryDoor(deps: RegistryDoorDeps): Door {
     matches: (path) => path === '/v2' || path.startsWith('/v2/') || path === '/jwt/auth',
     async handle(request, response, context) {
       response.setHeader('docker-distribution-api-version', 'registry/2.0');
+      // Nobody listens for it, so that node ends the connection itself; the next request on it starts without.
+      request.setTimeout(limits.registryIdleMs);
       try {
         await serve(deps, request, response, context);
       } catch (error) {

@@ -1,4 +1,5 @@
-import type { Params, Target, World } from '../world.ts';
+import { type Params, pushImage, type Target, type World } from '../world.ts';
+import { idOfImage, pushImage } from './registry.ts';
 import type { Person } from '../oracle.ts';
 import type { Sample, Samples } from '../sample.ts';
 
@@ -48,6 +49,9 @@ const release = async ({ server, next }: World, target: Target): Promise<Params>
   const made = await server.must('POST', `/api/v4/projects/${target.id}/releases`, { tag_name: name, ref: 'main', assets: { links } });
   return { tag_name: name, link_id: String((made['assets'] as { links: { id: number }[] }).links[0]?.id) };
 };
+const image = async ({ server, next }: World, target: Target): Promise<Params> => ({
+  repository_id: await pushImage(server, target.id, target.path, `fresh-${next()}`),
+});
 const pipeline = async ({ server }: World, target: Target): Promise<Params> => {
   const root = `/api/v4/projects/${target.id}`;
   const { id } = await server.must('POST', `${root}/pipeline`, { ref: 'work' });
@@ -71,6 +75,16 @@ const protection =
     await server.must('POST', `/api/v4/projects/${target.id}/protected_${kind}`, { name });
     return { name };
   };
+const image = async ({ server, next }: World, target: Target): Promise<Params> => {
+  const path = `${target.path}/fresh-${next()}`;
+  await pushImage(server, path);
+  return { repository_id: await idOfImage(server, target.id, path) };
+};
+const imageTag = async ({ server, next }: World, target: Target): Promise<Params> => {
+  const name = `fresh-${next()}`;
+  await pushImage(server, target.path, name);
+  return { tag_name: name };
+};
 const token = async (world: World, _target: Target, person: Person): Promise<Params> => {
   const { id } = await world.server.must('POST', `/api/v4/users/${person.id}/personal_access_tokens`, { name: 'walk', scopes: ['api'] });
   return { id: String(id) };
@@ -146,11 +160,16 @@ export const writes: Samples = {
   [`DELETE ${P}/releases/:tag_name/assets/links/:link_id`]: { fresh: release },
 
   [`POST ${P}/pipeline`]: { body: () => ({ ref: 'work' }), pass: chain },
+  [`DELETE ${P}/registry/repositories/:repository_id`]: { ok: 202, fresh: image },
+  [`DELETE ${P}/registry/repositories/:repository_id/tags/:tag_name`]: { fresh: image },
   [`POST ${P}/pipelines/:pipeline_id/cancel`]: { ok: 200, fresh: pipeline },
   [`POST ${P}/pipelines/:pipeline_id/retry`]: { fresh: canceled, pass: chain },
   [`POST ${P}/jobs/:job_id/cancel`]: { fresh: pipeline },
   [`POST ${P}/jobs/:job_id/retry`]: { fresh: canceled, pass: chain },
   [`POST ${P}/jobs/:job_id/play`]: { ok: 200, fresh: manual, pass: chain },
+
+  [`DELETE ${P}/registry/repositories/:repository_id`]: { ok: 202, fresh: image },
+  [`DELETE ${P}/registry/repositories/:repository_id/tags/:tag_name`]: { params: { tag_name: 'latest' }, fresh: imageTag },
 
   'POST /api/v4/user/runners': {
     asks: ['project_runner:write'],

@@ -177,6 +177,9 @@ export function makeRegistryForge({ images, content, transactor, clock }: Regist
       }));
     },
 
+    async projectOf(id) {
+      return (await images.repositoryById(null, id))?.projectId;
+    },
     async repositories(grant, project, page) {
       reads(grant, project);
       return images.list(null, project, page);
