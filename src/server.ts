@@ -9,6 +9,7 @@ import { randomBase62, Secret } from './base/secret.ts';
 import { makeApiDoor } from './doors/api/api-door.ts';
 import type { ApiDeps } from './doors/api/route.ts';
 import { makeGitDoor } from './doors/git/git-door.ts';
+import { makeLfsDoor } from './doors/git/lfs/lfs-door.ts';
 import { type Listen, makeHttpServer, reachableHost } from './doors/http.ts';
 import { makeOauthDoor } from './doors/oauth/oauth-door.ts';
 import { makeMetrics, makeOpsDoor } from './doors/ops/ops-door.ts';
@@ -84,6 +85,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     directory: store.directory,
     transactor: store.transactor,
     content: await fileContent(join(config.dataDir, 'images')),
+    lfsContent: await fileContent(join(config.dataDir, 'lfs')),
     clock,
     log,
     onRefsUpdated: async (event) => {
@@ -143,6 +145,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   const http = makeHttpServer(
     [
       makeRunnerDoor({ gatekeeper, jobs, clock, log, draining: drain.signal }),
+      makeLfsDoor({ gatekeeper, directory: store.directory, forge, originFor: (host) => addresses.originFor(host), log }),
       makeGitDoor({ gatekeeper, directory: store.directory, forge, log }),
       makeRegistryDoor({
         gatekeeper,

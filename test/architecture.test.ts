@@ -14,7 +14,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   pass: ['base', 'ports', 'policy', 'audit'],
   'forge/forge.ts': ['base', 'wire', 'pass/grant.ts', 'forge/registry.ts', 'forge/lfs.ts'],
   'forge/registry.ts': ['base', 'pass/grant.ts'],
-  'forge/lfs.ts': ['base', 'pass/grant.ts'],
+  'forge/lfs.ts': ['base', 'pass/grant.ts', 'forge/registry.ts'],
   jobs: ['base', 'wire', 'ports', 'audit', 'pass', 'pipeline', 'forge/forge.ts', 'forge/registry.ts', 'forge/lfs.ts'],
   store: ['base', 'wire', 'ports', 'forge/embedded/ports.ts'],
   'forge/embedded': ['base', 'wire', 'ports', 'pipeline', 'pass/grant.ts', 'forge/forge.ts', 'forge/registry.ts', 'forge/lfs.ts'],

@@ -5,8 +5,8 @@ import type { AccessLevel, Visibility } from '../base/levels.ts';
 import type { DecideRefs } from '../base/refs.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Grant } from '../pass/grant.ts';
+import type { LfsForge } from './lfs.ts';
 import type { RegistryForge } from './registry.ts';
-
 export type { Page, Paged };
 
 /**
@@ -21,6 +21,7 @@ export interface Forge {
   readonly users: UserForge;
   readonly releases: ReleaseForge;
   readonly registry: RegistryForge;
+  readonly lfs: LfsForge;
 }
 
 // --- git over HTTP -------------------------------------------------------------------------------------------------

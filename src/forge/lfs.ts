@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { EpochMillis, ProjectId, UserId } from '../base/ids.ts';
 import type { Grant } from '../pass/grant.ts';
+import type { BlobBody } from './registry.ts';
 
 /** An LFS object: `oid` is the SHA-256 of its content, 64 lower-case hex digits. */
 export interface LfsObject {
@@ -30,7 +31,7 @@ export interface LfsForge {
     project: ProjectId,
     oid: string,
     range?: { readonly first: number; readonly last: number },
-  ): Promise<{ readonly sizeBytes: number; readonly body: Readable }>;
+  ): Promise<{ readonly sizeBytes: number; readonly body: BlobBody }>;
   /** Streams, hashes and flushes before the row. @throws invalid_input where oid or size differ, too_large */
   write(grant: Grant, project: ProjectId, object: LfsObject, body: Readable): Promise<void>;
   /** @returns the present lock where the path is locked already */

@@ -40,6 +40,8 @@ export const permissions = {
   'member:read': { on: 'project', role: 10, visible: true, ...read },
   'group_member:read': { on: 'group', role: 10, visible: true, ...read },
   'code:download': { on: 'project', role: 15, visible: true, ...read, jobToken: 'own' },
+  /** Takes another user's LFS lock away. */
+  'lfs_lock:force': { on: 'project', role: 40, ...write },
   'code:push': { on: 'project', role: 30, ...write },
   'repository:read': { on: 'project', role: 15, visible: true, ...read },
   'repository:write': { on: 'project', role: 30, ...write },

@@ -21,6 +21,7 @@ import { exposureBoundRepository } from './repositories/exposure-bounds.ts';
 import { groupRepository } from './repositories/groups.ts';
 import { imageRepository } from './repositories/images.ts';
 import { jobRepository } from './repositories/jobs.ts';
+import { lfsRepository } from './repositories/lfs.ts';
 import { memberRepository } from './repositories/members.ts';
 import { livenessRepository, passRepository } from './repositories/passes.ts';
 import { projectRepository } from './repositories/projects.ts';
@@ -92,6 +93,7 @@ export async function openStore(url: string): Promise<Store> {
       pushLog: pushLogRepository(db),
       releases: releaseRepository(db),
       images: imageRepository(db),
+      lfs: lfsRepository(db),
     },
     settings: settingsRepository(db),
     ping: () => db.ping(),

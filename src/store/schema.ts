@@ -61,6 +61,8 @@ export interface Schema {
     scope: string;
     expiresAt: number;
   };
+  readonly lfsObjects: { projectId: number; oid: string; sizeBytes: number; createdAt: number };
+  readonly lfsLocks: { id: Generated<number>; projectId: number; path: string; ownerId: number; lockedAt: number };
   readonly exposureBounds: { ownerKind: string; ownerId: number; maximum: string };
   readonly settings: { key: string; value: string };
   readonly schemaVersion: { version: number };

@@ -13,6 +13,7 @@ import { recoverPushes } from './git/recover.ts';
 import { Repositories } from './git/repositories.ts';
 import { makeGroupForge } from './groups/group-forge.ts';
 import { repeatCollection } from './oci/collect.ts';
+import { makeLfsForge } from './lfs/lfs-forge.ts';
 import { makeRegistryForge } from './oci/registry-forge.ts';
 import type { ForgeStores } from './ports.ts';
 import { makeProjectForge } from './projects/project-forge.ts';
@@ -28,6 +29,8 @@ export interface EmbeddedForgeDeps {
   readonly transactor: Transactor;
   /** Of images. */
   readonly content: ContentStore;
+  /** Of large files. */
+  readonly lfsContent: ContentStore;
   readonly clock: Clock;
   readonly log: Log;
   /** Told once for each write that moved refs; pipelines start from here. */
@@ -69,6 +72,7 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
     users: makeUserForge(services),
     releases: makeReleaseForge({ ...services, repository }),
     registry: makeRegistryForge(registry),
+    lfs: makeLfsForge({ ...services, lfs: deps.stores.lfs, content: deps.lfsContent }),
     async recover() {
       await recoverPushes(push, repositories);
       collection.start();

@@ -303,6 +303,34 @@ export interface ImageStore {
   ): Promise<readonly ImageManifestRecord[]>;
 }
 
+export interface LfsLockRecord {
+  readonly id: number;
+  readonly path: string;
+  readonly ownerId: UserId;
+  readonly lockedAt: EpochMillis;
+}
+/** Which project holds which LFS object, and its locks. */
+export interface LfsStore {
+  /** Those of the oids that the project holds, with their sizes. */
+  held(tx: MaybeTx, project: ProjectId, oids: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  hold(tx: Tx, project: ProjectId, oid: string, sizeBytes: number, at: EpochMillis): Promise<void>;
+  /** The present lock where the path is locked already. */
+  lock(
+    tx: Tx,
+    project: ProjectId,
+    path: string,
+    owner: UserId,
+    at: EpochMillis,
+  ): Promise<{ readonly lock: LfsLockRecord; readonly created: boolean }>;
+  /** By id, after the id `after`. */
+  locks(
+    tx: MaybeTx,
+    project: ProjectId,
+    filter: { readonly path?: string; readonly id?: number; readonly after?: number; readonly limit: number },
+  ): Promise<readonly LfsLockRecord[]>;
+  unlock(tx: Tx, project: ProjectId, lock: number): Promise<boolean>;
+}
+
 /** All of it; what `store/` hands to `server.ts`. */
 export interface ForgeStores {
   readonly users: UserStore;
@@ -314,4 +342,5 @@ export interface ForgeStores {
   readonly pushLog: PushLogStore;
   readonly releases: ReleaseStore;
   readonly images: ImageStore;
+  readonly lfs: LfsStore;
 }

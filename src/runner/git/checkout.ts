@@ -21,8 +21,8 @@ export interface CheckoutOrder {
 }
 
 /** Environment of a git that runs as the job's user: strict as well, and with nothing secret in it. */
-export function jobGitEnvironment(place: BuildPlace): Record<string, string> {
-  return gitEnvironment(`${place.tmpDir}/home`, [['protocol.fd.allow', 'always']]);
+export function jobGitEnvironment(place: BuildPlace, extra: readonly (readonly [string, string])[] = []): Record<string, string> {
+  return gitEnvironment(`${place.tmpDir}/home`, [['protocol.fd.allow', 'always'], ...extra]);
 }
 
 /**

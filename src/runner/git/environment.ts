@@ -76,11 +76,13 @@ const originShape = /^https?:\/\/(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/
  * Environment of a git that talks to a forge. The credential is in one variable of that process, and an inline helper gives it out for the exact
  * scheme, host and port alone: git matches the section's URL, the helper compares what it is asked (A18, A19, A51).
  */
-export function fetchEnvironment(home: string, credential: GitCredential | undefined, caFile?: string): Record<string, string> {
-  const pairs: [string, string][] = [
-    ['protocol.http.allow', 'always'],
-    ['protocol.https.allow', 'always'],
-  ];
+export function fetchEnvironment(
+  home: string,
+  credential: GitCredential | undefined,
+  caFile?: string,
+  extra: Pairs = [],
+): Record<string, string> {
+  const pairs: (readonly [string, string])[] = [...extra, ['protocol.http.allow', 'always'], ['protocol.https.allow', 'always']];
   if (caFile !== undefined) pairs.push(['http.sslCAInfo', caFile]);
   for (const origin of credential?.origins ?? []) if (originShape.test(origin)) pairs.push([`credential.${origin}.helper`, helper(origin)]);
   const env = gitEnvironment(home, pairs);

@@ -4,6 +4,7 @@ import { removeAs, runAs } from '../run-as.ts';
 import { deliver, jobGitEnvironment } from './checkout.ts';
 import type { GitCredential } from './environment.ts';
 import { maxSubmodules, type Submodule, submodulesOf } from './gitmodules.ts';
+import { deliverLfsObjects, fetchLfsObjects } from './lfs.ts';
 import { fetchMirror, type Mirror, type MirrorRoom } from './mirror.ts';
 import { forceHttps, submoduleUrl } from './urls.ts';
 
@@ -26,6 +27,8 @@ export interface SourcesOrder {
   readonly cleanFlags: readonly string[];
   /** GIT_CHECKOUT=false leaves the kept work tree as it is. */
   readonly checkout: boolean;
+  /** Large files as well; false = they stay pointers (GIT_LFS_SKIP_SMUDGE). */
+  readonly lfs: boolean;
   /** A line for the trace. */
   readonly say: (text: string) => void;
 }
@@ -42,7 +45,7 @@ export async function getSources(order: SourcesOrder): Promise<void> {
   await runAs(place, 'mkdir', ['-p', '--', place.buildDir], { cwd: place.slotDir });
   if (!order.checkout) return say('Skipping the checkout (GIT_CHECKOUT).');
   say(`Checking out ${mirror.sha.slice(0, 8)} as detached HEAD (ref is ${order.ref})…`);
-  await checkOut(order, mirror, place.buildDir, url, mapped(refspecs), depth);
+  await checkOut(order, mirror, place.buildDir, { url, credential }, mapped(refspecs), depth);
   if (order.submodules === 'none') return say('Skipping Git submodules setup');
   const budget = { left: maxSubmodules };
   await fetchSubmodules(order, mirror, url, place.buildDir, 1, budget);
@@ -60,12 +63,14 @@ async function checkOut(
   order: SourcesOrder,
   mirror: Mirror,
   dir: string,
-  url: URL,
+  from: { readonly url: URL; readonly credential: GitCredential | undefined },
   refspecs: readonly string[],
   depth: number,
 ): Promise<void> {
-  const { place, room } = order;
-  await deliver(mirror, { place, dir, url, refspecs, depth, signal: room.signal, onOutput: room.onOutput });
+  const { place, room, say } = order;
+  const checkout = { place, dir, url: from.url, refspecs, depth, signal: room.signal, onOutput: room.onOutput };
+  await deliver(mirror, checkout);
+  if (order.lfs) await deliverLfsObjects(mirror, await fetchLfsObjects(mirror, { ...from, room, say }), checkout);
   if (order.cleanFlags.length === 0 || order.strategy === 'clone') return;
   await runAs(place, 'git', ['clean', ...order.cleanFlags], {
     cwd: dir,
@@ -120,6 +125,6 @@ async function fetchSubmodule(
   const mirror = await fetchMirror(room, { url, sha: submodule.sha, refspecs: [], depth: order.submoduleDepth, credential });
   const path = `${dir}/${submodule.path}`;
   await runAs(place, 'mkdir', ['-p', '--', path], { cwd: dir });
-  await checkOut(order, mirror, path, url, [], order.submoduleDepth);
+  await checkOut(order, mirror, path, { url, credential }, [], order.submoduleDepth);
   if (order.submodules === 'recursive') await fetchSubmodules(order, mirror, url, path, level + 1, budget);
 }

@@ -59,6 +59,7 @@ function orderOf(context: JobContext, strategy: 'fetch' | 'clone'): SourcesOrder
     force: variables.get('GIT_SUBMODULE_FORCE_HTTPS') === 'true' ? { sshHost: host, httpBase: url.origin } : undefined,
     cleanFlags: cleanFlagsOf(variables.get('GIT_CLEAN_FLAGS')),
     checkout: variables.get('GIT_CHECKOUT') !== 'false',
+    lfs: !['1', 'true', 'yes', 't', 'on'].includes((variables.get('GIT_LFS_SKIP_SMUDGE') ?? '').toLowerCase()),
     say: (text) => trace.line(text),
   };
 }

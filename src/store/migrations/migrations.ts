@@ -3,6 +3,7 @@ import { JobpassError } from '../../base/errors.ts';
 import type { Schema } from '../schema.ts';
 import { initial } from './0001-initial.ts';
 import { registry } from './0002-registry.ts';
+import { lfs } from './0003-lfs.ts';
 import { exposure } from './0004-exposure.ts';
 import { registryTokens } from './0005-registry-tokens.ts';
 import { trust } from './0007-trust.ts';
@@ -22,7 +23,7 @@ export interface Migration {
 }
 
 /** Forward only; a released one is never edited. */
-const migrations: readonly Migration[] = [initial, registry, exposure, registryTokens, trust];
+const migrations: readonly Migration[] = [initial, registry, lfs, exposure, registryTokens, trust];
 
 /**
  * Brings the schema up to date inside one transaction that holds the engine's lock, so that several starts at once do it once.

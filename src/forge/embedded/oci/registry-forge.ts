@@ -1,5 +1,4 @@
 import { hash } from 'node:crypto';
-import type { Readable } from 'node:stream';
 import type { Clock } from '../../../base/clock.ts';
 import { algorithmOf, type Digest, digestFrom, parseDigest } from '../../../base/digest.ts';
 import { JobpassError } from '../../../base/errors.ts';
@@ -10,6 +9,7 @@ import type { ContentStore } from '../../../ports/content.ts';
 import type { Transactor, Tx } from '../../../ports/tx.ts';
 import type { ImagePlace, RegistryForge, StoredManifest } from '../../registry.ts';
 import type { ImageManifestRecord, ImageRepositoryRecord, ImageStore, ImageTagRecord } from '../ports.ts';
+import { cut } from '../cut.ts';
 import { readManifest } from './manifest.ts';
 
 export interface RegistryDeps {
@@ -230,15 +230,4 @@ function ownerOf({ projectId, name }: ImagePlace): string {
 
 function stored({ digest, mediaType, sizeBytes, content }: ImageManifestRecord): StoredManifest {
   return { digest, mediaType, sizeBytes, bytes: Buffer.from(content, 'utf8') };
-}
-
-/** What a pass sends stops with it (R2). */
-function cut(grant: Grant, body: Readable): Readable {
-  const end = (): void => void body.destroy(new JobpassError('pass_dead'));
-  // Who reads it is told; where nobody does yet, the process does not end of it.
-  body.on('error', () => undefined);
-  if (grant.signal.aborted) end();
-  grant.signal.addEventListener('abort', end, { once: true });
-  body.once('close', () => grant.signal.removeEventListener('abort', end));
-  return body;
 }

@@ -1,0 +1,107 @@
+import { spawn } from 'node:child_process';
+import { pipeline } from 'node:stream';
+import { JobpassError } from '../../base/errors.ts';
+import { invocation, runAs } from '../run-as.ts';
+import { type CheckoutOrder, jobGitEnvironment } from './checkout.ts';
+import { fetchEnvironment, type GitCredential, gitEnvironment } from './environment.ts';
+import { jobRef, type Mirror, type MirrorRoom } from './mirror.ts';
+
+const mostObjects = 100_000;
+
+/** Whoever wrote `.lfsconfig` or `.git/config` chooses neither the server nor a program (A19, A53): these stand above both. */
+function lfsSettings(url: URL): (readonly [string, string])[] {
+  return [
+    ['remote.origin.url', url.href],
+    ['lfs.url', `${url.href.replace(/\/+$/, '')}/info/lfs`],
+    ['lfs.basictransfersonly', 'true'],
+    ['lfs.standalonetransferagent', ''],
+    ['lfs.locksverify', 'false'],
+    ['lfs.transfer.maxretries', '3'],
+  ];
+}
+
+/**
+ * Fetches the LFS objects of the mirror's commit into the mirror, with the same credential as its commits.
+ * @returns the oids that the commit needs; empty where it uses no LFS, or git-lfs is not on this machine
+ * @throws upstream_failed, too_large
+ */
+export async function fetchLfsObjects(
+  mirror: Mirror,
+  order: {
+    readonly url: URL;
+    readonly credential: GitCredential | undefined;
+    readonly room: MirrorRoom;
+    readonly say: (text: string) => void;
+  },
+): Promise<readonly string[]> {
+  const { room, url, credential } = order;
+  const plain = { cwd: mirror.dir, env: gitEnvironment(mirror.home), signal: room.signal };
+  const uses = await runAs(undefined, 'git', ['grep', '-q', '-e', 'filter=lfs', mirror.sha, '--', ':(glob)**/.gitattributes'], {
+    ...plain,
+    anyExit: true,
+  });
+  if (uses.code !== 0) return [];
+  if ((await runAs(undefined, 'git', ['lfs', 'version'], { ...plain, anyExit: true })).code !== 0) {
+    order.say('WARNING: the repository has LFS files, and git-lfs is not installed beside the runner: they stay pointers.');
+    return [];
+  }
+  order.say('Fetching LFS objects…');
+  const settings = fetchEnvironment(mirror.home, credential, room.caFile, lfsSettings(url));
+  await runAs(undefined, 'git', ['lfs', 'fetch', 'origin', jobRef], {
+    cwd: mirror.dir,
+    env: settings,
+    signal: room.signal,
+    onOutput: room.onOutput,
+  });
+  const { stdout } = await runAs(undefined, 'git', ['lfs', 'ls-files', '--long', jobRef], { ...plain, collectBytes: 64 * 1024 * 1024 });
+  const oids = new Set([...stdout.matchAll(/^([0-9a-f]{64}) /gm)].map((match) => match[1] ?? ''));
+  if (oids.size > mostObjects) throw new JobpassError('too_large', `There are more than ${mostObjects} LFS objects.`);
+  return [...oids];
+}
+
+/** Hands objects to the checkout over a pipe, written by the job's own user, and puts them in the place of their pointers. */
+export async function deliverLfsObjects(mirror: Mirror, oids: readonly string[], order: CheckoutOrder): Promise<void> {
+  if (oids.length === 0) return;
+  const { place, dir, signal, onOutput } = order;
+  const objects = `${dir}/.git/lfs/objects`;
+  await runAs(place, 'mkdir', ['-p', '--', objects], { cwd: dir });
+  signal.throwIfAborted();
+  const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C.UTF-8' };
+  const packer = spawn('tar', ['-C', `${mirror.dir}/lfs/objects`, '-cf', '-', '--files-from=-'], {
+    env,
+    stdio: ['pipe', 'pipe', 'ignore'],
+    cwd: '/',
+  });
+  const call = invocation(place, objects, 'tar', ['-xf', '-']);
+  const unpacker = spawn(call.program, call.args, { ...call.options, env, stdio: ['pipe', 'ignore', 'ignore'] });
+  const kill = (): void => {
+    packer.kill('SIGKILL');
+    unpacker.kill('SIGKILL');
+  };
+  signal.addEventListener('abort', kill, { once: true });
+  packer.stdin.on('error', () => undefined);
+  packer.stdin.end(oids.map((oid) => `${oid.slice(0, 2)}/${oid.slice(2, 4)}/${oid}\n`).join(''));
+  pipeline(packer.stdout, unpacker.stdin, () => undefined);
+  try {
+    const codes = await Promise.all([packer, unpacker].map((child) => ended(child)));
+    signal.throwIfAborted();
+    if (codes.some((code) => code !== 0)) throw new JobpassError('upstream_failed', 'The LFS objects could not be handed over.');
+  } finally {
+    signal.removeEventListener('abort', kill);
+    kill();
+  }
+  const settings = jobGitEnvironment(place, [
+    ['filter.lfs.clean', 'git-lfs clean -- %f'],
+    ['filter.lfs.smudge', 'git-lfs smudge --skip -- %f'],
+    ['filter.lfs.process', 'git-lfs filter-process --skip'],
+    ['lfs.url', 'http://127.0.0.1:1/'],
+  ]);
+  await runAs(place, 'git', ['lfs', 'checkout'], { cwd: dir, env: settings, signal, onOutput });
+}
+
+function ended(child: ReturnType<typeof spawn>): Promise<number | null> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+}
