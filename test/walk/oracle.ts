@@ -39,8 +39,8 @@ const rightsOf = (permission: Permission) =>
 /** R5, in words of its own: what no pass does, whoever stands behind it. */
 const never =
   /^(?:user:(?:create|update)|token:.*|self:settings|(?:sub)?group:create|project:(?:create|settings|delete)|(?:group_)?member:write|protection:write|(?:project_|group_)?runner:(?:read|write)|audit:read|runner:self|job:report)$/;
-const aboutItself = new Set<Permission>(['pass:self', 'job:self']);
-const fetching = new Set<Permission>(['code:download', 'container:read']);
+const aboutItself = new Set<Permission>(['pass:self', 'job:self', 'registry:login']);
+const fetching = new Set<Permission>(['code:download', 'container:read', 'registry:login']);
 
 /** What the rules (DESIGN R1-R11) say to accesses that are asked together: the first refusal counts. Written without looking at `src/policy/decide.ts`. */
 export function expected(caller: Caller, asks: readonly Ask[]): Answer {

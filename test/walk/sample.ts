@@ -23,11 +23,12 @@ export interface Sample {
 
 export type Samples = Readonly<Record<string, Sample>>;
 
-export type DoorName = 'api' | 'git' | 'registry' | 'runner' | 'oauth';
+export type DoorName = 'api' | 'git' | 'registry' | 'lfs' | 'runner' | 'oauth';
 export const nameOf = (row: Endpoint): string => `${row.method} ${row.path}`;
 
 export function doorOf(row: Endpoint): DoorName {
   if (row.path.startsWith('/-/jobpass/oauth/')) return 'oauth';
+  if (/^\/\*\.git\/(?:info\/lfs|gitlab-lfs)\//.test(row.path)) return 'lfs';
   if (row.path.startsWith('/*.git/')) return 'git';
   if (/^\/v2(?:$|\/)/.test(row.path) || row.path === '/jwt/auth') return 'registry';
   const runners = ['POST /api/v4/runners/verify', 'DELETE /api/v4/runners', 'GET /api/v4/runners/router/discovery'];
@@ -65,6 +66,7 @@ export function pathOf(row: Endpoint, sample: Sample, params: Params): string {
 /** A row's status for an answer of the rules, in the words of its door. */
 export function statusOf(row: Endpoint, sample: Sample, answer: Answer, anonymous: boolean): number {
   if (answer === 'ok') return sample.ok ?? (row.method === 'POST' ? 201 : 200);
-  if (doorOf(row) === 'git' && anonymous) return 401;
+  // git and docker send their credential only once they are asked for it.
+  if ((doorOf(row) === 'git' || doorOf(row) === 'registry') && anonymous) return 401;
   return { unauthenticated: 401, forbidden: 403, missing: 404 }[answer];
 }

@@ -2,7 +2,6 @@ import { type JobId, millis, type UserId } from '../../src/base/ids.ts';
 import { newPassToken, type PassKind } from '../../src/base/pass-token.ts';
 import { type Claimed, startTestServer, type TestServer } from '../support/server.ts';
 import type { Person, ScopedPlace } from './oracle.ts';
-import { idOfImage, pushImage } from './samples/registry.ts';
 
 /** Values for the parameters of a row's path, and whatever a sample's body needs. */
 export type Params = Readonly<Record<string, string>>;
@@ -150,7 +149,6 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
   const made = await server.call('GET', `${P}/jobs/${job.id}`, { token: server.root });
   const later = await server.call('GET', `${P}/jobs?scope[]=manual`, { token: server.root });
   await drain(server, runner);
-  await pushImage(server, `${slug}/app`);
   const level = (person: Person, given: boolean): number => (hidden || !given ? 0 : person.role);
   return {
     key,
@@ -168,7 +166,6 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
       sha,
       link_id: String((release['assets'] as { links: { id: number }[] }).links[0]?.id),
       pipeline_id: String((made.body['pipeline'] as { id: number }).id),
-      repository_id: await idOfImage(server, id, `${slug}/app`),
       job_id: String(job.id),
       manual_id: String(later.list[0]?.['id']),
       name: 'main',

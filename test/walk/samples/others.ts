@@ -12,8 +12,8 @@ export const others: Samples = {
   'PUT /api/v4/jobs/:id': { ok: 200, body: () => ({ state: 'running' }) },
   'PATCH /api/v4/jobs/:id/trace': { ok: 202, raw: { type: 'text/plain', text: 'hello', range: '0-4' } },
   'POST /api/v4/jobs/:id/artifacts': { raw: { type: 'multipart/form-data; boundary=b', text: form } },
-  // Of a job that this one does not depend on; what it depends on is for the job's own token.
-  'GET /api/v4/jobs/:id/artifacts': { ok: 404 },
+  // Of a job that this one does not depend on.
+  'GET /api/v4/jobs/:id/artifacts': { ok: 404, pass: { status: 404, why: "artifacts of other jobs come with the job's own token only" } },
   'POST /-/jobpass/oauth/revoke': { ok: 200 },
   'POST /-/jobpass/oauth/introspect': { ok: 200 },
 };

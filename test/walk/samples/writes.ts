@@ -1,5 +1,4 @@
 import { type Params, pushImage, type Target, type World } from '../world.ts';
-import { idOfImage, pushImage } from './registry.ts';
 import type { Person } from '../oracle.ts';
 import type { Sample, Samples } from '../sample.ts';
 
@@ -75,16 +74,6 @@ const protection =
     await server.must('POST', `/api/v4/projects/${target.id}/protected_${kind}`, { name });
     return { name };
   };
-const image = async ({ server, next }: World, target: Target): Promise<Params> => {
-  const path = `${target.path}/fresh-${next()}`;
-  await pushImage(server, path);
-  return { repository_id: await idOfImage(server, target.id, path) };
-};
-const imageTag = async ({ server, next }: World, target: Target): Promise<Params> => {
-  const name = `fresh-${next()}`;
-  await pushImage(server, target.path, name);
-  return { tag_name: name };
-};
 const token = async (world: World, _target: Target, person: Person): Promise<Params> => {
   const { id } = await world.server.must('POST', `/api/v4/users/${person.id}/personal_access_tokens`, { name: 'walk', scopes: ['api'] });
   return { id: String(id) };
@@ -167,9 +156,6 @@ export const writes: Samples = {
   [`POST ${P}/jobs/:job_id/cancel`]: { fresh: pipeline },
   [`POST ${P}/jobs/:job_id/retry`]: { fresh: canceled, pass: chain },
   [`POST ${P}/jobs/:job_id/play`]: { ok: 200, fresh: manual, pass: chain },
-
-  [`DELETE ${P}/registry/repositories/:repository_id`]: { ok: 202, fresh: image },
-  [`DELETE ${P}/registry/repositories/:repository_id/tags/:tag_name`]: { params: { tag_name: 'latest' }, fresh: imageTag },
 
   'POST /api/v4/user/runners': {
     asks: ['project_runner:write'],
