@@ -36,10 +36,22 @@ export interface TestImages {
   close(): Promise<void>;
 }
 
-/** The forge's registry on real files and a real store. */
+/** The forge's registry on real files and a real store, in a folder of its own. */
 export async function startImages(url?: string): Promise<TestImages> {
   const folder = await mkdtemp(join(tmpdir(), 'jobpass-test-images-'));
-  const store = await openStore(url ?? `sqlite:${join(folder, 'store.db')}`);
+  const images = await openImages(folder, url);
+  return {
+    ...images,
+    async close() {
+      await images.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The same, in a folder that may have been used before. */
+export async function openImages(folder: string, url = `sqlite:${join(folder, 'store.db')}`): Promise<TestImages> {
+  const store = await openStore(url);
   const clock = { now: millis(Date.now()) };
   const time: Clock = { now: () => clock.now, monotonic: () => clock.now };
   const deps = {
@@ -48,17 +60,7 @@ export async function startImages(url?: string): Promise<TestImages> {
     transactor: store.transactor,
     clock: time,
   };
-  return {
-    folder,
-    store,
-    deps,
-    clock,
-    forge: makeRegistryForge(deps),
-    async close() {
-      await store.close();
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
+  return { folder, store, deps, clock, forge: makeRegistryForge(deps), close: () => store.close() };
 }
 
 export interface GrantOptions {
