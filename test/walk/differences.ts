@@ -1,6 +1,7 @@
 import type { Endpoint } from '../../src/policy/endpoints.ts';
 import { type Permission, permissionRule } from '../../src/policy/permissions.ts';
 import { nameOf, type Sample } from './sample.ts';
+import type { Target } from './world.ts';
 
 /** Why a full pass with one principal is answered otherwise than the same user's own token, in every cell of the row; undefined = it is not. */
 export function differenceOf(row: Endpoint, sample: Sample): string | undefined {
@@ -11,6 +12,11 @@ export function differenceOf(row: Endpoint, sample: Sample): string | undefined 
   if (permissions.includes('job:self')) return 'answered: it is about the job itself; a person hears 403 (R3)';
   if (permissions.includes('pass:self')) return 'answered: it is about the pass itself; a personal token is none (R3)';
   return undefined;
+}
+
+/** A job's own project, which its passes may always fetch, whatever its user's role has become. */
+export function isOwnSource(row: Endpoint, sample: Sample, { key }: Target): boolean {
+  return key === 'own' && (sample.asks ?? row.permissions).every((permission) => permission === 'code:download');
 }
 
 const intro = `# Where a pass and its user's own token part

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Endpoint } from '../../src/policy/endpoints.ts';
 import type { Reply } from '../support/server.ts';
 import { type Callers, type Credential, makeCallers, tellsOfState } from './callers.ts';
-import { differenceOf } from './differences.ts';
+import { differenceOf, isOwnSource } from './differences.ts';
 import { expected, sees } from './oracle.ts';
 import { inParallel } from './pool.ts';
 import { asksOf, doorOf, nameOf, pathOf, rowsWith, type Sample, statusOf } from './sample.ts';
@@ -104,8 +104,7 @@ describe('the walk over everything that reads', () => {
 
   /** The few reasons for which a full pass is answered otherwise than its user: docs/differences.md. */
   function partBecause(row: Endpoint, sample: Sample, spot: Spot, user: Credential): boolean {
-    if (differenceOf(row, sample) !== undefined) return true;
-    if (row.permissions.includes('code:download') && spot.target.key === 'own') return true;
+    if (differenceOf(row, sample) !== undefined || isOwnSource(row, sample, spot.target)) return true;
     return user.caller.people.some(({ admin }) => admin) && row.from !== 'instance' && row.from !== 'user';
   }
 

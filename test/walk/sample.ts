@@ -66,7 +66,7 @@ export function pathOf(row: Endpoint, sample: Sample, params: Params): string {
 /** A row's status for an answer of the rules, in the words of its door. */
 export function statusOf(row: Endpoint, sample: Sample, answer: Answer, anonymous: boolean): number {
   if (answer === 'ok') return sample.ok ?? (row.method === 'POST' ? 201 : 200);
-  // git and docker send their credential only once they are asked for it.
-  if ((doorOf(row) === 'git' || doorOf(row) === 'registry') && anonymous) return 401;
+  // git, git-lfs and docker send their credential only once they are asked for it.
+  if (['git', 'lfs', 'registry'].includes(doorOf(row)) && anonymous) return 401;
   return { unauthenticated: 401, forbidden: 403, missing: 404 }[answer];
 }

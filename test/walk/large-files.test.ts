@@ -1,16 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Endpoint } from '../../src/policy/endpoints.ts';
+import { type Endpoint, endpoints } from '../../src/policy/endpoints.ts';
 import { type Callers, makeCallers, tellsOfState } from './callers.ts';
-import { differenceOf } from './differences.ts';
+import { differenceOf, isOwnSource } from './differences.ts';
 import { expected } from './oracle.ts';
 import { inParallel } from './pool.ts';
 import { asksOf, doorOf, nameOf, pathOf, rowsWith, type Sample, statusOf } from './sample.ts';
+import { lfs, lfsVariants, pushLarge } from './samples/lfs.ts';
 import { pushImage, registry } from './samples/registry.ts';
 import { buildWorld, type Target, type World } from './world.ts';
 
-const isRegistry = (row: Endpoint): boolean => doorOf(row) === 'registry';
+const isLarge = (row: Endpoint): boolean => doorOf(row) === 'registry' || doorOf(row) === 'lfs';
 
-describe('the walk over the container registry', () => {
+describe('the walk over images and large files', () => {
   let world: World;
   let callers: Callers;
   let spots: readonly (Target & { readonly gone: boolean })[];
@@ -20,7 +21,10 @@ describe('the walk over the container registry', () => {
     const { server, targets, oldPath } = world;
     const archived = targets.find(({ key }) => key === 'archived');
     await server.must('POST', `/api/v4/projects/${String(archived?.id)}/unarchive`);
-    for (const target of targets) await pushImage(server, target.path);
+    for (const { path } of targets) {
+      await pushImage(server, path);
+      await pushLarge(server, path);
+    }
     await server.must('POST', `/api/v4/projects/${String(archived?.id)}/archive`);
     const renamed = targets.filter(({ key }) => key === 'renamed').map((target) => ({ ...target, path: oldPath, gone: true }));
     spots = [...targets.map((target) => ({ ...target, gone: false })), ...renamed];
@@ -39,7 +43,10 @@ describe('the walk over the container registry', () => {
     );
 
   test('R1 R3 R8 R11 every cell answers what the rules say, and a full pass what its user hears', async () => {
-    const rows = rowsWith(registry, isRegistry);
+    const more = lfsVariants.flatMap(([name, sample]) =>
+      endpoints.filter((row) => nameOf(row) === name).map((row) => [row, sample] as const),
+    );
+    const rows = [...rowsWith({ ...registry, ...lfs }, isLarge), ...more];
     const wrong: string[] = [];
     const heard = new Map<string, string>();
     const cells = rows.flatMap(([row, sample]) => cellsOf(row, sample));
@@ -49,28 +56,34 @@ describe('the walk over the container registry', () => {
       const answer = expected(caller, asksOf(row, sample, spot, spot.gone));
       const [person] = caller.people;
       const fresh = answer === 'ok' && person !== undefined ? await sample.fresh?.(world, spot, person) : undefined;
-      const path = pathOf(row, sample, { '*': spot.path, ...sample.params, ...fresh });
+      const params = { '*': spot.path, n: String(world.next()), ...sample.params, ...fresh };
       const type: Record<string, string> = sample.raw === undefined ? {} : { 'content-type': sample.raw.type };
-      const reply = await world.server.call(row.method, path, {
+      const reply = await world.server.call(row.method, pathOf(row, sample, params), {
         headers: { ...basic, ...type },
-        ...(sample.raw === undefined ? {} : { raw: sample.raw.text }),
+        ...(sample.raw === undefined ? (sample.body === undefined ? {} : { body: sample.body(params) }) : { raw: sample.raw.text }),
       });
       const right = statusOf(row, sample, answer, caller.kind === 'none');
-      const cell = `${nameOf(row)} on ${spot.path}`;
+      const cell = cellOf(row, sample, spot.path);
       heard.set(`${cell}, ${credential.name}`, `${reply.status} ${/"code":"\w+"/.exec(reply.text)?.[0] ?? ''}`);
       if (reply.status !== right) wrong.push(`${cell}, ${credential.name}: ${reply.status}, not ${right}: ${reply.text.slice(0, 150)}`);
     });
     let same = 0;
     for (const [row, sample] of rows)
-      for (const { path } of spotsOf(row))
+      for (const spot of spotsOf(row))
         for (const [user, full] of callers.twins) {
-          const [one, two] = [user, full].map(({ name }) => heard.get(`${nameOf(row)} on ${path}, ${name}`));
-          if (one === undefined || differenceOf(row, sample) !== undefined || user.caller.people.some(({ admin }) => admin)) continue;
+          const [one, two] = [user, full].map(({ name }) => heard.get(`${cellOf(row, sample, spot.path)}, ${name}`));
+          if (
+            one === undefined ||
+            differenceOf(row, sample) !== undefined ||
+            isOwnSource(row, sample, spot) ||
+            user.caller.people.some(({ admin }) => admin)
+          )
+            continue;
           same += 1;
-          if (one !== two) wrong.push(`${nameOf(row)} on ${path}: ${full.name} hears ${String(two)}, the user ${one}`);
+          if (one !== two) wrong.push(`${cellOf(row, sample, spot.path)}: ${full.name} hears ${String(two)}, the user ${one}`);
         }
     console.log(
-      `the walk, registry: ${rows.length} routes, ${cells.length} cells, ${same} pairs compared, ${((performance.now() - started) / 1000).toFixed(1)} s`,
+      `the walk, images and large files: ${rows.length} routes, ${cells.length} cells, ${same} pairs compared, ${((performance.now() - started) / 1000).toFixed(1)} s`,
     );
     expect(wrong).toEqual([]);
   }, 240_000);
@@ -95,3 +108,7 @@ describe('the walk over the container registry', () => {
     expect(wrong).toEqual([]);
   }, 120_000);
 });
+
+function cellOf(row: Endpoint, sample: Sample, path: string): string {
+  return `${nameOf(row)} ${(sample.asks ?? row.permissions).join(' ')} on ${path}`;
+}
