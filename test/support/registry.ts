@@ -37,7 +37,7 @@ export class RegistryClient {
   async token(...scopes: readonly string[]): Promise<{ readonly reply: Reply; readonly token: string }> {
     const query = new URLSearchParams([['service', 'container_registry'], ...scopes.map((scope): [string, string] => ['scope', scope])]);
     const reply = await this.ask('GET', `/jwt/auth?${query.toString()}`);
-    return { reply, token: String(reply.body['token'] ?? '') };
+    return { reply, token: (reply.body['token'] as string | undefined) ?? '' };
   }
 
   async pushBlob(name: string, bytes: string | Uint8Array): Promise<string> {

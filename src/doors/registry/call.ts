@@ -32,15 +32,20 @@ export function answer(response: ServerResponse, status: number, headers: Readon
   response.end(body);
 }
 
-/** The whole of a small body. @throws too_large */
+/**
+ * The whole of a small body. Somewhat more is still read, and thrown away, as most clients hear an answer only once they have sent everything.
+ * @throws too_large
+ */
 export async function smallBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
-  const parts: Buffer[] = [];
+  let parts: Buffer[] = [];
   let sizeBytes = 0;
-  for await (const chunk of request) {
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     const bytes: Buffer = chunk;
     sizeBytes += bytes.length;
-    if (sizeBytes > maxBytes) throw new OciError('SIZE_INVALID', 'too_large', `At most ${maxBytes} bytes.`);
-    parts.push(bytes);
+    if (sizeBytes <= maxBytes) parts.push(bytes);
+    else parts = [];
+    if (sizeBytes > 2 * maxBytes) break;
   }
+  if (sizeBytes > maxBytes) throw new OciError('SIZE_INVALID', 'too_large', `At most ${maxBytes} bytes.`);
   return Buffer.concat(parts);
 }

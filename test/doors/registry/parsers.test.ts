@@ -27,7 +27,11 @@ describe('R13 what a registry client sends is read strictly', () => {
   });
 
   test('whatever the path, the name in the answer is one that the specification allows', () => {
-    const piece = fc.oneof(part, fc.string({ maxLength: 8 }), fc.constantFrom('blobs', 'manifests', 'tags', 'list', 'uploads', '..', '_catalog'));
+    const piece = fc.oneof(
+      part,
+      fc.string({ maxLength: 8 }),
+      fc.constantFrom('blobs', 'manifests', 'tags', 'list', 'uploads', '..', '_catalog'),
+    );
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 8 }), (pieces) => {
         const read = parseRegistryPath(`/v2/${pieces.join('/')}`);
@@ -36,9 +40,12 @@ describe('R13 what a registry client sends is read strictly', () => {
     );
   });
 
-  test.each(['Upper/case', '-a/b', 'a/-b', 'a//b', 'a/b/', '/a', 'a..b', 'a.', 'a___b', 'a b', 'ä', '', 'a'.repeat(256)])('no name: %j', (text) => {
-    expect(isRepositoryName(text)).toBe(false);
-  });
+  test.each(['Upper/case', '-a/b', 'a/-b', 'a//b', 'a/b/', '/a', 'a..b', 'a.', 'a___b', 'a b', 'ä', '', 'a'.repeat(256)])(
+    'no name: %j',
+    (text) => {
+      expect(isRepositoryName(text)).toBe(false);
+    },
+  );
 
   test.each(['', '.a', '-a', 'a b', 'a'.repeat(129), 'a:b', 'a/b'])('no tag: %j', (text) => {
     expect(isTag(text)).toBe(false);
@@ -49,7 +56,14 @@ describe('R13 what a registry client sends is read strictly', () => {
       fc.property(hex, (digits) => {
         expect(parseDigest(`sha256:${digits}`)).toBe(`sha256:${digits}`);
         expect(parseDigest(`sha512:${digits}${digits}`)).toBe(`sha512:${digits}${digits}`);
-        for (const wrong of [`sha256:${digits}0`, `sha256:${digits.slice(1)}`, `sha512:${digits}`, `sha1:${digits}`, digits, `sha256:${digits}\n`])
+        for (const wrong of [
+          `sha256:${digits}0`,
+          `sha256:${digits.slice(1)}`,
+          `sha512:${digits}`,
+          `sha1:${digits}`,
+          digits,
+          `sha256:${digits}\n`,
+        ])
           expect(parseDigest(wrong)).toBeUndefined();
       }),
     );
@@ -57,12 +71,15 @@ describe('R13 what a registry client sends is read strictly', () => {
 
   test('scopes: several in one, or several times; actions that nobody knows are dropped, and with them scopes of nothing', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(name, fc.subarray(['pull', 'push', 'delete'] as const, { minLength: 1 })), { maxLength: 8 }), (wanted) => {
-        const texts = wanted.map(([where, actions]) => `repository:${where}:${actions.join(',')}`);
-        const read = wanted.map(([where, actions]) => ({ name: where, actions }));
-        expect(parseScopes(texts)).toEqual(read);
-        expect(parseScopes([texts.join(' ')])).toEqual(read);
-      }),
+      fc.property(
+        fc.array(fc.tuple(name, fc.subarray(['pull', 'push', 'delete'] as const, { minLength: 1 })), { maxLength: 8 }),
+        (wanted) => {
+          const texts = wanted.map(([where, actions]) => `repository:${where}:${actions.join(',')}`);
+          const read = wanted.map(([where, actions]) => ({ name: where, actions }));
+          expect(parseScopes(texts)).toEqual(read);
+          expect(parseScopes([texts.join(' ')])).toEqual(read);
+        },
+      ),
     );
     expect(parseScopes(['repository:a/b:*'])).toEqual([{ name: 'a/b', actions: ['pull', 'push', 'delete'] }]);
     for (const nothing of ['registry:catalog:*', 'repository:a/b:', 'repository:a/b:sudo', 'repository:A/b:pull', 'repository:a/b', 'x'])
