@@ -52,6 +52,21 @@ function collectionCases(engine: TestEngine, missing: boolean): void {
       expect(await images.forge.upload(grantFor(), place, id)).toBeUndefined();
     });
 
+    test('a link that comes between the question and the lock keeps its bytes', async () => {
+      const text = 'pushed again just now';
+      const digest = await putBlob(images.forge, text);
+      await images.forge.deleteBlob(grantFor(), place, digest);
+      later(limits.unlinkedContentMs * 24);
+      const { images: rows } = images.deps;
+      const linked: typeof rows.linked = async (tx, digests) => {
+        const found = await rows.linked(tx, digests);
+        if (tx === null) await putBlob(images.forge, text);
+        return found;
+      };
+      expect(await collect({ ...images.deps, images: { ...rows, linked } })).toEqual({ uploads: 0, blobs: 0 });
+      expect((await bytesOf((await images.forge.readBlob(grantFor(), place, digest)).body)).toString()).toBe(text);
+    });
+
     test('a link to bytes that were just collected is not made', async () => {
       const digest = await putBlob(images.forge, 'mounted too late');
       images.deps.content.retire(digest);
