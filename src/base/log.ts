@@ -11,7 +11,7 @@ export interface Log {
 }
 
 // A last line of defence: whatever looks like one of our tokens never reaches a log (R6).
-const tokenShape = /\b(jpt_[xfn]|glpat-|glcbt-|glrt-)[A-Za-z0-9_-]{4,}/g;
+const tokenShape = /\b(jpt_[xfn]|jrt_|glpat-|glcbt-|glrt-)[A-Za-z0-9_-]{4,}/g;
 
 /** Replaces anything shaped like a token by its prefix and `[MASKED]`. */
 export function redactTokens(text: string): string {

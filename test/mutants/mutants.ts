@@ -3,6 +3,7 @@ import { exposureMutants } from './exposure.ts';
 import { gateMutants } from './gate.ts';
 import { lfsMutants } from './lfs.ts';
 import type { Mutant } from './mutant.ts';
+import { registryDoorMutants } from './registry-door.ts';
 import { registryMutants } from './registry.ts';
 
 const life = 'test/e2e/life.test.ts';
@@ -457,6 +458,7 @@ const coreMutants: readonly Mutant[] = [
 export const mutants: readonly Mutant[] = [
   ...coreMutants,
   ...registryMutants,
+  ...registryDoorMutants,
   ...lfsMutants,
   ...dockerMutants,
   ...gateMutants,
