@@ -31,10 +31,16 @@ export function receiveUpload(request: IncomingMessage, store: (filename: string
         if (!request.complete) stream.destroy(new Error('hung up'));
       });
     });
-    parser.on('error', () => reject(new JobpassError('invalid_input', 'The multipart body is malformed.')));
+    const malformed = (): void => reject(new JobpassError('invalid_input', 'The multipart body is malformed.'));
+    parser.on('error', malformed);
     parser.on('finish', () => {
       if (stored === undefined) reject(new JobpassError('invalid_input', 'The part `file` is missing.'));
       else stored.then(resolve, reject);
+    });
+    // The parser never finishes over a part that has no head: once all is read and stored, it has nothing more to wait for.
+    request.once('end', () => {
+      const late = (): void => void setImmediate(malformed);
+      Promise.resolve(stored).then(late, late);
     });
     request.once('close', () => {
       if (!request.complete) parser.destroy(new Error('hung up'));
