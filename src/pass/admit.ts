@@ -116,7 +116,11 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
       deps.trail.refuse(entryOf(identity, accesses, context, 'deny', refusal.rule, reason));
     }
     const { code, message, rule, what } = refusal;
-    return { ok: false, refusal: { code, message, rule, ...(what === undefined ? {} : { what }) } };
+    return {
+      ok: false,
+      refusal: { code, message, rule, ...(what === undefined ? {} : { what }) },
+      ...(identity?.kind === 'anonymous' ? { anonymous: true } : {}),
+    };
   }
 
   /** Leaves one row a second at most, whatever was asked for: else the quota itself would be the way to flood the trail (A65). */

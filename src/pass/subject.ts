@@ -38,7 +38,10 @@ export interface Refusal {
   readonly what?: string;
 }
 
-export type Admission = { readonly ok: true; readonly grant: Grant } | { readonly ok: false; readonly refusal: Refusal };
+/** `anonymous`: nobody stands behind the question, also where a token for nobody was sent; a door may ask for a credential. */
+export type Admission =
+  | { readonly ok: true; readonly grant: Grant }
+  | { readonly ok: false; readonly refusal: Refusal; readonly anonymous?: true };
 
 /** The port through which every door and the job queue ask (`pass/admit.ts` makes it). */
 export interface Gatekeeper {

@@ -44,9 +44,9 @@ export const registryDoorMutants: readonly Mutant[] = [
   {
     id: 'A17',
     defence: 'the realm is a configured address',
-    file: 'src/server.ts',
-    find: 'originFor: (host) => addresses.originFor(host),',
-    replace: 'originFor: (host) => `http://${host}`,',
+    file: 'src/base/addresses.ts',
+    find: "byHost.get(host?.toLowerCase() ?? '') ?? url",
+    replace: '`http://${host}`',
     test: rights,
     name: 'A17',
   },

@@ -89,7 +89,7 @@ async function serveBase(
     requestId: context.requestId,
     secure: context.secure,
   });
-  if (!admission.ok) return refuse(deps, request, response, admission.refusal, subject.kind === 'anonymous', undefined);
+  if (!admission.ok) return refuse(deps, request, response, admission.refusal, admission.anonymous === true, undefined);
   await deps.gatekeeper.settle(admission.grant, 'done');
   answer(response, 200, { 'content-type': 'application/json' }, '{}');
 }
@@ -119,7 +119,7 @@ async function serveRepository(
   // A mount that may not read its source is an ordinary upload, in every case and with the same answer (A13).
   if (!admission.ok && from !== undefined) admission = await deps.gatekeeper.admit(subject, [access(route.permission, place)], ask);
   if (!admission.ok)
-    return refuse(deps, request, response, admission.refusal, subject.kind === 'anonymous', `repository:${path.name}:${route.scope}`);
+    return refuse(deps, request, response, admission.refusal, admission.anonymous === true, `repository:${path.name}:${route.scope}`);
   const { grant } = admission;
   if (place.project === undefined) throw new JobpassError('not_found', {});
   if (source?.project === undefined) source = undefined;

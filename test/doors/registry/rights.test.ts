@@ -116,7 +116,10 @@ describe('the registry: who may do what, through real HTTP', () => {
     expect((await open.ask('GET', '/v2/open/images/manifests/latest')).status).toBe(200);
     expect((await open.ask('POST', '/v2/open/images/blobs/uploads/')).status).not.toBe(202);
     const closed = await withToken(nobody(), 'repository:ops/tools:pull');
-    expect((await closed.ask('GET', '/v2/ops/tools/manifests/latest')).status).toBe(404);
+    for (const name of ['ops/tools', 'nobody/there']) {
+      const { status, headers } = await closed.ask('GET', `/v2/${name}/manifests/latest`);
+      expect([status, headers.get('www-authenticate')]).toEqual([401, expect.stringContaining(`scope="repository:${name}:pull"`)]);
+    }
     expect((await nobody().ask('GET', '/v2/_catalog')).status).toBe(405);
     expect((await asAlice().ask('GET', '/v2/_catalog')).status).toBe(405);
   });
