@@ -6,9 +6,9 @@ export const lfsMutants: readonly Mutant[] = [
   {
     id: 'A40',
     defence: 'an object is read through a project that holds it',
-    file: 'src/doors/git/lfs/lfs-door.ts',
-    find: 'if (sizeBytes === undefined) throw',
-    replace: 'if (false) throw',
+    file: 'src/store/repositories/lfs.ts',
+    find: ".select(['oid', 'sizeBytes'])\n        .where('projectId', '=', project)",
+    replace: ".select(['oid', 'sizeBytes'])",
     test: door,
     name: 'A40 an object of another project',
   },
@@ -38,14 +38,5 @@ export const lfsMutants: readonly Mutant[] = [
     replace: 'if (false)',
     test: door,
     name: 'locks: one owner each',
-  },
-  {
-    id: 'A19',
-    defence: '.lfsconfig does not choose the server',
-    file: 'src/runner/git/lfs.ts',
-    find: "    ['lfs.url', `${url.href.replace(/\\/+$/, '')}/info/lfs`],\n",
-    replace: '',
-    test: 'test/runner/lfs.test.ts',
-    name: 'R8 A19 A53',
   },
 ];
