@@ -127,10 +127,16 @@ describe('Git LFS, by git-lfs itself', () => {
   });
 
   test('A40 an object of another project is not there, in words and in bytes, until it was uploaded there', async () => {
-    expect(parsed((await batch('team/other', 'download', alice.token)).text).objects[0]?.error?.code).toBe(404);
-    expect((await server.call('GET', `/team/other.git/gitlab-lfs/objects/${oid}`, { headers: basic(alice.token) })).status).toBe(404);
+    const name = createHash('sha256').update('art').digest('hex');
+    const path = (project: string) => `/${project}.git/gitlab-lfs/objects/${name}`;
+    const put = await server.call('PUT', `${path('team/art')}/3`, { headers: basic(alice.token), raw: 'art' });
+    const got = await server.call('GET', path('team/art'), { headers: basic(alice.token) });
+    expect([put.status, got.status, got.text]).toEqual([200, 200, 'art']);
+    const object = [{ oid: name, size: 3 }];
+    expect(parsed((await batch('team/other', 'download', alice.token, object)).text).objects[0]?.error?.code).toBe(404);
+    expect((await server.call('GET', path('team/other'), { headers: basic(alice.token) })).status).toBe(404);
     // Knowing the name of what another project holds is not having it.
-    const asked = parsed((await batch('team/other', 'upload', alice.token)).text).objects[0]?.actions;
+    const asked = parsed((await batch('team/other', 'upload', alice.token, object)).text).objects[0]?.actions;
     expect(Object.keys(asked ?? {})).toEqual(['upload', 'verify']);
   });
 
