@@ -3,6 +3,7 @@ import { exposureMutants } from './exposure.ts';
 import { gateMutants } from './gate.ts';
 import { lfsMutants } from './lfs.ts';
 import type { Mutant } from './mutant.ts';
+import { walkMutants } from './walk.ts';
 import { registryDoorMutants } from './registry-door.ts';
 import { registryMutants } from './registry.ts';
 
@@ -463,4 +464,5 @@ export const mutants: readonly Mutant[] = [
   ...dockerMutants,
   ...gateMutants,
   ...exposureMutants,
+  ...walkMutants,
 ];

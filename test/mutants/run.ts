@@ -9,7 +9,9 @@ import { mutants } from './mutants.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const only = process.argv.slice(2);
-const chosen = mutants.filter((mutant) => only.length === 0 || only.some((word) => mutant.id === word || mutant.file.includes(word)));
+const chosen = mutants.filter(
+  (mutant) => only.length === 0 || only.some((word) => mutant.id === word || mutant.file.includes(word) || mutant.test.includes(word)),
+);
 
 type Verdict = { readonly killed: boolean; readonly note: string };
 
