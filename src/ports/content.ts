@@ -52,4 +52,6 @@ export interface ContentStore {
   discard(owner: string, id: string): Promise<boolean>;
   /** Removes uploads that nobody added to since `before` (milliseconds since 1970). @returns how many */
   removeIdleUploads(before: number): Promise<number>;
+  /** Lets go of open files; uploads stay. */
+  close(): Promise<void>;
 }

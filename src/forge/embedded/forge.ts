@@ -79,6 +79,8 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
     },
     async close() {
       await collection.stop();
+      await deps.content.close();
+      await deps.lfsContent.close();
       await maintenance.close();
       await git.close();
     },

@@ -70,6 +70,7 @@ export async function fileContent(root: string): Promise<ContentStore> {
       }),
     discard: (owner, id) => uploads.discard(owner, id),
     removeIdleUploads: (before) => uploads.removeIdle(before),
+    close: () => uploads.close(),
   };
 }
 

@@ -11,13 +11,17 @@ import { randomBase62 } from '../../base/secret.ts';
 const batchBytes = 1024 * 1024;
 /** Handing dirty pages to the disk while more arrive leaves little to wait for at the end. */
 const flushEachBytes = 64 * 1024 * 1024;
-/** Hashes of uploads under way that are kept in memory; the others are read again from their files. */
-const hashesKept = 1000;
+/** Uploads under way whose hash and open file are kept; the others are read again. */
+const progressKept = 128;
+/** Content's age is told by its file's time of change; a little less than it is does no harm. */
+const freshMs = 60_000;
 
 /** What is known of an upload beside its file. */
 export interface Progress {
   readonly hash: Hash;
+  readonly file: FileHandle;
   sizeBytes: number;
+  changedAt: number;
 }
 
 /**
@@ -39,8 +43,8 @@ export class Uploads {
   async begin(owner: string): Promise<string> {
     await this.#bound(owner);
     const id = randomBase62(32);
-    await (await open(this.#path(owner, id), 'wx', 0o600)).close();
-    this.#remember(id, { hash: createHash('sha256'), sizeBytes: 0 });
+    const file = await open(this.#path(owner, id), 'ax', 0o600);
+    await this.#remember(id, { hash: createHash('sha256'), file, sizeBytes: 0, changedAt: Date.now() });
     return id;
   }
 
@@ -53,18 +57,13 @@ export class Uploads {
   }
 
   append(owner: string, id: string, offset: number | undefined, body: Readable, maxBytes: number): Promise<number> {
-    return this.#alone(owner, id, async (path, progress) => {
+    return this.#alone(owner, id, async (_path, progress) => {
       if (offset !== undefined && offset !== progress.sizeBytes)
         throw new JobpassError('range_mismatch', {
           message: `The upload stands at byte ${progress.sizeBytes}.`,
           offsetBytes: progress.sizeBytes,
         });
-      const file = await open(path, 'a');
-      try {
-        await pour(file, body, progress, maxBytes);
-      } finally {
-        await file.close();
-      }
+      await pour(body, progress, maxBytes);
       return progress.sizeBytes;
     });
   }
@@ -72,19 +71,14 @@ export class Uploads {
   /** Hands the file over, flushed, to `take`, which moves it away or throws; the upload is gone either way. */
   finish(owner: string, id: string, take: (path: string, progress: Progress) => Promise<void>): Promise<number> {
     return this.#alone(owner, id, async (path, progress) => {
-      this.#known.delete(id);
       try {
-        const file = await open(path, 'r+');
-        try {
-          const now = new Date();
-          // What collection goes by: the age of the content, not of its last byte.
-          await file.utimes(now, now);
-          await file.sync();
-        } finally {
-          await file.close();
-        }
+        const now = new Date();
+        if (now.getTime() - progress.changedAt > freshMs) await progress.file.utimes(now, now);
+        await progress.file.sync();
+        await this.#forget(id);
         await take(path, progress);
       } catch (error) {
+        await this.#forget(id);
         await rm(path, { force: true });
         throw error;
       }
@@ -95,7 +89,7 @@ export class Uploads {
   async discard(owner: string, id: string): Promise<boolean> {
     if (!isId(id)) return false;
     if (this.#busy.has(id)) throw busy();
-    this.#known.delete(id);
+    await this.#forget(id);
     const paths = [this.#path(owner, id), ...(await this.#others(owner, id))];
     const gone = await Promise.all(
       paths.map((path) =>
@@ -115,11 +109,15 @@ export class Uploads {
       const path = join(this.#folder, name);
       const facts = await stat(path).catch(() => undefined);
       if (facts === undefined || facts.mtimeMs >= before || this.#busy.has(id)) continue;
-      this.#known.delete(id);
+      await this.#forget(id);
       await rm(path, { force: true });
       count += 1;
     }
     return count;
+  }
+
+  async close(): Promise<void> {
+    for (const id of this.#known.keys()) await this.#forget(id);
   }
 
   #path(owner: string, id: string): string {
@@ -161,15 +159,17 @@ export class Uploads {
     const facts = await stat(path).catch(() => undefined);
     const kept = this.#known.get(id);
     if (facts !== undefined && kept?.sizeBytes === facts.size) return kept;
+    await this.#forget(id);
     if (facts === undefined) await this.#takeOver(owner, id);
-    const progress = { hash: await hashOf(path, 'sha256'), sizeBytes: (await stat(path)).size };
-    this.#remember(id, progress);
+    const hash = await hashOf(path, 'sha256');
+    const file = await open(path, 'a');
+    const progress = { hash, file, sizeBytes: (await file.stat()).size, changedAt: 0 };
+    await this.#remember(id, progress);
     return progress;
   }
 
   /** @throws not_found */
   async #takeOver(owner: string, id: string): Promise<void> {
-    this.#known.delete(id);
     const [source, ...more] = await this.#others(owner, id);
     if (source === undefined) throw unknownUpload();
     const path = this.#path(owner, id);
@@ -183,13 +183,19 @@ export class Uploads {
     for (const old of [source, ...more]) await rm(old, { force: true });
   }
 
-  #remember(id: string, progress: Progress): void {
-    this.#known.delete(id);
+  async #remember(id: string, progress: Progress): Promise<void> {
     this.#known.set(id, progress);
-    for (const [oldest] of this.#known) {
-      if (this.#known.size <= hashesKept) break;
-      this.#known.delete(oldest);
+    for (const oldest of this.#known.keys()) {
+      if (this.#known.size <= progressKept) break;
+      // One that is being written to closes with its own finish or the next one's look.
+      if (!this.#busy.has(oldest)) await this.#forget(oldest);
     }
+  }
+
+  async #forget(id: string): Promise<void> {
+    const progress = this.#known.get(id);
+    this.#known.delete(id);
+    await progress?.file.close();
   }
 }
 
@@ -204,7 +210,8 @@ export async function hashOf(path: string, algorithm: DigestAlgorithm): Promise<
  * Writes in batches, each hashed here while the disk takes it and the next one arrives. What arrived before a cut stays and counts.
  * @throws too_large, store_unavailable (the disk is full), or what the body broke off with
  */
-async function pour(file: FileHandle, body: Readable, progress: Progress, maxBytes: number): Promise<void> {
+async function pour(body: Readable, progress: Progress, maxBytes: number): Promise<void> {
+  const { file } = progress;
   let batch: Buffer[] = [];
   let waiting = 0;
   let unflushed = 0;
@@ -220,6 +227,7 @@ async function pour(file: FileHandle, body: Readable, progress: Progress, maxByt
     for (const part of parts) progress.hash.update(part);
     // Where the write fails, this differs from the file's size, and the file is read again.
     progress.sizeBytes += sizeBytes;
+    progress.changedAt = Date.now();
     unflushed += sizeBytes;
     if (unflushed < flushEachBytes) return;
     unflushed = 0;

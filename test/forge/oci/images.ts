@@ -60,7 +60,11 @@ export async function openImages(folder: string, url = `sqlite:${join(folder, 's
     transactor: store.transactor,
     clock: time,
   };
-  return { folder, store, deps, clock, forge: makeRegistryForge(deps), close: () => store.close() };
+  const close = async (): Promise<void> => {
+    await deps.content.close();
+    await store.close();
+  };
+  return { folder, store, deps, clock, forge: makeRegistryForge(deps), close };
 }
 
 export interface GrantOptions {

@@ -20,7 +20,10 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'jobpass-test-content-'));
   content = await fileContent(root);
 });
-afterAll(() => rm(root, { recursive: true, force: true }));
+afterAll(async () => {
+  await content.close();
+  await rm(root, { recursive: true, force: true });
+});
 
 const code = (wanted: JobpassError['code']) => expect.objectContaining({ code: wanted });
 const digestOf = (bytes: Buffer | string): Digest => digestFrom('sha256', hash('sha256', bytes, 'hex'));
