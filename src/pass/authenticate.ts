@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import { looksLikePass, passTokenKind } from '../base/pass-token.ts';
-import { isRegistryToken } from '../base/registry-token.ts';
+import { anonymousRegistryToken, isRegistryToken } from '../base/registry-token.ts';
 import type { SecretDigest } from '../base/ids.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Credentials } from '../ports/credentials.ts';
@@ -117,6 +117,7 @@ async function authenticateRegistryToken(
   again: boolean,
 ): Promise<Authentication> {
   if (carrier !== 'bearer') return no('credential_misplaced', 'R17', 'A registry token is accepted as Bearer only.');
+  if (secret.reveal() === anonymousRegistryToken) return { ok: true, identity: { kind: 'anonymous' } };
   const token = await deps.registryTokens.byDigest(tx, secret.digest());
   if (token === undefined) return no('credential_invalid', 'R13', 'The registry token is unknown.');
   const who = await authenticateParent(deps, token.parent, secure, tx);
@@ -136,9 +137,7 @@ async function authenticateParent(
   secure: boolean,
   tx: MaybeTx,
 ): Promise<Authentication> {
-  switch (parent?.kind) {
-    case undefined:
-      return { ok: true, identity: { kind: 'anonymous' } };
+  switch (parent.kind) {
     case 'pass':
       return authenticatePassDigest(deps, parent.digest, secure, tx);
     case 'job':

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { JobpassError } from '../base/errors.ts';
-import { type EpochMillis, millis } from '../base/ids.ts';
+import { millis } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
 import { newRegistryToken } from '../base/registry-token.ts';
 import type { Secret } from '../base/secret.ts';
@@ -49,26 +49,20 @@ export interface RegistryTokenDeps {
  */
 export async function issueRegistryToken(
   deps: RegistryTokenDeps,
-  login: Grant | undefined,
+  login: Grant,
   subject: Subject,
   scope: RegistryToken['scope'],
-): Promise<{ readonly secret: Secret; readonly issuedAt: EpochMillis; readonly expiresAt: EpochMillis }> {
+): Promise<Secret> {
   const secret = newRegistryToken();
-  const issuedAt = deps.clock.now();
-  const expiresAt = millis(issuedAt + limits.registryTokenMs);
-  const parent = parentOf(login, subject);
-  await deps.transactor.write(async (tx) => {
-    await login?.confirm(tx);
-    await deps.registryTokens.insert(tx, secret.digest(), { parent, scope, expiresAt });
-    // Expired ones stay for as long as an upload that they began may take: what stands behind them is still asked at its end.
-    await deps.registryTokens.sweep(tx, millis(issuedAt - limits.uploadIdleMs));
-  });
-  return { secret, issuedAt, expiresAt };
-}
-
-function parentOf(login: Grant | undefined, subject: Subject): RegistryToken['parent'] {
-  if (subject.kind === 'anonymous' && login === undefined) return null;
-  const kind = login?.identity.kind;
+  const now = deps.clock.now();
+  const { kind } = login.identity;
   if (subject.kind !== 'secret' || (kind !== 'pass' && kind !== 'user' && kind !== 'job')) throw new JobpassError('internal');
-  return { kind, digest: subject.secret.digest() };
+  const parent = { kind, digest: subject.secret.digest() };
+  await deps.transactor.write(async (tx) => {
+    await login.confirm(tx);
+    await deps.registryTokens.insert(tx, secret.digest(), { parent, scope, expiresAt: millis(now + limits.registryTokenMs) });
+    // Expired ones stay for as long as an upload that they began may take: what stands behind them is still asked at its end.
+    await deps.registryTokens.sweep(tx, millis(now - limits.uploadIdleMs));
+  });
+  return secret;
 }

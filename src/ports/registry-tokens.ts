@@ -6,8 +6,8 @@ export type ImageAction = 'pull' | 'push' | 'delete';
 
 /** A registry token: the credential that it was had for again, and less (A48). */
 export interface RegistryToken {
-  /** The credential behind it, by its digest; null = anonymous. */
-  readonly parent: { readonly kind: 'pass' | 'user' | 'job'; readonly digest: SecretDigest } | null;
+  /** The credential behind it, by its digest. */
+  readonly parent: { readonly kind: 'pass' | 'user' | 'job'; readonly digest: SecretDigest };
   readonly scope: readonly { readonly projectId: ProjectId; readonly actions: readonly ImageAction[] }[];
   readonly expiresAt: EpochMillis;
 }

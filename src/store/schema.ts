@@ -56,8 +56,8 @@ export interface Schema {
   readonly imageTags: { repositoryId: number; name: string; digest: string; createdAt: number };
   readonly registryTokens: {
     digest: string;
-    parentKind: string | null;
-    parentDigest: string | null;
+    parentKind: string;
+    parentDigest: string;
     scope: string;
     expiresAt: number;
   };

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { isoTime } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
+import { anonymousRegistryToken } from '../../base/registry-token.ts';
 import type { Grant } from '../../pass/grant.ts';
 import { issueRegistryToken, type RegistryTokenDeps } from '../../pass/registry-token.ts';
 import type { AskContext, Gatekeeper, Permission, Subject } from '../../pass/subject.ts';
@@ -64,9 +65,9 @@ export async function serveToken(
       }
       if (actions.length > 0) scope.push({ projectId: place.projectId, actions });
     }
-    const { secret, issuedAt } = await issueRegistryToken(deps, login, subject, scope);
-    const token = secret.reveal();
-    const body = { token, access_token: token, expires_in: limits.registryTokenMs / 1000, issued_at: isoTime(issuedAt) };
+    // Whoever sent no credential leaves no row behind, or anybody could fill the store.
+    const token = login === undefined ? anonymousRegistryToken : (await issueRegistryToken(deps, login, subject, scope)).reveal();
+    const body = { token, access_token: token, expires_in: limits.registryTokenMs / 1000, issued_at: isoTime(deps.clock.now()) };
     answer(response, 200, { 'content-type': 'application/json' }, JSON.stringify(body));
   } finally {
     await Promise.all(grants.map((grant) => deps.gatekeeper.settle(grant, 'done')));

@@ -4,7 +4,7 @@ import type { Migration } from './migrations.ts';
 export const registryTokens: Migration = {
   version: 5,
   statements: ({ millis }) => [
-    `create table "registryTokens" ("digest" text primary key, "parentKind" text, "parentDigest" text, "scope" text not null, "expiresAt" ${millis} not null)`,
+    `create table "registryTokens" ("digest" text primary key, "parentKind" text not null, "parentDigest" text not null, "scope" text not null, "expiresAt" ${millis} not null)`,
     `create index "registryTokensByExpiry" on "registryTokens" ("expiresAt")`,
   ],
 };

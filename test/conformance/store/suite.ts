@@ -8,6 +8,7 @@ import { jobCases } from './jobs.ts';
 import { passCases } from './passes.ts';
 import { projectCases } from './projects.ts';
 import { pushLogCases } from './push-log.ts';
+import { registryTokenCases } from './registry-tokens.ts';
 import { releaseCases } from './releases.ts';
 import { runnerCases } from './runners.ts';
 import { schemaCases } from './schema.ts';
@@ -31,6 +32,7 @@ export function storeConformance(engine: TestEngine): void {
     ['push log', pushLogCases],
     ['releases', releaseCases],
     ['images', imageCases],
+    ['registry tokens', registryTokenCases],
     ['passes', passCases],
     ['jobs', jobCases],
     ['runners', runnerCases],

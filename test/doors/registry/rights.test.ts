@@ -1,7 +1,8 @@
 import { once } from 'node:events';
-import { request as httpRequest } from 'node:http';
+import { type IncomingMessage, request as httpRequest } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { JobId } from '../../../src/base/ids.ts';
+import { Secret } from '../../../src/base/secret.ts';
 import { passFor } from '../../support/pass.ts';
 import { basic, bearer, codeOf, digestOf, imageType, manifestOf, RegistryClient } from '../../support/registry.ts';
 import { type Claimed, oneJob, startTestServer, type TestServer } from '../../support/server.ts';
@@ -265,6 +266,27 @@ describe('the registry: who may do what, through real HTTP', () => {
     expect([0, 401]).toContain(await ended);
     const root = new RegistryClient(server, basic(server.root));
     expect((await root.ask('HEAD', `/v2/team/app/blobs/${digestOf('late bytes')}`)).status).toBe(404);
+  });
+
+  test('R2 a download that a pass began ends with its job, in mid-air', async () => {
+    const bytes = Buffer.alloc(64 * 1024 * 1024);
+    const digest = await pass.pushBlob('team/app', bytes);
+    const reading = httpRequest(new URL(`/v2/team/app/blobs/${digest}`, server.url), { headers: basic(passToken) });
+    reading.end();
+    const response = await new Promise<IncomingMessage>((resolve, reject) => reading.on('response', resolve).on('error', reject));
+    expect(response.headers['content-length']).toBe(String(bytes.length));
+    await once(response, 'readable');
+    await server.finish(job);
+    let seen = 0;
+    response.on('data', (chunk: Buffer) => (seen += chunk.length));
+    await expect(once(response, 'end')).rejects.toThrow('aborted');
+    expect(seen).toBeLessThan(bytes.length);
+  });
+
+  test('A65 who sends no credential leaves nothing in the store: the token of nobody is the same for all', async () => {
+    const tokens = [await nobody().token('repository:open/images:pull'), await nobody().token('repository:ops/tools:push')];
+    expect(tokens[0]?.token).toBe(tokens[1]?.token);
+    expect(await server.store.registryTokens.byDigest(null, new Secret(tokens[0]?.token ?? '').digest())).toBeUndefined();
   });
 
   test('R17 A26 two credentials, or a pass in the query, are refused', async () => {
