@@ -265,6 +265,17 @@ test('repositories and their tags are listed; a repository goes with all that it
   expect((await images.forge.repositories(grant, mine, page)).rows[0]?.id).not.toBe(repository);
 });
 
+test('what the disk lost is missing, and is there again after a push', async () => {
+  const here = fresh();
+  const text = unique();
+  const digest = await putBlob(images.forge, text, here);
+  images.deps.content.retire(digest);
+  expect(await images.forge.blob(grantFor(), here, digest)).toBeUndefined();
+  await expect(images.forge.readBlob(grantFor(), here, digest)).rejects.toEqual(code('not_found'));
+  await putBlob(images.forge, text, here);
+  expect((await bytesOf((await images.forge.readBlob(grantFor(), here, digest)).body)).toString()).toBe(text);
+});
+
 test('one digest pushed from many sides at once is one content', async () => {
   const bytes = Buffer.alloc(200_000, 'z');
   const there = Array.from({ length: 8 }, fresh);
