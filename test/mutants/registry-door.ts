@@ -63,12 +63,10 @@ export const registryDoorMutants: readonly Mutant[] = [
     id: 'A48',
     defence: 'the credential behind a registry token is asked anew',
     file: 'src/pass/authenticate.ts',
-    find: `    case 'job':
-      return authenticateJobToken(deps, parent.digest, tx);`,
-    replace: `    case 'job':
-      return { ok: true, identity: { kind: 'anonymous' } };`,
-    test: rights,
-    name: 'A48 R2 a registry token ends',
+    find: 'return authenticatePassDigest(deps, parent.digest, secure, tx);',
+    replace: "return { ok: true, identity: { kind: 'anonymous' } };",
+    test: 'test/pass/registry-token.test.ts',
+    name: 'A48 a registry token is the credential',
   },
   {
     id: 'A48',
