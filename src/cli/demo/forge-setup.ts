@@ -25,7 +25,7 @@ const reporter = 20;
 export async function setUpForge(root: Api): Promise<Setup> {
   const alice = await makeUser(root, 'alice');
   const groups = new Map<string, number>();
-  for (const name of ['demo-app', 'demo-libs', 'demo-ops', 'demo-docs']) {
+  for (const name of ['demo-app', 'demo-libs', 'demo-ops', 'demo-docs', 'demo-images']) {
     groups.set(name, numberOf(await root.post('/api/v4/groups', { name, path: name, visibility: 'private' }), 'id'));
   }
   const project = async (group: string, name: string, level: number): Promise<number> => {
@@ -38,6 +38,7 @@ export async function setUpForge(root: Api): Promise<Setup> {
   await project('demo-libs', 'greeting', reporter);
   await project('demo-ops', 'settings', reporter);
   await project('demo-docs', 'site', developer);
+  await project('demo-images', 'toolbox', reporter);
   return { alice, appId };
 }
 

@@ -1,6 +1,13 @@
 import type { Api } from './http.ts';
 import { fieldOf, numberOf, rowsOf, textOf } from './http.ts';
 
+/** What is asked of no project. */
+const ofInstance: Readonly<Record<string, string>> = {
+  'pass:self': 'itself: given back before the script',
+  'self:read': 'who am I (GET /user)',
+  'registry:login': 'the registry: login',
+};
+
 /** One line of the closing table, made from what the audit trail says that a pass did. */
 export interface Reached {
   readonly what: string;
@@ -25,24 +32,22 @@ export async function reached(
     const rows = await auditOf(root, job);
     for (const row of rows) {
       if (fieldOf(row, 'subject') !== 'pass') continue;
+      // What was tried after the job's end has lines of its own.
+      if (fieldOf(row, 'decision') === 'deny' && fieldOf(row, 'rule') === 'R2') continue;
       const principals = rowsOf(fieldOf(row, 'principals')).map((principal) => users.get(Number(principal)) ?? String(principal));
       for (const access of rowsOf(fieldOf(row, 'accesses')).map(String)) {
         const [permission = '', resource = ''] = access.split('@');
         if (resource.startsWith('job:')) continue;
         const decision = String(fieldOf(row, 'decision'));
         const project = /^project:(\d+)$/.exec(resource);
-        const what =
-          project === null
-            ? permission === 'pass:self'
-              ? 'itself: given back before the script'
-              : 'who am I (GET /user)'
-            : (names.get(Number(project[1])) ?? resource);
-        const key = `${permission} ${what} ${decision}`;
+        const what = project === null ? (ofInstance[permission] ?? resource) : (names.get(Number(project[1])) ?? resource);
+        const pass = textOf(row, 'pass_kind');
+        const key = `${permission} ${what} ${pass} ${decision}`;
         if (!lines.has(key))
           lines.set(key, {
             what,
             permission,
-            pass: textOf(row, 'pass_kind'),
+            pass,
             as: principals.join(' ∩ '),
             decision,
           });

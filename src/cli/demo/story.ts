@@ -13,15 +13,21 @@ export const settingsFiles: Files = {
   'next-version.txt': 'v1.0.0\n',
 };
 
-/**
- * @param node path of a Node.js that jobs may run
- * @param witness address that the last step shows its pass to; only the demo does such a thing
- */
-export function applicationFiles(node: string, witness: string): Files {
-  return { 'README.md': '# app\n', '.gitlab-ci.yml': pipelineFile(node, witness), 'ci/story.mjs': storyScript, 'ci/push.sh': pushScript };
+export interface StoryPlace {
+  /** A Node.js that jobs may run. */
+  readonly node: string;
+  /** Address that the last step shows its pass to; only the demo does such a thing. */
+  readonly witness: string;
+  /** Jobs that show their pass run in containers; else on the shell executor that an admin marked with --unsafe. */
+  readonly containers: boolean;
 }
 
-function pipelineFile(node: string, witness: string): string {
+export function applicationFiles(place: StoryPlace): Files {
+  return { 'README.md': '# app\n', '.gitlab-ci.yml': pipelineFile(place), 'ci/story.mjs': storyScript, 'ci/push.sh': pushScript };
+}
+
+function pipelineFile(place: StoryPlace): string {
+  const jobs = place.containers ? [containerJob('variable', place.witness), containerJob('replace', '')] : [shellJob(place)];
   return `stages: [build, publish]
 
 variables:
@@ -40,7 +46,11 @@ build:
   artifacts:
     paths: [lib/greeting.txt]
 
-# Asks to see its pass. Only a runner that an admin marked with --unsafe shows it on the shell executor.
+${jobs.join('\n')}`;
+}
+
+function shellJob({ node, witness }: StoryPlace): string {
+  return `# Asks to see its pass. Only a runner that an admin marked with --unsafe shows it on the shell executor.
 publish:
   stage: publish
   tags: [demo-exposed]
@@ -56,8 +66,29 @@ publish:
 `;
 }
 
+function containerJob(exposure: 'variable' | 'replace', witness: string): string {
+  const where = exposure === 'variable' ? 'in a variable of its own' : 'in place of CI_JOB_TOKEN';
+  return `# In a private build image of another group's project, with its pass ${where}.
+${exposure}:
+  stage: publish
+  image: $CI_REGISTRY/demo-images/toolbox:1
+  tags: [demo-container]
+  variables:
+    JOBPASS_EXPOSE: ${exposure}
+    WITNESS: "${witness}"
+  script:
+    - cat lib/greeting.txt
+    - node ci/story.mjs read
+    - sh ci/push.sh
+    - node ci/story.mjs registry
+    - node ci/story.mjs release${witness === '' ? '' : '\n    - node ci/story.mjs witness'}
+`;
+}
+
 const storyScript = `// What people paste personal tokens into CI variables for; here with nothing but the job's pass.
-const { CI_API_V4_URL: api, CI_PROJECT_ID: project, CI_COMMIT_SHA: sha, CI_EXTENDED_JOB_TOKEN: pass, WITNESS: witness } = process.env;
+import { createHash } from 'node:crypto';
+const { CI_API_V4_URL: api, CI_SERVER_URL: server, CI_PROJECT_ID: project, CI_COMMIT_SHA: sha, WITNESS: witness, CI_JOB_NAME: job } = process.env;
+const pass = process.env.CI_EXTENDED_JOB_TOKEN ?? process.env.CI_JOB_TOKEN;
 const call = async (method, path, body) => {
   const answer = await fetch(api + path, {
     method,
@@ -71,14 +102,40 @@ const call = async (method, path, body) => {
 };
 const settings = '/projects/' + encodeURIComponent('demo-ops/settings');
 const version = async () => (await call('GET', settings + '/repository/files/next-version.txt/raw?ref=main')).trim();
+// The registry's own protocol, as docker and skopeo speak it.
+const registry = async (scope) => {
+  const basic = 'Basic ' + Buffer.from('gitlab-ci-token:' + pass).toString('base64');
+  const query = new URLSearchParams([['service', 'container_registry'], ...scope.map((one) => ['scope', one])]);
+  const { token } = await (await fetch(server + '/jwt/auth?' + query, { headers: { Authorization: basic } })).json();
+  return async (method, path, body, type) => {
+    const answer = await fetch(server + path, { method, body, headers: { Authorization: 'Bearer ' + token, ...(type && { 'Content-Type': type }) } });
+    console.log(method, path.replace(/sha256:([0-9a-f]{8})[0-9a-f]+/g, 'sha256:$1…'), '->', answer.status);
+    if (!answer.ok) throw new Error(await answer.text());
+    return answer;
+  };
+};
+const digest = (bytes) => 'sha256:' + createHash('sha256').update(bytes).digest('hex');
 const steps = {
   read: async () => {
     await call('GET', settings);
     console.log('next version:', await version());
   },
+  registry: async () => {
+    const call = await registry(['repository:demo-images/toolbox:pull', 'repository:demo-docs/site/proof:pull,push']);
+    const image = await (await call('GET', '/v2/demo-images/toolbox/manifests/1')).json();
+    console.log('the build image has', image.layers[0].size, 'bytes');
+    const note = JSON.stringify({ builtFrom: sha, by: job });
+    await call('POST', '/v2/demo-docs/site/proof/blobs/uploads/?digest=' + digest(note), note, 'application/octet-stream');
+    const empty = '{}';
+    await call('POST', '/v2/demo-docs/site/proof/blobs/uploads/?digest=' + digest(empty), empty, 'application/octet-stream');
+    const type = 'application/vnd.oci.image.manifest.v1+json';
+    const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digest(empty), size: 2 };
+    const layers = [{ mediaType: 'application/json', digest: digest(note), size: note.length }];
+    await call('PUT', '/v2/demo-docs/site/proof/manifests/' + job, JSON.stringify({ schemaVersion: 2, mediaType: type, config, layers }), type);
+  },
   release: async () => {
     await call('POST', '/projects/' + project + '/releases', {
-      tag_name: await version(),
+      tag_name: (await version()) + (job === 'replace' ? '-replace' : ''),
       ref: sha,
       name: 'First release',
       description: 'Made by a job with its pass.',
@@ -94,15 +151,16 @@ await steps[process.argv[2]]();
 `;
 
 const pushScript = `set -e
+export PASS="\${CI_EXTENDED_JOB_TOKEN:-$CI_JOB_TOKEN}"
 # The pass reaches git through a credential helper: it is in no URL, no argument and no file.
-ask='!f() { test "$1" = get && printf "username=gitlab-ci-token\\npassword=%s\\n" "$CI_EXTENDED_JOB_TOKEN"; }; f'
+ask='!f() { test "$1" = get && printf "username=gitlab-ci-token\\npassword=%s\\n" "$PASS"; }; f'
 rm -rf ../site-work
 git -c credential.helper= -c credential.helper="$ask" clone --quiet "$CI_SERVER_URL/demo-docs/site.git" ../site-work
 cd ../site-work
 echo "built from $CI_COMMIT_SHORT_SHA" > build.txt
 git add build.txt
 git -c user.name="$GITLAB_USER_NAME" -c user.email="$GITLAB_USER_EMAIL" commit --quiet -m "Publish build of $CI_COMMIT_SHORT_SHA"
-git -c credential.helper= -c credential.helper="$ask" push --quiet origin HEAD:refs/heads/published
+git -c credential.helper= -c credential.helper="$ask" push --quiet origin "HEAD:refs/heads/published-$CI_JOB_NAME"
 cd - >/dev/null
 rm -rf ../site-work
 `;

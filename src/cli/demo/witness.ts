@@ -16,6 +16,8 @@ export interface Verdict {
   readonly diedWithinMs: number;
   /** What `git ls-remote` over HTTP answered afterwards. */
   readonly gitAfter: number;
+  /** What the container registry answered afterwards. */
+  readonly registryAfter: number;
 }
 
 /** Somebody outside the job who got hold of its pass: keeps trying it until it is refused, and says when that was. */
@@ -25,8 +27,8 @@ export interface Witness {
   close(): void;
 }
 
-/** Listens on loopback for one pass of at most 200 bytes. */
-export async function startWitness(forge: string, gitProbe: string): Promise<Witness> {
+/** Listens on an address of this machine for one pass of at most 200 bytes. */
+export async function startWitness(host: string, forge: string, gitProbe: string): Promise<Witness> {
   const verdict = Promise.withResolvers<Verdict>();
   verdict.promise.catch(() => undefined);
   const server = createServer((incoming, outgoing) => {
@@ -45,9 +47,9 @@ export async function startWitness(forge: string, gitProbe: string): Promise<Wit
       verdict.resolve(await watch(forge, gitProbe, pass, during));
     };
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   const { port } = server.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}/`, verdict: verdict.promise, close: () => server.close() };
+  return { url: `http://${host}:${port}/`, verdict: verdict.promise, close: () => server.close() };
 }
 
 async function watch(forge: string, gitProbe: string, pass: Secret, during: number): Promise<Verdict> {
@@ -61,7 +63,10 @@ async function watch(forge: string, gitProbe: string, pass: Secret, during: numb
         headers: { authorization: `Basic ${Buffer.from(`git:${pass.reveal()}`).toString('base64')}` },
       });
       await git.body.dump();
-      return { during, after, diedWithinMs: Math.max(1, Math.ceil(now - alive)), gitAfter: git.statusCode };
+      const registry = await request(`${forge}/v2/`, { headers: { authorization: `Bearer ${pass.reveal()}` } });
+      await registry.body.dump();
+      const diedWithinMs = Math.max(1, Math.ceil(now - alive));
+      return { during, after, diedWithinMs, gitAfter: git.statusCode, registryAfter: registry.statusCode };
     }
     alive = now;
     await delay(pauseMs);
