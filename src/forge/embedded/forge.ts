@@ -63,7 +63,7 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
   const repository = makeRepositoryForge({ ...push, scratch, repositories, directory: deps.directory, onPushed });
   const services = { stores: deps.stores, directory: deps.directory, transactor: deps.transactor, clock: deps.clock };
   const registry = { ...services, images: deps.stores.images, content: deps.content };
-  const collection = repeatCollection(registry, deps.log);
+  const collection = repeatCollection(registry, deps.lfsContent, deps.log);
   return {
     git: makeGitForge({ ...push, repositories, onPushed }),
     repository,

@@ -1,6 +1,7 @@
 import type { Digest } from '../../../base/digest.ts';
 import { limits } from '../../../base/limits.ts';
 import type { Log } from '../../../base/log.ts';
+import type { ContentStore } from '../../../ports/content.ts';
 import type { RegistryDeps } from './registry-forge.ts';
 
 const batchSize = 500;
@@ -43,13 +44,17 @@ async function retireUnlinked({ images, content, transactor }: RegistryDeps, dig
   return count;
 }
 
-/** Collects at once and then each hour, one at a time; a failure is told and tried again. */
-export function repeatCollection(deps: RegistryDeps, log: Log): { start(): void; stop(): Promise<void> } {
+/**
+ * Collects at once and then each hour, one at a time; a failure is told and tried again.
+ * @param largeFiles whose idle uploads go as well
+ */
+export function repeatCollection(deps: RegistryDeps, largeFiles: ContentStore, log: Log): { start(): void; stop(): Promise<void> } {
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
   const once = async (): Promise<void> => {
     try {
-      const { uploads, blobs } = await collect(deps);
+      const { uploads: ofImages, blobs } = await collect(deps);
+      const uploads = ofImages + (await largeFiles.removeIdleUploads(deps.clock.now() - limits.uploadIdleMs));
       if (uploads + blobs > 0) log.info('registry.collected', { uploads, blobs });
     } catch (error) {
       log.error('registry.collection_failed', {}, error);
