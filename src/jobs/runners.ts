@@ -1,6 +1,8 @@
 import { JobpassError } from '../base/errors.ts';
+import type { JobId, RunnerId } from '../base/ids.ts';
 import { randomBase62, Secret } from '../base/secret.ts';
 import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
+import type { Tx } from '../ports/tx.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Runners } from './jobs.ts';
 
@@ -9,13 +11,23 @@ const touchMs = 30_000;
 
 /** Runners as admins, owners and the runners themselves see them. */
 export function makeRunners(deps: JobsDeps): Runners {
-  const { runners, transactor, clock } = deps;
+  const { jobs, runners, revoker, transactor, clock } = deps;
   const instance = { kind: 'instance' } as const;
   const admin = (grant: Grant, permission: Permission): void => verifyGrant(grant, permission, instance);
   const selfId = (grant: Grant) => {
     verifyGrant(grant, 'runner:self', instance);
     if (grant.identity.kind !== 'runner') throw new JobpassError('internal');
     return grant.identity.runnerId;
+  };
+  /** What it holds of its jobs' passes dies with its registration (R2, R7); the jobs themselves may still be reported. */
+  const forget = async (tx: Tx, id: RunnerId): Promise<readonly JobId[]> => {
+    const taken = await jobs.runningOn(tx, id);
+    for (const job of taken) await revoker.revokeForJob(tx, job, 'its runner was removed');
+    await runners.remove(tx, id);
+    return taken;
+  };
+  const cut = (taken: readonly JobId[]): void => {
+    for (const job of taken) revoker.jobEnded(job);
   };
   return {
     async create(grant, request) {
@@ -52,12 +64,12 @@ export function makeRunners(deps: JobsDeps): Runners {
     },
     async remove(grant, id) {
       admin(grant, 'runner:write');
-      return transactor.write(async (tx) => {
+      const taken = await transactor.write(async (tx) => {
         await grant.confirm(tx);
-        if ((await runners.byId(tx, id)) === undefined) return false;
-        await runners.remove(tx, id);
-        return true;
+        return (await runners.byId(tx, id)) === undefined ? undefined : forget(tx, id);
       });
+      cut(taken ?? []);
+      return taken !== undefined;
     },
     async self(grant) {
       const runner = await runners.byId(null, selfId(grant));
@@ -66,7 +78,7 @@ export function makeRunners(deps: JobsDeps): Runners {
     },
     async removeSelf(grant) {
       const id = selfId(grant);
-      await transactor.write((tx) => runners.remove(tx, id));
+      cut(await transactor.write((tx) => forget(tx, id)));
     },
     async pinKey(id, publicKey) {
       await transactor.write(async (tx) => {

@@ -142,6 +142,8 @@ export interface JobStore {
   /** Compare and set: changes the job only while its status is one of `from`. @returns false where it was not. */
   changeJob(tx: Tx, id: JobId, from: readonly JobStatus[], change: JobChange): Promise<boolean>;
   changePipeline(tx: Tx, id: PipelineId, change: PipelineChange): Promise<void>;
+  /** Jobs that a runner has taken and not yet ended. */
+  runningOn(tx: MaybeTx, runner: RunnerId): Promise<readonly JobId[]>;
   /**
    * Running and canceling jobs whose runner was last heard before `before`, whose canceling began before `cancelBefore`, or whose timeout
    * ended before `timeoutBefore`.

@@ -114,6 +114,16 @@ export function jobRepository(db: Database): JobStore {
     async changePipeline(tx, pipelineId, change) {
       await db.on(tx).updateTable('pipelines').set(change).where('id', '=', pipelineId).execute();
     },
+    async runningOn(tx, runner) {
+      const rows = await db
+        .on(tx)
+        .selectFrom('jobs')
+        .select('id')
+        .where('status', 'in', ['running', 'canceling'])
+        .where('runnerId', '=', runner)
+        .execute();
+      return rows.map((row) => id<JobId>(row.id));
+    },
     async staleJobs(tx, before, cancelBefore, timeoutBefore) {
       const rows = await db
         .on(tx)
