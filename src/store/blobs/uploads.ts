@@ -237,7 +237,8 @@ async function pour(body: Readable, progress: Progress, maxBytes: number): Promi
   };
   let failed: { readonly error: unknown } | undefined;
   try {
-    for await (const chunk of body) {
+    // A request that is refused here still wants its answer, which goes out on the same socket.
+    for await (const chunk of body.iterator({ destroyOnReturn: false })) {
       const bytes: Buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk as Uint8Array);
       if (progress.sizeBytes + waiting + bytes.length > maxBytes) throw new JobpassError('too_large', `More than ${maxBytes} bytes.`);
       batch.push(bytes);

@@ -165,7 +165,9 @@ test('one request at a time writes to an upload', async () => {
 
 test('limits and names: too much, unknown ids, other owners', async () => {
   const id = await content.begin('1');
-  await expect(content.append('1', id, 0, body('12345', '6'), 5)).rejects.toEqual(code('too_large'));
+  const much = body('12345', '6');
+  await expect(content.append('1', id, 0, much, 5)).rejects.toEqual(code('too_large'));
+  expect(much.destroyed).toBe(false);
   for (const [owner, unknown] of [
     ['2', id],
     ['1-a', id],
