@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type JobId, millis } from '../../src/base/ids.ts';
-import type { Claimed } from '../support/server.ts';
+import { type Claimed, oneJob } from '../support/server.ts';
 import type { Person } from './oracle.ts';
 import { pushLarge } from './samples/lfs.ts';
 import { pushImage } from './samples/registry.ts';
@@ -164,13 +164,31 @@ describe('R2 the end of a job is the end of its passes, at every door', () => {
     expect([late, await count()]).toEqual([[], atTheEnd]);
   });
 
+  test('R2 R14 its project is removed', async () => {
+    const { server } = world;
+    const gone = await server.project('gone/app');
+    await server.commit(gone, '.gitlab-ci.yml', oneJob);
+    const { token } = await server.runner();
+    let job = await server.claim(token);
+    // What the walk's own fixtures left to do comes first.
+    for (; job !== undefined && projectOf(job) !== gone; job = await server.claim(token)) await server.finish(job);
+    if (job === undefined) throw new Error('no job');
+    const all = await prepare(job);
+    await server.must('DELETE', `/api/v4/projects/${gone}`);
+    expect(await whoIsLetIn(all)).toEqual([]);
+  });
+
   test('R2 its runner is removed', async () => {
-    const [job] = [jobOf('wadmin')];
+    const job = jobOf('wadmin');
     const all = await prepare(job);
     await world.server.must('DELETE', '/api/v4/runners/1');
     expect(await whoIsLetIn(all)).toEqual([]);
   });
 });
+
+function projectOf({ payload }: Claimed): number {
+  return (payload['job_info'] as { project_id: number }).project_id;
+}
 
 /** A download of which the first bytes have come, and no more is read for now. */
 async function begun(url: string, token: string): Promise<IncomingMessage> {
