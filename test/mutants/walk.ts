@@ -51,6 +51,15 @@ export const walkMutants: readonly Mutant[] = [
     name: 'R3 introspection tells of living passes only',
   },
   {
+    id: 'R2',
+    defence: 'who removes a runner ends what it holds',
+    file: 'src/jobs/runners.ts',
+    find: "await revoker.revokeForJob(tx, job, 'its runner was removed');",
+    replace: 'if (job === 0) return taken;',
+    test: 'test/walk/death.test.ts',
+    name: 'R2 its runner is removed',
+  },
+  {
     id: 'R13',
     defence: 'a broken multipart body is refused, not waited for',
     file: 'src/doors/runner/upload.ts',

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { endpoints, openRoutes } from '../../src/policy/endpoints.ts';
+import { matchEndpoint } from '../../src/policy/match.ts';
 import { neverAllowed } from '../../src/policy/never.ts';
 import type { Claimed } from '../support/server.ts';
 import { type Callers, type Credential, makeCallers } from './callers.ts';
@@ -115,6 +116,37 @@ describe('the walk over the doors that are about a runner, a job or a pass', () 
     console.log(`the walk, never list: ${paths.length} routes`);
     expect(wrong).toEqual([]);
   });
+
+  test('R13 A11 every other method on a path of the table, and every path that is nearly one, is refused to the widest pass', async () => {
+    const [owner] = callers.all.filter(({ name }) => name === 'full pass of w50');
+    if (owner === undefined) throw new Error('no owner');
+    const known = new Set([...endpoints.map(nameOf), ...openRoutes].map((name) => name.split('?')[0]));
+    const params = { ...own.params, id: String(own.id), '*': own.path };
+    const near = endpoints.flatMap((row) =>
+      (['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const).flatMap((method) => {
+        const path = pathOf(row, {}, params).split('?')[0] ?? '';
+        return known.has(`${method} ${row.path.split('?')[0] ?? ''}`)
+          ? []
+          : [`${method} ${path}`, `${row.method} ${path}/x`, `${row.method} ${path}x`];
+      }),
+    );
+    const calls = [...new Set(near)].filter((name) => !openTo(name));
+    const wrong: string[] = [];
+    await inParallel(calls, 16, async (name) => {
+      const [method = '', path = ''] = name.split(' ');
+      const headers = path.startsWith('/v2') || path.includes('.git/') ? owner.basic : owner.headers;
+      const { status, text } = await world.server.call(method, path, { headers, ...(method === 'GET' ? {} : { body: {} }) });
+      if (status < 400) wrong.push(`${name}: ${status} ${text.slice(0, 100)}`);
+    });
+    console.log(`the walk, beside the table: ${calls.length} routes`);
+    expect(wrong).toEqual([]);
+  });
+
+  /** A near path that is another row's after all: `/members/7` + `x` is a user id that is none, `/branches/work` + `x` another branch. */
+  const openTo = (name: string): boolean => {
+    const [method = '', path = ''] = name.split(' ');
+    return matchEndpoint(method, path) !== undefined;
+  };
 
   test('R13 what is open to all tells the same whoever asks, and every other row asks', async () => {
     for (const route of openRoutes) {
