@@ -119,9 +119,10 @@ function collectionCases(engine: TestEngine, missing: boolean): void {
       await images.forge.deleteBlob(grantFor(), place, digest);
       const old = new Date(Date.now() - 2 * limits.unlinkedContentMs);
       await utimes(path(digest), old, old);
-      const { id } = await images.forge.startUpload(grantFor(), place);
-      await images.forge.appendUpload(grantFor(), place, id, 0, Readable.from([Buffer.from('again')]));
-      await images.deps.content.finish(`${project}`, id, digest);
+      const { content } = images.deps;
+      const id = await content.begin('7');
+      await content.append('7', id, 0, Readable.from([Buffer.from('again')]), 100);
+      await content.finish('7', id, digest);
       later(0);
       // Finished, and its row not yet there: it is not taken away.
       expect(await collect(images.deps)).toEqual({ uploads: 0, blobs: 0 });
