@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
 import { JobpassError } from '../../base/errors.ts';
+import { limits } from '../../base/limits.ts';
 import type { RegistryForge } from '../../forge/registry.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { NamedPlace } from './names.ts';
@@ -34,9 +36,19 @@ export function answer(response: ServerResponse, status: number, headers: Readon
 
 /**
  * The whole of a small body. Somewhat more is still read, and thrown away, as most clients hear an answer only once they have sent everything.
+ * One that trickles in is cut off.
  * @throws too_large
  */
-export async function smallBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+export async function smallBody(request: Readable, maxBytes: number, timeoutMs: number = limits.requestTimeoutMs): Promise<Buffer> {
+  const timer = setTimeout(() => request.destroy(), timeoutMs);
+  try {
+    return await readAll(request, maxBytes);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function readAll(request: Readable, maxBytes: number): Promise<Buffer> {
   let parts: Buffer[] = [];
   let sizeBytes = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {

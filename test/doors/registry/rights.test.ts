@@ -190,6 +190,19 @@ describe('the registry: who may do what, through real HTTP', () => {
     await server.member(tools, alice.id, 20);
   });
 
+  test('an upload is for who began it: its id is nothing to another caller, who may push there too', async () => {
+    const begun = await pass.ask('POST', '/v2/team/app/blobs/uploads/');
+    const location = begun.headers.get('location') ?? '';
+    const ofJob = new RegistryClient(server, basic(job.token));
+    for (const method of ['GET', 'PATCH', 'DELETE']) {
+      const reply = await asAlice().ask(method, location);
+      expect([reply.status, codeOf(reply)]).toEqual([404, 'BLOB_UPLOAD_UNKNOWN']);
+      expect((await new RegistryClient(server, basic(server.root)).ask(method, location)).status).toBe(404);
+    }
+    for (const client of [pass, ofJob, await withToken(pass, 'repository:team/app:pull,push')])
+      expect((await client.ask('GET', location)).status).toBe(204);
+  });
+
   test('R9 a token reaches what it was asked for, and says what is missing', async () => {
     const client = await withToken(pass, 'repository:team/app:pull');
     const { status, headers } = await client.ask('POST', '/v2/team/app/blobs/uploads/');

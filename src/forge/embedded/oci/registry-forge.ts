@@ -48,7 +48,7 @@ export function makeRegistryForge({ images, content, transactor, clock }: Regist
     if (!content.holds(digest)) throw new JobpassError('store_unavailable', 'The blob was just being removed. Push it again.');
   };
   const finish = async (grant: Grant, place: ImagePlace, upload: string, digest: Digest): Promise<void> => {
-    const sizeBytes = await content.finish(ownerOf(place), upload, digest);
+    const sizeBytes = await content.finish(ownerOf(grant, place), upload, digest);
     await write(grant, (tx) => link(tx, place, digest, sizeBytes));
   };
 
@@ -87,36 +87,36 @@ export function makeRegistryForge({ images, content, transactor, clock }: Regist
 
     async startUpload(grant, place) {
       check(grant, 'container:push', place.projectId);
-      return { id: await content.begin(ownerOf(place)), sizeBytes: 0 };
+      return { id: await content.begin(ownerOf(grant, place)), sizeBytes: 0 };
     },
     async upload(grant, place, id) {
       check(grant, 'container:push', place.projectId);
-      const sizeBytes = await content.uploaded(ownerOf(place), id);
+      const sizeBytes = await content.uploaded(ownerOf(grant, place), id);
       return sizeBytes === undefined ? undefined : { id, sizeBytes };
     },
     async appendUpload(grant, place, id, offset, body) {
       check(grant, 'container:push', place.projectId);
-      return { id, sizeBytes: await content.append(ownerOf(place), id, offset, cut(grant, body), limits.imageBlobBytes) };
+      return { id, sizeBytes: await content.append(ownerOf(grant, place), id, offset, cut(grant, body), limits.imageBlobBytes) };
     },
     async finishUpload(grant, place, id, digest, rest) {
       check(grant, 'container:push', place.projectId);
-      if (rest !== undefined) await content.append(ownerOf(place), id, rest.offset, cut(grant, rest.body), limits.imageBlobBytes);
+      if (rest !== undefined) await content.append(ownerOf(grant, place), id, rest.offset, cut(grant, rest.body), limits.imageBlobBytes);
       await finish(grant, place, id, digest);
     },
     async putBlob(grant, place, digest, body) {
       check(grant, 'container:push', place.projectId);
-      const id = await content.begin(ownerOf(place));
+      const id = await content.begin(ownerOf(grant, place));
       try {
-        await content.append(ownerOf(place), id, 0, cut(grant, body), limits.imageBlobBytes);
+        await content.append(ownerOf(grant, place), id, 0, cut(grant, body), limits.imageBlobBytes);
       } catch (error) {
-        await content.discard(ownerOf(place), id);
+        await content.discard(ownerOf(grant, place), id);
         throw error;
       }
       await finish(grant, place, id, digest);
     },
     async cancelUpload(grant, place, id) {
       check(grant, 'container:push', place.projectId);
-      return content.discard(ownerOf(place), id);
+      return content.discard(ownerOf(grant, place), id);
     },
 
     async manifest(grant, place, reference) {
@@ -224,9 +224,12 @@ export function makeRegistryForge({ images, content, transactor, clock }: Regist
   }
 }
 
-/** Uploads belong to a repository: names are hashed, so that they fit into those of files. */
-function ownerOf({ projectId, name }: ImagePlace): string {
-  return name === '' ? `${projectId}` : `${projectId}-${hash('sha256', name, 'hex').slice(0, 16)}`;
+/** An upload belongs to a repository and to who began it: an id that got known, say from a proxy's log, is nothing to anybody else. */
+function ownerOf({ identity }: Grant, { projectId, name }: ImagePlace): string {
+  const job = identity.kind === 'pass' || identity.kind === 'job' ? identity.jobId : undefined;
+  const caller = job === undefined ? `user ${identity.kind === 'user' ? identity.userId : identity.kind}` : `job ${job}`;
+  // Hashed, so that it fits into the name of a file. No repository has a NUL in its name.
+  return `${projectId}-${hash('sha256', `${name}\0${caller}`, 'hex').slice(0, 16)}`;
 }
 
 function stored({ digest, mediaType, sizeBytes, content }: ImageManifestRecord): StoredManifest {
