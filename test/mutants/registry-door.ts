@@ -15,6 +15,15 @@ export const registryDoorMutants: readonly Mutant[] = [
     name: 'A13 a mount from where',
   },
   {
+    id: 'A13',
+    defence: 'an upload is for who began it',
+    file: 'src/forge/embedded/oci/registry-forge.ts',
+    find: '\\0${caller}`',
+    replace: '`',
+    test: rights,
+    name: 'an upload is for who began it',
+  },
+  {
     id: 'A14',
     defence: 'no login for nobody',
     file: 'src/doors/registry/token.ts',
