@@ -45,7 +45,7 @@ const yamlWords = [
   '\t',
 ];
 
-test('R13 A24 YAML is read or refused, and never throws; what is read is plain data', () => {
+test('R13 YAML is read or refused, and never throws; what is read is plain data', () => {
   fuzz(5000, soup(yamlWords, 20), (text) => {
     const read = readYaml(text);
     if (!read.ok) expect(read.errors.length).toBeGreaterThan(0);
@@ -215,7 +215,7 @@ test('R13 A62 lines of a hook make whole questions, in order', () => {
   );
 });
 
-test('R13 A42 a multipart body gives exactly its file, or a refusal', async () => {
+test('R13 a multipart body gives exactly its file, or a refusal', async () => {
   const content = fc.oneof(
     fc.uint8Array({ maxLength: 200 }),
     soup(['\r\n', '--b', '--', '\r', '\n', 'x'], 8).map((text) => Buffer.from(text)),

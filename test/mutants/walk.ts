@@ -66,7 +66,7 @@ export const walkMutants: readonly Mutant[] = [
     find: 'const late = (): void => void setImmediate(malformed);',
     replace: 'const late = (): void => undefined;',
     test: 'test/fuzz/files.test.ts',
-    name: 'A42',
+    name: 'R13 a multipart body',
   },
   {
     id: 'A22',

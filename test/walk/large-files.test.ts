@@ -42,7 +42,7 @@ describe('the walk over images and large files', () => {
         .map((credential) => ({ row, sample, spot, credential })),
     );
 
-  test('R1 R3 R8 R11 every cell answers what the rules say, and a full pass what its user hears', async () => {
+  test('R1 R3 R8 R11 A14 A40 every cell answers what the rules say, and a full pass what its user hears', async () => {
     const more = lfsVariants.flatMap(([name, sample]) =>
       endpoints.filter((row) => nameOf(row) === name).map((row) => [row, sample] as const),
     );

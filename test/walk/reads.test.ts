@@ -63,7 +63,7 @@ describe('the walk over everything that reads', () => {
     return tellsOfState(credential, absent || target.key === 'hidden' || by === 'path' ? [0, 50] : [0, 10, 15, 20, 30, 50]);
   }
 
-  test('R1 R3 R5 R8 R11 R14 every cell answers what the rules say, and a full pass what its user hears', async () => {
+  test('R1 R3 R5 R8 R11 R14 A8 A11 A41 A68 every cell answers what the rules say, and a full pass what its user hears', async () => {
     const rows = rowsWith(reads, isRead);
     const cells = rows.flatMap(([row, sample]) =>
       spotsFor(row).flatMap((spot) =>

@@ -65,7 +65,7 @@ describe('the walk over everything that writes', () => {
     return made;
   }
 
-  test('R1 R3 R5 R8 R11 every cell answers what the rules say, and a full pass what its user hears', async () => {
+  test('R1 R3 R5 R8 R11 A9 A11 every cell answers what the rules say, and a full pass what its user hears', async () => {
     const byName = new Map(endpoints.map((row) => [nameOf(row), row]));
     const rows = rowsWith(writes, isWrite);
     const more = variants.flatMap(([name, sample]) => {
