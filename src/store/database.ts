@@ -10,7 +10,8 @@ export interface Engine {
   readonly rowLocks: boolean;
 }
 
-type Connection = Kysely<Schema> | Transaction<Schema>;
+/** What statements run on: a transaction, or the last committed state. */
+export type Connection = Kysely<Schema> | Transaction<Schema>;
 
 /** What an engine opens: reads outside of a transaction have connections of their own. */
 export interface Connections {

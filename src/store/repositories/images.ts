@@ -4,7 +4,7 @@ import { JobpassError } from '../../base/errors.ts';
 import { id, millis, type ProjectId, type RepositoryId } from '../../base/ids.ts';
 import type { ImageManifestRecord, ImageRepositoryRecord, ImageStore, ImageTagRecord } from '../../forge/embedded/ports.ts';
 import type { MaybeTx, Tx } from '../../ports/tx.ts';
-import { type Database, readJson } from '../database.ts';
+import { type Connection, type Database, readJson } from '../database.ts';
 import type { ImageManifestsTable, Schema } from '../schema.ts';
 import { paged } from './paged.ts';
 
@@ -64,11 +64,9 @@ export function imageRepository(db: Database): ImageStore {
       return found;
     },
     async remove(tx, repository) {
-      const on = db.on(tx);
       // First of all: from here on `ensure` waits.
-      await on.deleteFrom('imageRepositories').where('id', '=', repository).execute();
-      for (const table of ['imageTags', 'imageReferences', 'imageManifests', 'imageBlobs'] as const)
-        await on.deleteFrom(table).where('repositoryId', '=', repository).execute();
+      await db.on(tx).deleteFrom('imageRepositories').where('id', '=', repository).execute();
+      await removeContents(db.on(tx), repository);
     },
 
     async blob(tx, repository, digest) {
@@ -237,6 +235,17 @@ export function imageRepository(db: Database): ImageStore {
       return (await rows.orderBy('id').limit(filter.limit).execute()).map(toManifest);
     },
   };
+}
+
+/** Of all of a project's repositories, when the project goes. */
+export async function removeImages(on: Connection, project: ProjectId): Promise<void> {
+  const gone = await on.deleteFrom('imageRepositories').where('projectId', '=', project).returning('id').execute();
+  for (const row of gone) await removeContents(on, row.id);
+}
+
+async function removeContents(on: Connection, repository: number): Promise<void> {
+  for (const table of ['imageTags', 'imageReferences', 'imageManifests', 'imageBlobs'] as const)
+    await on.deleteFrom(table).where('repositoryId', '=', repository).execute();
 }
 
 function toRepository(row: { id: number; projectId: number; name: string; createdAt: number }): ImageRepositoryRecord {

@@ -5,6 +5,7 @@ import { type Database, likePattern } from '../database.ts';
 import type { ProjectsTable } from '../schema.ts';
 import { claimRoute, toVisibility } from './groups.ts';
 import { paged } from './paged.ts';
+import { removeImages } from './images.ts';
 import { visibleTo } from './visible.ts';
 
 /** Tables with rows of one project, emptied when it goes. */
@@ -79,6 +80,7 @@ export function projectRepository(db: Database): ProjectStore {
     async remove(tx, projectId) {
       const on = db.on(tx);
       for (const table of dependents) await on.deleteFrom(table).where('projectId', '=', projectId).execute();
+      await removeImages(on, projectId);
       await on.deleteFrom('members').where('sourceKind', '=', 'project').where('sourceId', '=', projectId).execute();
       await on.deleteFrom('routes').where('kind', '=', 'project').where('targetId', '=', projectId).execute();
       await on.deleteFrom('projects').where('id', '=', projectId).execute();

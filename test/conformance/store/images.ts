@@ -153,6 +153,26 @@ export function imageCases(bench: Bench): void {
     expect((await images().list(null, project, firstPage)).rows).toMatchObject([{ tagsCount: 0 }]);
   });
 
+  test('R14 the images of a project go with it, and nobody else’s', async () => {
+    const [project, other] = [await newProject(), await newProject()];
+    const [one, two] = await write(
+      async (tx) => [await images().ensure(tx, project, '', now), await images().ensure(tx, project, 'tools', now)] as const,
+    );
+    const stays = await write((tx) => images().ensure(tx, other, '', now));
+    const [digest, shared] = [unique(), unique()];
+    await write(async (tx) => {
+      for (const { id } of [one, two]) await images().link(tx, id, digest, 3, now);
+      for (const { id } of [one, stays]) await images().link(tx, id, shared, 3, now);
+      await images().putManifest(tx, one.id, manifest(digest), [digest]);
+      await images().putTag(tx, one.id, { name: 'v1', digest, createdAt: now });
+    });
+    await write((tx) => bench.store.forge.projects.remove(tx, project));
+    expect((await images().list(null, project, firstPage)).total).toBe(0);
+    expect(await images().linked(null, [digest, shared])).toEqual(new Set([shared]));
+    expect(await images().manifest(null, one.id, digest)).toBeUndefined();
+    expect(await images().tag(null, one.id, 'v1')).toBeUndefined();
+  });
+
   test('the lock of a digest waits for links of it, and links wait for the lock', async () => {
     const repository = await newRepository();
     const digest = unique();
