@@ -164,14 +164,55 @@ describe('R2 the end of a job is the end of its passes, at every door', () => {
     expect([late, await count()]).toEqual([[], atTheEnd]);
   });
 
+  /** A project with one pipeline that waits, and a runner that nobody else asks with. */
+  async function waiting(path: string): Promise<{ readonly project: number; readonly take: () => Promise<Claimed | undefined> }> {
+    const { server } = world;
+    const { token } = await server.runner();
+    // What the walk's own fixtures left to do comes first.
+    for (let job = await server.claim(token); job !== undefined; job = await server.claim(token)) await server.finish(job);
+    const project = await server.project(path);
+    await server.commit(project, '.gitlab-ci.yml', oneJob);
+    return { project, take: () => server.claim(token) };
+  }
+
+  test('R2 A5 A45 A46 claims, ends and uses at once: one claimant, one end, and no use after it', async () => {
+    const { server } = world;
+    for (let round = 0; round < 5; round += 1) {
+      const { project, take } = await waiting(`race${round}/app`);
+      const [job, ...others] = (await Promise.all(Array.from({ length: 10 }, take))).filter((one) => one !== undefined);
+      if (job === undefined) throw new Error('no job');
+      expect(others).toEqual([]);
+      const pass = await world.pass('full', [owner], { job });
+      let ended = false;
+      let begin = (): void => undefined;
+      const begun = new Promise<void>((resolve) => (begin = resolve));
+      const late: number[] = [];
+      const client = async (): Promise<void> => {
+        for (let alive = true; alive;) {
+          const told = ended;
+          const { status } = await server.call('GET', '/api/v4/job', { token: pass });
+          begin();
+          alive = status === 200 && !told;
+          if (status === 200 && told) late.push(status);
+        }
+      };
+      const clients = Array.from({ length: 50 }, client);
+      await begun;
+      const cancel = (force: boolean) =>
+        server.call('POST', `/api/v4/projects/${project}/jobs/${job.id}/cancel`, { token: server.root, body: { force } });
+      const ends = [server.finish(job), server.finish(job, 'failed'), cancel(true), cancel(false)];
+      await Promise.all(ends);
+      ended = true;
+      await Promise.all(clients);
+      const { status } = (await server.call('GET', `/api/v4/projects/${project}/jobs/${job.id}`, { token: server.root })).body;
+      expect([late, ['success', 'failed', 'canceled'].includes(String(status))]).toEqual([[], true]);
+    }
+  });
+
   test('R2 R14 its project is removed', async () => {
     const { server } = world;
-    const gone = await server.project('gone/app');
-    await server.commit(gone, '.gitlab-ci.yml', oneJob);
-    const { token } = await server.runner();
-    let job = await server.claim(token);
-    // What the walk's own fixtures left to do comes first.
-    for (; job !== undefined && projectOf(job) !== gone; job = await server.claim(token)) await server.finish(job);
+    const { project: gone, take } = await waiting('gone/app');
+    const job = await take();
     if (job === undefined) throw new Error('no job');
     const all = await prepare(job);
     await server.must('DELETE', `/api/v4/projects/${gone}`);
@@ -185,10 +226,6 @@ describe('R2 the end of a job is the end of its passes, at every door', () => {
     expect(await whoIsLetIn(all)).toEqual([]);
   });
 });
-
-function projectOf({ payload }: Claimed): number {
-  return (payload['job_info'] as { project_id: number }).project_id;
-}
 
 /** A download of which the first bytes have come, and no more is read for now. */
 async function begun(url: string, token: string): Promise<IncomingMessage> {
