@@ -86,6 +86,7 @@ describe.skipIf(engine() === undefined)('jobs in containers, with images of anot
   afterAll(async () => {
     await handle?.stop();
     await server?.stop();
+    await docker('rmi', '-f', `${registry}/tools/images/busybox:1`).catch(() => '');
     await rm(dir, { recursive: true, force: true });
   });
 

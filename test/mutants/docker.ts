@@ -1,3 +1,42 @@
 import type { Mutant } from './mutant.ts';
 
-export const dockerMutants: readonly Mutant[] = [];
+const executor = 'test/runner/docker.test.ts';
+
+export const dockerMutants: readonly Mutant[] = [
+  {
+    id: 'A52',
+    defence: 'the fetch pass goes to the exact registry alone',
+    file: 'src/runner/executors/docker/reference.ts',
+    find: 'registries.some((one) => one.toLowerCase() === reference.registry)',
+    replace: 'registries.some((one) => reference.registry.startsWith(one))',
+    test: 'test/runner/docker-reference.test.ts',
+    name: 'A52',
+  },
+  {
+    id: 'A34',
+    defence: 'an image of the forge is asked for anew, whatever the pull policy',
+    file: 'src/runner/executors/docker/images.ts',
+    find: "if (policy !== 'always' && !authorised) {",
+    replace: "if (policy !== 'always') {",
+    test: 'test/runner/docker-reference.test.ts',
+    name: 'A34',
+  },
+  {
+    id: 'R7',
+    defence: 'a service never gets the pass',
+    file: 'src/runner/job/needs.ts',
+    find: "const variables = variablesOf(job, undefined, 'withhold');",
+    replace: "const variables = variablesOf(job, undefined, 'variable');",
+    test: 'test/runner/docker-reference.test.ts',
+    name: 'R7 services',
+  },
+  {
+    id: 'A53',
+    defence: 'devices that a container left are removed',
+    file: 'src/runner/executors/docker/docker.ts',
+    find: "'-delete'",
+    replace: "'-prune'",
+    test: executor,
+    name: 'A53 what root',
+  },
+];
