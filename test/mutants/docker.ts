@@ -32,10 +32,10 @@ export const dockerMutants: readonly Mutant[] = [
   },
   {
     id: 'A53',
-    defence: 'devices that a container left are removed',
+    defence: 'what root of a container made is handed back',
     file: 'src/runner/executors/docker/docker.ts',
-    find: "'-delete'",
-    replace: "'-prune'",
+    find: "'chown', ['-R', '-h', '-P',",
+    replace: "'true', ['-R', '-h', '-P',",
     test: executor,
     name: 'A53 what root',
   },

@@ -99,7 +99,7 @@ describe.each([
 
     test('A53 what root of a container leaves behind is handed back without devices and links that lead anywhere', async () => {
       const report = await run(
-        jobPayload(['mkdir out', 'echo mine > out/file', 'ln -s /etc/shadow out/link', 'mknod out/disk b 8 0 || true', 'id'], {
+        jobPayload(['mkdir out', '(umask 077; echo mine > out/file)', 'ln -s /etc/shadow out/link', 'mknod out/disk b 8 0 || true', 'id'], {
           artifacts: [
             {
               name: 'all',
