@@ -55,7 +55,7 @@ describe('the walk over images and large files', () => {
       const { caller, basic } = credential;
       const answer = expected(caller, asksOf(row, sample, spot, spot.gone));
       const [person] = caller.people;
-      const fresh = answer === 'ok' && person !== undefined ? await sample.fresh?.(world, spot, person) : undefined;
+      const fresh = answer === 'ok' && person !== undefined ? await sample.fresh?.(world, spot, person, basic) : undefined;
       const params = { '*': spot.path, n: String(world.next()), ...sample.params, ...fresh };
       const type: Record<string, string> = sample.raw === undefined ? {} : { 'content-type': sample.raw.type };
       const reply = await world.server.call(row.method, pathOf(row, sample, params), {

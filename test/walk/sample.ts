@@ -15,8 +15,8 @@ export interface Sample {
   readonly body?: (params: Params) => unknown;
   /** A body that is not JSON. */
   readonly raw?: { readonly type: string; readonly text: string; readonly range?: string };
-  /** Makes, as the administrator, what the call will change. Done for each call that is going to be allowed. */
-  readonly fresh?: (world: World, target: Target, person: Person) => Promise<Params>;
+  /** Makes what the call will change, as the administrator or, where it must be the caller's own, by `headers`. Done for each call that is going to be allowed. */
+  readonly fresh?: (world: World, target: Target, person: Person, headers: Readonly<Record<string, string>>) => Promise<Params>;
   /** What a full pass hears although the rules allow it, and why: a row of docs/differences.md. */
   readonly pass?: { readonly status: number; readonly why: string };
 }

@@ -57,10 +57,16 @@ describe('the walk over everything that writes', () => {
   }
 
   /** What is refused changes nothing, so that refusals need nothing of their own, or share it. */
-  function targetOf(row: Endpoint, sample: Sample, target: Target, person: Person, { caller }: Credential): Promise<Params> | undefined {
-    if (sample.pass === undefined || caller.kind === 'user') return sample.fresh?.(world, target, person);
+  function targetOf(
+    row: Endpoint,
+    sample: Sample,
+    target: Target,
+    person: Person,
+    { caller, headers }: Credential,
+  ): Promise<Params> | undefined {
+    if (sample.pass === undefined || caller.kind === 'user') return sample.fresh?.(world, target, person, headers);
     const key = `${nameOf(row)} ${target.key}`;
-    const made = shared.get(key) ?? sample.fresh?.(world, target, person);
+    const made = shared.get(key) ?? sample.fresh?.(world, target, person, headers);
     if (made !== undefined) shared.set(key, made);
     return made;
   }

@@ -35,9 +35,10 @@ export async function pushImage(server: TestServer, path: string, tag = 'latest'
   await send(server, 'PUT', `/v2/${path}/manifests/${tag}`, manifestType, manifestOf('the walk'));
 }
 
-const upload = async ({ server }: World, target: Target): Promise<Params> => {
-  const begun = await send(server, 'POST', `/v2/${target.path}/blobs/uploads`, 'application/octet-stream', '');
-  return { id: begun.get('docker-upload-uuid') ?? '' };
+/** An upload is for who began it. */
+const upload: Sample['fresh'] = async ({ server }, target, _person, headers) => {
+  const begun = await server.call('POST', `/v2/${target.path}/blobs/uploads`, { headers: { ...headers }, raw: '' });
+  return { id: begun.headers.get('docker-upload-uuid') ?? 'none' };
 };
 const blob = async ({ server, next }: World, target: Target): Promise<Params> => {
   const text = `fresh-${next()}`;
