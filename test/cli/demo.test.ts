@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import { runDemo } from '../../src/cli/demo/demo.ts';
-import { engine } from '../support/engine.ts';
 
 interface Told {
   readonly ok: boolean;
@@ -10,13 +9,13 @@ interface Told {
   readonly after: { readonly after: number; readonly gitAfter: number; readonly registryAfter: number };
 }
 
-async function demo(socket: string | undefined | null): Promise<Told> {
+async function demo(): Promise<Told> {
   let text = '';
   const code = await runDemo({
     folder: undefined,
     exit: true,
     json: true,
-    engine: socket,
+    engine: null,
     out: (part) => (text += part),
     interrupted: new Promise(() => undefined),
   });
@@ -28,36 +27,10 @@ const dead = { after: 401, gitAfter: 401, registryAfter: 401 };
 const reached = (told: Told) =>
   told.reached.filter(({ decision }) => decision === 'allow').map((one) => `${one.pass} ${one.permission} ${one.what}`);
 
-test('the demo without a container engine says what it leaves out, and does the rest', async () => {
-  const told = await demo(null);
+test('the demo without a container engine says what it leaves out, and does the rest (with one: the packed package)', async () => {
+  const told = await demo();
   expect(told.left_out).toContain('--no-engine');
   expect(told.after).toMatchObject(dead);
   expect(told.jobs.map(({ name, exposure }) => `${name}: ${exposure}`)).toEqual(['build: withhold', 'publish: variable']);
   expect(reached(told)).toEqual(expect.arrayContaining(['fetch code:download demo-libs/greeting', 'full code:push demo-docs/site']));
 });
-
-test.skipIf(engine() === undefined)(
-  'R7 R8 the demo with a container engine runs in a private build image, once with variable and once with replace',
-  async () => {
-    const told = await demo(`unix://${engine()?.socketPath ?? ''}`);
-    expect(told.left_out).toBeNull();
-    expect(told.after).toMatchObject(dead);
-    expect(told.jobs.map(({ name, exposure }) => `${name}: ${exposure}`)).toEqual([
-      'build: withhold',
-      'variable: variable',
-      'replace: replace',
-    ]);
-    expect(reached(told)).toEqual(
-      expect.arrayContaining([
-        'fetch code:download demo-libs/greeting',
-        'fetch container:read demo-images/toolbox',
-        'full repository:read demo-ops/settings',
-        'full code:push demo-docs/site',
-        'full container:read demo-images/toolbox',
-        'full container:push demo-docs/site',
-        'full release:write demo-app/app',
-      ]),
-    );
-  },
-  120_000,
-);
