@@ -448,7 +448,7 @@ const coreMutants: readonly Mutant[] = [
   {
     id: 'A64',
     defence: 'a slot belongs to one user at a time',
-    file: 'src/runner/executors/shell/shell.ts',
+    file: 'src/runner/executors/place.ts',
     find: "if (before !== key) await runAs(undefined, 'rm'",
     replace: "if (false) await runAs(undefined, 'rm'",
     test: 'test/runner/lifecycle.test.ts',
