@@ -1,4 +1,4 @@
-import { type Kysely, type Transaction, sql } from 'kysely';
+import { type Compilable, type CompiledQuery, type Kysely, type Transaction, sql } from 'kysely';
 import { isJobpassError, JobpassError } from '../base/errors.ts';
 import type { MaybeTx, Transactor, Tx } from '../ports/tx.ts';
 import type { Schema } from './schema.ts';
@@ -17,6 +17,20 @@ export type Connection = Kysely<Schema> | Transaction<Schema>;
 export interface Connections {
   readonly writer: Kysely<Schema>;
   readonly reader: Kysely<Schema>;
+  /** Runs SQL at once on the same two connections, where the engine is part of this process. */
+  readonly direct?: { readonly writer: RunSql; readonly reader: RunSql };
+}
+
+/** @returns the rows; none for a statement that answers none */
+export type RunSql = (text: string, parameters: readonly unknown[]) => readonly unknown[];
+
+/** Stands in a query that is being built for a value that comes with each call. */
+class Slot {
+  readonly name: string;
+
+  constructor(name: string) {
+    this.name = name;
+  }
 }
 
 /** The store's connections, and the one way to write. */
@@ -24,16 +38,37 @@ export class Database implements Transactor {
   readonly engine: Engine;
   readonly #writer: Kysely<Schema>;
   readonly #reader: Kysely<Schema>;
+  readonly #direct: Connections['direct'];
 
-  constructor(engine: Engine, { writer, reader }: Connections) {
+  constructor(engine: Engine, { writer, reader, direct }: Connections) {
     this.engine = engine;
     this.#writer = writer;
     this.#reader = reader;
+    this.#direct = direct;
   }
 
   /** The transaction, or the last committed state for null. */
   on(tx: MaybeTx): Connection {
     return tx === null ? this.#reader : (tx as unknown as Transaction<Schema>);
+  }
+
+  /**
+   * A statement that every request runs: built and compiled once, which is most of what a short one costs.
+   * @param names of the values that come with each call; the query has the same ones each time, so no list of changing length is among them
+   */
+  prepared<Values extends object, Row>(
+    names: readonly (keyof Values & string)[],
+    build: (on: Connection, values: Values) => Compilable<Row>,
+  ): (tx: MaybeTx, values: Values) => Promise<readonly Row[]> {
+    let compiled: CompiledQuery<Row> | undefined;
+    return async (tx, values) => {
+      compiled ??= build(this.#reader, Object.fromEntries(names.map((name) => [name, new Slot(name)])) as Values).compile();
+      const given = new Map(Object.entries(values));
+      const parameters = compiled.parameters.map((value) => (value instanceof Slot ? given.get(value.name) : value));
+      const direct = tx === null ? this.#direct?.reader : this.#direct?.writer;
+      if (direct !== undefined) return direct(compiled.sql, parameters) as readonly Row[];
+      return (await this.on(tx).executeQuery<Row>({ ...compiled, parameters })).rows;
+    };
   }
 
   async write<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {

@@ -5,6 +5,7 @@ import { algorithmOf, type Digest, digestFrom, hexOf, parseDigest } from '../../
 import { JobpassError } from '../../base/errors.ts';
 import { randomBase62 } from '../../base/secret.ts';
 import type { ContentStore } from '../../ports/content.ts';
+import { BufferBody, readSmall } from './buffer-body.ts';
 import { FileBody } from './file-body.ts';
 import { hashOf, Uploads } from './uploads.ts';
 
@@ -35,6 +36,9 @@ export async function fileContent(root: string): Promise<ContentStore> {
 
   return {
     async read(digest, { range, signal } = {}) {
+      const small = readSmall(pathOf(digest));
+      if (small !== undefined)
+        return { sizeBytes: small.length, body: new BufferBody(small.subarray(range?.first ?? 0, (range?.last ?? Infinity) + 1), signal) };
       const file = await open(pathOf(digest), 'r').catch(() => undefined);
       if (file === undefined) throw new JobpassError('not_found', { what: 'Blob' });
       const { size } = await file.stat();

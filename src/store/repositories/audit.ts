@@ -21,6 +21,35 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+interface Settled {
+  readonly id: AuditId;
+  readonly outcome: AuditOutcome;
+  readonly detail: string | null;
+  readonly at: EpochMillis;
+}
+
+const columns = [
+  'at',
+  'decision',
+  'subject',
+  'passId',
+  'passKind',
+  'jobId',
+  'pipelineId',
+  'jobProjectId',
+  'principals',
+  'accesses',
+  'door',
+  'endpoint',
+  'rule',
+  'reason',
+  'requestId',
+  'count',
+  'outcome',
+  'outcomeAt',
+  'outcomeDetail',
+] as const;
+
 const settleDelayMs = 50;
 /** More rows than this in one commit would keep the other writers waiting. */
 const groupSize = 200;
@@ -31,12 +60,23 @@ const keptOutcomes = 10_000;
 export class AuditRepository implements AuditStore {
   readonly #db: Database;
   #waiting: Waiting[] = [];
-  #outcomes: { id: AuditId; outcome: AuditOutcome; detail: string | null; at: EpochMillis }[] = [];
+  readonly #insert;
+  readonly #settle;
+  #outcomes: Settled[] = [];
   #running: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(db: Database) {
     this.#db = db;
+    this.#insert = db.prepared(columns, (on, row: ReturnType<typeof fromRow>) => on.insertInto('audit').values(row).returning('id'));
+    this.#settle = db.prepared(['id', 'outcome', 'detail', 'at'], (on, { id: auditId, outcome, detail, at }: Settled) =>
+      on
+        .updateTable('audit')
+        .set({ outcome, outcomeAt: at, outcomeDetail: detail })
+        .where('id', '=', auditId)
+        // What really happened replaces the `unknown` that another node's start wrote meanwhile.
+        .where((eb) => eb.or([eb('outcome', 'is', null), eb('outcome', '=', 'unknown')])),
+    );
   }
 
   append(row: NewAuditRow): Promise<AuditId> {
@@ -124,21 +164,9 @@ export class AuditRepository implements AuditStore {
     const outcomes = this.#outcomes.splice(0, groupSize);
     try {
       const ids = await this.#db.write(async (tx) => {
-        const on = this.#db.on(tx);
-        for (const { id: auditId, outcome, detail, at } of outcomes) {
-          await on
-            .updateTable('audit')
-            .set({ outcome, outcomeAt: at, outcomeDetail: detail })
-            .where('id', '=', auditId)
-            // What really happened replaces the `unknown` that another node's start wrote meanwhile.
-            .where((eb) => eb.or([eb('outcome', 'is', null), eb('outcome', '=', 'unknown')]))
-            .execute();
-        }
+        for (const outcome of outcomes) await this.#settle(tx, outcome);
         const made: AuditId[] = [];
-        for (const { row } of group) {
-          const inserted = await on.insertInto('audit').values(fromRow(row)).returning('id').executeTakeFirstOrThrow();
-          made.push(id<AuditId>(inserted.id));
-        }
+        for (const { row } of group) for (const inserted of await this.#insert(tx, fromRow(row))) made.push(id<AuditId>(inserted.id));
         return made;
       });
       for (const [index, waiting] of group.entries()) {

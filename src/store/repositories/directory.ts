@@ -1,43 +1,42 @@
-import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
+import type { Selectable } from 'kysely';
 import { type EpochMillis, type GroupId, id, type UserId } from '../../base/ids.ts';
 import { type AccessLevel, parseAccessLevel } from '../../base/levels.ts';
 import type { Directory, GroupFacts, ProjectFacts, ProtectedRef, UserFacts } from '../../ports/directory.ts';
 import type { MaybeTx } from '../../ports/tx.ts';
 import type { Database } from '../database.ts';
-import type { NamespacesTable, Schema, UsersTable } from '../schema.ts';
+import type { NamespacesTable, UsersTable } from '../schema.ts';
 import { toVisibility } from './groups.ts';
 import { toProject } from './projects.ts';
 
 /** Who may do what, straight from the rows. */
 export function directoryRepository(db: Database): Directory {
+  const routes = db.prepared(['pathKey', 'kind'], (on, { pathKey, kind }: { pathKey: string; kind: 'namespace' | 'project' }) =>
+    on.selectFrom('routes').select('targetId').where('pathKey', '=', pathKey).where('kind', '=', kind),
+  );
+  const projectRows = db.prepared(['projectId'], (on, { projectId }: { projectId: number }) =>
+    on.selectFrom('projects').selectAll().where('id', '=', projectId),
+  );
+  const groupRows = db.prepared(['groupId'], (on, { groupId }: { groupId: number }) =>
+    on.selectFrom('namespaces').selectAll().where('id', '=', groupId),
+  );
+  const oneUser = db.prepared(['userId'], (on, { userId }: { userId: UserId }) =>
+    on.selectFrom('users').selectAll().where('id', '=', userId),
+  );
+  const levelsOf = preparedLevels(db);
   const route = async (tx: MaybeTx, path: string, kind: 'namespace' | 'project'): Promise<number | undefined> =>
-    (
-      await db
-        .on(tx)
-        .selectFrom('routes')
-        .select('targetId')
-        .where('pathKey', '=', path.toLowerCase())
-        .where('kind', '=', kind)
-        .executeTakeFirst()
-    )?.targetId;
+    (await routes(tx, { pathKey: path.toLowerCase(), kind }))[0]?.targetId;
   const project = async (tx: MaybeTx, projectId: number): Promise<ProjectFacts | undefined> => {
-    const row = await db.on(tx).selectFrom('projects').selectAll().where('id', '=', projectId).executeTakeFirst();
+    const [row] = await projectRows(tx, { projectId });
     return row === undefined ? undefined : toProject(row);
   };
   const group = async (tx: MaybeTx, groupId: number): Promise<GroupFacts | undefined> => {
-    const row = await db.on(tx).selectFrom('namespaces').selectAll().where('id', '=', groupId).executeTakeFirst();
+    const [row] = await groupRows(tx, { groupId });
     return row === undefined ? undefined : toGroupFacts(row);
   };
   return {
     async users(tx, ids) {
-      if (ids.length === 0) return new Map();
-      const rows = await db
-        .on(tx)
-        .selectFrom('users')
-        .selectAll()
-        .where('id', 'in', [...ids])
-        .execute();
-      return new Map(rows.map((row) => [id<UserId>(row.id), toUserFacts(row)]));
+      const rows = await Promise.all([...new Set(ids)].map((userId) => oneUser(tx, { userId })));
+      return new Map(rows.flat().map((row) => [id<UserId>(row.id), toUserFacts(row)]));
     },
     async userByName(tx, username) {
       const row = await db.on(tx).selectFrom('users').selectAll().where('usernameKey', '=', username.toLowerCase()).executeTakeFirst();
@@ -54,11 +53,10 @@ export function directoryRepository(db: Database): Directory {
       return target === undefined ? undefined : group(tx, target);
     },
     async projectLevels(tx, users, projectId, now) {
-      const row = await db.on(tx).selectFrom('projects').select('namespaceId').where('id', '=', projectId).executeTakeFirst();
-      if (row === undefined) return new Map();
-      return levels(db.on(tx), users, row.namespaceId, sql`("sourceKind" = 'project' and "sourceId" = ${projectId}) or`, now);
+      const [row] = await projectRows(tx, { projectId });
+      return row === undefined ? new Map() : levelsOf(tx, users, row.namespaceId, projectId, now);
     },
-    groupLevels: (tx, users, groupId, now) => levels(db.on(tx), users, groupId, sql``, now),
+    groupLevels: (tx, users, groupId, now) => levelsOf(tx, users, groupId, noProject, now),
     async protectedRefs(tx, projectId) {
       const rows = await db.on(tx).selectFrom('protectedRefs').selectAll().where('projectId', '=', projectId).orderBy('pattern').execute();
       return rows.map((row): ProtectedRef => ({
@@ -72,24 +70,54 @@ export function directoryRepository(db: Database): Directory {
   };
 }
 
-async function levels(
-  on: Kysely<Schema>,
-  users: readonly UserId[],
-  namespaceId: number,
-  direct: RawBuilder<unknown>,
-  now: EpochMillis,
-): Promise<ReadonlyMap<UserId, AccessLevel>> {
-  const found = new Map<UserId, AccessLevel>();
-  if (users.length === 0) return found;
-  const rows = await sql<{ userId: number; level: number }>`select "userId", max("accessLevel") as "level" from "members"
-    where "userId" in (${sql.join([...users])}) and ("expiresAt" is null or "expiresAt" > ${now})
-    and (${direct} ("sourceKind" = 'group' and "sourceId" in (select "ancestorId" from "namespaceAncestors" where "namespaceId" = ${namespaceId})))
-    group by "userId"`.execute(on);
-  for (const row of rows.rows) found.set(id<UserId>(row.userId), toLevel(row.level));
-  const owner = await on.selectFrom('namespaces').select('ownerUserId').where('id', '=', namespaceId).executeTakeFirst();
-  const ownerId = users.find((user) => user === owner?.ownerUserId);
-  if (ownerId !== undefined) found.set(ownerId, 50);
-  return found;
+/** No row has this id: what counts is the group's own line of ancestors. */
+const noProject = 0;
+
+interface LevelQuestion {
+  readonly userId: UserId;
+  readonly namespaceId: number;
+  readonly projectId: number;
+  readonly now: EpochMillis;
+}
+
+function preparedLevels(db: Database) {
+  const highest = db.prepared(['userId', 'namespaceId', 'projectId', 'now'], (on, { userId, namespaceId, projectId, now }: LevelQuestion) =>
+    on
+      .selectFrom('members')
+      .select((eb) => eb.fn.max('accessLevel').as('level'))
+      .where('userId', '=', userId)
+      .where((eb) => eb.or([eb('expiresAt', 'is', null), eb('expiresAt', '>', now)]))
+      .where((eb) =>
+        eb.or([
+          eb.and([eb('sourceKind', '=', 'project'), eb('sourceId', '=', projectId)]),
+          eb.and([
+            eb('sourceKind', '=', 'group'),
+            eb('sourceId', 'in', eb.selectFrom('namespaceAncestors').select('ancestorId').where('namespaceId', '=', namespaceId)),
+          ]),
+        ]),
+      ),
+  );
+  const owners = db.prepared(['namespaceId'], (on, { namespaceId }: { namespaceId: number }) =>
+    on.selectFrom('namespaces').select('ownerUserId').where('id', '=', namespaceId),
+  );
+  return async (
+    tx: MaybeTx,
+    users: readonly UserId[],
+    namespaceId: number,
+    projectId: number,
+    now: EpochMillis,
+  ): Promise<ReadonlyMap<UserId, AccessLevel>> => {
+    const found = new Map<UserId, AccessLevel>();
+    if (users.length === 0) return found;
+    const [owner] = await owners(tx, { namespaceId });
+    const levelOf = async (userId: UserId): Promise<void> => {
+      const [row] = await highest(tx, { userId, namespaceId, projectId, now });
+      if (owner?.ownerUserId === userId) found.set(userId, 50);
+      else if (row?.level != null) found.set(userId, toLevel(row.level));
+    };
+    await Promise.all([...new Set(users)].map(levelOf));
+    return found;
+  };
 }
 
 /** A level that is none of GitLab's counts as no role. */

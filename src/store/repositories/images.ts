@@ -22,9 +22,28 @@ export function imageRepository(db: Database): ImageStore {
     // Where there is one writer at a time, the transaction is the lock.
     if (db.engine.rowLocks) await sql`select ${sql.raw(how)}(${contentLocks}, hashtext(${digest}))`.execute(db.on(tx));
   };
+  const named = db.prepared(['project', 'name'], (on, { project, name }: { project: ProjectId; name: string }) =>
+    on.selectFrom('imageRepositories').selectAll().where('projectId', '=', project).where('name', '=', name),
+  );
+  const blobs = db.prepared(['repository', 'digest'], (on, { repository, digest }: { repository: RepositoryId; digest: Digest }) =>
+    on.selectFrom('imageBlobs').select('sizeBytes').where('repositoryId', '=', repository).where('digest', '=', digest),
+  );
+  const manifests = db.prepared(['repository', 'digest'], (on, { repository, digest }: { repository: RepositoryId; digest: Digest }) =>
+    on.selectFrom('imageManifests').selectAll().where('repositoryId', '=', repository).where('digest', '=', digest),
+  );
+  const tagged = db.prepared(['repository', 'tag'], (on, { repository, tag }: { repository: RepositoryId; tag: string }) =>
+    on
+      .selectFrom('imageTags')
+      .innerJoin('imageManifests', (join) =>
+        join.onRef('imageManifests.repositoryId', '=', 'imageTags.repositoryId').onRef('imageManifests.digest', '=', 'imageTags.digest'),
+      )
+      .selectAll('imageManifests')
+      .where('imageTags.repositoryId', '=', repository)
+      .where('imageTags.name', '=', tag),
+  );
   return {
     async repository(tx, project, name) {
-      const row = await repositories(tx).where('projectId', '=', project).where('name', '=', name).executeTakeFirst();
+      const [row] = await named(tx, { project, name });
       return row === undefined ? undefined : toRepository(row);
     },
     async repositoryById(tx, repository) {
@@ -70,13 +89,7 @@ export function imageRepository(db: Database): ImageStore {
     },
 
     async blob(tx, repository, digest) {
-      return db
-        .on(tx)
-        .selectFrom('imageBlobs')
-        .select('sizeBytes')
-        .where('repositoryId', '=', repository)
-        .where('digest', '=', digest)
-        .executeTakeFirst();
+      return (await blobs(tx, { repository, digest }))[0];
     },
     async link(tx, repository, digest, sizeBytes, at) {
       await lockDigest(tx, digest, 'pg_advisory_xact_lock_shared');
@@ -127,26 +140,11 @@ export function imageRepository(db: Database): ImageStore {
     },
 
     async manifest(tx, repository, digest) {
-      const row = await db
-        .on(tx)
-        .selectFrom('imageManifests')
-        .selectAll()
-        .where('repositoryId', '=', repository)
-        .where('digest', '=', digest)
-        .executeTakeFirst();
+      const [row] = await manifests(tx, { repository, digest });
       return row === undefined ? undefined : toManifest(row);
     },
     async manifestByTag(tx, repository, tag) {
-      const row = await db
-        .on(tx)
-        .selectFrom('imageTags')
-        .innerJoin('imageManifests', (join) =>
-          join.onRef('imageManifests.repositoryId', '=', 'imageTags.repositoryId').onRef('imageManifests.digest', '=', 'imageTags.digest'),
-        )
-        .selectAll('imageManifests')
-        .where('imageTags.repositoryId', '=', repository)
-        .where('imageTags.name', '=', tag)
-        .executeTakeFirst();
+      const [row] = await tagged(tx, { repository, tag });
       return row === undefined ? undefined : toManifest(row);
     },
     async putManifest(tx, repository, manifest, targets) {

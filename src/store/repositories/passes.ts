@@ -1,10 +1,19 @@
 import { type Selectable, sql } from 'kysely';
 import { id, type JobId, millis, type PassId, type PipelineId, type ProjectId, type SecretDigest } from '../../base/ids.ts';
 import type { Liveness, PassPrincipal, PassRecord, PassStore } from '../../ports/passes.ts';
-import { type Database, readJson } from '../database.ts';
+import { type Connection, type Database, readJson } from '../database.ts';
 import type { PassesTable } from '../schema.ts';
 
 export function passRepository(db: Database): PassStore {
+  const byDigest = db.prepared(['digest'], (on, { digest }: { digest: SecretDigest }) =>
+    on.selectFrom('passes').selectAll().where('digest', '=', digest),
+  );
+  const byId = db.prepared(['passId'], (on, { passId }: { passId: PassId }) =>
+    on.selectFrom('passes').selectAll().where('id', '=', passId),
+  );
+  const lockedById = db.prepared(['passId'], (on, { passId }: { passId: PassId }) =>
+    on.selectFrom('passes').selectAll().where('id', '=', passId).forShare(),
+  );
   return {
     async insert(tx, pass) {
       const row = await db
@@ -22,13 +31,12 @@ export function passRepository(db: Database): PassStore {
       return id<PassId>(row.id);
     },
     async byDigest(tx, digest) {
-      const row = await db.on(tx).selectFrom('passes').selectAll().where('digest', '=', digest).executeTakeFirst();
+      const [row] = await byDigest(tx, { digest });
       return row === undefined ? undefined : toPass(row);
     },
     async byId(tx, passId) {
-      const query = db.on(tx).selectFrom('passes').selectAll().where('id', '=', passId);
       // In a transaction a revocation waits until the effect is committed, or the effect sees the revocation (R2).
-      const row = await (tx !== null && db.engine.rowLocks ? query.forShare() : query).executeTakeFirst();
+      const [row] = await (tx !== null && db.engine.rowLocks ? lockedById : byId)(tx, { passId });
       return row === undefined ? undefined : toPass(row);
     },
     async forJob(tx, job) {
@@ -58,11 +66,13 @@ export function passRepository(db: Database): PassStore {
 
 /** The job's row is the one truth about its life; in a transaction it is locked until the effect is committed (R2). */
 export function livenessRepository(db: Database): Liveness {
+  const life = (on: Connection, job: JobId) =>
+    on.selectFrom('jobs').select(['status', 'cancelingSince', 'contactAt', 'startedAt']).where('id', '=', job);
+  const now = db.prepared(['job'], (on, { job }: { job: JobId }) => life(on, job));
+  const locked = db.prepared(['job'], (on, { job }: { job: JobId }) => life(on, job).forShare());
   return {
     async jobLife(tx, job) {
-      let query = db.on(tx).selectFrom('jobs').select(['status', 'cancelingSince', 'contactAt', 'startedAt']).where('id', '=', job);
-      if (tx !== null && db.engine.rowLocks) query = query.forShare();
-      const row = await query.executeTakeFirst();
+      const [row] = await (tx !== null && db.engine.rowLocks ? locked : now)(tx, { job });
       if (row === undefined) return undefined;
       return {
         state:

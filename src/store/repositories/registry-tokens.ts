@@ -3,6 +3,9 @@ import type { RegistryToken, RegistryTokens } from '../../ports/registry-tokens.
 import { type Database, readJson } from '../database.ts';
 
 export function registryTokenRepository(db: Database): RegistryTokens {
+  const rows = db.prepared(['digest'], (on, { digest }: { digest: SecretDigest }) =>
+    on.selectFrom('registryTokens').selectAll().where('digest', '=', digest),
+  );
   return {
     async insert(tx, digest, { parent, scope, expiresAt }) {
       await db
@@ -12,7 +15,7 @@ export function registryTokenRepository(db: Database): RegistryTokens {
         .execute();
     },
     async byDigest(tx, digest) {
-      const row = await db.on(tx).selectFrom('registryTokens').selectAll().where('digest', '=', digest).executeTakeFirst();
+      const [row] = await rows(tx, { digest });
       const kind = (['pass', 'user', 'job'] as const).find((one) => one === row?.parentKind);
       if (row === undefined || kind === undefined) return undefined;
       const parent = { kind, digest: row.parentDigest as SecretDigest };

@@ -1,5 +1,15 @@
 import type { Selectable } from 'kysely';
-import { id, type JobId, millis, type PipelineId, type ProjectId, type RunnerId, type TokenId, type UserId } from '../../base/ids.ts';
+import {
+  id,
+  type JobId,
+  millis,
+  type PipelineId,
+  type ProjectId,
+  type RunnerId,
+  type SecretDigest,
+  type TokenId,
+  type UserId,
+} from '../../base/ids.ts';
 import type { TokenStore } from '../../forge/embedded/ports.ts';
 import type { Credentials, PersonalToken } from '../../ports/credentials.ts';
 import { type Database, readJson } from '../database.ts';
@@ -37,18 +47,22 @@ export function tokenRepository(db: Database): TokenStore {
 
 /** Look-ups by digest. What is compared is the hash of the secret, so that equal time is no concern. */
 export function credentialRepository(db: Database): Credentials {
+  const personal = db.prepared(['digest'], (on, { digest }: { digest: SecretDigest }) =>
+    on.selectFrom('tokens').selectAll().where('digest', '=', digest),
+  );
+  const ofJob = db.prepared(['digest'], (on, { digest }: { digest: SecretDigest }) =>
+    on.selectFrom('jobs').select(['id', 'projectId', 'pipelineId', 'userId']).where('tokenDigest', '=', digest),
+  );
+  const ofRunner = db.prepared(['digest'], (on, { digest }: { digest: SecretDigest }) =>
+    on.selectFrom('runners').select('id').where('tokenDigest', '=', digest),
+  );
   return {
     async personalToken(tx, digest) {
-      const row = await db.on(tx).selectFrom('tokens').selectAll().where('digest', '=', digest).executeTakeFirst();
+      const [row] = await personal(tx, { digest });
       return row === undefined ? undefined : toToken(row);
     },
     async jobToken(tx, digest) {
-      const row = await db
-        .on(tx)
-        .selectFrom('jobs')
-        .select(['id', 'projectId', 'pipelineId', 'userId'])
-        .where('tokenDigest', '=', digest)
-        .executeTakeFirst();
+      const [row] = await ofJob(tx, { digest });
       if (row === undefined) return undefined;
       return {
         jobId: id<JobId>(row.id),
@@ -58,7 +72,7 @@ export function credentialRepository(db: Database): Credentials {
       };
     },
     async runnerToken(tx, digest) {
-      const row = await db.on(tx).selectFrom('runners').select('id').where('tokenDigest', '=', digest).executeTakeFirst();
+      const [row] = await ofRunner(tx, { digest });
       return row === undefined ? undefined : id<RunnerId>(row.id);
     },
     async touchPersonalToken(tx, tokenId, at) {

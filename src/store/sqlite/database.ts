@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely';
-import type { Connections } from '../database.ts';
+import type { Connections, RunSql } from '../database.ts';
 import type { Schema } from '../schema.ts';
 
 const cachedStatements = 500;
@@ -42,13 +42,18 @@ function wrap(statement: StatementSync): SqliteStatement {
 export function openSqlite(path: string): Connections {
   // Made here so that nobody else may read it; SQLite gives its log and index the same mode.
   closeSync(openSync(path, 'a', 0o600));
-  const open = (readOnly: boolean): Kysely<Schema> => {
+  const open = (readOnly: boolean): { readonly kysely: Kysely<Schema>; readonly run: RunSql } => {
     const database = new DatabaseSync(path, { timeout: 10_000, readOnly });
     if (!readOnly) database.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on;');
-    return new Kysely<Schema>({ dialect: new SqliteDialect({ database: adapt(database) }) });
+    const adapted = adapt(database);
+    return {
+      kysely: new Kysely<Schema>({ dialect: new SqliteDialect({ database: adapted }) }),
+      run: (text, parameters) => adapted.prepare(text).all(parameters),
+    };
   };
   const writer = open(false);
-  return { writer, reader: open(true) };
+  const reader = open(true);
+  return { writer: writer.kysely, reader: reader.kysely, direct: { writer: writer.run, reader: reader.run } };
 }
 
 export const sqliteTypes = { identity: 'integer primary key autoincrement', millis: 'integer', bytewise: 'text' } as const;
