@@ -232,7 +232,10 @@ async function startOurs(top: string, children: ChildProcess[]): Promise<Target>
     const look = (chunk: Buffer): void => {
       seen += chunk.toString();
       const match = /listening on (http:\S+)/.exec(seen);
-      if (match !== null) resolve(match[1] ?? '');
+      if (match === null) return;
+      resolve(match[1] ?? '');
+      // The log goes on for as long as the server: read it, and do nothing with it.
+      for (const stream of [child.stdout, child.stderr]) stream.off('data', look).resume();
     };
     child.stdout.on('data', look);
     child.stderr.on('data', look);
