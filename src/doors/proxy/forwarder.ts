@@ -1,0 +1,41 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Secret } from '../../base/secret.ts';
+
+/** Carries requests to the forge behind the gateway, and its answers back. */
+export interface Forwarder {
+  /** Streams one request up and its answer down; settles when both are over. Buffers nothing, follows no redirect. */
+  forward(request: IncomingMessage, response: ServerResponse, change?: ForwardChange): Promise<Forwarded>;
+  /** A tunnel for protocol upgrades, after the upstream's 101. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  close(): Promise<void>;
+}
+
+/** What is not carried as it came. */
+export interface ForwardChange {
+  /** Instead of the request's own credentials: `PRIVATE-TOKEN`, `JOB-TOKEN`, `Authorization`, `Sudo` and cookies are dropped. */
+  readonly credential?: { readonly name: string; readonly value: Secret };
+  /** Request target with query, where it is another. */
+  readonly target?: string;
+  /** Cuts both sides when aborted (R2). */
+  readonly signal?: AbortSignal;
+  /** Sees status and headers (raw pairs) before they are sent. @returns undefined = as they are */
+  readonly answer?: (head: { readonly status: number; readonly headers: readonly string[] }) => AnswerChange | undefined;
+  /** The request's body, in place of what is read from the request. */
+  readonly body?: Buffer | AsyncIterable<Uint8Array>;
+}
+
+export type AnswerChange =
+  | { readonly kind: 'headers'; readonly headers: readonly string[] }
+  /** The whole body is read, at most `maxBytes` (more = upstream_failed), and answered as `rewrite` says. */
+  | {
+      readonly kind: 'body';
+      readonly maxBytes: number;
+      rewrite(body: Buffer): Promise<{ readonly status?: number; readonly headers?: readonly string[]; readonly body: Buffer }>;
+    };
+
+export interface Forwarded {
+  readonly outcome: 'done' | 'cut' | 'upstream_failed';
+  /** Of the upstream's answer; null = there was none. */
+  readonly status: number | null;
+}

@@ -1,0 +1,99 @@
+import type { EpochMillis, JobId, Oid, PipelineId, ProjectId, SecretDigest, UserId } from '../base/ids.ts';
+import type { Secret } from '../base/secret.ts';
+import type { MaybeTx, Tx } from './tx.ts';
+
+/** A job of the forge behind the gateway, as its own token shows it. @see GitLab API, `GET /job` */
+export interface UpstreamJob {
+  readonly id: JobId;
+  /** GitLab's word: `running`, `canceling`, `success` … */
+  readonly status: string;
+  readonly projectId: ProjectId;
+  readonly pipelineId: PipelineId;
+  /** GitLab's word: `push`, `web`, `schedule`, `parent_pipeline` …; empty = not told. */
+  readonly pipelineSource: string;
+  /** Who started the job; never taken from its variables (A1). */
+  readonly userId: UserId;
+  readonly sha: string;
+  readonly ref: string;
+  readonly tag: boolean;
+}
+
+/** The one truth about a job behind the gateway. */
+export interface UpstreamJobs {
+  /** @returns refused = the token is no longer any job's @throws upstream_failed where there is no clear answer */
+  jobOf(jobToken: Secret): Promise<UpstreamJob | 'refused'>;
+}
+
+/** Beside their roles: `unknown` where the forge does not tell. Never counted for a pass (R1). */
+export type UpstreamPower = 'admin' | 'auditor' | 'none' | 'unknown';
+
+export interface UpstreamUsers {
+  /** @throws upstream_failed */
+  powerOf(user: UserId): Promise<UpstreamPower>;
+}
+
+/** One for each thing that a token may be good for, each with the narrowest scope. */
+export type Channel = 'api' | 'read_api' | 'git_read' | 'git_write' | 'registry_read' | 'registry_write';
+
+/**
+ * Upstream tokens by which the gateway acts as a user: one for each job, user and channel, made when first needed, revoked at the job's end,
+ * swept after a crash, never shown to anybody.
+ */
+export interface ActingCredentials {
+  /** @throws upstream_failed, pass_dead (the job has ended meanwhile) */
+  obtain(job: JobId, user: UserId, channel: Channel): Promise<Secret>;
+  /** Revokes all of the job's; what cannot be revoked now is tried again by `sweep`. */
+  endJob(job: JobId): Promise<void>;
+  /** Revokes what no running job needs, also what an earlier process left. */
+  sweep(): Promise<void>;
+}
+
+/** Who moved what upstream, over every way in (R3). */
+export interface UpstreamHistory {
+  /** Commits reachable from `sha` but from no protected branch or tag; null = more than `limit`, or it cannot be told. */
+  unprotectedCommits(project: ProjectId, sha: Oid, limit: number): Promise<readonly Oid[] | null>;
+  /** Who pushed which commit; what is missing was not found. */
+  pushersOf(project: ProjectId, commits: readonly Oid[]): Promise<ReadonlyMap<Oid, readonly UserId[]>>;
+  /** Who last moved a ref, `refs/heads/main`; undefined = it cannot be told. */
+  lastPushers(project: ProjectId, ref: string): Promise<readonly UserId[] | undefined>;
+}
+
+/** A job that was handed out through the gateway. */
+export interface GatewayJob {
+  readonly id: JobId;
+  readonly projectId: ProjectId;
+  readonly pipelineId: PipelineId;
+  readonly userId: UserId;
+  readonly sha: string;
+  readonly ref: string;
+  readonly tag: boolean;
+  /** Of its ordinary token; the token itself is kept sealed, so that a restart can ask again. */
+  readonly tokenDigest: SecretDigest;
+  readonly sealedToken: string;
+  readonly state: 'running' | 'canceling' | 'ended';
+  readonly startedAt: EpochMillis;
+  /** Last word from its runner. */
+  readonly contactAt: EpochMillis;
+  readonly cancelingSince: EpochMillis | null;
+  /** The job whose pass wrote what this one runs on (R5). */
+  readonly parentJobId: JobId | null;
+}
+
+export interface GatewayJobs {
+  insert(tx: Tx, job: GatewayJob): Promise<void>;
+  byId(tx: MaybeTx, id: JobId): Promise<GatewayJob | undefined>;
+  byToken(tx: MaybeTx, digest: SecretDigest): Promise<GatewayJob | undefined>;
+  contact(tx: Tx, id: JobId, at: EpochMillis): Promise<void>;
+  /** Never back from `ended`. */
+  moveTo(tx: Tx, id: JobId, state: GatewayJob['state'], at: EpochMillis): Promise<void>;
+  /** Those that have not ended, oldest first. */
+  unended(tx: MaybeTx): Promise<readonly GatewayJob[]>;
+}
+
+/** What passes wrote upstream, so that the jobs which it starts are known as children (R5). */
+export interface PassWrites {
+  /** @param what a sha, `pipeline:ID`, or `*` where only the project is known */
+  record(tx: Tx, project: ProjectId, what: string, by: JobId, at: EpochMillis): Promise<void>;
+  /** The job whose pass wrote any of these. */
+  writerOf(tx: MaybeTx, project: ProjectId, whats: readonly string[]): Promise<JobId | undefined>;
+}
