@@ -9,6 +9,8 @@ export type ProjectId = Branded<number, 'ProjectId'>;
 export type PipelineId = Branded<number, 'PipelineId'>;
 export type JobId = Branded<number, 'JobId'>;
 export type RunnerId = Branded<number, 'RunnerId'>;
+/** One machine (`system_id`) that uses a runner's token. */
+export type ManagerId = Branded<number, 'ManagerId'>;
 export type PassId = Branded<number, 'PassId'>;
 export type TokenId = Branded<number, 'TokenId'>;
 export type AuditId = Branded<number, 'AuditId'>;

@@ -21,12 +21,22 @@ export interface JobTokenFacts {
   readonly userId: UserId;
 }
 
+/** A registration token: its holder may register runners of that scope as far as who made it may. */
+export interface RegistrationFacts {
+  readonly id: TokenId;
+  readonly scope: 'instance' | 'group' | 'project';
+  readonly scopeId: number | null;
+  readonly userId: UserId;
+}
+
 /** Look-up of stored secrets by digest; the only thing that `authenticate` asks beside passes. */
 export interface Credentials {
   personalToken(tx: MaybeTx, digest: SecretDigest): Promise<PersonalToken | undefined>;
   /** Any job whose token this is, whatever its state: liveness is asked separately. */
   jobToken(tx: MaybeTx, digest: SecretDigest): Promise<JobTokenFacts | undefined>;
-  runnerToken(tx: MaybeTx, digest: SecretDigest): Promise<RunnerId | undefined>;
+  /** @param now its token may have run out */
+  runnerToken(tx: MaybeTx, digest: SecretDigest, now?: EpochMillis): Promise<RunnerId | undefined>;
+  registrationToken(tx: MaybeTx, digest: SecretDigest): Promise<RegistrationFacts | undefined>;
   /** Remembers use, at most once a minute. */
   touchPersonalToken(tx: Tx, id: TokenId, at: EpochMillis): Promise<void>;
 }

@@ -1,5 +1,5 @@
 import type { Page, Paged } from '../base/page.ts';
-import type { EpochMillis, JobId, PassId, PipelineId, ProjectId, RunnerId, SecretDigest, UserId } from '../base/ids.ts';
+import type { EpochMillis, JobId, ManagerId, PassId, PipelineId, ProjectId, RunnerId, SecretDigest, UserId } from '../base/ids.ts';
 import type { FailureReason } from '../wire/runner.ts';
 import type { MaybeTx, Tx } from './tx.ts';
 
@@ -84,6 +84,21 @@ export interface JobRecord extends NewJob {
   readonly artifactsFile: string | null;
   readonly artifactsSizeBytes: number | null;
   readonly artifactsExpireAt: EpochMillis | null;
+  /** The machine that runs it. */
+  readonly managerId: ManagerId | null;
+  /** Variables of its dotenv report, for the jobs that depend on it. */
+  readonly dotenv: readonly PipelineVariable[] | null;
+}
+
+/** A file that a job reported beside its archive (`artifacts:reports`); kept as it came. */
+export interface JobReport {
+  readonly jobId: JobId;
+  /** `junit`, `dotenv` … */
+  readonly type: string;
+  readonly format: 'raw' | 'gzip' | 'zip';
+  readonly filename: string;
+  readonly sizeBytes: number;
+  readonly expireAt: EpochMillis | null;
 }
 
 export type JobChange = Partial<
@@ -103,6 +118,8 @@ export type JobChange = Partial<
     | 'artifactsFile'
     | 'artifactsSizeBytes'
     | 'artifactsExpireAt'
+    | 'managerId'
+    | 'dotenv'
     | 'retriedById'
   >
 >;
@@ -135,13 +152,25 @@ export interface JobStore {
   ): Promise<Paged<PipelineRecord>>;
   /** Newest first; `statuses` empty = all. */
   listJobs(tx: MaybeTx, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
-  /** Oldest pending jobs that match, locked for this transaction (PostgreSQL: skip locked). */
-  claimCandidates(tx: Tx, filter: ClaimFilter, limit: number): Promise<readonly JobRecord[]>;
+  /** Oldest pending jobs that match; in a transaction locked (PostgreSQL: skip locked), else as last committed. */
+  claimCandidates(tx: MaybeTx, filter: ClaimFilter, limit: number): Promise<readonly JobRecord[]>;
   /** Its failure is forgiven (`allow_failure:exit_codes`). */
   forgive(tx: Tx, id: JobId): Promise<void>;
   /** Compare and set: changes the job only while its status is one of `from`. @returns false where it was not. */
   changeJob(tx: Tx, id: JobId, from: readonly JobStatus[], change: JobChange): Promise<boolean>;
   changePipeline(tx: Tx, id: PipelineId, change: PipelineChange): Promise<void>;
+  /** Keeps a report; the first of its type stays. @returns false where there was one */
+  insertReport(tx: Tx, report: JobReport): Promise<boolean>;
+  reportsOf(tx: MaybeTx, job: JobId): Promise<readonly JobReport[]>;
+  removeReport(tx: Tx, job: JobId, type: string): Promise<void>;
+  /** Ended jobs whose archive, and reports whose file, should be gone by `now`; at most `limit` each. */
+  expired(
+    tx: MaybeTx,
+    now: EpochMillis,
+    limit: number,
+  ): Promise<{ readonly archives: readonly JobId[]; readonly reports: readonly JobReport[] }>;
+  /** Forgets archives that were removed. */
+  forgetArchive(tx: Tx, job: JobId): Promise<void>;
   /** Jobs that a runner has taken and not yet ended. */
   runningOn(tx: MaybeTx, runner: RunnerId): Promise<readonly JobId[]>;
   /**
@@ -153,6 +182,9 @@ export interface JobStore {
 
 /** `none` = no pass at all, `fetch` = the runner's own clones and pulls, `full` = R7. */
 export type RunnerTrust = 'none' | 'fetch' | 'full';
+
+/** What an older runner's jobs get of their pass: nothing; the runner's own fetches by the job token; or also the pass in a masked variable. */
+export type Assist = 'none' | 'fetch' | 'expose';
 
 export interface NewRunner {
   readonly scope: 'instance' | 'group' | 'project';
@@ -166,6 +198,12 @@ export interface NewRunner {
   readonly tokenDigest: SecretDigest;
   readonly creatorId: UserId;
   readonly createdAt: EpochMillis;
+  /** Serves no other project; for display, as ours never do. */
+  readonly locked?: boolean;
+  /** No job of it runs longer; null = as long as the job says. */
+  readonly maximumTimeoutSeconds?: number | null;
+  readonly maintenanceNote?: string;
+  readonly tokenExpiresAt?: EpochMillis | null;
 }
 /** What `jobpass gate` found in the configuration of a runner that cannot report it itself, as an admin pinned it (R7). */
 export interface PinnedGate {
@@ -173,7 +211,7 @@ export interface PinnedGate {
   readonly reasons: readonly string[];
   readonly at: EpochMillis;
 }
-export interface RunnerRecord extends NewRunner {
+export interface RunnerRecord extends Required<NewRunner> {
   readonly id: RunnerId;
   readonly trust: RunnerTrust;
   /** An admin accepted that this runner shows passes although its gate calls it unsafe. */
@@ -188,6 +226,7 @@ export interface RunnerRecord extends NewRunner {
   readonly responsibleId: UserId | null;
   /** An admin answers for it: nobody's rights are intersected on its account (R3). */
   readonly vouched: boolean;
+  readonly assist: Assist;
 }
 export type RunnerChange = Partial<
   Pick<
@@ -206,15 +245,58 @@ export type RunnerChange = Partial<
     | 'tokenDigest'
     | 'responsibleId'
     | 'vouched'
+    | 'locked'
+    | 'maximumTimeoutSeconds'
+    | 'maintenanceNote'
+    | 'tokenExpiresAt'
+    | 'assist'
   >
 >;
+
+/** What a runner says of the machine that it is; self-asserted. */
+export interface ManagerInfo {
+  readonly version: string | null;
+  readonly revision: string | null;
+  readonly platform: string | null;
+  readonly architecture: string | null;
+  readonly executor: string | null;
+  /** Names of what it can do (`cancel_gracefully` …), sorted. */
+  readonly features: readonly string[];
+}
+/** One row a machine: a runner's token may be used by many (GitLab: runner manager). */
+export interface ManagerRecord extends ManagerInfo {
+  readonly id: ManagerId;
+  readonly runnerId: RunnerId;
+  /** Chosen by the machine; `<legacy>` where it sends none. */
+  readonly systemId: string;
+  readonly createdAt: EpochMillis;
+  readonly contactAt: EpochMillis;
+}
+
+/** Whoever holds it may register runners of that scope, in the name of who made it. */
+export interface NewRegistrationToken {
+  readonly scope: NewRunner['scope'];
+  readonly scopeId: number | null;
+  readonly digest: SecretDigest;
+  readonly userId: UserId;
+  readonly createdAt: EpochMillis;
+}
 
 export interface RunnerStore {
   insert(tx: Tx, runner: NewRunner): Promise<RunnerRecord>;
   byId(tx: MaybeTx, id: RunnerId): Promise<RunnerRecord | undefined>;
   list(tx: MaybeTx, page: Page): Promise<Paged<RunnerRecord>>;
   change(tx: Tx, id: RunnerId, change: RunnerChange): Promise<void>;
+  /** With its managers. */
   remove(tx: Tx, id: RunnerId): Promise<void>;
+  /** A word from a machine: makes its row, or renews it. */
+  managerSeen(tx: Tx, runner: RunnerId, systemId: string, info: ManagerInfo, at: EpochMillis): Promise<ManagerRecord>;
+  manager(tx: MaybeTx, id: ManagerId): Promise<ManagerRecord | undefined>;
+  managers(tx: MaybeTx, runner: RunnerId): Promise<readonly ManagerRecord[]>;
+  /** @returns false where there is none */
+  removeManager(tx: Tx, runner: RunnerId, systemId: string): Promise<boolean>;
+  /** In place of the scope's earlier one. */
+  putRegistrationToken(tx: Tx, token: NewRegistrationToken): Promise<void>;
   /** Remembers a nonce of a signed request. @returns false where it was seen before (replay). */
   useNonce(tx: Tx, runner: RunnerId, nonce: string, at: EpochMillis): Promise<boolean>;
 }

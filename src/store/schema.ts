@@ -44,6 +44,16 @@ export interface Schema {
   readonly pipelines: PipelinesTable;
   readonly jobs: JobsTable;
   readonly runners: RunnersTable;
+  readonly runnerManagers: RunnerManagersTable;
+  readonly registrationTokens: {
+    id: Generated<number>;
+    scope: string;
+    scopeId: number;
+    digest: string;
+    userId: number;
+    createdAt: number;
+  };
+  readonly jobReports: JobReportsTable;
   readonly runnerNonces: { runnerId: number; nonce: string; at: number };
   readonly passes: PassesTable;
   readonly audit: AuditTable;
@@ -196,6 +206,29 @@ export interface JobsTable {
   artifactsFile: string | null;
   artifactsSizeBytes: number | null;
   artifactsExpireAt: number | null;
+  managerId: Generated<number | null>;
+  dotenv: Generated<string | null>;
+}
+export interface JobReportsTable {
+  jobId: number;
+  type: string;
+  format: string;
+  filename: string;
+  sizeBytes: number;
+  expireAt: number | null;
+}
+export interface RunnerManagersTable {
+  id: Generated<number>;
+  runnerId: number;
+  systemId: string;
+  version: string | null;
+  revision: string | null;
+  platform: string | null;
+  architecture: string | null;
+  executor: string | null;
+  features: string;
+  createdAt: number;
+  contactAt: number;
 }
 export interface RunnersTable {
   id: Generated<number>;
@@ -219,6 +252,11 @@ export interface RunnersTable {
   pinnedVerdict: Generated<string | null>;
   pinnedReasons: Generated<string | null>;
   pinnedAt: Generated<number | null>;
+  locked: Generated<number>;
+  maximumTimeoutSeconds: Generated<number | null>;
+  assist: Generated<string>;
+  tokenExpiresAt: Generated<number | null>;
+  maintenanceNote: Generated<string>;
 }
 export interface ImageManifestsTable {
   id: Generated<number>;

@@ -91,6 +91,7 @@ function world(options: { auditFails?: boolean; level?: 0 | 30 } = {}) {
         ),
       jobToken: () => Promise.resolve(undefined),
       runnerToken: () => Promise.resolve(undefined),
+      registrationToken: () => Promise.resolve(undefined),
       touchPersonalToken: () => Promise.resolve(),
     },
     directory,

@@ -129,6 +129,7 @@ export class MemoryWorld {
     personalToken: async (_tx, digest) => this.personal.get(digest),
     jobToken: async (_tx, digest) => this.jobTokens.get(digest),
     runnerToken: async (_tx, digest) => this.runners.get(digest),
+    registrationToken: () => Promise.resolve(undefined),
     touchPersonalToken: async () => {},
   };
 

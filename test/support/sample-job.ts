@@ -35,6 +35,8 @@ export function sampleJob(change: Partial<JobRecord> = {}): JobRecord {
     artifactsFile: null,
     artifactsSizeBytes: null,
     artifactsExpireAt: null,
+    managerId: null,
+    dotenv: null,
     ...change,
   };
 }

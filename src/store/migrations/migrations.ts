@@ -7,6 +7,7 @@ import { lfs } from './0003-lfs.ts';
 import { exposure } from './0004-exposure.ts';
 import { registryTokens } from './0005-registry-tokens.ts';
 import { trust } from './0007-trust.ts';
+import { runnerManagers } from './0008-runner-managers.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -23,7 +24,7 @@ export interface Migration {
 }
 
 /** Forward only; a released one is never edited. */
-const migrations: readonly Migration[] = [initial, registry, lfs, exposure, registryTokens, trust];
+const migrations: readonly Migration[] = [initial, registry, lfs, exposure, registryTokens, trust, runnerManagers];
 
 /**
  * Brings the schema up to date inside one transaction that holds the engine's lock, so that several starts at once do it once.

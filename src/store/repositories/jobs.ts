@@ -1,8 +1,20 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
-import { id, type JobId, millis, type PipelineId, type ProjectId, type RunnerId, type SecretDigest, type UserId } from '../../base/ids.ts';
+import {
+  id,
+  type JobId,
+  type ManagerId,
+  millis,
+  type PipelineId,
+  type ProjectId,
+  type RunnerId,
+  type SecretDigest,
+  type UserId,
+} from '../../base/ids.ts';
 import type {
   ClaimFilter,
+  JobChange,
   JobRecord,
+  JobReport,
   JobStatus,
   JobStore,
   NewJob,
@@ -11,10 +23,10 @@ import type {
   PipelineStatus,
   PipelineVariable,
 } from '../../ports/jobs.ts';
-import type { Tx } from '../../ports/tx.ts';
+import type { MaybeTx } from '../../ports/tx.ts';
 import type { FailureReason } from '../../wire/runner.ts';
 import { type Database, readJson } from '../database.ts';
-import type { JobsTable, PipelinesTable, Schema } from '../schema.ts';
+import type { JobReportsTable, JobsTable, PipelinesTable, Schema } from '../schema.ts';
 import { paged } from './paged.ts';
 
 /** Pending jobs that are looked through at a time. */
@@ -102,7 +114,7 @@ export function jobRepository(db: Database): JobStore {
       const done = await db
         .on(tx)
         .updateTable('jobs')
-        .set(change)
+        .set(columnsOf(change))
         .where('id', '=', jobId)
         .where('status', 'in', [...from])
         .executeTakeFirst();
@@ -113,6 +125,38 @@ export function jobRepository(db: Database): JobStore {
     },
     async changePipeline(tx, pipelineId, change) {
       await db.on(tx).updateTable('pipelines').set(change).where('id', '=', pipelineId).execute();
+    },
+    async insertReport(tx, report) {
+      const done = await db
+        .on(tx)
+        .insertInto('jobReports')
+        .values(report)
+        .onConflict((conflict) => conflict.columns(['jobId', 'type']).doNothing())
+        .returning('jobId')
+        .executeTakeFirst();
+      return done !== undefined;
+    },
+    async reportsOf(tx, jobId) {
+      return (await db.on(tx).selectFrom('jobReports').selectAll().where('jobId', '=', jobId).orderBy('type').execute()).map(toReport);
+    },
+    async removeReport(tx, jobId, type) {
+      await db.on(tx).deleteFrom('jobReports').where('jobId', '=', jobId).where('type', '=', type).execute();
+    },
+    async expired(tx, now, limit) {
+      const on = db.on(tx);
+      const archives = await on
+        .selectFrom('jobs')
+        .select('id')
+        .where('artifactsExpireAt', '<=', now)
+        .where('artifactsFile', 'is not', null)
+        .where('status', 'not in', ['running', 'canceling'])
+        .limit(limit)
+        .execute();
+      const reports = await on.selectFrom('jobReports').selectAll().where('expireAt', '<=', now).limit(limit).execute();
+      return { archives: archives.map((row) => id<JobId>(row.id)), reports: reports.map(toReport) };
+    },
+    async forgetArchive(tx, jobId) {
+      await db.on(tx).updateTable('jobs').set({ artifactsFile: null, artifactsSizeBytes: null }).where('id', '=', jobId).execute();
     },
     async runningOn(tx, runner) {
       const rows = await db
@@ -138,8 +182,8 @@ export function jobRepository(db: Database): JobStore {
   };
 }
 
-/** Those that are still pending, oldest first; locked where the engine locks rows, without waiting for other claimants. */
-async function lockPending(db: Database, tx: Tx, ids: readonly number[], limit: number): Promise<readonly JobRecord[]> {
+/** Those that are still pending, oldest first; locked in a transaction where the engine locks rows, without waiting for other claimants. */
+async function lockPending(db: Database, tx: MaybeTx, ids: readonly number[], limit: number): Promise<readonly JobRecord[]> {
   const query = db
     .on(tx)
     .selectFrom('jobs')
@@ -148,7 +192,7 @@ async function lockPending(db: Database, tx: Tx, ids: readonly number[], limit: 
     .where('status', '=', 'pending')
     .orderBy('id')
     .limit(limit);
-  return (await (db.engine.rowLocks ? query.forUpdate().skipLocked() : query).execute()).map(toJob);
+  return (await (tx !== null && db.engine.rowLocks ? query.forUpdate().skipLocked() : query).execute()).map(toJob);
 }
 
 function tagsFit(tags: readonly string[], filter: ClaimFilter): boolean {
@@ -169,6 +213,22 @@ async function insertJob(on: Kysely<Schema>, job: NewJob): Promise<JobRecord> {
     .returningAll()
     .executeTakeFirstOrThrow();
   return toJob(row);
+}
+
+function columnsOf({ dotenv, ...rest }: JobChange) {
+  return { ...rest, ...(dotenv === undefined ? {} : { dotenv: dotenv === null ? null : JSON.stringify(dotenv) }) };
+}
+
+/** An unknown format is read as bytes of any kind. */
+function toReport(row: Selectable<JobReportsTable>): JobReport {
+  return {
+    jobId: id<JobId>(row.jobId),
+    type: row.type,
+    format: row.format === 'gzip' ? 'gzip' : row.format === 'zip' ? 'zip' : 'raw',
+    filename: row.filename,
+    sizeBytes: row.sizeBytes,
+    expireAt: time(row.expireAt),
+  };
 }
 
 const time = (value: number | null) => (value === null ? null : millis(value));
@@ -230,5 +290,7 @@ function toJob(row: Selectable<JobsTable>): JobRecord {
     artifactsFile: row.artifactsFile,
     artifactsSizeBytes: row.artifactsSizeBytes,
     artifactsExpireAt: time(row.artifactsExpireAt),
+    managerId: row.managerId === null ? null : id<ManagerId>(row.managerId),
+    dotenv: row.dotenv === null ? null : readJson<PipelineVariable[]>(row.dotenv),
   };
 }

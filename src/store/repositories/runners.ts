@@ -1,8 +1,8 @@
 import type { Selectable } from 'kysely';
-import { id, millis, type RunnerId, type SecretDigest, type UserId } from '../../base/ids.ts';
-import type { PinnedGate, RunnerRecord, RunnerStore } from '../../ports/jobs.ts';
+import { id, type ManagerId, millis, type RunnerId, type SecretDigest, type UserId } from '../../base/ids.ts';
+import type { ManagerRecord, PinnedGate, RunnerRecord, RunnerStore } from '../../ports/jobs.ts';
 import { type Database, readJson } from '../database.ts';
-import type { RunnersTable } from '../schema.ts';
+import type { RunnerManagersTable, RunnersTable } from '../schema.ts';
 import { paged } from './paged.ts';
 
 /** Nonces older than any signature that could still be accepted. */
@@ -11,7 +11,7 @@ const nonceLifeMs = 10 * 60_000;
 export function runnerRepository(db: Database): RunnerStore {
   return {
     async insert(tx, runner) {
-      const { tags, runUntagged, protectedOnly, paused, ...rest } = runner;
+      const { tags, runUntagged, protectedOnly, paused, locked = false, ...rest } = runner;
       const row = await db
         .on(tx)
         .insertInto('runners')
@@ -21,6 +21,7 @@ export function runnerRepository(db: Database): RunnerStore {
           runUntagged: bit(runUntagged),
           protectedOnly: bit(protectedOnly),
           paused: bit(paused),
+          locked: bit(locked),
           trust: 'fetch',
           unsafeAccepted: 0,
           publicKey: null,
@@ -39,13 +40,14 @@ export function runnerRepository(db: Database): RunnerStore {
     },
     list: (tx, page) => paged(db.on(tx).selectFrom('runners'), page, (rows) => rows.selectAll().orderBy('id').execute(), toRunner),
     async change(tx, runnerId, change) {
-      const { tags, runUntagged, protectedOnly, paused, unsafeAccepted, vouched, pinned, ...rest } = change;
+      const { tags, runUntagged, protectedOnly, paused, unsafeAccepted, vouched, locked, pinned, ...rest } = change;
       const values = {
         ...rest,
         ...(tags === undefined ? {} : { tags: JSON.stringify(tags) }),
         ...(runUntagged === undefined ? {} : { runUntagged: bit(runUntagged) }),
         ...(protectedOnly === undefined ? {} : { protectedOnly: bit(protectedOnly) }),
         ...(paused === undefined ? {} : { paused: bit(paused) }),
+        ...(locked === undefined ? {} : { locked: bit(locked) }),
         ...(vouched === undefined ? {} : { vouched: bit(vouched) }),
         ...(unsafeAccepted === undefined ? {} : { unsafeAccepted: bit(unsafeAccepted) }),
         ...(pinned === undefined ? {} : pinColumns(pinned)),
@@ -54,7 +56,46 @@ export function runnerRepository(db: Database): RunnerStore {
     },
     async remove(tx, runnerId) {
       await db.on(tx).deleteFrom('runnerNonces').where('runnerId', '=', runnerId).execute();
+      await db.on(tx).deleteFrom('runnerManagers').where('runnerId', '=', runnerId).execute();
       await db.on(tx).deleteFrom('runners').where('id', '=', runnerId).execute();
+    },
+    async managerSeen(tx, runnerId, systemId, info, at) {
+      const { features, ...rest } = info;
+      const known = { ...rest, features: JSON.stringify(features), contactAt: at };
+      const row = await db
+        .on(tx)
+        .insertInto('runnerManagers')
+        .values({ runnerId, systemId, createdAt: at, ...known })
+        .onConflict((conflict) => conflict.columns(['runnerId', 'systemId']).doUpdateSet(known))
+        .returningAll()
+        .executeTakeFirstOrThrow();
+      return toManager(row);
+    },
+    async manager(tx, managerId) {
+      const row = await db.on(tx).selectFrom('runnerManagers').selectAll().where('id', '=', managerId).executeTakeFirst();
+      return row === undefined ? undefined : toManager(row);
+    },
+    async managers(tx, runnerId) {
+      const rows = await db.on(tx).selectFrom('runnerManagers').selectAll().where('runnerId', '=', runnerId).orderBy('id').execute();
+      return rows.map(toManager);
+    },
+    async removeManager(tx, runnerId, systemId) {
+      const done = await db
+        .on(tx)
+        .deleteFrom('runnerManagers')
+        .where('runnerId', '=', runnerId)
+        .where('systemId', '=', systemId)
+        .executeTakeFirst();
+      return done.numDeletedRows > 0n;
+    },
+    async putRegistrationToken(tx, { scope, scopeId, digest, userId, createdAt }) {
+      const values = { digest, userId, createdAt };
+      await db
+        .on(tx)
+        .insertInto('registrationTokens')
+        .values({ scope, scopeId: scopeId ?? 0, ...values })
+        .onConflict((conflict) => conflict.columns(['scope', 'scopeId']).doUpdateSet(values))
+        .execute();
     },
     async useNonce(tx, runnerId, nonce, at) {
       const on = db.on(tx);
@@ -96,6 +137,17 @@ function toPinned({ pinnedVerdict, pinnedReasons, pinnedAt }: Selectable<Runners
   };
 }
 
+function toManager({ features, ...row }: Selectable<RunnerManagersTable>): ManagerRecord {
+  return {
+    ...row,
+    id: id<ManagerId>(row.id),
+    runnerId: id<RunnerId>(row.runnerId),
+    features: readJson<string[]>(features),
+    createdAt: millis(row.createdAt),
+    contactAt: millis(row.contactAt),
+  };
+}
+
 function toRunner(row: Selectable<RunnersTable>): RunnerRecord {
   return {
     id: id<RunnerId>(row.id),
@@ -118,5 +170,11 @@ function toRunner(row: Selectable<RunnersTable>): RunnerRecord {
     version: row.version,
     responsibleId: row.responsibleId === null ? null : id<UserId>(row.responsibleId),
     vouched: row.vouched === 1,
+    locked: row.locked === 1,
+    maximumTimeoutSeconds: row.maximumTimeoutSeconds,
+    // An unknown word gives nothing.
+    assist: row.assist === 'expose' ? 'expose' : row.assist === 'fetch' ? 'fetch' : 'none',
+    tokenExpiresAt: row.tokenExpiresAt === null ? null : millis(row.tokenExpiresAt),
+    maintenanceNote: row.maintenanceNote,
   };
 }

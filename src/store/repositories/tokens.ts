@@ -11,7 +11,7 @@ import {
   type UserId,
 } from '../../base/ids.ts';
 import type { TokenStore } from '../../forge/embedded/ports.ts';
-import type { Credentials, PersonalToken } from '../../ports/credentials.ts';
+import type { Credentials, PersonalToken, RegistrationFacts } from '../../ports/credentials.ts';
 import { type Database, readJson } from '../database.ts';
 import type { TokensTable } from '../schema.ts';
 import { paged } from './paged.ts';
@@ -54,7 +54,7 @@ export function credentialRepository(db: Database): Credentials {
     on.selectFrom('jobs').select(['id', 'projectId', 'pipelineId', 'userId']).where('tokenDigest', '=', digest),
   );
   const ofRunner = db.prepared(['digest'], (on, { digest }: { digest: SecretDigest }) =>
-    on.selectFrom('runners').select('id').where('tokenDigest', '=', digest),
+    on.selectFrom('runners').select(['id', 'tokenExpiresAt']).where('tokenDigest', '=', digest),
   );
   return {
     async personalToken(tx, digest) {
@@ -71,9 +71,16 @@ export function credentialRepository(db: Database): Credentials {
         userId: id<UserId>(row.userId),
       };
     },
-    async runnerToken(tx, digest) {
+    async runnerToken(tx, digest, now) {
       const [row] = await ofRunner(tx, { digest });
-      return row === undefined ? undefined : id<RunnerId>(row.id);
+      if (row === undefined || (now !== undefined && row.tokenExpiresAt !== null && now >= row.tokenExpiresAt)) return undefined;
+      return id<RunnerId>(row.id);
+    },
+    async registrationToken(tx, digest) {
+      const row = await db.on(tx).selectFrom('registrationTokens').selectAll().where('digest', '=', digest).executeTakeFirst();
+      if (row === undefined) return undefined;
+      const scope: RegistrationFacts['scope'] = row.scope === 'instance' ? 'instance' : row.scope === 'group' ? 'group' : 'project';
+      return { id: id<TokenId>(row.id), scope, scopeId: scope === 'instance' ? null : row.scopeId, userId: id<UserId>(row.userId) };
     },
     async touchPersonalToken(tx, tokenId, at) {
       await db

@@ -31,6 +31,28 @@ export function jobCases(bench: Bench): void {
     expect(await jobs.job(null, unknownJob)).toBeUndefined();
   });
 
+  test('reports are kept once by type, and found when they are over, as archives are', async () => {
+    const { jobs, transactor } = bench.store;
+    const job = await addJob(bench.store, 'success');
+    const report = { jobId: job.id, type: 'junit', format: 'gzip', filename: 'junit.xml.gz', sizeBytes: 3, expireAt: now } as const;
+    const insert = () => transactor.write((tx) => jobs.insertReport(tx, report));
+    expect([await insert(), await insert()]).toEqual([true, false]);
+    expect(await jobs.reportsOf(null, job.id)).toEqual([report]);
+    const change: JobChange = { artifactsFile: 'a.zip', artifactsSizeBytes: 1, artifactsExpireAt: now, dotenv: [{ key: 'A', value: '1' }] };
+    await transactor.write((tx) => jobs.changeJob(tx, job.id, ['success'], change));
+    expect(await jobs.job(null, job.id)).toMatchObject(change);
+    expect((await jobs.expired(null, millis(now - 1), 100)).archives).not.toContain(job.id);
+    const over = await jobs.expired(null, now, 100);
+    expect([over.archives.includes(job.id), over.reports.some((one) => one.jobId === job.id)]).toEqual([true, true]);
+    await transactor.write(async (tx) => {
+      await jobs.forgetArchive(tx, job.id);
+      await jobs.removeReport(tx, job.id, 'junit');
+    });
+    expect((await jobs.expired(null, now, 100)).archives).not.toContain(job.id);
+    expect(await jobs.reportsOf(null, job.id)).toEqual([]);
+    expect(await jobs.job(null, job.id)).toMatchObject({ artifactsFile: null, dotenv: change.dotenv });
+  });
+
   test('pipelines of one project that are made at once get different iids', async () => {
     const { jobs, transactor } = bench.store;
     const { project, user } = await addJobs(bench.store, 0);

@@ -76,6 +76,57 @@ export function runnerCases(bench: Bench): void {
     expect(await runners.byId(null, unknownId as never)).toBeUndefined();
   });
 
+  test('A35 one row for each machine that uses a token, renewed by its next word, gone with its runner', async () => {
+    const { transactor, runners } = bench.store;
+    const user = await addUser(bench.store);
+    const runner = await addRunner(bench.store, user.id);
+    const info = {
+      version: '19.4.0',
+      revision: null,
+      platform: 'linux',
+      architecture: 'amd64',
+      executor: 'docker',
+      features: ['refspecs'],
+    };
+    const seen = (systemId: string, change = {}, at = now) =>
+      transactor.write((tx) => runners.managerSeen(tx, runner.id, systemId, { ...info, ...change }, at));
+    const first = await seen('s_000000000001');
+    const other = await seen('<legacy>');
+    const later = await seen('s_000000000001', { version: '19.5.0' }, millis(now + 1));
+    expect(later).toEqual({ ...first, version: '19.5.0', contactAt: now + 1 });
+    expect(await runners.managers(null, runner.id)).toEqual([later, other]);
+    expect(await runners.manager(null, other.id)).toEqual(other);
+    const remove = (systemId: string) => transactor.write((tx) => runners.removeManager(tx, runner.id, systemId));
+    expect([await remove('<legacy>'), await remove('<legacy>')]).toEqual([true, false]);
+    await transactor.write((tx) => runners.remove(tx, runner.id));
+    expect(await runners.managers(null, runner.id)).toEqual([]);
+  });
+
+  test('a runner token runs out; a registration token is kept by digest, one for each scope', async () => {
+    const { transactor, runners, credentials } = bench.store;
+    const user = await addUser(bench.store);
+    const runner = await addRunner(bench.store, user.id, { tokenExpiresAt: now });
+    expect(await credentials.runnerToken(null, runner.tokenDigest, millis(now - 1))).toBe(runner.id);
+    expect(await credentials.runnerToken(null, runner.tokenDigest, now)).toBeUndefined();
+    const [one, two] = [digestOf(), digestOf()];
+    const put = (digest: typeof one, scopeId: number | null) =>
+      transactor.write((tx) =>
+        runners.putRegistrationToken(tx, {
+          scope: scopeId === null ? 'instance' : 'project',
+          scopeId,
+          digest,
+          userId: user.id,
+          createdAt: now,
+        }),
+      );
+    await put(one, null);
+    await put(two, 7);
+    expect(await credentials.registrationToken(null, one)).toMatchObject({ scope: 'instance', scopeId: null, userId: user.id });
+    expect(await credentials.registrationToken(null, two)).toMatchObject({ scope: 'project', scopeId: 7 });
+    await put(digestOf(), null);
+    expect(await credentials.registrationToken(null, one)).toBeUndefined();
+  });
+
   test('A60 a nonce works once for its runner, also when the same request comes many times at once', async () => {
     const { transactor, runners } = bench.store;
     const user = await addUser(bench.store);
