@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { JobpassError } from '../base/errors.ts';
@@ -26,8 +27,17 @@ export interface HttpOptions {
   readonly log: Log;
   /** How long the body of an API request may take; pushes, uploads and polls have their own bounds. 60 s where nothing is said. */
   readonly bodyTimeoutMs?: number;
+  /** Sees each request first, as it came (a gateway's). */
+  readonly front?: Front;
   /** Counts for metrics. */
   readonly onRequest?: (door: string, status: number, seconds: number) => void;
+}
+
+/** What takes requests before any check or header of ours: they belong to somebody else. */
+export interface Front {
+  /** @returns false = it is for the doors */
+  take(request: IncomingMessage, response: ServerResponse, facts: RequestFacts & { readonly path: string }): boolean;
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
 export interface HttpServer {
@@ -67,6 +77,12 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
       const [first, ...rest] = options.listen.map(() => {
         const server = makeNodeServer(options);
         server.on('request', (request: IncomingMessage, response: ServerResponse) => take(request, response, handler));
+        const { front } = options;
+        if (front !== undefined) {
+          // Whether the client may go on is for who is behind us to say.
+          server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => take(request, response, handler));
+          server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => front.upgrade(request, socket, head));
+        }
         server.on('connection', (socket: Socket) => {
           sockets.add(socket);
           socket.on('close', () => sockets.delete(socket));
@@ -93,10 +109,7 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
     const started = performance.now();
     const requestId = requestIdOf(request);
     const [path, queryText] = splitTarget(request.url ?? '');
-    response.setHeader('x-request-id', requestId);
-    response.setHeader('x-content-type-options', 'nosniff');
-    // A cache between may keep what a PRIVATE-TOKEN fetched, as it knows `Authorization` only (RFC 9111 §3.5).
-    response.setHeader('cache-control', 'no-store');
+    const secure = isSecure(request.socket, options.allowPlainHttp);
     const leaking = targetHoldsPass(request.url ?? '');
     inFlight += 1;
     const door = raw.find((one) => one.matches(path));
@@ -114,6 +127,12 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
       options.onRequest?.(door?.name ?? (path.startsWith('/api/') ? 'api' : 'other'), response.statusCode, seconds);
       if (inFlight === 0) idle?.();
     });
+    if (!leaking && !drain.signal.aborted && options.front?.take(request, response, { requestId, secure, path }) === true) return;
+    if (request.headers.expect !== undefined && options.front !== undefined) response.writeContinue();
+    response.setHeader('x-request-id', requestId);
+    response.setHeader('x-content-type-options', 'nosniff');
+    // A cache between may keep what a PRIVATE-TOKEN fetched, as it knows `Authorization` only (RFC 9111 §3.5).
+    response.setHeader('cache-control', 'no-store');
     if (leaking) return answerJson(response, 400, { message: `400 Bad request - ${passInUrl}` });
     const problem = pathProblem(path) ?? overrideProblem(request);
     if (problem !== undefined) return answerJson(response, 400, { error: problem });
@@ -122,7 +141,6 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
       response.setHeader('retry-after', '5');
       return answerJson(response, 503, { message: '503 Service Unavailable: the server is shutting down' });
     }
-    const secure = isSecure(request.socket, options.allowPlainHttp);
     facts.set(request, { requestId, secure });
     if (door === undefined) {
       boundBody(request, response, options.bodyTimeoutMs ?? limits.requestTimeoutMs);

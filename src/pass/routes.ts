@@ -1,4 +1,4 @@
-import { isNeverAllowed } from '../policy/match.ts';
+import { type EndpointMatch, isNeverAllowed, matchEndpoint } from '../policy/match.ts';
 import type { Refusal } from './subject.ts';
 
 /** What a pass hears on a route that no door serves for it (R5, R13). */
@@ -11,4 +11,9 @@ export function passRouteRefusal(method: string, path: string): Refusal {
     };
   }
   return { code: 'unlisted_route', rule: 'R13', message: 'This route is in no list, so a pass may not use it.' };
+}
+
+/** The endpoint row of a request; undefined = unlisted, so a pass may not use it (R13). */
+export function passRoute(method: string, path: string): EndpointMatch | undefined {
+  return isNeverAllowed(method, path) ? undefined : matchEndpoint(method, path);
 }

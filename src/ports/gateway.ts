@@ -1,4 +1,4 @@
-import type { EpochMillis, JobId, Oid, PipelineId, ProjectId, SecretDigest, UserId } from '../base/ids.ts';
+import type { EpochMillis, JobId, Oid, PipelineId, ProjectId, RunnerId, SecretDigest, UserId } from '../base/ids.ts';
 import type { Secret } from '../base/secret.ts';
 import type { MaybeTx, Tx } from './tx.ts';
 
@@ -96,4 +96,20 @@ export interface PassWrites {
   record(tx: Tx, project: ProjectId, what: string, by: JobId, at: EpochMillis): Promise<void>;
   /** The job whose pass wrote any of these. */
   writerOf(tx: MaybeTx, project: ProjectId, whats: readonly string[]): Promise<JobId | undefined>;
+}
+
+/** A runner of the forge behind the gateway. */
+export interface UpstreamRunner {
+  readonly id: RunnerId;
+  readonly scope: 'instance' | 'group' | 'project';
+}
+
+export interface UpstreamRunners {
+  /** @returns undefined = the token is no runner's @throws upstream_failed */
+  runnerOf(token: Secret): Promise<UpstreamRunner | undefined>;
+}
+
+export interface UpstreamPipelines {
+  /** Who made it, and whether it was given variables; undefined where that cannot be told. @throws upstream_failed */
+  pipeline(project: ProjectId, id: PipelineId): Promise<{ readonly creator: UserId; readonly carriesVariables: boolean } | undefined>;
 }

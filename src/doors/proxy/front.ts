@@ -1,0 +1,70 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isJobpassError, JobpassError } from '../../base/errors.ts';
+import type { Log } from '../../base/log.ts';
+import { parseBasic } from '../credential.ts';
+import type { Front } from '../http.ts';
+import { audienceOf, sayNo } from './answers.ts';
+import type { Forwarder } from './forwarder.ts';
+import { makePassRequests, type PassRequestDeps } from './pass-requests.ts';
+import { reportedJob, reportJob, requestJob, type RunnerCallDeps } from './runner-calls.ts';
+
+export interface FrontDeps {
+  readonly forwarder: Forwarder;
+  readonly passes: PassRequestDeps;
+  readonly runners: RunnerCallDeps;
+  readonly log: Log;
+}
+
+/** Everything that is jobpass's own; the rest of the address space is the forge's. */
+const own = '/-/jobpass/';
+
+/** Sorts the gateway's traffic: requests with a pass are judged, runners' calls are heard, everything else goes through untouched. */
+export function makeFront(deps: FrontDeps): Front {
+  const servePass = makePassRequests(deps.passes);
+  return {
+    take(request, response, { requestId, secure, path }) {
+      if (path.startsWith(own)) return false;
+      const method = request.method ?? '';
+      const serve = (): Promise<unknown> => {
+        if (carriesPass(request.rawHeaders)) {
+          if (request.headers.expect !== undefined) response.writeContinue();
+          const query = new URLSearchParams((request.url ?? '').split('?').slice(1).join('?'));
+          return servePass(request, response, { requestId, secure, path, query });
+        }
+        if (method === 'POST' && path === '/api/v4/jobs/request') return requestJob(deps.runners, request, response);
+        const job = reportedJob(method, path);
+        if (job !== undefined) return reportJob(deps.runners, request, response, job);
+        return deps.forwarder.forward(request, response);
+      };
+      serve().catch((error: unknown) => refuse(deps.log, request, response, requestId, path, error));
+      return true;
+    },
+    upgrade(request, socket, head) {
+      // No pass opens a terminal or a live channel: nothing could cut it at the job's end (R2, R5).
+      if (carriesPass(request.rawHeaders) || (request.url ?? '').includes('jpt_')) {
+        socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+        return;
+      }
+      deps.forwarder.upgrade(request, socket, head);
+    },
+  };
+}
+
+function refuse(log: Log, request: IncomingMessage, response: ServerResponse, requestId: string, path: string, error: unknown): void {
+  const known = isJobpassError(error) ? error : new JobpassError('internal', {}, error);
+  if (known.code === 'internal') log.error('gateway.failed', { requestId }, known);
+  if (!request.complete) response.shouldKeepAlive = false;
+  sayNo(response, audienceOf(path), known);
+}
+
+/** True where any header holds a pass, Basic credentials looked into; one that only looks like it counts, too (R13). */
+export function carriesPass(rawHeaders: readonly string[]): boolean {
+  for (let index = 1; index < rawHeaders.length; index += 2) {
+    const value = rawHeaders[index] ?? '';
+    if (value.includes('jpt_')) return true;
+    if (rawHeaders[index - 1]?.toLowerCase() !== 'authorization' || !/^basic /i.test(value)) continue;
+    const basic = parseBasic(value.slice('basic '.length).trim());
+    if (basic !== undefined && `${basic.user}\n${basic.password}`.includes('jpt_')) return true;
+  }
+  return false;
+}

@@ -1,0 +1,199 @@
+import { isoTime } from '../../base/clock.ts';
+import type { Addresses } from '../../base/addresses.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { JobId, Oid, RunnerId, UserId } from '../../base/ids.ts';
+import { limits } from '../../base/limits.ts';
+import { isProtected } from '../../base/refs.ts';
+import type { Secret } from '../../base/secret.ts';
+import { exposureOf } from '../../jobs/exposure.ts';
+import { type IssuedPasses, issuePasses } from '../../pass/issue.ts';
+import { type PrincipalEvidence, type Principals, principalsOf } from '../../pass/principals.ts';
+import type { Directory } from '../../ports/directory.ts';
+import type {
+  GatewayJobs,
+  UpstreamHistory,
+  UpstreamJob,
+  UpstreamJobs,
+  UpstreamPipelines,
+  UpstreamRunner,
+  UpstreamRunners,
+  UpstreamUsers,
+} from '../../ports/gateway.ts';
+import type { PassStore } from '../../ports/passes.ts';
+import type { Transactor } from '../../ports/tx.ts';
+import type { Exposure, ExtendedJobToken } from '../../wire/runner.ts';
+import type { WriteLog } from './write-log.ts';
+
+/** What an admin says of a runner of the forge behind the gateway (R7). */
+export interface RunnerTrust {
+  readonly trust: 'none' | 'fetch' | 'full';
+  /** Its responsible user is not asked (R3). */
+  readonly vouched: boolean;
+}
+
+export interface IssueDeps {
+  readonly upstream: UpstreamJobs & UpstreamUsers & UpstreamHistory & UpstreamRunners & UpstreamPipelines;
+  readonly directory: Directory;
+  readonly passes: PassStore;
+  readonly jobs: GatewayJobs;
+  readonly writes: WriteLog;
+  readonly transactor: Transactor;
+  readonly clock: Clock;
+  readonly addresses: Addresses;
+  readonly maxExposure: Exposure;
+  readonly principals: 'intersect' | 'starter';
+  readonly trustOf: (runner: RunnerId) => RunnerTrust;
+  /** So that a restart can ask for the job again. */
+  readonly seal: (jobToken: Secret) => string;
+}
+
+/** What the payload that the forge hands out says of its job. */
+export interface HandedOut {
+  readonly id: JobId;
+  readonly token: Secret;
+  readonly projectId: number;
+  readonly timeoutSeconds: number;
+  /** `JOBPASS_EXPOSE` of its variables. */
+  readonly asked: string | undefined;
+  /** Jobs whose artifacts it takes. */
+  readonly artifactJobs: readonly JobId[];
+}
+
+export type Issue = { readonly extended: ExtendedJobToken } | { readonly none: string };
+
+/**
+ * Makes the passes of a job that the forge has just handed out. Who started it is asked with its own token, never read from its variables (A1).
+ * @returns `none` with the reason where it gets no pass @throws upstream_failed
+ */
+export async function issueFor(deps: IssueDeps, handed: HandedOut, runnerToken: Secret): Promise<Issue> {
+  const job = await deps.upstream.jobOf(handed.token);
+  if (job === 'refused' || job.id !== handed.id || job.projectId !== handed.projectId || job.status !== 'running')
+    return { none: 'the forge does not confirm the job' };
+  const power = await deps.upstream.powerOf(job.userId);
+  // Forwarded as this user, a request would have its admin power, too (R1, A68).
+  if (power !== 'none') return { none: `who started the job is an administrator or auditor of the forge, or it cannot be told (${power})` };
+  const parent = await deps.writes.writerOf(job.projectId, [job.sha, `pipeline:${job.pipelineId}`, `job:${job.id}`]);
+  if (parent !== undefined) return { none: `the job was started by the pass of job ${parent}, and chains of such jobs are not allowed` };
+  const runner = await deps.upstream.runnerOf(runnerToken);
+  if (runner === undefined) return { none: 'the runner is unknown' };
+  const trust = deps.trustOf(runner.id);
+  if (trust.trust === 'none') return { none: "an admin set the runner's trust to none" };
+  const principals = await principalsFor(deps, job, handed, runner, trust);
+  const { exposure, why } = exposureFor(deps, handed, trust);
+  const issued = await store(deps, job, handed, principals, exposure !== 'withhold');
+  return { extended: await extendedToken(deps, principals, issued, exposure, why) };
+}
+
+function exposureFor(deps: IssueDeps, handed: HandedOut, { trust }: RunnerTrust): ReturnType<typeof exposureOf> {
+  return exposureOf({
+    asked: handed.asked,
+    given: undefined,
+    bounds: [{ by: 'the instance', maximum: deps.maxExposure }],
+    // The admin who trusts a runner by name in the gateway's settings pins its verdict with it.
+    runner: {
+      trust,
+      unsafeAccepted: false,
+      publicKey: null,
+      pinned: trust === 'full' ? { verdict: 'expose', reasons: [], at: deps.clock.now() } : null,
+    },
+    signed: null,
+  });
+}
+
+/** R3 by what the forge tells; what it does not tell is not provable. */
+async function principalsFor(
+  deps: IssueDeps,
+  job: UpstreamJob,
+  handed: HandedOut,
+  runner: UpstreamRunner,
+  trust: RunnerTrust,
+): Promise<Principals> {
+  const alone = { pipelines: [], unprotectedCommits: [], pushers: new Map(), runnerOwner: null, artifactPrincipals: [] };
+  if (deps.principals === 'starter') return principalsOf({ starter: job.userId, ...alone }, 'starter');
+  const unknown: string[] = [];
+  if (/^(?:parent_pipeline|pipeline|)$/.test(job.pipelineSource)) unknown.push('the pipeline was started by another one');
+  const pipeline = await deps.upstream.pipeline(job.projectId, job.pipelineId);
+  if (pipeline === undefined) unknown.push('the forge does not tell who made the pipeline');
+  if (runner.scope !== 'instance' && !trust.vouched) unknown.push(`nobody vouches for runner ${runner.id}, which is not the instance's`);
+  const artifacts = await artifactPrincipals(deps, handed.artifactJobs);
+  if (artifacts === undefined) unknown.push('it takes artifacts of a job that was not handed out through the gateway');
+  const commits = await deps.upstream.unprotectedCommits(job.projectId, job.sha as Oid, limits.recordedCommitsPerPush);
+  const ref = `refs/${job.tag ? 'tags' : 'heads'}/${job.ref}`;
+  const rules = await deps.directory.protectedRefs(null, job.projectId);
+  const last = isProtected(rules, job.tag ? 'tag' : 'branch', job.ref)
+    ? { lastPushers: (await deps.upstream.lastPushers(job.projectId, ref)) ?? null }
+    : {};
+  const evidence: PrincipalEvidence = {
+    ...alone,
+    starter: job.userId,
+    pipelines: pipeline === undefined ? [] : [{ creators: [pipeline.creator], carriesVariables: pipeline.carriesVariables, byPass: false }],
+    unprotectedCommits: commits,
+    pushers: commits === null ? new Map() : await deps.upstream.pushersOf(job.projectId, commits),
+    artifactPrincipals: artifacts ?? [],
+    ...last,
+  };
+  const found = principalsOf(evidence);
+  return unknown.length === 0 ? found : { ...found, ownProjectOnly: true, notes: [...found.notes, ...unknown] };
+}
+
+async function artifactPrincipals(deps: IssueDeps, jobs: readonly JobId[]): Promise<readonly UserId[] | undefined> {
+  const found: UserId[] = [];
+  for (const id of jobs) {
+    const source = await deps.jobs.byId(null, id);
+    if (source === undefined) return undefined;
+    found.push(source.userId);
+    for (const pass of await deps.passes.forJob(null, id)) found.push(...pass.principals.map((principal) => principal.userId));
+  }
+  return found;
+}
+
+/** The job's row and its passes, in one transaction: no second pair for it (A46). @throws conflict */
+async function store(deps: IssueDeps, job: UpstreamJob, handed: HandedOut, principals: Principals, full: boolean): Promise<IssuedPasses> {
+  const now = deps.clock.now();
+  const { id, projectId, pipelineId, userId, sha, ref, tag } = job;
+  return deps.transactor.write(async (tx) => {
+    const at = { state: 'running', startedAt: now, contactAt: now, cancelingSince: null, parentJobId: null } as const;
+    const token = { tokenDigest: handed.token.digest(), sealedToken: deps.seal(handed.token) };
+    await deps.jobs.insert(tx, { id, projectId, pipelineId, userId, sha, ref, tag, ...token, ...at });
+    return issuePasses(deps.passes, tx, {
+      jobId: id,
+      pipelineId,
+      projectId,
+      sha,
+      principals: principals.list,
+      ownProjectOnly: principals.ownProjectOnly,
+      chainDepth: 0,
+      timeoutSeconds: handed.timeoutSeconds,
+      full,
+      now,
+    });
+  });
+}
+
+async function extendedToken(
+  deps: IssueDeps,
+  principals: Principals,
+  issued: IssuedPasses,
+  wanted: Exposure,
+  why: string,
+): Promise<ExtendedJobToken> {
+  const ids = principals.list.map((principal) => principal.userId);
+  const users = await deps.directory.users(null, ids);
+  const names = principals.list.map(
+    ({ userId, reason }) => `${users.get(userId)?.username ?? `user ${userId}`} (${reason.replaceAll('_', ' ')})`,
+  );
+  const { urls, registryHosts } = deps.addresses;
+  return {
+    ...(issued.full === null ? {} : { token: issued.full.secret.reveal() }),
+    fetch_token: issued.fetch.secret.reveal(),
+    username: 'gitlab-ci-token',
+    expires_at: isoTime(issued.expiresAt),
+    exposure: issued.full === null ? 'withhold' : wanted,
+    notes: [
+      why,
+      `rights of: ${names.join(' ∩ ')}`,
+      ...(principals.ownProjectOnly ? [`fetches its own project only: ${principals.notes.join('; ')}`] : principals.notes),
+    ],
+    hosts: { api: urls, git: urls, registry: registryHosts },
+  };
+}

@@ -1,0 +1,136 @@
+import { parseId, type GroupId, type ProjectId, type UserId } from '../../base/ids.ts';
+import { passRoute, passRouteRefusal } from '../../pass/routes.ts';
+import type { Access, Permission, Refusal, Resource } from '../../pass/subject.ts';
+
+import type { Directory } from '../../ports/directory.ts';
+import type { Channel } from '../../ports/gateway.ts';
+import { lfsRoute } from '../git/lfs/route.ts';
+import { decodeOnce } from '../paths.ts';
+
+/** What a request with a pass asks for, and how it is carried on when it is allowed. */
+export interface Wanted {
+  /** Row of the endpoint table. */
+  readonly endpoint: string;
+  readonly accesses: readonly Access[];
+  /** `job`: only the job's own token answers this upstream. */
+  readonly channel: Channel | 'job';
+  readonly kind: 'api' | 'git' | 'push' | 'lfs' | 'lfs_batch' | 'registry_token';
+  /** Changes something upstream. */
+  readonly writes: boolean;
+  /** The upstream filters it by one user only. */
+  readonly list: boolean;
+  /** The project that it is about; 0 = none, or there is no such project. */
+  readonly projectId: ProjectId;
+  /** Path to forward, where a name was resolved: the number that was decided, whatever the name means a moment later (R14). */
+  readonly path?: string;
+}
+
+/** Asked about where there is no such thing, so that nobody can tell unknown from hidden (A41). */
+const nobody = 0;
+
+/** Rows whose accesses stand in their body; the embedded forge's own handlers read it, the gateway does not yet. */
+const notCarried = 'The gateway does not carry this request with a pass: what it is about stands in its body only.';
+
+/**
+ * Request → accesses by the one endpoint table; the path that is judged here is the path that is forwarded (A22).
+ * @param path as on the request line, already free of what two readers could read in two ways
+ * @returns a refusal for what is in no list, or never a pass's (R5, R13)
+ */
+export async function judge(directory: Directory, method: string, path: string, query: URLSearchParams): Promise<Wanted | Refusal> {
+  if (path === '/jwt/auth') return login(method, path);
+  const git = /^\/(.+?)\.git\/(info\/refs|git-upload-pack|git-receive-pack)$/.exec(path);
+  if (git !== null) return judgeGit(directory, method, path, git[1] ?? '', git[2] ?? '', query);
+  const lfs = lfsRoute(method, path);
+  if (lfs !== undefined) {
+    const { id } = (await directory.projectByPath(null, lfs.projectPath)) ?? { id: nobody as ProjectId };
+    const kind = lfs.call.kind === 'batch' ? 'lfs_batch' : 'lfs';
+    const writes = lfs.permission === 'code:push';
+    return { ...wanted(lfs.endpoint, [access(lfs.permission, id)], writes ? 'git_write' : 'git_read', writes, id), kind };
+  }
+  return judgeApi(directory, method, path);
+}
+
+/** `docker login` and its like; the scopes are decided where they are read. */
+function login(method: string, path: string): Wanted | Refusal {
+  if (method !== 'GET') return passRouteRefusal(method, path);
+  const accesses: Access[] = [{ permission: 'registry:login', resource: { kind: 'instance' } }];
+  return { ...wanted('GET /jwt/auth', accesses, 'registry_read', false, nobody as ProjectId), kind: 'registry_token' };
+}
+
+async function judgeGit(
+  directory: Directory,
+  method: string,
+  path: string,
+  encoded: string,
+  step: string,
+  query: URLSearchParams,
+): Promise<Wanted | Refusal> {
+  const service = step === 'info/refs' ? query.get('service') : step;
+  const projectPath = decodeOnce(encoded);
+  const right = step === 'info/refs' ? 'GET' : 'POST';
+  if (projectPath === undefined || method !== right || (service !== 'git-upload-pack' && service !== 'git-receive-pack'))
+    return passRouteRefusal(method, path);
+  const { id } = (await directory.projectByPath(null, projectPath)) ?? { id: nobody as ProjectId };
+  const pushes = service === 'git-receive-pack';
+  const endpoint = step === 'info/refs' ? `GET /*.git/info/refs?service=${service}` : `POST /*.git/${service}`;
+  const found = wanted(endpoint, [access(pushes ? 'code:push' : 'code:download', id)], pushes ? 'git_write' : 'git_read', pushes, id);
+  return { ...found, kind: pushes && step !== 'info/refs' ? 'push' : 'git', writes: pushes && step !== 'info/refs' };
+}
+
+async function judgeApi(directory: Directory, method: string, path: string): Promise<Wanted | Refusal> {
+  const match = path.startsWith('/api/v4/') ? passRoute(method, path) : undefined;
+  // What is jobpass's own is answered by jobpass, never by the forge behind it.
+  if (match === undefined || /\/jobpass(?:\/|$)/.test(match.endpoint.path)) return passRouteRefusal(method, path);
+  const { endpoint, params } = match;
+  if (endpoint.from === 'body' || endpoint.from === 'job') return { code: 'unsupported', rule: 'R13', message: notCarried };
+  const resource = await resourceOf(directory, endpoint.from, params.get('id') ?? '');
+  // What a body could ask for beside is asked for at once: less would be decided than done.
+  const permissions = [...endpoint.permissions, ...(endpoint.more ?? [])];
+  const writes = endpoint.method !== 'GET';
+  const projectId = resource.kind === 'project' ? resource.id : (nobody as ProjectId);
+  const self = endpoint.permissions.includes('job:self');
+  return {
+    endpoint: `${endpoint.method} ${endpoint.path}`,
+    accesses: permissions.map((permission) => ({ permission, resource })),
+    channel: self ? 'job' : writes ? 'api' : 'read_api',
+    kind: 'api',
+    writes,
+    list: endpoint.list === true || endpoint.permissions.some((permission) => permission.endsWith(':list')),
+    projectId,
+    ...(resource.kind === 'project' || resource.kind === 'group' ? { path: byNumber(path, resource.id) } : {}),
+  };
+}
+
+/** `/api/v4/projects/group%2Fname/…` → `/api/v4/projects/7/…` */
+function byNumber(path: string, id: number): string {
+  const parts = path.split('/');
+  parts[4] = String(id);
+  return parts.join('/');
+}
+
+/** `:id` as a number or a full path, as GitLab reads it. */
+async function resourceOf(directory: Directory, from: 'project' | 'group' | 'user' | 'instance', given: string): Promise<Resource> {
+  switch (from) {
+    case 'project': {
+      const number = parseId<ProjectId>(given);
+      const path = number === undefined && given.includes('/') ? await directory.projectByPath(null, given) : undefined;
+      return { kind: 'project', id: number ?? path?.id ?? (nobody as ProjectId) };
+    }
+    case 'group': {
+      const number = parseId<GroupId>(given);
+      return { kind: 'group', id: number ?? (await directory.groupByPath(null, given))?.id ?? (nobody as GroupId) };
+    }
+    case 'user':
+      return { kind: 'user', id: parseId<UserId>(given) ?? (nobody as UserId) };
+    case 'instance':
+      return { kind: 'instance' };
+  }
+}
+
+function wanted(endpoint: string, accesses: readonly Access[], channel: Channel, writes: boolean, projectId: ProjectId): Wanted {
+  return { endpoint, accesses, channel, kind: 'git', writes, list: false, projectId };
+}
+
+function access(permission: Permission, id: ProjectId): Access {
+  return { permission, resource: { kind: 'project', id } };
+}

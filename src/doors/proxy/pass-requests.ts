@@ -1,0 +1,307 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { JobpassError, isJobpassError } from '../../base/errors.ts';
+import type { JobId, UserId } from '../../base/ids.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { isProtected } from '../../base/refs.ts';
+import { Secret } from '../../base/secret.ts';
+import type { Grant } from '../../pass/grant.ts';
+import type { Access, AskContext, Gatekeeper, Subject } from '../../pass/subject.ts';
+import type { Directory } from '../../ports/directory.ts';
+import type { ActingCredentials, Channel } from '../../ports/gateway.ts';
+import { parseJson } from '../api/api-door.ts';
+import { credentialOf } from '../credential.ts';
+import { pathProblem } from '../paths.ts';
+import { batchOf } from '../git/lfs/body.ts';
+import { audienceOf, sayNo } from './answers.ts';
+import type { AnswerChange, ForwardChange, Forwarder } from './forwarder.ts';
+import { checkBody, readBody } from './json-body.ts';
+import { judge, type Wanted } from './judge.ts';
+import { lfsAnswer } from './lfs-answer.ts';
+import { readPushPrefix } from './push-prefix.ts';
+import { scopesToAsk } from './registry-scopes.ts';
+import { madeBy } from './made-by.ts';
+import type { OpenWrite, WriteLog } from './write-log.ts';
+
+export interface PassRequestDeps {
+  readonly gatekeeper: Gatekeeper;
+  readonly directory: Directory;
+  readonly forwarder: Forwarder;
+  readonly acting: ActingCredentials;
+  /** The job's own token, for what only it may ask upstream. */
+  readonly jobTokenOf: (job: JobId) => Promise<Secret | undefined>;
+  readonly writes: WriteLog;
+  /** Takes secrets out of a JSON answer, and puts its URLs on the external address. */
+  readonly scrub: (body: Buffer) => Buffer;
+  /** Upstream's own address → ours, for URLs that clients follow. */
+  readonly external: (url: string) => string;
+  readonly log: Log;
+}
+
+export interface RequestFacts {
+  readonly requestId: string;
+  readonly secure: boolean;
+  /** Without the query. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+}
+
+type PassIdentity = Extract<Grant['identity'], { kind: 'pass' }>;
+type Outcome = 'done' | 'failed' | 'refused' | 'cut';
+
+/** Serves a request that carries a pass: judged, admitted, its credential swapped for one of the user, and forwarded. */
+export function makePassRequests(deps: PassRequestDeps) {
+  return async (request: IncomingMessage, response: ServerResponse, facts: RequestFacts): Promise<void> => {
+    const audience = audienceOf(facts.path);
+    try {
+      const read = credentialOf(request.headers, request.rawHeaders, facts.query);
+      if ('refusal' in read) return sayNo(response, audience, read.refusal);
+      const problem = pathProblem(facts.path);
+      if (problem !== undefined) throw new JobpassError('invalid_input', problem);
+      await new PassRequest(deps, request, response, facts, read.subject).serve();
+    } catch (error) {
+      const known = isJobpassError(error) ? error : new JobpassError('internal', {}, error);
+      if (known.code === 'internal') deps.log.error('gateway.failed', { requestId: facts.requestId }, known);
+      // What was not read would otherwise be taken for the next request.
+      if (!request.complete) response.shouldKeepAlive = false;
+      sayNo(response, audience, known);
+    }
+  };
+}
+
+class PassRequest {
+  readonly #deps: PassRequestDeps;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #facts: RequestFacts;
+  readonly #subject: Subject;
+  readonly #grants: Grant[] = [];
+
+  constructor(deps: PassRequestDeps, request: IncomingMessage, response: ServerResponse, facts: RequestFacts, subject: Subject) {
+    this.#deps = deps;
+    this.#request = request;
+    this.#response = response;
+    this.#facts = facts;
+    this.#subject = subject;
+  }
+
+  async serve(): Promise<void> {
+    let outcome: Outcome = 'failed';
+    try {
+      outcome = await this.#carry();
+    } catch (error) {
+      if (isJobpassError(error) && error.code !== 'internal' && error.code !== 'upstream_failed') outcome = 'refused';
+      throw error;
+    } finally {
+      const settled = this.#grants.some((grant) => grant.signal.aborted) ? 'cut' : outcome;
+      await Promise.all(this.#grants.map((grant) => this.#deps.gatekeeper.settle(grant, settled)));
+    }
+  }
+
+  async #carry(): Promise<Outcome> {
+    const { path, query } = this.#facts;
+    const wanted = await judge(this.#deps.directory, this.#request.method ?? '', path, query);
+    if ('code' in wanted) {
+      // Asked all the same: a dead pass hears that it is dead, and the trail knows who tried.
+      await this.#admit(`${this.#request.method ?? ''} (unlisted)`, [{ permission: 'pass:self', resource: { kind: 'instance' } }]);
+      throw new JobpassError(wanted.code, wanted.message);
+    }
+    switch (wanted.kind) {
+      case 'registry_token':
+        return this.#registryToken(wanted);
+      case 'lfs_batch':
+        return this.#lfsBatch(wanted);
+      case 'push':
+        return this.#push(wanted);
+      default:
+        return wanted.writes ? this.#write(wanted) : this.#read(wanted);
+    }
+  }
+
+  async #admit(endpoint: string, accesses: readonly Access[]): Promise<Grant> {
+    const admission = await this.#try(endpoint, accesses);
+    if (!admission.ok) {
+      const { code, message, what } = admission.refusal;
+      throw new JobpassError(code, { message, ...(what === undefined ? {} : { what }) });
+    }
+    return admission.grant;
+  }
+
+  async #try(endpoint: string, accesses: readonly Access[]) {
+    const { requestId, secure } = this.#facts;
+    const context: AskContext = { door: 'gateway', endpoint, requestId, secure };
+    const admission = await this.#deps.gatekeeper.admit(this.#subject, accesses, context);
+    if (admission.ok) this.#grants.push(admission.grant);
+    return admission;
+  }
+
+  async #read(wanted: Wanted): Promise<Outcome> {
+    const grant = await this.#admit(wanted.endpoint, wanted.accesses);
+    const { identity } = grant;
+    // The upstream filters by one user; nobody here could take out what another principal may not see.
+    if (wanted.list && principalsOf(identity).length > 1)
+      throw new JobpassError(
+        'access_denied',
+        'This pass has the rights of several people, and the forge lists for one only: ask for each thing by name.',
+      );
+    const scrub = wanted.kind === 'api' ? { answer: this.#scrubbed() } : {};
+    return this.#forward(grant, wanted, scrub);
+  }
+
+  async #write(wanted: Wanted): Promise<Outcome> {
+    if (wanted.kind === 'lfs') {
+      const grant = await this.#admit(wanted.endpoint, wanted.accesses);
+      return this.#forward(grant, wanted, { body: confirmed(grant, this.#request) });
+    }
+    const maxBytes = /\/repository\/(?:files|commits)/.test(wanted.endpoint) ? limits.fileBodyBytes : limits.jsonBodyBytes;
+    const grant = await this.#admit(wanted.endpoint, wanted.accesses);
+    if (principalsOf(grant.identity).length > 1)
+      throw new JobpassError(
+        'access_denied',
+        'This pass has the rights of several people: through the gateway it reads, and pushes to unprotected branches; it changes nothing else.',
+      );
+    const body = await readBody(this.#request, maxBytes);
+    checkBody(body, this.#request.headers['content-type']);
+    const open = this.#deps.writes.begin(wanted.projectId, jobOf(grant));
+    try {
+      await grant.confirm(null);
+      return await this.#forward(grant, wanted, { body, answer: this.#recorded(open) });
+    } finally {
+      open.end();
+    }
+  }
+
+  async #push(wanted: Wanted): Promise<Outcome> {
+    const grant = await this.#admit(wanted.endpoint, wanted.accesses);
+    if (this.#request.headers['content-encoding'] !== undefined)
+      throw new JobpassError('unsupported', 'Compressed pushes are not carried with a pass.');
+    const prefix = await readPushPrefix(this.#request);
+    const other = prefix.options.find((option) => option !== 'ci.skip');
+    if (other !== undefined)
+      throw new JobpassError('never_allowed', `No pass may push with the option ${JSON.stringify(other.slice(0, 100))}.`);
+    if (prefix.commands.length > limits.refsPerPush) throw new JobpassError('too_large', 'The push names too many refs.');
+    if (principalsOf(grant.identity).length > 1) await this.#onlyUnprotected(wanted, prefix.commands);
+    const open = this.#deps.writes.begin(wanted.projectId, jobOf(grant));
+    try {
+      // Before it can start anything.
+      await open.record(prefix.commands.map((command) => command.newOid).filter((oid) => !/^0+$/.test(oid)));
+      // A pass starts nothing here (R5): the forge hears `ci.skip`.
+      return await this.#forward(grant, wanted, { body: confirmed(grant, prefix.body(true)) });
+    } finally {
+      open.end();
+    }
+  }
+
+  async #onlyUnprotected(wanted: Wanted, commands: readonly { readonly ref: string }[]): Promise<void> {
+    const rules = await this.#deps.directory.protectedRefs(null, wanted.projectId);
+    for (const { ref } of commands) {
+      const [, kind, name = ''] = /^refs\/(heads|tags)\/(.+)$/.exec(ref) ?? [];
+      if (kind === undefined || isProtected(rules, kind === 'tags' ? 'tag' : 'branch', name))
+        throw new JobpassError(
+          'access_denied',
+          `This pass has the rights of several people: it may not push to ${ref}, which is protected.`,
+        );
+    }
+  }
+
+  async #lfsBatch(wanted: Wanted): Promise<Outcome> {
+    const body = await readBody(this.#request, limits.jsonBodyBytes);
+    const parsed = parseJson(body.toString('utf8'));
+    const upload = batchOf(typeof parsed === 'object' && parsed !== null ? { ...parsed } : {}).operation === 'upload';
+    const push: readonly Access[] = upload ? wanted.accesses.map((access) => ({ permission: 'code:push', resource: access.resource })) : [];
+    const grant = await this.#admit(wanted.endpoint, [...wanted.accesses, ...push]);
+    const rewrite = lfsAnswer(this.#deps.external);
+    return this.#forward(grant, { ...wanted, channel: upload ? 'git_write' : 'git_read' }, { body, answer: () => rewrite });
+  }
+
+  /** Scopes are decided here, and only those that are allowed are asked for upstream. */
+  async #registryToken(wanted: Wanted): Promise<Outcome> {
+    const login = await this.#admit(wanted.endpoint, wanted.accesses);
+    const { target, writes } = await scopesToAsk(this.#deps.directory, this.#facts.query, async (access) => {
+      const admission = await this.#try(wanted.endpoint, [access]);
+      return admission.ok;
+    });
+    return this.#forward(login, { ...wanted, channel: writes ? 'registry_write' : 'registry_read' }, { target });
+  }
+
+  async #forward(grant: Grant, wanted: Wanted, change: ForwardChange): Promise<Outcome> {
+    const credential = await this.#credentialFor(grant, wanted);
+    const query = (this.#request.url ?? '').split('?').slice(1).join('?');
+    const target = change.target ?? `${wanted.path ?? this.#facts.path}${query === '' ? '' : `?${query}`}`;
+    const { outcome, status } = await this.#deps.forwarder.forward(this.#request, this.#response, {
+      ...change,
+      target,
+      credential,
+      signal: grant.signal,
+    });
+    if (outcome !== 'done') return outcome === 'cut' ? 'cut' : 'failed';
+    return status !== null && status >= 400 ? 'refused' : 'done';
+  }
+
+  async #credentialFor(grant: Grant, { channel, kind }: Wanted): Promise<{ readonly name: string; readonly value: Secret }> {
+    const identity = passOf(grant);
+    const [user] = identity.principals;
+    if (channel === 'job') {
+      const token = await this.#deps.jobTokenOf(identity.jobId);
+      if (token === undefined) throw new JobpassError('pass_dead');
+      return { name: 'job-token', value: token };
+    }
+    if (user === undefined) throw new JobpassError('internal');
+    const secret = await this.#obtain(identity.jobId, user, channel);
+    if (kind === 'api') return { name: 'private-token', value: secret };
+    return { name: 'authorization', value: new Secret(`Basic ${Buffer.from(`oauth2:${secret.reveal()}`).toString('base64')}`) };
+  }
+
+  #obtain(job: JobId, user: UserId, channel: Channel): Promise<Secret> {
+    return this.#deps.acting.obtain(job, user, channel);
+  }
+
+  #scrubbed(): NonNullable<ForwardChange['answer']> {
+    return ({ headers }) => (isJson(headers) ? this.#jsonAnswer((body) => Promise.resolve(this.#deps.scrub(body))) : undefined);
+  }
+
+  /** The ids of what was made are kept before the client hears of it. */
+  #recorded(open: OpenWrite): NonNullable<ForwardChange['answer']> {
+    return ({ status, headers }) => {
+      if (!isJson(headers)) return undefined;
+      return this.#jsonAnswer(async (body) => {
+        if (status < 400) await open.record(madeBy(body));
+        return this.#deps.scrub(body);
+      });
+    };
+  }
+
+  #jsonAnswer(change: (body: Buffer) => Promise<Buffer>): AnswerChange {
+    return { kind: 'body', maxBytes: limits.fileBodyBytes, rewrite: async (body) => ({ body: await change(body) }) };
+  }
+}
+
+function passOf(grant: Grant): PassIdentity {
+  if (grant.identity.kind !== 'pass') throw new JobpassError('internal', {}, new Error('only passes are carried'));
+  return grant.identity;
+}
+
+function jobOf(grant: Grant): JobId {
+  return passOf(grant).jobId;
+}
+
+function principalsOf(identity: Grant['identity']): readonly UserId[] {
+  return identity.kind === 'pass' ? identity.principals : [];
+}
+
+function isJson(headers: readonly string[]): boolean {
+  return headers.some(
+    (name, index) => index % 2 === 0 && name.toLowerCase() === 'content-type' && /\bjson\b/i.test(headers[index + 1] ?? ''),
+  );
+}
+
+/** The end of a body goes out only once the pass was found alive again: without its end nothing takes effect (R2). */
+async function* confirmed(grant: Grant, body: AsyncIterable<unknown>): AsyncGenerator<Buffer> {
+  let held: Buffer | undefined;
+  for await (const chunk of body) {
+    if (held !== undefined) yield held;
+    held = Buffer.from(chunk as Uint8Array);
+  }
+  await grant.confirm(null);
+  if (held !== undefined) yield held;
+}

@@ -1,0 +1,38 @@
+import type { Access, Permission } from '../../pass/subject.ts';
+import type { Directory } from '../../ports/directory.ts';
+import type { ImageAction } from '../../ports/registry-tokens.ts';
+import { JobpassError } from '../../base/errors.ts';
+import { parseScopes } from '../registry/challenge.ts';
+import { placeOf } from '../registry/names.ts';
+
+const permissionOf: Readonly<Record<ImageAction, Permission>> = {
+  pull: 'container:read',
+  push: 'container:push',
+  delete: 'container:admin',
+};
+
+/**
+ * What is left of a token request after each action was decided: the forge is asked for no more, as its token is good for minutes,
+ * whatever happens to the job. No offline token is asked for: that one would be good for ever.
+ * @returns the target to forward, and whether anything in it writes
+ */
+export async function scopesToAsk(
+  directory: Directory,
+  query: URLSearchParams,
+  allowed: (access: Access) => Promise<boolean>,
+): Promise<{ readonly target: string; readonly writes: boolean }> {
+  const scopes = parseScopes(query.getAll('scope'));
+  if (scopes === undefined) throw new JobpassError('invalid_input', 'Too many scopes.');
+  const asked = new URLSearchParams({ service: query.get('service') ?? '' });
+  let writes = false;
+  for (const { name, actions } of scopes) {
+    const { projectId } = await placeOf(directory, name);
+    const kept: ImageAction[] = [];
+    for (const action of actions)
+      if (await allowed({ permission: permissionOf[action], resource: { kind: 'project', id: projectId } })) kept.push(action);
+    if (kept.length === 0) continue;
+    asked.append('scope', `repository:${name}:${kept.join(',')}`);
+    writes ||= kept.some((action) => action !== 'pull');
+  }
+  return { target: `/jwt/auth?${asked.toString()}`, writes };
+}

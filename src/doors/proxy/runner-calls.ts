@@ -1,0 +1,126 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isJobpassError } from '../../base/errors.ts';
+import { type JobId, parseId } from '../../base/ids.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { Secret } from '../../base/secret.ts';
+import type { Forwarder } from './forwarder.ts';
+import { readBody } from './json-body.ts';
+import { type HandedOut, type IssueDeps, issueFor } from './job-issue.ts';
+
+export interface RunnerCallDeps extends IssueDeps {
+  readonly forwarder: Forwarder;
+  readonly log: Log;
+  /** Told what the forge answered to a runner's call about its job: a word of the runner, and maybe the job's end. */
+  readonly heard: (job: JobId, jobToken: Secret, answer: { readonly status: number; readonly jobStatus: string | undefined }) => void;
+}
+
+const payloadBytes = 16 * 1024 * 1024;
+
+/** `POST /api/v4/jobs/request`: the forge's answer gains one field, and stays the same to the byte otherwise. */
+export async function requestJob(deps: RunnerCallDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const body = await readBody(request, limits.jsonBodyBytes);
+  const runnerToken = runnerTokenOf(request, body);
+  await deps.forwarder.forward(request, response, {
+    body,
+    answer: ({ status }) =>
+      status === 201 && runnerToken !== undefined
+        ? { kind: 'body', maxBytes: payloadBytes, rewrite: async (answer) => ({ body: await extended(deps, answer, runnerToken) }) }
+        : undefined,
+  });
+}
+
+/** A job without a pass is still a job: whatever goes wrong here, the runner gets what the forge gave it. */
+async function extended(deps: RunnerCallDeps, payload: Buffer, runnerToken: Secret): Promise<Buffer> {
+  const handed = handedOut(payload);
+  if (handed === undefined) {
+    deps.log.warn('gateway.payload_unread', {});
+    return payload;
+  }
+  try {
+    const issue = await issueFor(deps, handed, runnerToken);
+    if ('none' in issue) {
+      deps.log.info('gateway.no_pass', { job: handed.id, why: issue.none });
+      return payload;
+    }
+    deps.log.info('gateway.pass_issued', { job: handed.id, exposure: issue.extended.exposure });
+    return withField(payload, 'extended_job_token', issue.extended);
+  } catch (error) {
+    if (isJobpassError(error)) deps.log.warn('gateway.no_pass', { job: handed.id, why: error.message });
+    else deps.log.error('gateway.issue_failed', { job: handed.id }, error);
+    return payload;
+  }
+}
+
+/** Put before the closing brace: the rest keeps its bytes. */
+function withField(json: Buffer, name: string, value: unknown): Buffer {
+  const end = json.lastIndexOf('}');
+  return Buffer.concat([json.subarray(0, end), Buffer.from(`,${JSON.stringify(name)}:${JSON.stringify(value)}`), json.subarray(end)]);
+}
+
+/** `PUT /jobs/:id`, `PATCH /jobs/:id/trace` and the like: untouched, but heard. */
+export async function reportJob(deps: RunnerCallDeps, request: IncomingMessage, response: ServerResponse, job: JobId): Promise<void> {
+  const token = request.headers['job-token'];
+  let jobStatus: string | undefined;
+  const { status } = await deps.forwarder.forward(request, response, {
+    answer: ({ headers }) => {
+      const at = headers.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'job-status');
+      jobStatus = at < 0 ? undefined : headers[at + 1];
+      return undefined;
+    },
+  });
+  if (status !== null && typeof token === 'string' && token !== '') deps.heard(job, new Secret(token), { status, jobStatus });
+}
+
+/** The job that a runner reports about; undefined = it is none of its calls. */
+export function reportedJob(method: string, path: string): JobId | undefined {
+  const [, id, rest] = /^\/api\/v4\/jobs\/(\d{1,15})(\/trace)?$/.exec(path) ?? [];
+  if (id === undefined) return undefined;
+  return (method === 'PUT' && rest === undefined) || (method === 'PATCH' && rest !== undefined) ? parseId<JobId>(id) : undefined;
+}
+
+function runnerTokenOf(request: IncomingMessage, body: Buffer): Secret | undefined {
+  const header = request.headers['runner-token'];
+  if (typeof header === 'string' && header !== '') return new Secret(header);
+  const { token } = fieldsOf(parsed(body));
+  return typeof token === 'string' && token !== '' ? new Secret(token) : undefined;
+}
+
+/** @returns undefined where the payload is none that we know */
+function handedOut(payload: Buffer): HandedOut | undefined {
+  const job = fieldsOf(parsed(payload));
+  const { id, token, variables, dependencies } = job;
+  const projectId = fieldsOf(job['job_info'])['project_id'];
+  const timeout = fieldsOf(job['runner_info'])['timeout'];
+  if (typeof id !== 'number' || typeof token !== 'string' || typeof projectId !== 'number' || 'extended_job_token' in job) return undefined;
+  const asked = listOf(variables)
+    .map(fieldsOf)
+    .findLast((variable) => variable['key'] === 'JOBPASS_EXPOSE')?.['value'];
+  const ids = listOf(dependencies).map((dependency) => parseId<JobId>(String(fieldsOf(dependency)['id'])));
+  const jobId = parseId<JobId>(String(id));
+  if (jobId === undefined || ids.includes(undefined)) return undefined;
+  return {
+    id: jobId,
+    token: new Secret(token),
+    projectId,
+    timeoutSeconds: typeof timeout === 'number' && timeout > 0 ? timeout : 3600,
+    asked: typeof asked === 'string' ? asked : undefined,
+    artifactJobs: ids.filter((one) => one !== undefined),
+  };
+}
+
+function parsed(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
