@@ -1,0 +1,99 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { newPassToken } from '../../../src/base/pass-token.ts';
+import { carriesPass } from '../../../src/doors/proxy/front.ts';
+import { checkBody } from '../../../src/doors/proxy/json-body.ts';
+import { lfsAnswer } from '../../../src/doors/proxy/lfs-answer.ts';
+import { madeBy } from '../../../src/doors/proxy/made-by.ts';
+
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+const code = (wanted: string) => expect.objectContaining({ code: wanted });
+
+describe('bodies that go on to the forge', () => {
+  test('A62 text with a line that is a quick action is refused, wherever it stands', () => {
+    for (const text of ['/assign @root', 'hello\n/close', 'hello\r\n  /label ~x', '/MERGE', 'a\n\t/unlock']) {
+      expect(() => checkBody(json({ description: text }), 'application/json')).toThrow(code('access_denied'));
+      expect(() => checkBody(json({ assets: { links: [{ title: text }] } }), 'application/json; charset=utf-8')).toThrow(
+        code('access_denied'),
+      );
+      const form = Buffer.from(new URLSearchParams({ note: text }).toString());
+      expect(() => checkBody(form, 'application/x-www-form-urlencoded')).toThrow(code('access_denied'));
+    }
+    for (const text of ['see a/b', '`/close`', 'and/or', '/ alone', '1/2', 'https://example.com/close'])
+      expect(() => checkBody(json({ description: text }), 'application/json')).not.toThrow();
+  });
+
+  test('R17 a pass in a body is refused and goes nowhere', () => {
+    const pass = newPassToken('full').reveal();
+    expect(() => checkBody(json({ a: [{ b: pass }] }), 'application/json')).toThrow(code('credential_misplaced'));
+    expect(() => checkBody(Buffer.from(`private_token=${pass}`), 'application/x-www-form-urlencoded')).toThrow(
+      code('credential_misplaced'),
+    );
+  });
+
+  test('R13 what cannot be read is refused', () => {
+    expect(() => checkBody(Buffer.from('{'), 'application/json')).toThrow(code('invalid_input'));
+    expect(() => checkBody(Buffer.from([0x22, 0xff, 0x22]), 'application/json')).toThrow(code('invalid_input'));
+    expect(() => checkBody(Buffer.from('x'), 'multipart/form-data; boundary=x')).toThrow(code('unsupported'));
+    expect(() => checkBody(Buffer.from('x'), undefined)).toThrow(code('unsupported'));
+    expect(checkBody(Buffer.alloc(0), undefined)).toBeUndefined();
+  });
+});
+
+describe('answers of the forge', () => {
+  test("R5 a batch answer loses the forge's own LFS credential, and points to our address", async () => {
+    const answer = {
+      transfer: 'basic',
+      objects: [
+        {
+          oid: 'a',
+          size: 1,
+          authenticated: true,
+          actions: { download: { href: 'http://up/x.git/gitlab-lfs/objects/a', header: { Authorization: 'Basic c2VjcmV0', 'x-a': '1' } } },
+        },
+        { oid: 'b', size: 2, error: { code: 404, message: 'gone' } },
+      ],
+    };
+    const change = lfsAnswer((url) => url.replace('http://up', 'https://out'));
+    if (change.kind !== 'body') throw new Error('a body');
+    const text = (await change.rewrite(json(answer))).body.toString();
+    expect(text).not.toContain('c2VjcmV0');
+    expect(JSON.parse(text)).toEqual({
+      transfer: 'basic',
+      objects: [
+        { oid: 'a', size: 1, actions: { download: { href: 'https://out/x.git/gitlab-lfs/objects/a', header: { 'x-a': '1' } } } },
+        { oid: 'b', size: 2, error: { code: 404, message: 'gone' } },
+      ],
+    });
+    await expect(change.rewrite(Buffer.from('<html>'))).rejects.toEqual(code('upstream_failed'));
+  });
+
+  test('R5 what was made is found by its sha or number', () => {
+    const sha = 'ab'.repeat(20);
+    expect(madeBy(json({ id: sha, parent_ids: [] }))).toEqual([sha]);
+    expect(madeBy(json({ name: 'branch', commit: { id: sha } }))).toEqual([sha]);
+    expect(madeBy(json({ id: 7, sha, source: 'api', ref: 'main' }))).toEqual([sha, 'pipeline:7']);
+    expect(madeBy(json({ id: 9, stage: 'test', pipeline: { id: 7, sha, source: 'web' } }))).toEqual(['job:9', sha, 'pipeline:7']);
+    expect(madeBy(Buffer.from('no'))).toEqual([]);
+  });
+});
+
+test('R17 a pass is seen in any header, also inside of Basic', () => {
+  const pass = newPassToken('full').reveal();
+  const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
+  for (const [name, value] of [
+    ['PRIVATE-TOKEN', pass],
+    ['authorization', `Bearer ${pass}`],
+    ['Authorization', basic(`gitlab-ci-token:${pass}`)],
+    ['authorization', basic(`${pass}:`)],
+    ['cookie', `a=${pass}`],
+    ['x-anything', pass],
+  ] as const)
+    expect(carriesPass(['host', 'x', name, value]), name).toBe(true);
+  fc.assert(
+    fc.property(fc.array(fc.string().filter((text) => !text.includes('jpt_'))), (texts) => {
+      expect(carriesPass(texts.flatMap((text) => ['x-some', text]))).toBe(false);
+    }),
+  );
+  expect(carriesPass(['authorization', basic('oauth2:glpat-abc')])).toBe(false);
+});
