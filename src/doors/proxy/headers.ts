@@ -1,0 +1,98 @@
+import type { IncomingMessage } from 'node:http';
+import { type BlockList, isIPv6 } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { Secret } from '../../base/secret.ts';
+
+/** Names and values in turn, as they stand on the wire. */
+export type RawHeaders = readonly string[];
+
+/** Of one connection only. @see RFC 9110 §7.6.1 */
+const hopByHop = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** What says where a request came from. Believed from a trusted proxy only (A23). */
+const forwardingShape = /^(?:forwarded|x-forwarded-.+|x-real-ip|x-original-.+|x-rewrite-url|gitlab-.+)$/;
+
+const credentialNames = new Set(['private-token', 'job-token', 'authorization', 'cookie', 'sudo', 'deploy-token']);
+
+export interface UpstreamHeaderOptions {
+  readonly trustedProxies: BlockList;
+  /** Replaces every credential of the request. */
+  readonly credential?: { readonly name: string; readonly value: Secret };
+  /** The body goes up with another length. */
+  readonly lengthBytes?: number | 'unknown';
+  /** The answer will be read: it must not be compressed. */
+  readonly identity?: boolean;
+}
+
+/** What the forge hears: the client's own headers, its address, and nothing that a client could make up about it. */
+export function upstreamHeaders(request: IncomingMessage, options: UpstreamHeaderOptions): string[] {
+  const { trustedProxies, credential, lengthBytes, identity } = options;
+  const peer = request.socket.remoteAddress ?? '';
+  const trusted = inList(trustedProxies, peer);
+  const listed = connectionListed(request.rawHeaders);
+  const kept: string[] = [];
+  for (const [name, value] of pairs(request.rawHeaders)) {
+    const lower = name.toLowerCase();
+    if (hopByHop.has(lower) || listed.has(lower) || lower === 'expect') continue;
+    if (forwardingShape.test(lower) && !(trusted && /^x-forwarded-(?:for|proto|host|port)$/.test(lower))) continue;
+    if (lower === 'x-forwarded-for') continue;
+    if (credential !== undefined && credentialNames.has(lower)) continue;
+    if (lengthBytes !== undefined && lower === 'content-length') continue;
+    if (identity === true && lower === 'accept-encoding') continue;
+    kept.push(name, value);
+  }
+  if (typeof lengthBytes === 'number') kept.push('content-length', String(lengthBytes));
+  if (credential !== undefined) kept.push(credential.name, credential.value.reveal());
+  const before = trusted ? request.headers['x-forwarded-for'] : undefined;
+  kept.push('x-forwarded-for', before === undefined ? peer : `${String(before)}, ${peer}`);
+  const has = (name: string): boolean => trusted && request.headers[name] !== undefined;
+  const secure = request.socket instanceof TLSSocket;
+  if (!has('x-forwarded-proto')) kept.push('x-forwarded-proto', secure ? 'https' : 'http');
+  if (!has('x-forwarded-host') && request.headers.host !== undefined) kept.push('x-forwarded-host', request.headers.host);
+  if (!has('x-forwarded-port')) kept.push('x-forwarded-port', portOf(request.headers.host) ?? (secure ? '443' : '80'));
+  return kept;
+}
+
+/** What the client hears of an answer. @param changed the body is another one */
+export function clientHeaders(raw: RawHeaders, changed = false): string[] {
+  const listed = connectionListed(raw);
+  const kept: string[] = [];
+  for (const [name, value] of pairs(raw)) {
+    const lower = name.toLowerCase();
+    if (hopByHop.has(lower) || listed.has(lower)) continue;
+    if (changed && /^(?:content-length|etag|content-md5|digest|repr-digest|content-encoding)$/.test(lower)) continue;
+    kept.push(name, value);
+  }
+  return kept;
+}
+
+export function* pairs(raw: RawHeaders): Generator<readonly [string, string]> {
+  for (let index = 0; index + 1 < raw.length; index += 2) yield [raw[index] ?? '', raw[index + 1] ?? ''];
+}
+
+/** Names that `Connection` says are of this connection only. */
+function connectionListed(raw: RawHeaders): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const [name, value] of pairs(raw))
+    if (name.toLowerCase() === 'connection') for (const word of value.split(',')) names.add(word.trim().toLowerCase());
+  return names;
+}
+
+function portOf(host: string | undefined): string | undefined {
+  return /:(\d{1,5})$/.exec(host ?? '')?.[1];
+}
+
+function inList(list: BlockList, address: string): boolean {
+  const plain = address.replace(/^::ffff:/, '');
+  return plain !== '' && list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
+}
