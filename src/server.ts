@@ -111,6 +111,8 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     exposureBounds: store.exposureBounds,
     trustedProjects: store.trustedProjects,
     passes: store.passes,
+    credentials: store.credentials,
+    settings: store.settings,
     directory: store.directory,
     forge,
     gatekeeper,

@@ -11,6 +11,9 @@ export const limits = {
   tracePatchBytes: 1024 * 1024,
   traceBytes: 100 * 1024 * 1024,
   artifactBytes: 1024 * 1024 * 1024,
+  reportBytes: 100 * 1024 * 1024,
+  dotenvBytes: 5 * 1024,
+  dotenvVariables: 50,
   packBytes: 4 * 1024 * 1024 * 1024,
   refsPerPush: 2000,
   /** Beyond this many new commits a push's commits are not recorded one by one, so their pushers are "not provable" (R3). */

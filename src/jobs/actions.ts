@@ -171,7 +171,7 @@ function missing(): never {
 }
 
 /** The job as it was planned, without anything that happened to it: a failure that was forgiven counts anew. */
-function newJobOf(job: JobRecord): Omit<NewJob, 'userId' | 'status' | 'createdAt'> {
+export function newJobOf(job: JobRecord): Omit<NewJob, 'userId' | 'status' | 'createdAt'> {
   const { pipelineId, projectId, name, stage, stageIndex, ref, tag, sha, when, tags, timeoutSeconds, plan, needs } = job;
   const planned: { job: PlanJob } = JSON.parse(plan);
   return {

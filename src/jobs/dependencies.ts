@@ -12,7 +12,7 @@ export async function dependenciesOf(deps: Pick<JobsDeps, 'jobs' | 'clock'>, job
   const others = (await deps.jobs.jobsOfPipeline(null, job.pipelineId)).filter(
     (other) =>
       other.retriedById === null &&
-      other.artifactsFile !== null &&
+      (other.artifactsFile !== null || other.dotenv !== null) &&
       hasEnded(other.status) &&
       (other.artifactsExpireAt === null || now < other.artifactsExpireAt),
   );

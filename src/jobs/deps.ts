@@ -4,10 +4,12 @@ import type { Log } from '../base/log.ts';
 import type { Forge } from '../forge/forge.ts';
 import type { Revoker } from '../pass/revoke.ts';
 import type { Gatekeeper } from '../pass/subject.ts';
+import type { Credentials } from '../ports/credentials.ts';
+import type { Settings } from '../ports/settings.ts';
 import type { Blobs, TraceFiles } from '../ports/blobs.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
-import type { JobStore, RunnerStore } from '../ports/jobs.ts';
+import type { JobStore, RunnerRecord, RunnerStore } from '../ports/jobs.ts';
 import type { PassStore } from '../ports/passes.ts';
 import type { TrustedProjects } from '../ports/trust.ts';
 import type { Transactor } from '../ports/tx.ts';
@@ -31,6 +33,8 @@ export interface JobsDeps {
   readonly jobs: JobStore;
   readonly runners: RunnerStore;
   readonly passes: PassStore;
+  readonly credentials: Pick<Credentials, 'registrationToken'>;
+  readonly settings: Settings;
   readonly directory: Directory;
   readonly forge: Pick<Forge, 'repository'>;
   readonly gatekeeper: Gatekeeper;
@@ -42,7 +46,7 @@ export interface JobsDeps {
   readonly exposureBounds: ExposureBounds;
   readonly trustedProjects: TrustedProjects;
   readonly instance: InstanceSettings;
-  readonly wakeup: Wakeup;
+  readonly wakeup: Wakeup<RunnerRecord>;
   /** Who pushed which commit (R3). */
   readonly pushersOf: (project: ProjectId, commits: readonly Oid[]) => Promise<ReadonlyMap<Oid, readonly UserId[]>>;
   readonly lastPushers: (project: ProjectId, ref: string) => Promise<readonly UserId[] | undefined>;

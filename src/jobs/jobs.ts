@@ -1,11 +1,15 @@
 import type { Readable } from 'node:stream';
-import type { EpochMillis, JobId, PipelineId, ProjectId, RunnerId, UserId } from '../base/ids.ts';
+import type { EpochMillis, JobId, ManagerId, PipelineId, ProjectId, RunnerId, UserId } from '../base/ids.ts';
 import type { Secret } from '../base/secret.ts';
 import type { RefsUpdated } from '../forge/forge.ts';
 import type { Grant } from '../pass/grant.ts';
 import type {
+  Assist,
   JobRecord,
+  JobReport,
   JobStatus,
+  ManagerInfo,
+  ManagerRecord,
   Page,
   Paged,
   PinnedGate,
@@ -18,6 +22,7 @@ import type {
 import type { PassRecord } from '../ports/passes.ts';
 import type { JobPayload, JobUpdate } from '../wire/runner.ts';
 import type { Bounds } from './bounds.ts';
+import type { Registration } from './registration.ts';
 import type { TrustList } from './trust.ts';
 
 /**
@@ -29,6 +34,7 @@ export interface Jobs {
   readonly queue: Queue;
   readonly reports: Reports;
   readonly runners: Runners;
+  readonly registration: Registration;
   readonly bounds: Bounds;
   readonly trust: TrustList;
   /** Reaper, push recovery: `start` begins their timers, `stop` ends them and waits. */
@@ -80,21 +86,33 @@ export interface SignedReport {
   readonly unsafe: boolean;
 }
 
+/** How a runner asks for a job. */
+export interface ClaimRequest {
+  /** null = the request was not signed with the runner's pinned key. */
+  readonly signed: SignedReport | null;
+  /** False where the answer travels in clear: then no pass is made (R16). */
+  readonly secure: boolean;
+  readonly managerId: ManagerId | null;
+  /** What this machine can do; a job that needs more is failed (`runner_unsupported`). */
+  readonly features: readonly string[];
+}
+
 export interface Queue {
-  /** Opaque version of the queue for this runner; changes whenever a job may have become runnable. */
-  version(runner: RunnerId): string;
-  /** Resolves true as soon as the version differs from `seen`, false after `timeoutMs` or abort. */
-  wait(runner: RunnerId, seen: string, timeoutMs: number, signal: AbortSignal): Promise<boolean>;
+  /** Opaque version of the queue; changes whenever a job may have become runnable. */
+  version(): string;
+  /**
+   * Holds a runner that found nothing until there is something for it.
+   * @param seen the version before it looked; where that is another one by now, it looks again at once
+   * @returns `wake` once it should look; `none` after `timeoutMs`, at the end of the process, or when `leave` was called
+   */
+  wait(runner: RunnerRecord, seen: string, timeoutMs: number): { readonly told: Promise<'wake' | 'none'>; leave(): void };
+  /** Ends all that wait; nobody waits any more. */
+  close(): void;
   /**
    * Takes one job for the runner, in one transaction: pending → running, job token, passes (R2, R7).
-   * @param secure false where the answer travels in clear: then no pass is made (R16)
    * `withdraw` puts an undelivered job back (the connection broke before the payload was sent) and revokes its passes.
    */
-  claim(
-    runner: RunnerRecord,
-    signed: SignedReport | null,
-    secure: boolean,
-  ): Promise<{ readonly payload: JobPayload; withdraw(): Promise<void> } | undefined>;
+  claim(runner: RunnerRecord, request: ClaimRequest): Promise<{ readonly payload: JobPayload; withdraw(): Promise<void> } | undefined>;
 }
 
 export interface Reports {
@@ -104,8 +122,21 @@ export interface Reports {
     update: JobUpdate,
   ): Promise<{ readonly answer: 'ok' | 'accepted' | 'resend_trace' | 'gone'; readonly status: JobStatus }>;
   /** `PATCH /jobs/:id/trace`; scans for passes (R12). @throws range_mismatch with the stored size */
-  appendTrace(job: JobId, offset: number, bytes: Buffer): Promise<{ readonly sizeBytes: number; readonly status: JobStatus }>;
+  appendTrace(
+    job: JobId,
+    offset: number,
+    bytes: Buffer,
+  ): Promise<{ readonly sizeBytes: number; readonly status: JobStatus; /** The log is full, and the job over. */ readonly over: boolean }>;
+  /** Seconds that a runner is to wait between two pieces of the trace. */
+  intervalSeconds(job: JobId): number;
   storeArtifacts(job: JobId, filename: string, body: Readable, expireInSeconds: number | null): Promise<{ readonly sizeBytes: number }>;
+  /** A file of `artifacts:reports`; a dotenv report is read. @throws invalid_input, too_large */
+  storeReport(
+    job: JobId,
+    report: Pick<JobReport, 'type' | 'format' | 'filename'>,
+    body: Readable,
+    expireInSeconds: number | null,
+  ): Promise<{ readonly sizeBytes: number }>;
   /** For a running job: artifacts of a job of the same pipeline that it depends on. */
   dependencyArtifacts(
     asking: JobId,
@@ -128,6 +159,9 @@ export interface Runners {
       readonly protectedOnly: boolean;
       readonly paused: boolean;
       readonly creatorId: UserId;
+      readonly locked?: boolean;
+      readonly maximumTimeoutSeconds?: number | null;
+      readonly maintenanceNote?: string;
     },
   ): Promise<{ readonly runner: RunnerRecord; readonly secret: Secret }>;
   one(grant: Grant, id: RunnerId): Promise<RunnerRecord | undefined>;
@@ -142,17 +176,35 @@ export interface Runners {
       readonly runUntagged?: boolean;
       readonly trust?: RunnerTrust;
       readonly unsafeAccepted?: boolean;
+      readonly protectedOnly?: boolean;
+      readonly locked?: boolean;
+      readonly maximumTimeoutSeconds?: number | null;
+      readonly maintenanceNote?: string;
+      readonly responsibleId?: UserId | null;
+      readonly vouched?: boolean;
+      /** Other than `none` needs a pinned `expose`, or unsafeAccepted. @throws invalid_input */
+      readonly assist?: Assist;
       /** Pins what the gate said of its configuration, in place of an earlier pin; null clears it (R7). */
       readonly pinned?: Omit<PinnedGate, 'at'> | null;
     },
   ): Promise<RunnerRecord | undefined>;
   remove(grant: Grant, id: RunnerId): Promise<boolean>;
+  /** The machines behind it; runner:read. */
+  managers(grant: Grant, id: RunnerId): Promise<readonly ManagerRecord[] | undefined>;
+  /** A new token; the old one is dead at once. runner:write. */
+  resetToken(grant: Grant, id: RunnerId): Promise<{ readonly runner: RunnerRecord; readonly secret: Secret } | undefined>;
   /** runner:self. */
   self(grant: Grant): Promise<RunnerRecord>;
   removeSelf(grant: Grant): Promise<void>;
+  /** One machine leaves, the runner stays. @returns false where it is unknown */
+  removeManager(grant: Grant, systemId: string): Promise<boolean>;
+  resetOwnToken(grant: Grant): Promise<{ readonly runner: RunnerRecord; readonly secret: Secret }>;
+  /** Whether what it serves is gone, so that no job can ever come. */
+  orphaned(runner: RunnerRecord): Promise<boolean>;
   /** Pins the key of a jobpass runner at its first signed verify; another key later is refused. @throws access_denied */
   pinKey(runner: RunnerId, publicKey: string): Promise<void>;
   /** @returns false for a nonce that was used before (A60). */
   useNonce(runner: RunnerId, nonce: string, at: EpochMillis): Promise<boolean>;
-  touch(runner: RunnerId, version: string | null): Promise<void>;
+  /** A word from a machine; written at once where it says something new, else every few minutes. @returns its row's id */
+  seen(runner: RunnerRecord, systemId: string, info: ManagerInfo): Promise<ManagerId>;
 }

@@ -7,3 +7,6 @@ export function traceKey(job: JobId): string {
 export function artifactKey(job: JobId): string {
   return `artifacts/${job % 256}/${job}.zip`;
 }
+export function reportKey(job: JobId, type: string): string {
+  return `artifacts/${job % 256}/${job}.${type}`;
+}

@@ -12,6 +12,7 @@ import {
   type JobVariable,
 } from '../wire/runner.ts';
 import type { InstanceSettings } from './deps.ts';
+import { dotenvVariables } from './dotenv.ts';
 import { jobVariables } from './predefined.ts';
 
 export interface PayloadParts {
@@ -81,12 +82,9 @@ export function buildPayload(parts: PayloadParts): JobPayload {
     artifacts: artifactsOf(plan),
     cache: [],
     credentials: [],
-    dependencies: parts.dependencies.map((one): JobDependency => ({
-      id: one.id,
-      token,
-      name: one.name,
-      ...(one.artifactsFile === null ? {} : { artifacts_file: { filename: one.artifactsFile, size: one.artifactsSizeBytes ?? 0 } }),
-    })),
+    dependencies: parts.dependencies.flatMap(({ id, name, artifactsFile, artifactsSizeBytes }): JobDependency[] =>
+      artifactsFile === null ? [] : [{ id, token, name, artifacts_file: { filename: artifactsFile, size: artifactsSizeBytes ?? 0 } }],
+    ),
     features: { trace_sections: true, token_mask_prefixes: ['jpt_'], failure_reasons: failureReasons },
     ...(parts.extended === undefined ? {} : { extended_job_token: parts.extended }),
   };
@@ -108,6 +106,7 @@ function variablesOf(parts: PayloadParts, token: string): JobVariable[] {
     ...open([['CI_REGISTRY_USER', 'gitlab-ci-token']], true),
     ...open(Object.entries(parts.globals), false),
     ...open(Object.entries(parts.plan.variables), false),
+    ...open(dotenvVariables(parts.dependencies), true),
     ...open(
       pipeline.variables.map(({ key, value }) => [key, value] as const),
       false,

@@ -9,13 +9,15 @@ import { chainDepthFor, createPipeline, pipelinesOfPush } from './create.ts';
 import type { JobsDeps } from './deps.ts';
 import { artifactKey, traceKey } from './keys.ts';
 import type { Pipelines } from './jobs.ts';
+import { hasEnded } from './state.ts';
+import type { Watched } from './watched.ts';
 import { mayRunOn, refText } from './ref-rights.ts';
 
 /** Whoever may act on a job or read it sees its pipeline as well: the answers show both. */
 const besideRead: readonly Permission[] = ['job:read', 'job:run', 'job:update', 'pipeline:update', 'pipeline:create'];
 
 /** Jobs and pipelines as the doors read and make them; what changes a job that exists stands in `actions.ts`. */
-export function makePipelines(deps: JobsDeps): Pipelines {
+export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
   const { jobs } = deps;
   const check = (grant: Grant, permission: Permission, project: ProjectId): void =>
     verifyGrant(grant, permission, { kind: 'project', id: project });
@@ -114,7 +116,9 @@ export function makePipelines(deps: JobsDeps): Pipelines {
     },
     async trace(grant, project, id) {
       check(grant, 'job:read', project);
-      return deps.traces.read(traceKey((await jobIn(project, id)).id));
+      const job = await jobIn(project, id);
+      if (!hasEnded(job.status)) watched.look(id);
+      return deps.traces.read(traceKey(id));
     },
     async artifacts(grant, project, id) {
       check(grant, 'artifact:read', project);

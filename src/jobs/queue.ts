@@ -6,7 +6,7 @@ import { type IssuedPasses, issuePasses } from '../pass/issue.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, PipelineRecord, RunnerRecord } from '../ports/jobs.ts';
 import type { ProjectFacts, UserFacts } from '../ports/directory.ts';
-import type { Exposure, ExtendedJobToken, JobPayload } from '../wire/runner.ts';
+import type { Exposure, ExtendedJobToken, FailureReason, JobPayload } from '../wire/runner.ts';
 import type { Principals } from '../pass/principals.ts';
 import { advance } from './advance.ts';
 import { boundsOf } from './bounds.ts';
@@ -14,9 +14,11 @@ import { Candidates } from './candidates.ts';
 import { dependenciesOf } from './dependencies.ts';
 import type { JobsDeps } from './deps.ts';
 import { exposureOf, withinBounds } from './exposure.ts';
-import type { Queue, SignedReport } from './jobs.ts';
+import type { ClaimRequest, Queue } from './jobs.ts';
 import { buildPayload, payloadProblem } from './payload.ts';
 import { pipelineVariables } from './predefined.ts';
+import { missingFeatures } from './features.ts';
+import { retryFailed } from './retry.ts';
 import { mayRunOn } from './ref-rights.ts';
 import { asSystem } from './system.ts';
 import { principalsOfJob, refProtected } from './whose.ts';
@@ -43,15 +45,17 @@ interface Prepared {
 }
 
 /** Who asks for a job, and how. */
-interface Asking {
+interface Asking extends ClaimRequest {
   readonly runner: RunnerRecord;
-  readonly signed: SignedReport | null;
-  readonly secure: boolean;
 }
 
 export function makeQueue(deps: JobsDeps): Queue {
   const { jobs, transactor } = deps;
   const candidates = new Candidates(deps);
+  deps.wakeup.matchBy(
+    (waiters) => candidates.match(waiters),
+    (error) => deps.log.error('queue.look_failed', {}, error),
+  );
 
   async function claim(asking: Asking): Promise<{ payload: JobPayload; job: JobRecord } | undefined> {
     const tried = new Set<JobId>();
@@ -61,8 +65,7 @@ export function makeQueue(deps: JobsDeps): Queue {
       tried.add(job.id);
       try {
         const prepared = await prepare(deps, asking, job);
-        const started =
-          typeof prepared === 'string' ? await fail(deps, job, 'pending', prepared) : await start(deps, asking.runner, prepared);
+        const started = 'failed' in prepared ? await fail(deps, job, 'pending', prepared.failed) : await start(deps, asking, prepared);
         if (started !== undefined) return { payload: started, job };
       } catch (error) {
         // One job that cannot be prepared must not keep the others from running.
@@ -77,12 +80,13 @@ export function makeQueue(deps: JobsDeps): Queue {
 
   return {
     version: () => deps.wakeup.version,
-    wait: (_runner, seen, timeoutMs, signal) => deps.wakeup.wait(seen, timeoutMs, signal),
-    async claim(runner, signed, secure) {
+    wait: (runner, seen, timeoutMs) => deps.wakeup.wait({ runnerId: runner.id, asked: runner }, seen, timeoutMs),
+    close: () => deps.wakeup.close(),
+    async claim(runner, request) {
       // As it is now: the request may have waited long since its runner was read.
       const current = await deps.runners.byId(null, runner.id);
       if (current === undefined || current.paused) return undefined;
-      const claimed = await claim({ runner: current, signed, secure });
+      const claimed = await claim({ ...request, runner: current });
       if (claimed === undefined) return undefined;
       const { payload, job } = claimed;
       return {
@@ -93,6 +97,7 @@ export function makeQueue(deps: JobsDeps): Queue {
             const back = await jobs.changeJob(tx, job.id, ['running'], {
               status: 'pending',
               runnerId: null,
+              managerId: null,
               tokenDigest: null,
               startedAt: null,
               contactAt: null,
@@ -108,19 +113,31 @@ export function makeQueue(deps: JobsDeps): Queue {
   };
 }
 
-/** @returns a sentence where the job cannot run at all */
-async function prepare(deps: JobsDeps, { runner, signed, secure }: Asking, job: JobRecord): Promise<Prepared | string> {
+/** Why a job cannot run at all. */
+interface Failed {
+  readonly why: string;
+  readonly reason: FailureReason;
+}
+
+async function prepare(
+  deps: JobsDeps,
+  { runner, signed, secure, features }: Asking,
+  job: JobRecord,
+): Promise<Prepared | { failed: Failed }> {
+  const no = (why: string, reason: FailureReason = 'runner_system_failure') => ({ failed: { why, reason } });
   const project = await deps.directory.project(null, job.projectId);
   const pipeline = await deps.jobs.pipeline(null, job.pipelineId);
   const user = (await deps.directory.users(null, [job.userId])).get(job.userId);
-  if (project === undefined || pipeline === undefined) return 'its project is gone';
-  if (project.archived) return 'its project is archived';
-  if (user === undefined || user.state !== 'active') return 'the user who started it is blocked';
+  if (project === undefined || pipeline === undefined) return no('its project is gone');
+  if (project.archived) return no('its project is archived');
+  if (user === undefined || user.state !== 'active') return no('the user who started it is blocked');
   // The right that it was started with may be gone by now (A7).
   if (!(await mayRunOn(deps, null, [job.userId], job.projectId, { name: job.ref, tag: job.tag }, true)))
-    return 'the user who started it may no longer run jobs on this ref';
+    return no('the user who started it may no longer run jobs on this ref');
   const isProtected = await refProtected(deps, job);
   const { job: plan, globals }: { job: PlanJob; globals: Record<string, string> } = JSON.parse(job.plan);
+  const missing = missingFeatures(plan, features);
+  if (missing.length > 0) return no(`its runner lacks ${missing.join(', ')}`, 'runner_unsupported');
   const dependencies = await dependenciesOf(deps, job, plan);
   const commit = await asSystem(deps, 'job_payload', project.id, `job-${job.id}`, (grant) =>
     deps.forge.repository.commit(grant, project.id, job.sha),
@@ -166,7 +183,7 @@ async function prepare(deps: JobsDeps, { runner, signed, secure }: Asking, job: 
 }
 
 /** The one transaction of R2: pending → running, the job token, and the passes; all or nothing, one claimant (A46). */
-async function start(deps: JobsDeps, runner: RunnerRecord, prepared: Prepared): Promise<JobPayload | undefined> {
+async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Prepared): Promise<JobPayload | undefined> {
   const { job, project, pipeline, principals, exposure } = prepared;
   const jobToken = new Secret(`glcbt-${randomBase62(40)}`);
   const now = deps.clock.now();
@@ -179,6 +196,7 @@ async function start(deps: JobsDeps, runner: RunnerRecord, prepared: Prepared): 
     const mine = await deps.jobs.changeJob(tx, job.id, ['pending'], {
       status: 'running',
       runnerId: runner.id,
+      managerId,
       tokenDigest: jobToken.digest(),
       startedAt: now,
       contactAt: now,
@@ -205,7 +223,7 @@ async function start(deps: JobsDeps, runner: RunnerRecord, prepared: Prepared): 
   const extended = started.passes === undefined ? undefined : await extendedToken(deps, prepared, started.passes);
   const payload = buildPayload({ ...prepared, instance: deps.instance, jobToken, extended });
   const problem = payloadProblem(payload);
-  if (problem !== undefined) return fail(deps, job, 'running', problem);
+  if (problem !== undefined) return fail(deps, job, 'running', { why: problem, reason: 'runner_system_failure' });
   deps.log.info('job.started', {
     job: job.id,
     project: project.id,
@@ -254,15 +272,16 @@ async function extendedToken(deps: JobsDeps, prepared: Prepared, passes: IssuedP
 }
 
 /** @param from the only state that it is failed from: another node may have started it meanwhile */
-async function fail(deps: JobsDeps, job: JobRecord, from: 'pending' | 'running', why: string): Promise<undefined> {
+async function fail(deps: JobsDeps, job: JobRecord, from: 'pending' | 'running', { why, reason }: Failed): Promise<undefined> {
   const done = await deps.transactor.write(async (tx) => {
     await deps.jobs.lockPipeline(tx, job.pipelineId);
     const changed = await deps.jobs.changeJob(tx, job.id, [from], {
       status: 'failed',
-      failureReason: 'runner_system_failure',
+      failureReason: reason,
       finishedAt: deps.clock.now(),
     });
     if (!changed) return false;
+    await retryFailed(deps, tx, job, { reason, exitCode: null });
     await deps.revoker.revokeForJob(tx, job.id, why);
     await advance(deps, tx, job.pipelineId);
     return true;

@@ -2,6 +2,8 @@ import { type EpochMillis, millis } from '../base/ids.ts';
 import type { JobRecord } from '../ports/jobs.ts';
 import { advance } from './advance.ts';
 import type { JobsDeps } from './deps.ts';
+import { artifactKey, reportKey } from './keys.ts';
+import { retryFailed } from './retry.ts';
 
 /** A silent runner's job is given up after this; its pass was suspended long before (R2). */
 const lostMs = 10 * 60_000;
@@ -9,8 +11,10 @@ const cancelingMs = 5 * 60_000;
 /** What the runner needs beyond the job's timeout: `after_script`, uploads, the last report. */
 const leewayMs = 10 * 60_000;
 const everyMs = 15_000;
+/** Archives and reports that one round removes. */
+const removedAtOnce = 100;
 
-type ReaperDeps = Pick<JobsDeps, 'jobs' | 'transactor' | 'clock' | 'revoker' | 'log' | 'wakeup'>;
+type ReaperDeps = Pick<JobsDeps, 'jobs' | 'transactor' | 'clock' | 'revoker' | 'log' | 'wakeup' | 'blobs'>;
 
 /** Ends jobs whose runner is lost, cancels that nobody finished, and jobs that go on past their timeout. */
 export class Reaper {
@@ -41,6 +45,21 @@ export class Reaper {
     const now = clock.now();
     const times = [millis(now - lostMs), millis(now - cancelingMs), millis(now - leewayMs)] as const;
     for (const job of await jobs.staleJobs(null, ...times)) await this.#end(job, now);
+    await this.#removeExpired(now);
+  }
+
+  /** What `expire_in` set an end to. The row first: it must not name what is gone. */
+  async #removeExpired(now: EpochMillis): Promise<void> {
+    const { jobs, transactor, blobs } = this.#deps;
+    const { archives, reports } = await jobs.expired(null, now, removedAtOnce);
+    for (const job of archives) {
+      await transactor.write((tx) => jobs.forgetArchive(tx, job));
+      await blobs.remove(artifactKey(job));
+    }
+    for (const { jobId, type } of reports) {
+      await transactor.write((tx) => jobs.removeReport(tx, jobId, type));
+      await blobs.remove(reportKey(jobId, type));
+    }
   }
 
   async #end({ id, pipelineId }: JobRecord, now: EpochMillis): Promise<void> {
@@ -57,6 +76,7 @@ export class Reaper {
         failureReason: job.status === 'canceling' ? null : why,
       });
       if (!changed) return undefined;
+      if (job.status === 'running') await retryFailed(this.#deps, tx, job, { reason: why, exitCode: null });
       await revoker.revokeForJob(tx, id, `the job was given up (${why})`);
       await advance(this.#deps, tx, pipelineId);
       return why;

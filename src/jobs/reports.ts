@@ -1,4 +1,3 @@
-import { millis } from '../base/ids.ts';
 import { JobpassError } from '../base/errors.ts';
 import type { JobId } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
@@ -6,23 +5,25 @@ import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, JobStatus } from '../ports/jobs.ts';
 import { type FailureReason, failureReasons, type JobUpdate } from '../wire/runner.ts';
 import { advance } from './advance.ts';
-import { dependenciesOf } from './dependencies.ts';
+import { makeArtifacts } from './artifacts.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Reports } from './jobs.ts';
-import { artifactKey, traceKey } from './keys.ts';
+import { traceKey } from './keys.ts';
 import { LeakScanner } from './leaks.ts';
+import { retryFailed } from './retry.ts';
 import { hasEnded } from './state.ts';
+import type { Watched } from './watched.ts';
 
 /** What runners say of their jobs: state, trace, artifacts. */
-export function makeReports(deps: JobsDeps): Reports {
+export function makeReports(deps: JobsDeps, watched: Watched): Reports {
   const { jobs, transactor, clock } = deps;
   const leaks = new LeakScanner(deps.revoker, (job, pass) => deps.log.warn('pass.leaked', { job, pass }));
   /** Traces that were asked for a second time: whatever comes then is kept. */
   const resent = new Set<JobId>();
-  const uploading = new Set<JobId>();
   const forget = (id: JobId): void => {
     leaks.forget(id);
     resent.delete(id);
+    watched.forget(id);
   };
 
   const known = async (id: JobId): Promise<JobRecord> => {
@@ -52,6 +53,8 @@ export function makeReports(deps: JobsDeps): Reports {
       });
       if (!done) return current.status;
       if (forgiven) await jobs.forgive(tx, job.id);
+      if (to === 'failed')
+        await retryFailed(deps, tx, current, { reason: reasonOf(update.failure_reason), exitCode: update.exit_code ?? null });
       await deps.revoker.revokeForJob(tx, job.id, `the job ended (${to})`);
       await advance(deps, tx, job.pipelineId);
       return to;
@@ -101,49 +104,17 @@ export function makeReports(deps: JobsDeps): Reports {
     async appendTrace(id, offset, bytes) {
       const job = await known(id);
       const stored = await deps.traces.sizeBytes(traceKey(id));
-      if (hasEnded(job.status)) return { sizeBytes: stored, status: job.status };
+      if (hasEnded(job.status)) return { sizeBytes: stored, status: job.status, over: true };
       if (offset !== stored) throw new JobpassError('range_mismatch', { offsetBytes: stored });
       // Told by its state, a runner stops; told "too large", it would try again for ever.
       if (stored + bytes.length > limits.traceBytes)
-        return { sizeBytes: stored, status: await finish(job, { state: 'failed', failure_reason: 'trace_size_exceeded' }) };
+        return { sizeBytes: stored, status: await finish(job, { state: 'failed', failure_reason: 'trace_size_exceeded' }), over: true };
       const sizeBytes = await deps.traces.append(traceKey(id), offset, await leaks.scan(id, bytes));
       await touch(id);
-      return { sizeBytes, status: (await known(id)).status };
+      return { sizeBytes, status: (await known(id)).status, over: false };
     },
-    async storeArtifacts(id, filename, body, expireInSeconds) {
-      const job = await known(id);
-      if (hasEnded(job.status)) throw new JobpassError('access_denied', 'The job has ended.');
-      // Once, so that nothing replaces what was stored: not a second upload, and not one that outlives the job.
-      if (job.artifactsFile !== null || uploading.has(id))
-        throw new JobpassError('invalid_input', 'The job has uploaded its artifacts already.');
-      uploading.add(id);
-      try {
-        const stored = await deps.blobs.write(artifactKey(id), body, limits.artifactBytes);
-        const now = clock.now();
-        const kept = await transactor.write((tx) =>
-          jobs.changeJob(tx, id, ['running', 'canceling'], {
-            artifactsFile: filename,
-            artifactsSizeBytes: stored.sizeBytes,
-            artifactsExpireAt: expireInSeconds === null ? null : millis(now + expireInSeconds * 1000),
-            contactAt: now,
-          }),
-        );
-        if (kept) return { sizeBytes: stored.sizeBytes };
-        await deps.blobs.remove(artifactKey(id));
-        throw new JobpassError('access_denied', 'The job has ended.');
-      } finally {
-        uploading.delete(id);
-      }
-    },
-    async dependencyArtifacts(asking, wanted) {
-      const job = await known(asking);
-      const plan: { job: PlanJob } = JSON.parse(job.plan);
-      const source = (await dependenciesOf(deps, job, plan.job)).find((one) => one.id === wanted);
-      if (source === undefined || source.artifactsFile === null) return undefined;
-      // Ended before this job began, so that those behind it are principals of this job's passes (R3).
-      if (job.startedAt === null || source.finishedAt === null || source.finishedAt > job.startedAt) return undefined;
-      return { filename: source.artifactsFile, ...(await deps.blobs.open(artifactKey(wanted))) };
-    },
+    ...makeArtifacts(deps),
+    intervalSeconds: (id) => watched.intervalSeconds(id),
     async status(id) {
       const { status } = await known(id);
       if (hasEnded(status)) forget(id);

@@ -1,19 +1,25 @@
 import { JobpassError } from '../base/errors.ts';
-import type { JobId, RunnerId } from '../base/ids.ts';
+import type { EpochMillis, GroupId, JobId, ManagerId, ProjectId, RunnerId } from '../base/ids.ts';
 import { randomBase62, Secret } from '../base/secret.ts';
 import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
+import type { ManagerInfo } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
+import { assistProblem } from './assist.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Runners } from './jobs.ts';
+import { checkRunnerWrite, tokenEnd } from './registration.ts';
 
-/** How stale the time of a runner's last contact may be. */
-const touchMs = 30_000;
+/** How stale the time of a machine's last contact may be: idle runners ask all the time, and each durable write is one too many. */
+const touchMs = 5 * 60_000;
+/** Machines of one runner, so that a stolen token cannot fill the store (A35). */
+const maxManagers = 1000;
 
 /** Runners as admins, owners and the runners themselves see them. */
 export function makeRunners(deps: JobsDeps): Runners {
   const { jobs, runners, revoker, transactor, clock } = deps;
   const instance = { kind: 'instance' } as const;
   const admin = (grant: Grant, permission: Permission): void => verifyGrant(grant, permission, instance);
+  const managers = new KnownManagers();
   const selfId = (grant: Grant) => {
     verifyGrant(grant, 'runner:self', instance);
     if (grant.identity.kind !== 'runner') throw new JobpassError('internal');
@@ -26,18 +32,25 @@ export function makeRunners(deps: JobsDeps): Runners {
     await runners.remove(tx, id);
     return taken;
   };
-  const cut = (taken: readonly JobId[]): void => {
+  const cut = (id: RunnerId, taken: readonly JobId[]): void => {
+    managers.forget(id);
+    deps.wakeup.release(id);
     for (const job of taken) revoker.jobEnded(job);
+  };
+  const newToken = async (tx: Tx, id: RunnerId) => {
+    const secret = new Secret(`glrt-${randomBase62(20)}`);
+    await runners.change(tx, id, { tokenDigest: secret.digest(), tokenExpiresAt: await tokenEnd(deps, tx) });
+    const runner = await runners.byId(tx, id);
+    return runner === undefined ? undefined : { runner, secret };
   };
   return {
     async create(grant, request) {
-      if (request.scope === 'instance') admin(grant, 'runner:write');
-      else if (request.scope === 'project') verifyGrant(grant, 'project_runner:write', { kind: 'project', id: request.scopeId as never });
-      else verifyGrant(grant, 'group_runner:write', { kind: 'group', id: request.scopeId as never });
+      checkRunnerWrite(grant, request.scope, request.scopeId);
       const secret = new Secret(`glrt-${randomBase62(20)}`);
       const runner = await transactor.write(async (tx) => {
         await grant.confirm(tx);
-        return runners.insert(tx, { ...request, tokenDigest: secret.digest(), createdAt: clock.now() });
+        const made = { ...request, tokenDigest: secret.digest(), createdAt: clock.now(), tokenExpiresAt: await tokenEnd(deps, tx) };
+        return runners.insert(tx, made);
       });
       return { runner, secret };
     },
@@ -49,17 +62,31 @@ export function makeRunners(deps: JobsDeps): Runners {
       admin(grant, 'runner:read');
       return runners.list(null, page);
     },
+    async managers(grant, id) {
+      admin(grant, 'runner:read');
+      return (await runners.byId(null, id)) === undefined ? undefined : runners.managers(null, id);
+    },
     async change(grant, id, change) {
       admin(grant, 'runner:write');
-      return transactor.write(async (tx) => {
+      const changed = await transactor.write(async (tx) => {
         await grant.confirm(tx);
         const known = await runners.byId(tx, id);
         if (known === undefined) return undefined;
         const { pinned, ...rest } = change;
         const pin = pinned === undefined ? {} : { pinned: pinned === null ? null : { ...pinned, at: clock.now() } };
+        const problem = change.assist === undefined ? undefined : assistProblem({ ...known, ...rest, ...pin });
+        if (problem !== undefined) throw new JobpassError('invalid_input', problem);
         await runners.change(tx, id, { ...rest, ...pin });
-        deps.wakeup.changed();
         return runners.byId(tx, id);
+      });
+      deps.wakeup.release(id);
+      return changed;
+    },
+    async resetToken(grant, id) {
+      admin(grant, 'runner:write');
+      return transactor.write(async (tx) => {
+        await grant.confirm(tx);
+        return newToken(tx, id);
       });
     },
     async remove(grant, id) {
@@ -68,7 +95,7 @@ export function makeRunners(deps: JobsDeps): Runners {
         await grant.confirm(tx);
         return (await runners.byId(tx, id)) === undefined ? undefined : forget(tx, id);
       });
-      cut(taken ?? []);
+      cut(id, taken ?? []);
       return taken !== undefined;
     },
     async self(grant) {
@@ -78,7 +105,30 @@ export function makeRunners(deps: JobsDeps): Runners {
     },
     async removeSelf(grant) {
       const id = selfId(grant);
-      cut(await transactor.write((tx) => forget(tx, id)));
+      cut(id, await transactor.write((tx) => forget(tx, id)));
+    },
+    async removeManager(grant, systemId) {
+      const id = selfId(grant);
+      managers.forget(id);
+      return transactor.write((tx) => runners.removeManager(tx, id, systemId));
+    },
+    async resetOwnToken(grant) {
+      const id = selfId(grant);
+      const made = await transactor.write(async (tx) => {
+        // Two resets with the same old token: the second one's is dead by now.
+        await grant.confirm(tx);
+        return newToken(tx, id);
+      });
+      if (made === undefined) throw new JobpassError('credential_invalid');
+      return made;
+    },
+    async orphaned({ scope, scopeId }) {
+      if (scope === 'instance') return false;
+      if (scopeId === null) return true;
+      const { directory } = deps;
+      const found =
+        scope === 'group' ? await directory.group(null, scopeId as GroupId) : await directory.project(null, scopeId as ProjectId);
+      return found === undefined;
     },
     async pinKey(id, publicKey) {
       await transactor.write(async (tx) => {
@@ -92,13 +142,45 @@ export function makeRunners(deps: JobsDeps): Runners {
       });
     },
     useNonce: (id, nonce, at) => transactor.write((tx) => runners.useNonce(tx, id, nonce, at)),
-    async touch(id, version) {
+    async seen(runner, systemId, info) {
       const now = clock.now();
-      const short = version?.slice(0, 100) ?? null;
-      const known = await runners.byId(null, id);
-      // Runners ask every few seconds; a durable write each time would be most of what an idle server does.
-      if (known === undefined || (known.version === short && known.contactAt !== null && now - known.contactAt < touchMs)) return;
-      await transactor.write((tx) => runners.change(tx, id, { contactAt: now, version: short }));
+      const known = managers.get(runner.id, systemId, info, now);
+      if (known !== undefined) return known;
+      const id = await transactor.write(async (tx) => {
+        const others = await runners.managers(tx, runner.id);
+        if (others.length >= maxManagers && !others.some((other) => other.systemId === systemId))
+          throw new JobpassError('too_large', `At most ${maxManagers} machines use one runner's token; unregister some.`);
+        await runners.change(tx, runner.id, { contactAt: now, version: info.version });
+        return (await runners.managerSeen(tx, runner.id, systemId, info, now)).id;
+      });
+      managers.put(runner.id, systemId, info, id, now);
+      return id;
     },
   };
+}
+
+interface Known {
+  readonly id: ManagerId;
+  readonly said: string;
+  readonly at: EpochMillis;
+}
+
+/** What this process wrote of machines lately. */
+class KnownManagers {
+  readonly #known = new Map<RunnerId, Map<string, Known>>();
+
+  get(runner: RunnerId, systemId: string, info: ManagerInfo, now: EpochMillis): ManagerId | undefined {
+    const known = this.#known.get(runner)?.get(systemId);
+    return known !== undefined && known.said === JSON.stringify(info) && now - known.at < touchMs && now >= known.at ? known.id : undefined;
+  }
+
+  put(runner: RunnerId, systemId: string, info: ManagerInfo, id: ManagerId, at: EpochMillis): void {
+    const machines = this.#known.get(runner) ?? new Map<string, Known>();
+    machines.set(systemId, { id, said: JSON.stringify(info), at });
+    this.#known.set(runner, machines);
+  }
+
+  forget(runner: RunnerId): void {
+    this.#known.delete(runner);
+  }
 }

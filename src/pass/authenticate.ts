@@ -51,6 +51,7 @@ export async function authenticate(
   if (text === '' || text.length > limits.credentialBytes) return no('credential_invalid', 'R13', 'The token is malformed.');
   if (looksLikePass(text)) return authenticatePass(deps, secret, carrier, secure, tx);
   if (isRegistryToken(text)) return authenticateRegistryToken(deps, secret, carrier, secure, tx, again);
+  if (carrier === 'registration_token') return authenticateRegistration(deps, secret.digest(), tx);
   if (text.startsWith('glcbt-') && jobTokenCarriers.has(carrier)) return authenticateJobToken(deps, secret.digest(), tx);
   if (text.startsWith('glrt-') && carrier === 'runner_token') return authenticateRunner(deps, secret, tx);
   if (personalTokenCarriers.has(carrier)) return authenticatePersonal(deps, secret.digest(), tx);
@@ -167,9 +168,24 @@ async function authenticateJobToken(deps: AuthenticateDeps, digest: SecretDigest
 }
 
 async function authenticateRunner(deps: AuthenticateDeps, secret: Secret, tx: MaybeTx): Promise<Authentication> {
-  const runnerId = await deps.credentials.runnerToken(tx, secret.digest());
+  const runnerId = await deps.credentials.runnerToken(tx, secret.digest(), deps.clock.now());
   if (runnerId === undefined) return no('credential_invalid', 'R7', 'The runner token is unknown.');
   return { ok: true, identity: { kind: 'runner', runnerId } };
+}
+
+/** It stands for who made it, and for nothing but making runners: with that user's role it ends too (A9). */
+async function authenticateRegistration(deps: AuthenticateDeps, digest: SecretDigest, tx: MaybeTx): Promise<Authentication> {
+  const token = await deps.credentials.registrationToken(tx, digest);
+  if (token === undefined) return no('credential_invalid', 'R7', 'The registration token is unknown.');
+  const identity: Identity = { kind: 'user', userId: token.userId, tokenId: token.id, scopes: ['create_runner'] };
+  const user = (await deps.directory.users(tx, [token.userId])).get(token.userId);
+  if (user === undefined || user.state !== 'active')
+    return {
+      ok: false,
+      identity,
+      refusal: { code: 'credential_invalid', rule: 'R1', message: 'Who made this registration token is blocked.' },
+    };
+  return { ok: true, identity };
 }
 
 async function authenticatePersonal(deps: AuthenticateDeps, digest: SecretDigest, tx: MaybeTx): Promise<Authentication> {

@@ -8,7 +8,15 @@ export type { Access, Resource } from '../policy/access.ts';
 export type { Permission } from '../policy/permissions.ts';
 
 /** Where a credential was found; passes are taken from `private_token`, `job_token`, `bearer`, `basic` and `oauth_form` only (DESIGN §3). */
-export type Carrier = 'private_token' | 'job_token' | 'bearer' | 'basic' | 'runner_token' | 'oauth_form' | 'body_token';
+export type Carrier =
+  | 'private_token'
+  | 'job_token'
+  | 'bearer'
+  | 'basic'
+  | 'runner_token'
+  | 'oauth_form'
+  | 'body_token'
+  | 'registration_token';
 
 /** Who asks, before anything is checked. */
 export type Subject =

@@ -27,6 +27,8 @@ export interface PlanJob {
   readonly allowFailureExitCodes: readonly number[];
   readonly tags: readonly string[];
   readonly timeoutSeconds?: number;
+  /** How often a failed job is made anew, and after which failures (`always`, or GitLab's reasons). */
+  readonly retry?: { readonly max: number; readonly when: readonly string[]; readonly exitCodes?: readonly number[] };
 }
 export interface PlanImage {
   readonly name: string;
@@ -47,6 +49,8 @@ export interface PlanArtifacts {
   readonly expireIn?: string;
   readonly when: 'on_success' | 'on_failure' | 'always';
   readonly untracked: boolean;
+  /** `artifacts:reports`: type → paths. */
+  readonly reports?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** A mistake in the file, for people. */

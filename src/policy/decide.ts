@@ -8,6 +8,9 @@ const fetchPermissions: ReadonlySet<Permission> = new Set(['code:download', 'con
 /** Routes about the pass or the job itself: no principal is asked (R3). */
 const selfPermissions: ReadonlySet<Permission> = new Set(['pass:self', 'job:self', 'registry:login']);
 
+/** What a registration token is for. */
+const runnerPermissions: ReadonlySet<Permission> = new Set(['runner:write', 'project_runner:write', 'group_runner:write']);
+
 const levelNames: Readonly<Record<AccessLevel, string>> = {
   0: 'no role',
   5: 'minimal access',
@@ -200,6 +203,7 @@ function decidePrincipal(
 function missingScope(scopes: readonly string[], permission: Permission, rule: PermissionRule): Decision | undefined {
   const fine =
     scopes.includes('api') ||
+    (scopes.includes('create_runner') && runnerPermissions.has(permission)) ||
     (scopes.includes('read_api') && !rule.write) ||
     (permission === 'self:read' && scopes.includes('read_user')) ||
     (permission === 'code:download' && (scopes.includes('read_repository') || scopes.includes('write_repository'))) ||

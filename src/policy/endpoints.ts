@@ -146,15 +146,26 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', '/api/v4/runners/:id', 'instance', ['runner:read']),
   row('PUT', '/api/v4/runners/:id', 'instance', ['runner:write']),
   row('DELETE', '/api/v4/runners/:id', 'instance', ['runner:write']),
+  row('GET', '/api/v4/runners/:id/managers', 'instance', ['runner:read']),
+  row('POST', '/api/v4/runners/:id/reset_authentication_token', 'instance', ['runner:write']),
+  row('POST', '/api/v4/runners/reset_registration_token', 'instance', ['runner:write']),
+  row('POST', `${P}/runners/reset_registration_token`, 'project', ['project_runner:write']),
+  row('POST', `${G}/runners/reset_registration_token`, 'group', ['group_runner:write']),
+  row('GET', '/api/v4/application/settings', 'instance', ['instance:settings']),
+  row('PUT', '/api/v4/application/settings', 'instance', ['instance:settings']),
 
   // Runners: their own calls
+  row('POST', '/api/v4/runners', 'body', ['runner:write'], { more: ['project_runner:write', 'group_runner:write'] }),
   row('POST', '/api/v4/runners/verify', 'instance', ['runner:self']),
   row('DELETE', '/api/v4/runners', 'instance', ['runner:self']),
+  row('DELETE', '/api/v4/runners/managers', 'instance', ['runner:self']),
+  row('POST', '/api/v4/runners/reset_authentication_token', 'instance', ['runner:self']),
   row('GET', '/api/v4/runners/router/discovery', 'instance', ['runner:self']),
   row('POST', '/api/v4/jobs/request', 'instance', ['runner:self']),
   row('PUT', '/api/v4/jobs/:id', 'job', ['job:report']),
   row('PATCH', '/api/v4/jobs/:id/trace', 'job', ['job:report']),
   row('POST', '/api/v4/jobs/:id/artifacts', 'job', ['job:report']),
+  row('POST', '/api/v4/jobs/:id/artifacts/authorize', 'job', ['job:report']),
   row('GET', '/api/v4/jobs/:id/artifacts', 'instance', ['job:self']),
 
   // git over HTTP; `*` stands before the suffix: the project's path

@@ -96,6 +96,7 @@ export const permissions = {
   'runner:write': { on: 'instance', role: 'admin', write: true, ...never },
   'project_runner:write': { on: 'project', role: 40, write: true, ...never },
   'group_runner:write': { on: 'group', role: 50, write: true, ...never },
+  'instance:settings': { on: 'instance', role: 'admin', write: true, ...never },
   'audit:read': { on: 'instance', role: 'admin', write: false, ...never },
 } as const satisfies Record<string, PermissionRule>;
 

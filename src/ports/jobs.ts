@@ -136,6 +136,9 @@ export interface ClaimFilter {
   readonly protectedOnly: boolean;
 }
 
+/** What decides which runner may have a job. */
+export type WaitingJob = Pick<JobRecord, 'id' | 'projectId' | 'ref' | 'tag' | 'tags'>;
+
 export interface JobStore {
   insertPipeline(tx: Tx, pipeline: NewPipeline): Promise<PipelineRecord>;
   insertJobs(tx: Tx, jobs: readonly NewJob[]): Promise<readonly JobRecord[]>;
@@ -154,6 +157,8 @@ export interface JobStore {
   listJobs(tx: MaybeTx, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
   /** Oldest pending jobs that match; in a transaction locked (PostgreSQL: skip locked), else as last committed. */
   claimCandidates(tx: MaybeTx, filter: ClaimFilter, limit: number): Promise<readonly JobRecord[]>;
+  /** The oldest pending jobs of all, as last committed. */
+  waiting(tx: MaybeTx, limit: number): Promise<readonly WaitingJob[]>;
   /** Its failure is forgiven (`allow_failure:exit_codes`). */
   forgive(tx: Tx, id: JobId): Promise<void>;
   /** Compare and set: changes the job only while its status is one of `from`. @returns false where it was not. */

@@ -7,16 +7,19 @@ import type { AuditStore } from '../ports/audit.ts';
 import type { Credentials } from '../ports/credentials.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
+import type { ActingTokens, GatewayJobs, PassWrites } from '../ports/gateway.ts';
 import type { JobStore, RunnerStore } from '../ports/jobs.ts';
 import type { Liveness, PassStore } from '../ports/passes.ts';
 import type { RegistryTokens } from '../ports/registry-tokens.ts';
 import type { TrustedProjects } from '../ports/trust.ts';
-import type { MaybeTx, Transactor, Tx } from '../ports/tx.ts';
+import type { Settings } from '../ports/settings.ts';
+import type { Transactor } from '../ports/tx.ts';
 import { type Connections, Database, type Engine } from './database.ts';
 import { type ColumnTypes, migrate } from './migrations/migrations.ts';
 import { lockPostgres, openPostgres, postgresTypes } from './postgres/database.ts';
 import { AuditRepository } from './repositories/audit.ts';
 import { directoryRepository } from './repositories/directory.ts';
+import { actingTokenRepository, gatewayJobRepository, passWriteRepository } from './repositories/gateway.ts';
 import { exposureBoundRepository } from './repositories/exposure-bounds.ts';
 import { groupRepository } from './repositories/groups.ts';
 import { imageRepository } from './repositories/images.ts';
@@ -35,12 +38,6 @@ import { userRepository } from './repositories/users.ts';
 import type { Schema } from './schema.ts';
 import { openSqlite, sqliteTypes } from './sqlite/database.ts';
 
-/** Small facts about the instance that outlive a start. */
-export interface Settings {
-  get(tx: MaybeTx, key: string): Promise<string | undefined>;
-  set(tx: Tx, key: string, value: string): Promise<void>;
-}
-
 /** Everything that is kept, on either engine. */
 export interface Store {
   readonly engine: 'sqlite' | 'postgres';
@@ -55,6 +52,10 @@ export interface Store {
   readonly exposureBounds: ExposureBounds;
   readonly registryTokens: RegistryTokens;
   readonly trustedProjects: TrustedProjects;
+  /** Of a gateway. */
+  readonly gatewayJobs: GatewayJobs;
+  readonly actingTokens: ActingTokens;
+  readonly passWrites: PassWrites;
   readonly forge: ForgeStores;
   readonly settings: Settings;
   /** @throws store_unavailable */
@@ -83,6 +84,9 @@ export async function openStore(url: string): Promise<Store> {
     exposureBounds: exposureBoundRepository(db),
     registryTokens: registryTokenRepository(db),
     trustedProjects: trustedProjectRepository(db),
+    gatewayJobs: gatewayJobRepository(db),
+    actingTokens: actingTokenRepository(db),
+    passWrites: passWriteRepository(db),
     forge: {
       users: userRepository(db),
       groups: groupRepository(db),

@@ -47,7 +47,7 @@ describe('R13 the endpoint table', () => {
   test('R13 every row of the table has a route, or is served by a raw door', () => {
     const served = new Set(doors.flatMap(routesOf));
     const raw =
-      /^(?:\w+ \/\*\.git\/|\w+ \/v2(?:\/|$)|GET \/jwt\/auth|(?:POST|PUT|PATCH|GET) \/api\/v4\/jobs\/|POST \/api\/v4\/runners\/verify|DELETE \/api\/v4\/runners$|GET \/api\/v4\/runners\/router)/;
+      /^(?:\w+ \/\*\.git\/|\w+ \/v2(?:\/|$)|GET \/jwt\/auth|(?:POST|PUT|PATCH|GET) \/api\/v4\/jobs\/|POST \/api\/v4\/runners(?:\/verify|\/reset_authentication_token)?$|DELETE \/api\/v4\/runners(?:\/managers)?$|GET \/api\/v4\/runners\/router)/;
     expect(rows.filter((row) => !served.has(row) && !raw.test(row))).toEqual([]);
     expect(new Set(rows).size).toBe(rows.length);
   });

@@ -237,7 +237,7 @@ export function lifeSuite(engine: string, start: () => Promise<TestServer>): voi
       await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token);
       const record = await server.store.runners.byId(null, plain.id as RunnerId);
       if (record === undefined) throw new Error('no runner');
-      const claim = await server.jobs.queue.claim(record, null, false);
+      const claim = await server.jobs.queue.claim(record, { signed: null, secure: false, managerId: null, features: [] });
       expect(claim?.payload.id).toBeGreaterThan(0);
       expect(JSON.stringify(claim?.payload)).not.toMatch(/jpt_[xfn][0-9A-Za-z]/);
       expect(await server.store.passes.forJob(null, claim?.payload.id as JobId)).toEqual([]);

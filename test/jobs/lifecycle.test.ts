@@ -1,11 +1,14 @@
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { id, type JobId, millis, type PipelineId, type RunnerId } from '../../src/base/ids.ts';
 import { silentLog } from '../../src/base/log.ts';
+import type { ClaimRequest, SignedReport } from '../../src/jobs/jobs.ts';
 import { Reaper } from '../../src/jobs/reaper.ts';
 import { Wakeup } from '../../src/jobs/wakeup.ts';
 import { LiveGrants } from '../../src/pass/live.ts';
 import { makeRevoker } from '../../src/pass/revoke.ts';
 import type { JobRecord, NewJob } from '../../src/ports/jobs.ts';
+import { fileBlobs } from '../../src/store/blobs/files.ts';
 import { sampleJob } from '../support/sample-job.ts';
 import { type Claimed, startTestServer, type TestServer } from '../support/server.ts';
 
@@ -48,6 +51,8 @@ describe('jobs from their creation to their end, on SQLite and real git', () => 
   const jobsOf = async (job: Claimed) =>
     (await server.store.jobs.jobsOfPipeline(null, (await row(job.id)).pipelineId)).filter((one) => one.retriedById === null);
   const principalsOf = async (job: number) => (await server.store.passes.forJob(null, id<JobId>(job)))[0]?.principals ?? [];
+
+  const request = (signed: SignedReport | null): ClaimRequest => ({ signed, secure: true, managerId: null, features: [] });
 
   test('A3 a developer starts nothing on a protected branch, and may on an own one', async () => {
     const app = await project('stages: [test]\njob:\n  script: ["true"]\n');
@@ -216,11 +221,11 @@ describe('jobs from their creation to their end, on SQLite and real git', () => 
     const known = await server.store.runners.byId(null, id<RunnerId>(runner.id));
     if (known === undefined) throw new Error('no runner');
     await server.must('PUT', `/api/v4/runners/${runner.id}`, { trust: 'none' });
-    const claimed = await server.jobs.queue.claim({ ...known, trust: 'full' }, { verdict: 'expose', unsafe: false }, true);
+    const claimed = await server.jobs.queue.claim({ ...known, trust: 'full' }, request({ verdict: 'expose', unsafe: false }));
     expect(claimed?.payload.extended_job_token).toBeUndefined();
     await claimed?.withdraw();
     await server.must('PUT', `/api/v4/runners/${runner.id}`, { paused: true });
-    expect(await server.jobs.queue.claim(known, null, true)).toBeUndefined();
+    expect(await server.jobs.queue.claim(known, request(null))).toBeUndefined();
     await server.must('PUT', `/api/v4/runners/${runner.id}`, { paused: false, trust: 'fetch' });
   });
 
@@ -230,7 +235,7 @@ describe('jobs from their creation to their end, on SQLite and real git', () => 
     const known = await server.store.runners.byId(null, id<RunnerId>(runner.id));
     if (known === undefined) throw new Error('no runner');
     const seen = async () => {
-      const claimed = await server.jobs.queue.claim(known, { verdict: 'expose', unsafe: false }, true);
+      const claimed = await server.jobs.queue.claim(known, request({ verdict: 'expose', unsafe: false }));
       const extended = claimed?.payload.extended_job_token;
       await claimed?.withdraw();
       return [extended?.exposure, extended?.token !== undefined, extended?.notes[0] ?? ''] as const;
@@ -252,7 +257,7 @@ describe('jobs from their creation to their end, on SQLite and real git', () => 
     await project('stages: [test]\njob:\n  script: ["true"]\n');
     const known = await server.store.runners.byId(null, id<RunnerId>(runner.id));
     if (known === undefined) throw new Error('no runner');
-    const claimed = await server.jobs.queue.claim(known, null, true);
+    const claimed = await server.jobs.queue.claim(known, request(null));
     const pass = claimed?.payload.extended_job_token?.fetch_token ?? '';
     expect((await server.call('GET', '/api/v4/job', { token: pass })).status).toBe(200);
     await claimed?.withdraw();
@@ -295,7 +300,8 @@ describe('jobs from their creation to their end, on SQLite and real git', () => 
       const clock = { now: () => times.now, monotonic: () => times.now };
       const live = new LiveGrants(() => Promise.resolve(true));
       const revoker = makeRevoker({ ...server.store, live, clock });
-      const reaper = new Reaper({ ...server.store, clock, revoker, log: silentLog, wakeup: new Wakeup('test') });
+      const blobs = fileBlobs(join(server.dataDir, 'blobs'));
+      const reaper = new Reaper({ ...server.store, clock, revoker, log: silentLog, wakeup: new Wakeup('test'), blobs });
       await server.store.transactor.write((tx) => server.store.jobs.changeJob(tx, id<JobId>(job.id), ['running'], change));
       times.now = millis(times.now + afterMs);
       await reaper.sweep();

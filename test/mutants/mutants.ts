@@ -310,7 +310,7 @@ const coreMutants: readonly Mutant[] = [
   {
     id: 'A60',
     defence: 'only the pinned key counts',
-    file: 'src/doors/runner/runner-door.ts',
+    file: 'src/doors/runner/request.ts',
     find: 'check.key === runner.publicKey',
     replace: 'true',
     test: 'test/doors/signature.test.ts',

@@ -139,7 +139,7 @@ export async function startTestServer(config: Partial<ServerConfig> = {}): Promi
       return { id: Number(made['id']), token: String(made['token']) };
     },
     async claim(runnerToken) {
-      const reply = await call('POST', '/api/v4/jobs/request', { body: { token: runnerToken, info: {} } });
+      const reply = await call('POST', '/api/v4/jobs/request', { body: { token: runnerToken, info: { features: runnerFeatures } } });
       if (reply.status !== 201) return undefined;
       const extended = (reply.body['extended_job_token'] ?? {}) as Record<string, string>;
       return {
@@ -158,6 +158,18 @@ export async function startTestServer(config: Partial<ServerConfig> = {}): Promi
   };
   return self;
 }
+
+/** What any gitlab-runner of today sends, as far as the server looks at it. */
+export const runnerFeatures = {
+  upload_multiple_artifacts: true,
+  refspecs: true,
+  artifacts_exclude: true,
+  multi_build_steps: true,
+  return_exit_code: true,
+  fallback_cache_keys: true,
+  vault_secrets: true,
+  cancel_gracefully: true,
+} as const;
 
 /** A pipeline with one job that runs `true`. */
 export const oneJob = 'stages: [test]\njob:\n  script: ["true"]\n';

@@ -13,11 +13,15 @@ const form = { 'content-type': 'application/x-www-form-urlencoded' };
 
 /** Paths that another route takes first and refuses in its own words: the runner door has no such method, and no project is called `import`. */
 const elsewhere: Readonly<Record<string, number>> = {
-  ...Object.fromEntries(['POST', 'PUT', 'PATCH'].map((method) => [`${method} /api/v4/runners*`, 405])),
+  ...Object.fromEntries(['PUT', 'PATCH'].map((method) => [`${method} /api/v4/runners*`, 405])),
+  'POST /api/v4/runners*': 410,
   ...Object.fromEntries(
     ['PUT', 'DELETE'].flatMap((method) => ['', 'remote-'].map((kind) => [`${method} /api/v4/projects/${kind}import*`, 404])),
   ),
 };
+
+/** What is refused to everybody alike, before anybody is asked. */
+const openRefusals: Readonly<Record<string, number>> = { 'GET /api/v4/runners/router/discovery': 501, 'POST /api/v4/runners': 410 };
 
 describe('the walk over the doors that are about a runner, a job or a pass', () => {
   let world: World;
@@ -42,7 +46,7 @@ describe('the walk over the doors that are about a runner, a job or a pass', () 
           const path = pathOf(row, sample, { id: String(job.id) });
           const headers: Record<string, string> = credential.token === undefined ? {} : { [carrier]: credential.token };
           const { status, text } = await world.server.call(row.method, path, callOf(sample, headers, row.method));
-          const right = nameOf(row).endsWith('discovery') ? 501 : mayReport(nameOf(row), carrier, credential) ? (sample.ok ?? 201) : 403;
+          const right = openRefusals[nameOf(row)] ?? (mayReport(nameOf(row), carrier, credential) ? (sample.ok ?? 201) : 403);
           cells += 1;
           if (status !== right) wrong.push(`${nameOf(row)}, ${credential.name} as ${carrier}: ${status}, not ${right}: ${text}`);
         });

@@ -31,7 +31,14 @@ export function doorOf(row: Endpoint): DoorName {
   if (/^\/\*\.git\/(?:info\/lfs|gitlab-lfs)\//.test(row.path)) return 'lfs';
   if (row.path.startsWith('/*.git/')) return 'git';
   if (/^\/v2(?:$|\/)/.test(row.path) || row.path === '/jwt/auth') return 'registry';
-  const runners = ['POST /api/v4/runners/verify', 'DELETE /api/v4/runners', 'GET /api/v4/runners/router/discovery'];
+  const runners = [
+    'POST /api/v4/runners',
+    'POST /api/v4/runners/verify',
+    'POST /api/v4/runners/reset_authentication_token',
+    'DELETE /api/v4/runners',
+    'DELETE /api/v4/runners/managers',
+    'GET /api/v4/runners/router/discovery',
+  ];
   return row.path.startsWith('/api/v4/jobs/') || runners.includes(nameOf(row)) ? 'runner' : 'api';
 }
 

@@ -13,7 +13,7 @@ import type {
   User,
 } from '../../forge/forge.ts';
 import type { AuditRow } from '../../ports/audit.ts';
-import type { JobRecord, PipelineRecord, RunnerRecord } from '../../ports/jobs.ts';
+import type { JobRecord, PipelineRecord, RunnerRecord, ManagerRecord } from '../../ports/jobs.ts';
 
 /** Our records as GitLab's JSON. `base` is the external address. Never `runners_token`, never a secret. */
 
@@ -339,6 +339,25 @@ export function runner(one: RunnerRecord) {
     pinned_at: isoTimeOrNull(one.pinned?.at ?? null),
     responsible_user_id: one.responsibleId ?? one.creatorId,
     vouched: one.vouched,
+    assist: one.assist,
+    locked: one.locked,
+    maximum_timeout: one.maximumTimeoutSeconds,
+    maintenance_note: one.maintenanceNote,
+    token_expires_at: isoTimeOrNull(one.tokenExpiresAt),
+  };
+}
+
+export function manager(one: ManagerRecord) {
+  return {
+    id: one.id,
+    system_id: one.systemId,
+    version: one.version ?? '',
+    revision: one.revision ?? '',
+    platform: one.platform ?? '',
+    architecture: one.architecture ?? '',
+    created_at: isoTime(one.createdAt),
+    contacted_at: isoTime(one.contactAt),
+    ip_address: null,
   };
 }
 

@@ -1,10 +1,14 @@
+import { isoTimeOrNull } from '../../base/clock.ts';
 import { JobpassError } from '../../base/errors.ts';
 import { type GroupId, parseId, type ProjectId, type RunnerId, type UserId } from '../../base/ids.ts';
+import type { Secret } from '../../base/secret.ts';
+import type { RunnerSettings } from '../../jobs/registration.ts';
+import type { RunnerRecord } from '../../ports/jobs.ts';
 import type { Access } from '../../pass/subject.ts';
 import { actorId } from './actor.ts';
 import { ParamError } from './errors.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
-import { runner } from './present.ts';
+import { manager, runner } from './present.ts';
 import type { Params } from './params.ts';
 import type { ApiDeps, RouteTable } from './route.ts';
 
@@ -37,6 +41,7 @@ export function runnerRoutes(deps: ApiDeps): RouteTable {
       }
       const grant = await admit([access]);
       const tags = params.words('tag_list') ?? [];
+      const maximumTimeoutSeconds = timeoutOf(params);
       const made = await runners.create(grant, {
         scope: type === 'instance_type' ? 'instance' : type === 'group_type' ? 'group' : 'project',
         scopeId,
@@ -46,8 +51,11 @@ export function runnerRoutes(deps: ApiDeps): RouteTable {
         protectedOnly: params.oneOf('access_level', ['not_protected', 'ref_protected']) === 'ref_protected',
         paused: params.flag('paused') ?? false,
         creatorId: actorId(grant),
+        locked: params.flag('locked') ?? false,
+        maintenanceNote: params.optionalText('maintenance_note') ?? '',
+        maximumTimeoutSeconds: maximumTimeoutSeconds ?? null,
       });
-      return { body: { id: made.runner.id, token: made.secret.reveal(), token_expires_at: null } };
+      return { body: { id: made.runner.id, ...tokenBody(made) } };
     },
     'GET /api/v4/runners/all': async ({ grant, params, url }) => {
       const page = pageOf(params);
@@ -63,6 +71,11 @@ export function runnerRoutes(deps: ApiDeps): RouteTable {
         params.flag('run_untagged'),
       ];
       const trust = params.oneOf('trust', ['none', 'fetch', 'full']);
+      const assist = params.oneOf('assist', ['none', 'fetch', 'expose']);
+      const access = params.oneOf('access_level', ['not_protected', 'ref_protected']);
+      const locked = params.flag('locked');
+      const maintenanceNote = params.optionalText('maintenance_note');
+      const maximumTimeoutSeconds = timeoutOf(params);
       const unsafeAccepted = params.flag('unsafe_accepted');
       const pinned = pinOf(params);
       const vouched = params.flag('vouched');
@@ -73,6 +86,11 @@ export function runnerRoutes(deps: ApiDeps): RouteTable {
         ...(tags === undefined ? {} : { tags }),
         ...(runUntagged === undefined ? {} : { runUntagged }),
         ...(trust === undefined ? {} : { trust }),
+        ...(assist === undefined ? {} : { assist }),
+        ...(access === undefined ? {} : { protectedOnly: access === 'ref_protected' }),
+        ...(locked === undefined ? {} : { locked }),
+        ...(maintenanceNote === undefined ? {} : { maintenanceNote }),
+        ...(maximumTimeoutSeconds === undefined ? {} : { maximumTimeoutSeconds }),
         ...(unsafeAccepted === undefined ? {} : { unsafeAccepted }),
         ...(pinned === undefined ? {} : { pinned }),
         ...(vouched === undefined ? {} : { vouched }),
@@ -84,7 +102,60 @@ export function runnerRoutes(deps: ApiDeps): RouteTable {
       if (!(await runners.remove(grant, idOf(path('id'))))) return gone();
       return { status: 204 };
     },
+    'GET /api/v4/runners/:id/managers': async ({ grant, path }) => ({
+      body: ((await runners.managers(grant, idOf(path('id')))) ?? gone()).map(manager),
+    }),
+    'POST /api/v4/runners/:id/reset_authentication_token': async ({ grant, path }) => ({
+      body: tokenBody((await runners.resetToken(grant, idOf(path('id')))) ?? gone()),
+    }),
+    ...registrationRoutes(deps),
   };
+}
+
+/** @see GitLab REST API, "Runners: reset … registration token" and "Application settings", of which only what is about runners is here */
+function registrationRoutes({ jobs: { registration } }: ApiDeps): RouteTable {
+  const answer = async (secret: Promise<Secret>) => ({ body: { token: (await secret).reveal(), token_expires_at: null } });
+  const shown = (settings: RunnerSettings) => ({
+    body: {
+      allow_runner_registration_token: settings.allowRegistrationToken,
+      runner_token_expiration_interval: settings.tokenLifeSeconds,
+    },
+  });
+  return {
+    'POST /api/v4/runners/reset_registration_token': ({ grant }) => answer(registration.resetToken(grant, 'instance', null)),
+    'POST /api/v4/projects/:id/runners/reset_registration_token': ({ grant, project }) =>
+      answer(registration.resetToken(grant, 'project', project.id)),
+    'POST /api/v4/groups/:id/runners/reset_registration_token': ({ grant, group }) =>
+      answer(registration.resetToken(grant, 'group', group.id)),
+    'GET /api/v4/application/settings': async ({ grant }) => shown(await registration.settings(grant)),
+    'PUT /api/v4/application/settings': async ({ grant, params }) => {
+      const allow = params.flag('allow_runner_registration_token');
+      const life = params.integer('runner_token_expiration_interval');
+      if (life !== undefined && (life < minTokenLifeSeconds || life > maxTokenLifeSeconds))
+        throw new ParamError('runner_token_expiration_interval is invalid: two hours at least');
+      return shown(
+        await registration.changeSettings(grant, {
+          ...(allow === undefined ? {} : { allowRegistrationToken: allow }),
+          ...(params.given('runner_token_expiration_interval') ? { tokenLifeSeconds: life ?? null } : {}),
+        }),
+      );
+    },
+  };
+}
+
+const minTokenLifeSeconds = 7200;
+const maxTokenLifeSeconds = 10 * 365 * 86_400;
+
+function tokenBody({ runner: { tokenExpiresAt }, secret }: { readonly runner: RunnerRecord; readonly secret: Secret }) {
+  return { token: secret.reveal(), token_expires_at: isoTimeOrNull(tokenExpiresAt) };
+}
+
+/** `maximum_timeout` in seconds; null = none any more. @returns undefined where it was not sent */
+function timeoutOf(params: Params): number | null | undefined {
+  const seconds = params.integer('maximum_timeout');
+  if (seconds === undefined) return params.given('maximum_timeout') ? null : undefined;
+  if (seconds < 600) throw new ParamError('maximum_timeout needs to be at least 10 minutes');
+  return seconds;
 }
 
 const maxReasonLength = 300;

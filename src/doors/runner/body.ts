@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { JobpassError } from '../../base/errors.ts';
-import type { JobUpdate, RunnerInfo } from '../../wire/runner.ts';
+import type { SignedReport } from '../../jobs/jobs.ts';
+import type { ManagerInfo } from '../../ports/jobs.ts';
+import type { JobUpdate } from '../../wire/runner.ts';
 
 export type Body = Readonly<Record<string, unknown>>;
 
@@ -37,17 +39,78 @@ function fieldsOf(value: unknown): Body {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Body) : {};
 }
 
-/** Only what is used, and only where it has the right type: the rest of a runner's claims is not believed. */
-export function infoOf(body: Body): RunnerInfo {
+/** A runner's own verdict on its configuration (R7), where it sent a whole one; believed only when the request is signed. */
+export function gateReportOf(body: Body): SignedReport | undefined {
+  const { key, verdict, unsafe } = fieldsOf(fieldsOf(body['info'])['jobpass']);
+  if (typeof key !== 'string' || typeof unsafe !== 'boolean' || (verdict !== 'withhold' && verdict !== 'expose')) return undefined;
+  return { verdict, unsafe };
+}
+
+const maxFeatures = 100;
+
+/** What a machine says of itself, cut to what is kept, and only where it has the right type. */
+export function managerInfoOf(body: Body): ManagerInfo {
   const info = fieldsOf(body['info']);
-  const version = textOf(info['version']);
-  const gate = fieldsOf(info['jobpass']);
-  const { key, verdict, unsafe } = gate;
-  const report =
-    typeof key === 'string' && (verdict === 'withhold' || verdict === 'expose') && typeof unsafe === 'boolean'
-      ? { jobpass: { key, verdict, unsafe, reasons: [] } as const }
-      : {};
-  return { ...(version === undefined ? {} : { version }), ...report };
+  const short = (name: string): string | null =>
+    textOf(info[name])
+      ?.replaceAll(/[^\x20-\x7e]/g, '')
+      .slice(0, 100) ?? null;
+  const features = Object.entries(fieldsOf(info['features'])).filter(([name, has]) => has === true && /^[a-z][a-z0-9_]{0,63}$/.test(name));
+  return {
+    version: short('version'),
+    revision: short('revision'),
+    platform: short('platform'),
+    architecture: short('architecture'),
+    executor: short('executor'),
+    features: features
+      .slice(0, maxFeatures)
+      .map(([name]) => name)
+      .toSorted(),
+  };
+}
+
+/** `s_` or `r_` and twelve letters; whatever a client chose is a name and nothing more. @throws invalid_input */
+export function systemIdOf(body: Body): string {
+  const text = textOf(body['system_id']);
+  if (text === undefined || text === '') return '<legacy>';
+  if (!/^[\w.:-]{1,64}$/.test(text)) throw new JobpassError('invalid_input', 'system_id is invalid');
+  return text;
+}
+
+/** What `POST /runners` asks the new runner to be. @throws invalid_input */
+export function newRunnerOf(body: Body) {
+  const flag = (name: string): boolean | undefined => {
+    const value = body[name];
+    if (value === undefined || value === null) return undefined;
+    if (typeof value !== 'boolean') throw new JobpassError('invalid_input', `${name} is invalid`);
+    return value;
+  };
+  const list = body['tag_list'];
+  const words: readonly unknown[] = typeof list === 'string' ? list.split(',') : Array.isArray(list) ? list : [];
+  const tags = words.map((word) => String(word).trim()).filter((word) => word !== '');
+  if (tags.length > 50 || tags.some((tag) => tag.length > 255)) throw new JobpassError('invalid_input', 'tag_list is invalid');
+  const access = body['access_level'] ?? 'not_protected';
+  if (access !== 'not_protected' && access !== 'ref_protected') throw new JobpassError('invalid_input', 'access_level is invalid');
+  const active = flag('active');
+  return {
+    description: (textOf(body['description']) ?? '').slice(0, 255),
+    maintenanceNote: (textOf(body['maintenance_note']) ?? '').slice(0, 1024),
+    tags: [...new Set(tags)],
+    runUntagged: flag('run_untagged') ?? tags.length === 0,
+    locked: flag('locked') ?? false,
+    paused: flag('paused') ?? (active === undefined ? false : !active),
+    protectedOnly: access === 'ref_protected',
+    maximumTimeoutSeconds: maximumTimeoutOf(body['maximum_timeout']),
+  };
+}
+
+/** Seconds, at least ten minutes as at GitLab; null = none. @throws invalid_input */
+export function maximumTimeoutOf(value: unknown): number | null {
+  if (value === undefined || value === null || value === '') return null;
+  const seconds = Number(value);
+  if (!Number.isSafeInteger(seconds) || seconds < 600)
+    throw new JobpassError('invalid_input', 'maximum_timeout needs to be at least 10 minutes');
+  return seconds;
 }
 
 /** `PUT /jobs/:id`. @throws invalid_input */

@@ -11,7 +11,6 @@ import {
   type UserId,
 } from '../../base/ids.ts';
 import type {
-  ClaimFilter,
   JobChange,
   JobRecord,
   JobReport,
@@ -25,6 +24,7 @@ import type {
 } from '../../ports/jobs.ts';
 import type { MaybeTx } from '../../ports/tx.ts';
 import type { FailureReason } from '../../wire/runner.ts';
+import { tagsFit } from '../../base/tags.ts';
 import { type Database, readJson } from '../database.ts';
 import type { JobReportsTable, JobsTable, PipelinesTable, Schema } from '../schema.ts';
 import { paged } from './paged.ts';
@@ -110,6 +110,17 @@ export function jobRepository(db: Database): JobStore {
       }
       return found;
     },
+    async waiting(tx, limit) {
+      const columns = ['id', 'projectId', 'ref', 'tag', 'tags'] as const;
+      const rows = await db.on(tx).selectFrom('jobs').select(columns).where('status', '=', 'pending').orderBy('id').limit(limit).execute();
+      return rows.map(({ ref, tag, tags, ...row }) => ({
+        id: id<JobId>(row.id),
+        projectId: id<ProjectId>(row.projectId),
+        ref,
+        tag: tag === 1,
+        tags: readJson<string[]>(tags),
+      }));
+    },
     async changeJob(tx, jobId, from, change) {
       const done = await db
         .on(tx)
@@ -193,10 +204,6 @@ async function lockPending(db: Database, tx: MaybeTx, ids: readonly number[], li
     .orderBy('id')
     .limit(limit);
   return (await (tx !== null && db.engine.rowLocks ? query.forUpdate().skipLocked() : query).execute()).map(toJob);
-}
-
-function tagsFit(tags: readonly string[], filter: ClaimFilter): boolean {
-  return tags.length === 0 ? filter.runUntagged : tags.every((tag) => filter.tags.includes(tag));
 }
 
 async function insertJob(on: Kysely<Schema>, job: NewJob): Promise<JobRecord> {

@@ -213,7 +213,7 @@ describe('the runner door', () => {
     expect((await upload(job, form('x').slice(0, -20))).status).toBe(400);
     expect((await upload(job, 'no parts at all')).status).toBe(400);
     expect((await upload(job, form('x').replace('name="file"', 'name="other"'))).status).toBe(400);
-    expect((await upload(job, form('x'), '?artifact_format=gzip&artifact_type=junit')).status).toBe(400);
+    expect((await upload(job, form('x'), '?artifact_format=zip&artifact_type=junit')).status).toBe(400);
     expect(await kept()).toBeNull();
 
     const sent = httpRequest(`${server.url}/api/v4/jobs/${job.id}/artifacts`, {

@@ -61,6 +61,8 @@ export const reads: Samples = {
   [`GET ${P}/jobs/:job_id/artifacts`]: plain,
   'GET /api/v4/runners/all': plain,
   'GET /api/v4/runners/:id': { params: { id: '1' } },
+  'GET /api/v4/runners/:id/managers': { params: { id: '1' } },
+  'GET /api/v4/application/settings': plain,
   'GET /*.git/info/refs?service=git-upload-pack': plain,
   'GET /*.git/info/refs?service=git-receive-pack': plain,
   // A request that wants nothing, and a push of nothing.

@@ -163,6 +163,11 @@ export const writes: Samples = {
   },
   'PUT /api/v4/runners/:id': { fresh: runner, params: { id: '1' }, body: () => ({ description: 'walked' }) },
   'DELETE /api/v4/runners/:id': { ok: 204, fresh: runner, params: { id: '1' } },
+  'POST /api/v4/runners/:id/reset_authentication_token': { fresh: runner, params: { id: '1' } },
+  'POST /api/v4/runners/reset_registration_token': {},
+  'POST /api/v4/projects/:id/runners/reset_registration_token': {},
+  'POST /api/v4/groups/:id/runners/reset_registration_token': {},
+  'PUT /api/v4/application/settings': { body: () => ({}) },
 
   [`PUT ${P}/jobpass`]: { body: () => ({ max_exposure: 'variable' }) },
   'PUT /api/v4/user/jobpass': { body: () => ({ max_exposure: 'variable' }) },

@@ -1,0 +1,110 @@
+import { Readable } from 'node:stream';
+import { gunzipSync } from 'node:zlib';
+import { JobpassError } from '../base/errors.ts';
+import { type EpochMillis, type JobId, millis } from '../base/ids.ts';
+import { limits } from '../base/limits.ts';
+import type { PlanJob } from '../pipeline/plan.ts';
+import type { JobRecord, PipelineVariable } from '../ports/jobs.ts';
+import { dependenciesOf } from './dependencies.ts';
+import type { JobsDeps } from './deps.ts';
+import { parseDotenv } from './dotenv.ts';
+import type { Reports } from './jobs.ts';
+import { artifactKey, reportKey } from './keys.ts';
+import { hasEnded } from './state.ts';
+
+/** What jobs upload, and fetch of each other. */
+export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 'storeReport' | 'dependencyArtifacts'> {
+  const { jobs, transactor, clock } = deps;
+  const uploading = new Set<string>();
+
+  const running = async (id: JobId): Promise<JobRecord> => {
+    const job = await jobs.job(null, id);
+    if (job === undefined) throw new JobpassError('not_found', {});
+    if (hasEnded(job.status)) throw ended();
+    return job;
+  };
+  /** One at a time for each key, so that nothing replaces what was stored: not a second upload, and not one that outlives the job. */
+  async function once<Result>(key: string, stored: boolean, work: () => Promise<Result>): Promise<Result> {
+    if (stored || uploading.has(key)) throw new JobpassError('invalid_input', 'The job has uploaded this already.');
+    uploading.add(key);
+    try {
+      return await work();
+    } finally {
+      uploading.delete(key);
+    }
+  }
+  const endOf = (seconds: number | null): EpochMillis | null => (seconds === null ? null : millis(clock.now() + seconds * 1000));
+
+  return {
+    async storeArtifacts(id, filename, body, expireInSeconds) {
+      const job = await running(id);
+      const key = artifactKey(id);
+      return once(key, job.artifactsFile !== null, async () => {
+        const { sizeBytes } = await deps.blobs.write(key, body, limits.artifactBytes);
+        const change = {
+          artifactsFile: filename,
+          artifactsSizeBytes: sizeBytes,
+          artifactsExpireAt: endOf(expireInSeconds),
+          contactAt: clock.now(),
+        };
+        if (await transactor.write((tx) => jobs.changeJob(tx, id, ['running', 'canceling'], change))) return { sizeBytes };
+        await deps.blobs.remove(key);
+        throw ended();
+      });
+    },
+    async storeReport(id, { type, format, filename }, body, expireInSeconds) {
+      await running(id);
+      const key = reportKey(id, type);
+      const stored = (await jobs.reportsOf(null, id)).some((report) => report.type === type);
+      return once(key, stored, async () => {
+        const { dotenv, content } = type === 'dotenv' ? await readDotenv(body) : { dotenv: undefined, content: body };
+        const { sizeBytes } = await deps.blobs.write(key, content, limits.reportBytes);
+        const kept = await transactor.write(async (tx) => {
+          const change = { contactAt: clock.now(), ...(dotenv === undefined ? {} : { dotenv }) };
+          if (!(await jobs.changeJob(tx, id, ['running', 'canceling'], change))) return false;
+          return jobs.insertReport(tx, { jobId: id, type, format, filename, sizeBytes, expireAt: endOf(expireInSeconds) });
+        });
+        if (kept) return { sizeBytes };
+        await deps.blobs.remove(key);
+        throw ended();
+      });
+    },
+    async dependencyArtifacts(asking, wanted) {
+      const job = await running(asking);
+      const plan: { job: PlanJob } = JSON.parse(job.plan);
+      const source = (await dependenciesOf(deps, job, plan.job)).find((one) => one.id === wanted);
+      if (source === undefined || source.artifactsFile === null) return undefined;
+      // Ended before this job began, so that those behind it are principals of this job's passes (R3).
+      if (job.startedAt === null || source.finishedAt === null || source.finishedAt > job.startedAt) return undefined;
+      return { filename: source.artifactsFile, ...(await deps.blobs.open(artifactKey(wanted))) };
+    },
+  };
+}
+
+function ended(): JobpassError {
+  return new JobpassError('access_denied', 'The job has ended.');
+}
+
+/** Small by its own limit, so it is read whole; gzip as runners send it, or plain. @throws invalid_input, too_large */
+async function readDotenv(body: Readable): Promise<{ readonly dotenv: readonly PipelineVariable[]; readonly content: Readable }> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of body as AsyncIterable<Buffer>) {
+    bytes += part.length;
+    if (bytes > 2 * limits.dotenvBytes) throw new JobpassError('too_large', `A dotenv report has at most ${limits.dotenvBytes} bytes.`);
+    parts.push(part);
+  }
+  const content = Buffer.concat(parts);
+  const parsed = parseDotenv(inflated(content));
+  if (typeof parsed === 'string') throw new JobpassError('invalid_input', parsed);
+  return { dotenv: parsed, content: Readable.from([content]) };
+}
+
+function inflated(content: Buffer): Buffer {
+  if (content[0] !== 0x1f || content[1] !== 0x8b) return content;
+  try {
+    return gunzipSync(content, { maxOutputLength: limits.dotenvBytes + 1 });
+  } catch {
+    throw new JobpassError('invalid_input', `The dotenv report is not gzip, or larger than ${limits.dotenvBytes} bytes.`);
+  }
+}
