@@ -113,3 +113,25 @@ export interface UpstreamPipelines {
   /** Who made it, and whether it was given variables; undefined where that cannot be told. @throws upstream_failed */
   pipeline(project: ProjectId, id: PipelineId): Promise<{ readonly creator: UserId; readonly carriesVariables: boolean } | undefined>;
 }
+
+export interface ActingTokenRecord {
+  readonly id: number;
+  readonly jobId: JobId;
+  readonly userId: UserId;
+  readonly channel: Channel;
+  /** null = it was asked for, and no answer came. */
+  readonly upstreamId: number | null;
+}
+
+/** Which tokens were made upstream; never the tokens themselves. */
+export interface ActingTokens {
+  insert(
+    tx: Tx,
+    token: { readonly jobId: JobId; readonly userId: UserId; readonly channel: Channel; readonly createdAt: EpochMillis },
+  ): Promise<number>;
+  made(tx: Tx, id: number, upstreamId: number): Promise<void>;
+  revoked(tx: Tx, id: number, at: EpochMillis): Promise<void>;
+  /** Those of a job that were not revoked. */
+  ofJob(tx: MaybeTx, job: JobId): Promise<readonly ActingTokenRecord[]>;
+  unrevoked(tx: MaybeTx): Promise<readonly ActingTokenRecord[]>;
+}

@@ -76,6 +76,9 @@ export interface Schema {
   readonly exposureBounds: { ownerKind: string; ownerId: number; maximum: string };
   readonly settings: { key: string; value: string };
   readonly schemaVersion: { version: number };
+  gatewayJobs: GatewayJobsTable;
+  actingTokens: ActingTokensTable;
+  passWrites: PassWritesTable;
 }
 
 export interface UsersTable {
@@ -310,4 +313,35 @@ export interface AuditTable {
   outcome: string | null;
   outcomeAt: number | null;
   outcomeDetail: string | null;
+}
+export interface GatewayJobsTable {
+  id: number;
+  projectId: number;
+  pipelineId: number;
+  userId: number;
+  sha: string;
+  ref: string;
+  tag: number;
+  tokenDigest: string;
+  sealedToken: string;
+  state: string;
+  startedAt: number;
+  contactAt: number;
+  cancelingSince: number | null;
+  parentJobId: number | null;
+}
+export interface ActingTokensTable {
+  id: Generated<number>;
+  jobId: number;
+  userId: number;
+  channel: string;
+  upstreamId: number | null;
+  createdAt: number;
+  revokedAt: number | null;
+}
+export interface PassWritesTable {
+  projectId: number;
+  what: string;
+  jobId: number;
+  at: number;
 }

@@ -8,6 +8,7 @@ import { exposure } from './0004-exposure.ts';
 import { registryTokens } from './0005-registry-tokens.ts';
 import { trust } from './0007-trust.ts';
 import { runnerManagers } from './0008-runner-managers.ts';
+import { gateway } from './0010-gateway.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -24,7 +25,7 @@ export interface Migration {
 }
 
 /** Forward only; a released one is never edited. */
-const migrations: readonly Migration[] = [initial, registry, lfs, exposure, registryTokens, trust, runnerManagers];
+const migrations: readonly Migration[] = [initial, registry, lfs, exposure, registryTokens, trust, runnerManagers, gateway];
 
 /**
  * Brings the schema up to date inside one transaction that holds the engine's lock, so that several starts at once do it once.
