@@ -10,7 +10,7 @@ import { factsOf } from '../http.ts';
 const root = '/-/jobpass/oauth';
 
 /** What a pass can ask about itself: give it back (RFC 7009), look at it (RFC 7662), and where these are (RFC 8414). */
-export function makeOauthDoor(deps: ApiDeps): Door {
+export function makeOauthDoor(deps: Pick<ApiDeps, 'gatekeeper' | 'revoker' | 'log' | 'externalUrl'>): Door {
   const tokenOf = (request: FastifyRequest): Secret => {
     const form = request.body instanceof URLSearchParams ? request.body : new URLSearchParams();
     const [text, ...more] = form.getAll('token');

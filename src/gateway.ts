@@ -1,0 +1,239 @@
+import { join, resolve } from 'node:path';
+import { BlockList, isIPv6 } from 'node:net';
+import { AuditTrail } from './audit/trail.ts';
+import { type Addresses, makeAddresses } from './base/addresses.ts';
+import { systemClock } from './base/clock.ts';
+import { JobpassError } from './base/errors.ts';
+import type { RunnerId } from './base/ids.ts';
+import type { Log } from './base/log.ts';
+import { type Listen, makeHttpServer, reachableHost } from './doors/http.ts';
+import { makeOauthDoor } from './doors/oauth/oauth-door.ts';
+import { makeFront } from './doors/proxy/front.ts';
+import { makeOwnRoutes } from './doors/proxy/own-routes.ts';
+import { makeForwarder } from './doors/proxy/make-forwarder.ts';
+import { scrubbed } from './doors/proxy/scrub.ts';
+import { WriteLog } from './doors/proxy/write-log.ts';
+import { makeActingCredentials } from './forge/gitlab/acting.ts';
+import { UpstreamClient } from './forge/gitlab/client.ts';
+import { makeGitlabDirectory } from './forge/gitlab/directory.ts';
+import { makeGitlabHistory } from './forge/gitlab/history.ts';
+import { makeGitlabJobs } from './forge/gitlab/jobs.ts';
+import { GitlabLiveness } from './forge/gitlab/liveness.ts';
+import { fileSeal } from './forge/gitlab/seal.ts';
+import { makeGatekeeper } from './pass/admit.ts';
+import { deathOf } from './pass/life.ts';
+import { LiveGrants } from './pass/live.ts';
+import { makeRevoker } from './pass/revoke.ts';
+import type { Gatekeeper } from './pass/subject.ts';
+import type { Credentials } from './ports/credentials.ts';
+import { openStore, type Store } from './store/open.ts';
+import type { Exposure } from './wire/runner.ts';
+
+export interface GatewayConfig {
+  /** Origin of the forge behind it. */
+  readonly upstream: string;
+  readonly adminTokenFile: string;
+  /** PEM of the authority that signed the forge's certificate. */
+  readonly upstreamCa: string | undefined;
+  readonly dataDir: string;
+  readonly listen: readonly [Listen, ...Listen[]];
+  readonly database: string | undefined;
+  /** External origins, the canonical one first; none = where it listens. */
+  readonly externalUrls: readonly string[];
+  readonly registryUrl: string | undefined;
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  readonly allowPlainHttp: boolean;
+  readonly maxExposure: Exposure;
+  readonly principals: 'intersect' | 'starter';
+  /** Runners that may show jobs their full pass, by the admin's word (R7). */
+  readonly trustedRunners: readonly RunnerId[];
+  /** Runners that get no pass at all. */
+  readonly distrustedRunners: readonly RunnerId[];
+  /** Group and project runners whose makers are not asked (R3). */
+  readonly vouchedRunners: readonly RunnerId[];
+  /** Addresses or networks of proxies in front. */
+  readonly trustedProxies: readonly string[];
+}
+
+export interface RunningGateway {
+  readonly url: string;
+  readonly store: Store;
+  readonly gatekeeper: Gatekeeper;
+  close(graceMs?: number): Promise<void>;
+}
+
+const sweepMs = 60_000;
+
+/** The composition root of `jobpass gateway`: the pass in front of a forge that knows nothing of it. */
+export async function startGateway(given: GatewayConfig, log: Log): Promise<RunningGateway> {
+  const config = { ...given, dataDir: resolve(given.dataDir) };
+  const clock = systemClock;
+  const store = await openStore(config.database ?? `sqlite:${join(config.dataDir, 'gateway.db')}`);
+  const seal = fileSeal(config.dataDir);
+  const client = new UpstreamClient({ url: config.upstream, adminTokenFile: config.adminTokenFile, ca: config.upstreamCa });
+  const directory = makeGitlabDirectory(client);
+  const upstream = { ...makeGitlabJobs(client), ...makeGitlabHistory(client, directory), powerOf: directory.powerOf };
+
+  const live = new LiveGrants(async ({ jobId, passId }) => {
+    const pass = await store.passes.byId(null, passId);
+    return pass !== undefined && deathOf(pass, await liveness.jobLife(null, jobId), clock.now()) === undefined;
+  });
+  const revoker = makeRevoker({ transactor: store.transactor, passes: store.passes, live, clock });
+  const liveness = new GitlabLiveness({
+    upstream,
+    jobs: store.gatewayJobs,
+    transactor: store.transactor,
+    seal,
+    clock,
+    log,
+    onEnding: (tx, job) => revoker.revokeForJob(tx, job, 'its job has ended'),
+    onEnded: (job) => {
+      revoker.jobEnded(job);
+      acting.endJob(job).catch((error: unknown) => log.error('gateway.tokens_left', { job }, error));
+    },
+  });
+  const acting = makeActingCredentials({
+    client,
+    tokens: store.actingTokens,
+    transactor: store.transactor,
+    clock,
+    log,
+    ended: (job) => liveness.hasEnded(job),
+  });
+  const trail = new AuditTrail(store.audit, clock, (error) => log.error('audit.refusal_lost', {}, error));
+  const gatekeeper = makeGatekeeper({
+    ...store,
+    directory,
+    liveness,
+    credentials: nobodysCredentials(store.credentials),
+    clock,
+    trail,
+    auditStore: store.audit,
+    live,
+  });
+  const unknown = await store.audit.settleUnknown(clock.now());
+  if (unknown > 0) log.warn('audit.unknown_outcomes', { rows: unknown });
+  if (config.principals === 'starter')
+    log.warn('gateway.principals_starter', {
+      message: "nobody but who started a job is looked at: whoever can write to its branch borrows that person's rights",
+    });
+
+  const addresses = addressesOf(config);
+  const forwarder = makeForwarder({
+    upstream: config.upstream,
+    ca: config.upstreamCa,
+    trustedProxies: blockListOf(config.trustedProxies),
+    log,
+  });
+  const writes = new WriteLog(store.passWrites, store.transactor, clock);
+  const external = (url: string): string =>
+    url.startsWith(`${config.upstream}/`) ? addresses.url + url.slice(config.upstream.length) : url;
+  const front = makeFront({
+    forwarder,
+    log,
+    passes: {
+      gatekeeper,
+      directory,
+      forwarder,
+      acting,
+      jobTokenOf: (job) => liveness.tokenOf(job),
+      writes,
+      scrub: scrubbed(external),
+      external,
+      log,
+    },
+    runners: {
+      upstream,
+      directory,
+      passes: store.passes,
+      jobs: store.gatewayJobs,
+      writes,
+      transactor: store.transactor,
+      clock,
+      addresses,
+      maxExposure: config.maxExposure,
+      principals: config.principals,
+      trustOf: (runner) => ({
+        trust: config.distrustedRunners.includes(runner) ? 'none' : config.trustedRunners.includes(runner) ? 'full' : 'fetch',
+        vouched: config.vouchedRunners.includes(runner),
+      }),
+      seal: (token) => seal.seal(token),
+      forwarder,
+      log,
+      heard: (job, token, answer) => {
+        liveness.observe(job, token, answer).catch((error: unknown) => log.error('gateway.not_heard', { job }, error));
+      },
+    },
+  });
+  const http = makeHttpServer(
+    [makeOwnRoutes(() => store.ping()), makeOauthDoor({ gatekeeper, revoker, log, externalUrl: addresses.url })],
+    {
+      listen: config.listen,
+      tls: config.tls,
+      allowPlainHttp: config.allowPlainHttp,
+      log,
+      front,
+    },
+  );
+  const url = await http.listen();
+  liveness.start();
+  const sweeper = setInterval(() => void acting.sweep().catch((error: unknown) => log.error('gateway.sweep_failed', {}, error)), sweepMs);
+  sweeper.unref();
+  // What an earlier process left behind.
+  await liveness
+    .reap()
+    .catch((error: unknown) => log.warn('gateway.reap_failed', { why: error instanceof Error ? error.message : 'unknown' }));
+  await acting
+    .sweep()
+    .catch((error: unknown) => log.warn('gateway.sweep_failed', { why: error instanceof Error ? error.message : 'unknown' }));
+  log.info('gateway.started', { url, external: addresses.url, upstream: config.upstream });
+  return {
+    url,
+    store,
+    gatekeeper,
+    async close(graceMs = 30_000) {
+      await http.close(graceMs);
+      clearInterval(sweeper);
+      liveness.stop();
+      live.close();
+      await forwarder.close();
+      await client.close();
+      await trail.flush();
+      await store.close();
+      log.info('gateway.stopped');
+    },
+  };
+}
+
+/** The forge knows its own tokens; here only passes are anybody's. */
+function nobodysCredentials(store: Credentials): Credentials {
+  return {
+    ...store,
+    personalToken: () => Promise.resolve(undefined),
+    jobToken: () => Promise.resolve(undefined),
+    runnerToken: () => Promise.resolve(undefined),
+  };
+}
+
+function addressesOf(config: GatewayConfig): Addresses {
+  const [first] = config.listen;
+  const [url, ...more] = config.externalUrls;
+  const own = `${config.tls === undefined ? 'http' : 'https'}://${reachableHost(first.host)}:${first.port}`;
+  return makeAddresses(url === undefined ? [own] : [url, ...more], config.registryUrl);
+}
+
+/** @throws invalid_input */
+function blockListOf(networks: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const network of networks) {
+    const [address = '', bits] = network.split('/');
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+    try {
+      if (bits === undefined) list.addAddress(address, family);
+      else list.addSubnet(address, Number(bits), family);
+    } catch (error) {
+      throw new JobpassError('invalid_input', `--trusted-proxy ${network} is no address or network, such as 10.0.0.0/8.`, error);
+    }
+  }
+  return list;
+}
