@@ -72,7 +72,15 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     return pass !== undefined && deathOf(pass, await store.liveness.jobLife(null, jobId), clock.now()) === undefined;
   });
   const metrics = makeMetrics(() => live.size);
-  const gatekeeper = makeGatekeeper({ ...store, clock, trail, auditStore: store.audit, live, onDecision: metrics.decision });
+  const gatekeeper = makeGatekeeper({
+    ...store,
+    assist: store.runners,
+    clock,
+    trail,
+    auditStore: store.audit,
+    live,
+    onDecision: metrics.decision,
+  });
   const revoker = makeRevoker({ transactor: store.transactor, passes: store.passes, live, clock });
   const unknown = await store.audit.settleUnknown(clock.now());
   if (unknown > 0) log.warn('audit.unknown_outcomes', { rows: unknown });
@@ -228,6 +236,7 @@ async function bootstrap(store: Store, given: Secret | undefined): Promise<Secre
       createdAt: now,
     });
     await store.forge.tokens.insert(tx, {
+      impersonation: false,
       userId: root.id,
       name: 'first start',
       scopes: ['api'],

@@ -5,10 +5,11 @@ import type { AccessLevel, Visibility } from '../base/levels.ts';
 import type { DecideRefs } from '../base/refs.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Grant } from '../pass/grant.ts';
+import type { EventForge } from './events.ts';
+import type { ImpersonationForge } from './impersonation.ts';
 import type { LfsForge } from './lfs.ts';
 import type { RegistryForge } from './registry.ts';
 export type { Page, Paged };
-
 /**
  * Who holds the users and the resources. Every method takes a grant that covers what it does, verifies it, and asks it again
  * (`grant.confirm`) at the moment a write takes effect (R2). Shapes here are the domain's; doors give them GitLab's JSON.
@@ -18,13 +19,12 @@ export interface Forge {
   readonly repository: RepositoryForge;
   readonly projects: ProjectForge;
   readonly groups: GroupForge;
-  readonly users: UserForge;
+  readonly users: UserForge & ImpersonationForge;
+  readonly events: EventForge;
   readonly releases: ReleaseForge;
   readonly registry: RegistryForge;
   readonly lfs: LfsForge;
 }
-
-// --- git over HTTP -------------------------------------------------------------------------------------------------
 
 export type GitService = 'git-upload-pack' | 'git-receive-pack';
 

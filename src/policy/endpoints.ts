@@ -47,6 +47,9 @@ export const endpoints: readonly Endpoint[] = [
   row('POST', '/api/v4/users/:id/block', 'user', ['user:update']),
   row('POST', '/api/v4/users/:id/unblock', 'user', ['user:update']),
   row('POST', '/api/v4/users/:id/personal_access_tokens', 'user', ['user:update']),
+  row('GET', '/api/v4/users/:id/impersonation_tokens', 'user', ['user:update']),
+  row('POST', '/api/v4/users/:id/impersonation_tokens', 'user', ['user:update']),
+  row('DELETE', '/api/v4/users/:id/impersonation_tokens/:token_id', 'user', ['user:update']),
   row('POST', '/api/v4/user/personal_access_tokens', 'instance', ['token:create']),
   row('GET', '/api/v4/personal_access_tokens', 'instance', ['token:read']),
   row('GET', '/api/v4/personal_access_tokens/self', 'instance', ['self:read']),
@@ -108,6 +111,7 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', `${P}/repository/commits`, 'project', ['commit:read']),
   row('POST', `${P}/repository/commits`, 'project', ['commit:create']),
   row('GET', `${P}/repository/commits/:sha`, 'project', ['commit:read']),
+  row('GET', `${P}/events`, 'project', ['commit:read']),
 
   // Releases
   row('GET', `${P}/releases`, 'project', ['release:read']),
@@ -140,6 +144,20 @@ export const endpoints: readonly Endpoint[] = [
   row('POST', `${P}/jobs/:job_id/retry`, 'project', ['job:run']),
   row('POST', `${P}/jobs/:job_id/play`, 'project', ['job:run']),
 
+  // Runners: their own calls. Before the others: `managers` is no id.
+  row('POST', '/api/v4/runners', 'body', ['runner:write'], { more: ['project_runner:write', 'group_runner:write'] }),
+  row('POST', '/api/v4/runners/verify', 'instance', ['runner:self']),
+  row('DELETE', '/api/v4/runners', 'instance', ['runner:self']),
+  row('DELETE', '/api/v4/runners/managers', 'instance', ['runner:self']),
+  row('POST', '/api/v4/runners/reset_authentication_token', 'instance', ['runner:self']),
+  row('GET', '/api/v4/runners/router/discovery', 'instance', ['runner:self']),
+  row('POST', '/api/v4/jobs/request', 'instance', ['runner:self']),
+  row('PUT', '/api/v4/jobs/:id', 'job', ['job:report']),
+  row('PATCH', '/api/v4/jobs/:id/trace', 'job', ['job:report']),
+  row('POST', '/api/v4/jobs/:id/artifacts', 'job', ['job:report']),
+  row('POST', '/api/v4/jobs/:id/artifacts/authorize', 'job', ['job:report']),
+  row('GET', '/api/v4/jobs/:id/artifacts', 'instance', ['job:self']),
+
   // Runners: administration
   row('POST', '/api/v4/user/runners', 'body', ['runner:write'], { more: ['project_runner:write', 'group_runner:write'] }),
   row('GET', '/api/v4/runners/all', 'instance', ['runner:read']),
@@ -153,20 +171,6 @@ export const endpoints: readonly Endpoint[] = [
   row('POST', `${G}/runners/reset_registration_token`, 'group', ['group_runner:write']),
   row('GET', '/api/v4/application/settings', 'instance', ['instance:settings']),
   row('PUT', '/api/v4/application/settings', 'instance', ['instance:settings']),
-
-  // Runners: their own calls
-  row('POST', '/api/v4/runners', 'body', ['runner:write'], { more: ['project_runner:write', 'group_runner:write'] }),
-  row('POST', '/api/v4/runners/verify', 'instance', ['runner:self']),
-  row('DELETE', '/api/v4/runners', 'instance', ['runner:self']),
-  row('DELETE', '/api/v4/runners/managers', 'instance', ['runner:self']),
-  row('POST', '/api/v4/runners/reset_authentication_token', 'instance', ['runner:self']),
-  row('GET', '/api/v4/runners/router/discovery', 'instance', ['runner:self']),
-  row('POST', '/api/v4/jobs/request', 'instance', ['runner:self']),
-  row('PUT', '/api/v4/jobs/:id', 'job', ['job:report']),
-  row('PATCH', '/api/v4/jobs/:id/trace', 'job', ['job:report']),
-  row('POST', '/api/v4/jobs/:id/artifacts', 'job', ['job:report']),
-  row('POST', '/api/v4/jobs/:id/artifacts/authorize', 'job', ['job:report']),
-  row('GET', '/api/v4/jobs/:id/artifacts', 'instance', ['job:self']),
 
   // git over HTTP; `*` stands before the suffix: the project's path
   row('GET', '/*.git/info/refs?service=git-upload-pack', 'project', ['code:download']),

@@ -133,6 +133,8 @@ export interface TokensTable {
   lastUsedAt: number | null;
   expiresAt: number | null;
   revokedAt: number | null;
+  /** Made by an administrator to act as the user, who does not see it. */
+  impersonation: number;
 }
 export interface PushesTable {
   id: Generated<number>;

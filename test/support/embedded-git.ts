@@ -166,6 +166,7 @@ function fakePushLog(rows: LogRow[]): PushLogStore {
     async unfinished() {
       return rows.filter((one) => one.state === 'prepared' || (one.state === 'applied' && !one.handled));
     },
+    list: async () => ({ rows: [], total: 0 }),
     pushersOf: async () => new Map(),
     lastPushers: async () => undefined,
   };

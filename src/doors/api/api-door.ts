@@ -2,7 +2,9 @@ import { limits } from '../../base/limits.ts';
 import { JobpassError } from '../../base/errors.ts';
 import type { Door } from '../door.ts';
 import { boundRoutes } from './bounds.ts';
+import { eventRoutes } from './events.ts';
 import { groupRoutes } from './groups.ts';
+import { impersonationRoutes } from './impersonation.ts';
 import { instanceRoutes } from './instance.ts';
 import { jobPassRoutes } from './job-passes.ts';
 import { memberRoutes } from './members.ts';
@@ -51,6 +53,8 @@ export function makeApiDoor(deps: ApiDeps): Door {
       registerRoutes(app, deps, {
         ...instanceRoutes(deps),
         ...userRoutes(deps),
+        ...impersonationRoutes(deps),
+        ...eventRoutes(deps),
         ...groupRoutes(deps),
         ...projectRoutes(deps),
         ...memberRoutes(deps),

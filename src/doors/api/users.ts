@@ -42,7 +42,13 @@ export function userRoutes(deps: ApiDeps): RouteTable {
       });
       return { body: userSelf(base, user) };
     },
-    'GET /api/v4/users/:id': async ({ grant, user }) => ({ body: userFull(base, await forge.users.one(grant, user.id)) }),
+    'GET /api/v4/users/:id': async ({ grant, user }) => {
+      const found = await forge.users.one(grant, user.id);
+      // Administrators are told more, with their own token; a pass is never an administrator's (R1).
+      const actor = grant.identity.kind === 'user' ? grant.identity.userId : undefined;
+      const admin = actor !== undefined && (await deps.directory.users(null, [actor])).get(actor)?.isAdmin === true;
+      return { body: admin ? { ...userFull(base, found), is_admin: found.isAdmin } : userFull(base, found) };
+    },
     'POST /api/v4/users/:id/block': async ({ grant, user }) => {
       await forge.users.setState(grant, user.id, 'blocked');
       return { body: true };

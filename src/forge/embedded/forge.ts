@@ -6,6 +6,7 @@ import type { ContentStore } from '../../ports/content.ts';
 import type { Directory } from '../../ports/directory.ts';
 import type { Transactor } from '../../ports/tx.ts';
 import type { Forge, RefsUpdated } from '../forge.ts';
+import { makeEventForge } from './events/event-forge.ts';
 import { makeGitForge } from './git/git-forge.ts';
 import { Maintenance } from './git/maintenance.ts';
 import { startGitRunner } from './git/processes.ts';
@@ -19,6 +20,7 @@ import type { ForgeStores } from './ports.ts';
 import { makeProjectForge } from './projects/project-forge.ts';
 import { makeReleaseForge } from './releases/release-forge.ts';
 import { makeRepositoryForge } from './repository/repository-forge.ts';
+import { makeImpersonationForge } from './users/impersonation-forge.ts';
 import { makeUserForge } from './users/user-forge.ts';
 
 export interface EmbeddedForgeDeps {
@@ -69,7 +71,8 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
     repository,
     projects: makeProjectForge({ ...services, repositories, repository }),
     groups: makeGroupForge(services),
-    users: makeUserForge(services),
+    users: { ...makeUserForge(services), ...makeImpersonationForge(services) },
+    events: makeEventForge(services),
     releases: makeReleaseForge({ ...services, repository }),
     registry: makeRegistryForge(registry),
     lfs: makeLfsForge({ ...services, lfs: deps.stores.lfs, content: deps.lfsContent }),

@@ -144,10 +144,12 @@ export interface TokenStore {
       digest: SecretDigest;
       expiresAt: EpochMillis | null;
       createdAt: EpochMillis;
+      /** Made to act as the user, who does not see it. */
+      impersonation: boolean;
     },
   ): Promise<PersonalToken>;
   byId(tx: MaybeTx, id: TokenId): Promise<PersonalToken | undefined>;
-  listForUser(tx: MaybeTx, user: UserId, page: Page): Promise<Paged<PersonalToken>>;
+  listForUser(tx: MaybeTx, user: UserId, impersonation: boolean, page: Page): Promise<Paged<PersonalToken>>;
   revoke(tx: Tx, id: TokenId, at: EpochMillis): Promise<void>;
 }
 
@@ -183,6 +185,8 @@ export interface PushLogStore {
   markHandled(tx: Tx, id: PushId): Promise<void>;
   /** Applied and not handled (crash between push and pipeline), and prepared ones left by a crash. */
   unfinished(tx: MaybeTx): Promise<readonly PushRecord[]>;
+  /** Those that were applied, newest first. */
+  list(tx: MaybeTx, project: ProjectId, page: Page): Promise<Paged<PushRecord>>;
   /** Pushers of each commit; a commit that is not in the log is missing from the map. */
   pushersOf(tx: MaybeTx, project: ProjectId, commits: readonly Oid[]): Promise<ReadonlyMap<Oid, readonly UserId[]>>;
   /** Who last moved the ref. */

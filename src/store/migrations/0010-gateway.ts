@@ -4,6 +4,7 @@ import type { Migration } from './migrations.ts';
 export const gateway: Migration = {
   version: 10,
   statements: ({ identity, millis }) => [
+    `alter table "tokens" add column "impersonation" integer not null default 0`,
     `create table "gatewayJobs" ("id" bigint primary key, "projectId" bigint not null, "pipelineId" bigint not null, "userId" bigint not null, "sha" text not null,
       "ref" text not null, "tag" integer not null, "tokenDigest" text not null unique, "sealedToken" text not null, "state" text not null, "startedAt" ${millis} not null,
       "contactAt" ${millis} not null, "cancelingSince" ${millis}, "parentJobId" bigint)`,

@@ -3,6 +3,7 @@ import { id, type JobId, millis, type Oid, type PassId, type ProjectId, type Pus
 import type { NewPush, ProtectedRefStore, PushLogStore, PushRecord } from '../../forge/embedded/ports.ts';
 import { type Database, readJson } from '../database.ts';
 import type { PushesTable, Schema } from '../schema.ts';
+import { paged } from './paged.ts';
 
 /** Rows or parameters of one statement: SQLite and PostgreSQL both take far more. */
 const chunkSize = 500;
@@ -54,6 +55,13 @@ export function pushLogRepository(db: Database): PushLogStore {
       const rows = await db.on(tx).selectFrom('pushes').selectAll().where('handled', '=', 0).orderBy('id').execute();
       return rows.map(toPush);
     },
+    list: (tx, project, page) =>
+      paged(
+        db.on(tx).selectFrom('pushes').where('projectId', '=', project).where('state', '=', 'applied'),
+        page,
+        (rows) => rows.selectAll().orderBy('id', 'desc').execute(),
+        toPush,
+      ),
     async pushersOf(tx, project, commits) {
       const found = new Map<Oid, readonly UserId[]>();
       for (const part of chunks(commits)) {

@@ -19,11 +19,11 @@ import { paged } from './paged.ts';
 export function tokenRepository(db: Database): TokenStore {
   return {
     async insert(tx, token) {
-      const { scopes, ...rest } = token;
+      const { scopes, impersonation, ...rest } = token;
       const row = await db
         .on(tx)
         .insertInto('tokens')
-        .values({ ...rest, scopes: JSON.stringify(scopes), lastUsedAt: null, revokedAt: null })
+        .values({ ...rest, impersonation: impersonation ? 1 : 0, scopes: JSON.stringify(scopes), lastUsedAt: null, revokedAt: null })
         .returningAll()
         .executeTakeFirstOrThrow();
       return toToken(row);
@@ -32,9 +32,13 @@ export function tokenRepository(db: Database): TokenStore {
       const row = await db.on(tx).selectFrom('tokens').selectAll().where('id', '=', tokenId).executeTakeFirst();
       return row === undefined ? undefined : toToken(row);
     },
-    listForUser: (tx, user, page) =>
+    listForUser: (tx, user, impersonation, page) =>
       paged(
-        db.on(tx).selectFrom('tokens').where('userId', '=', user),
+        db
+          .on(tx)
+          .selectFrom('tokens')
+          .where('userId', '=', user)
+          .where('impersonation', '=', impersonation ? 1 : 0),
         page,
         (rows) => rows.selectAll().orderBy('id', 'desc').execute(),
         toToken,

@@ -118,6 +118,7 @@ export function accountCases(bench: Bench): void {
       digest,
       expiresAt: millis(now + 9),
       createdAt: now,
+      impersonation: false,
     };
     const token = await transactor.write((tx) => forge.tokens.insert(tx, made));
     expect(await credentials.personalToken(null, digest)).toEqual(token);
@@ -134,6 +135,6 @@ export function accountCases(bench: Bench): void {
     await transactor.write((tx) => forge.tokens.revoke(tx, token.id, now));
     await transactor.write((tx) => forge.tokens.revoke(tx, token.id, millis(now + 1)));
     expect((await credentials.personalToken(null, digest))?.revokedAt).toBe(now);
-    expect(await forge.tokens.listForUser(null, user.id, firstPage)).toMatchObject({ total: 1, rows: [{ id: token.id }] });
+    expect(await forge.tokens.listForUser(null, user.id, false, firstPage)).toMatchObject({ total: 1, rows: [{ id: token.id }] });
   });
 }

@@ -78,6 +78,11 @@ const token = async (world: World, _target: Target, person: Person): Promise<Par
   const { id } = await world.server.must('POST', `/api/v4/users/${person.id}/personal_access_tokens`, { name: 'walk', scopes: ['api'] });
   return { id: String(id) };
 };
+const impersonation = async (world: World): Promise<Params> => {
+  const { id = '' } = await someUser(world);
+  const made = await world.server.must('POST', `/api/v4/users/${id}/impersonation_tokens`, { name: 'walk', scopes: ['api'] });
+  return { id, token_id: String(made['id']) };
+};
 const someUser = async (world: World): Promise<Params> => ({ id: (await user(world))['user'] ?? '' });
 const runner = async (world: World): Promise<Params> => ({ id: String((await world.server.runner({ tags: ['never'] })).id) });
 
@@ -96,6 +101,8 @@ export const writes: Samples = {
   'POST /api/v4/users/:id/block': { fresh: someUser },
   'POST /api/v4/users/:id/unblock': { fresh: someUser },
   'POST /api/v4/users/:id/personal_access_tokens': { fresh: someUser, body: () => patScopes },
+  'POST /api/v4/users/:id/impersonation_tokens': { fresh: someUser, body: () => patScopes },
+  'DELETE /api/v4/users/:id/impersonation_tokens/:token_id': { ok: 204, fresh: impersonation, params: { token_id: '1' } },
   'POST /api/v4/user/personal_access_tokens': { body: () => patScopes },
   'DELETE /api/v4/personal_access_tokens/self': {
     ok: 204,

@@ -6,8 +6,7 @@ import type { PersonalToken } from '../../../ports/credentials.ts';
 import type { PersonalTokenEntry, UserForge } from '../../forge.ts';
 import type { ServiceDeps } from '../projects/project-forge.ts';
 import { checkSlug } from '../slugs.ts';
-
-const scopes = new Set(['api', 'read_api', 'read_user', 'read_repository', 'write_repository', 'read_registry', 'write_registry']);
+import { tokenScopes } from './scopes.ts';
 
 export function makeUserForge(deps: ServiceDeps): UserForge {
   const { stores, transactor, clock } = deps;
@@ -72,7 +71,7 @@ export function makeUserForge(deps: ServiceDeps): UserForge {
     async tokens(grant, user, page) {
       verifyGrant(grant, 'token:read', instance);
       if (!grant.principals.includes(user) && !(await isAdmin(grant))) throw new JobpassError('access_denied');
-      const found = await stores.tokens.listForUser(null, user, page);
+      const found = await stores.tokens.listForUser(null, user, false, page);
       return { rows: found.rows.map(entry), total: found.total };
     },
     async token(grant, id) {
@@ -87,9 +86,11 @@ export function makeUserForge(deps: ServiceDeps): UserForge {
       covers(grant, user, 'token:create', 'user:update');
       if (request.name.trim() === '' || request.name.length > 255)
         throw new JobpassError('invalid_input', { fields: { name: ["can't be blank"] } });
-      const unknown = request.scopes.filter((scope) => !scopes.has(scope));
+      const unknown = request.scopes.filter((scope) => !tokenScopes.has(scope));
       if (request.scopes.length === 0 || unknown.length > 0)
-        throw new JobpassError('invalid_input', { fields: { scopes: [`can only contain available scopes: ${[...scopes].join(', ')}`] } });
+        throw new JobpassError('invalid_input', {
+          fields: { scopes: [`can only contain available scopes: ${[...tokenScopes].join(', ')}`] },
+        });
       const secret = new Secret(`glpat-${randomBase62(20)}`);
       const token = await transactor.write(async (tx) => {
         await grant.confirm(tx);
@@ -100,6 +101,7 @@ export function makeUserForge(deps: ServiceDeps): UserForge {
           digest: secret.digest(),
           expiresAt: request.expiresAt,
           createdAt: clock.now(),
+          impersonation: false,
         });
       });
       return { token: entry(token), secret };
