@@ -27,9 +27,14 @@ export interface PayloadParts {
   readonly extended: ExtendedJobToken | undefined;
   readonly dependencies: readonly JobRecord[];
   readonly protected: boolean;
+  /** The full pass, where there is one, goes in a masked variable too, for a runner with `assist: expose` (DESIGN §3). */
+  readonly inVariable: boolean;
 }
 
-/** What a runner is sent for a job. No pass is in `variables`, `credentials` or a URL (R6): an older runner cannot expose what it does not know. */
+/** Where a job finds a pass that it asked to see. */
+const passVariable = 'CI_EXTENDED_JOB_TOKEN';
+
+/** What a runner is sent for a job. But for `inVariable` no pass is in `variables`, `credentials` or a URL (R6): an older runner cannot expose what it does not know. */
 export function buildPayload(parts: PayloadParts): JobPayload {
   const { instance, project, pipeline, job, plan } = parts;
   const token = parts.jobToken.reveal();
@@ -111,6 +116,7 @@ function variablesOf(parts: PayloadParts, token: string): JobVariable[] {
       pipeline.variables.map(({ key, value }) => [key, value] as const),
       false,
     ),
+    ...(parts.inVariable && parts.extended?.token !== undefined ? [secret(passVariable, parts.extended.token)] : []),
   ];
 }
 
@@ -155,8 +161,12 @@ function artifactsOf(plan: PlanJob): JobPayload['artifacts'] {
   ];
 }
 
-/** A wrong type loses the job at a stock runner without a word, so it is checked here. @returns what is wrong */
-export function payloadProblem(payload: JobPayload): string | undefined {
+/**
+ * A wrong type loses the job at a stock runner without a word, so it is checked here.
+ * @param inVariable the one exception of R6: the masked variable of `assist: expose`
+ * @returns what is wrong
+ */
+export function payloadProblem(payload: JobPayload, inVariable = false): string | undefined {
   if (!/^[0-9a-f]{40,64}$/.test(payload.git_info.sha)) return 'the sha is malformed';
   if (payload.steps[0] === undefined || payload.steps[0].script.length === 0) return 'there is no script';
   if (!payload.variables.every(({ key, value }) => typeof key === 'string' && typeof value === 'string')) return 'a variable is not a text';
@@ -166,7 +176,10 @@ export function payloadProblem(payload: JobPayload): string | undefined {
     )
   )
     return 'a number is not a positive integer';
-  const { extended_job_token: extended, ...rest } = payload;
+  const { extended_job_token: extended, ...others } = payload;
+  const lent = ({ key, value, masked, public: open }: JobVariable): boolean =>
+    inVariable && key === passVariable && value === extended?.token && masked && !open;
+  const rest = { ...others, variables: others.variables.filter((variable) => !lent(variable)) };
   // R6: whatever else changes here, a pass stays in its own field.
   if (extended !== undefined && /jpt_[xfn][0-9A-Za-z]{36}/.test(JSON.stringify(rest))) return 'a pass is outside its field';
   return undefined;

@@ -2,6 +2,7 @@ import { isoTime } from '../base/clock.ts';
 import { isJobpassError } from '../base/errors.ts';
 import type { JobId } from '../base/ids.ts';
 import { randomBase62, Secret } from '../base/secret.ts';
+import { assistProblem } from '../pass/assist.ts';
 import { type IssuedPasses, issuePasses } from '../pass/issue.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, PipelineRecord, RunnerRecord } from '../ports/jobs.ts';
@@ -166,7 +167,7 @@ async function prepare(
   // In clear nothing of a pass goes out (R16).
   const withPass = secure && runner.trust !== 'none';
   return {
-    job,
+    job: { ...job, timeoutSeconds: Math.min(job.timeoutSeconds, runner.maximumTimeoutSeconds ?? Infinity) },
     project,
     pipeline,
     user,
@@ -221,8 +222,10 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
   });
   if (started === undefined) return undefined;
   const extended = started.passes === undefined ? undefined : await extendedToken(deps, prepared, started.passes);
-  const payload = buildPayload({ ...prepared, instance: deps.instance, jobToken, extended });
-  const problem = payloadProblem(payload);
+  // For a runner that ignores the field (DESIGN §3, `assist: expose`): what is exposed is decided alike.
+  const inVariable = runner.assist === 'expose' && assistProblem(runner) === undefined;
+  const payload = buildPayload({ ...prepared, instance: deps.instance, jobToken, extended, inVariable });
+  const problem = payloadProblem(payload, inVariable);
   if (problem !== undefined) return fail(deps, job, 'running', { why: problem, reason: 'runner_system_failure' });
   deps.log.info('job.started', {
     job: job.id,
@@ -240,7 +243,8 @@ function sameTrust(one: RunnerRecord, other: RunnerRecord): boolean {
     one.trust === other.trust &&
     one.unsafeAccepted === other.unsafeAccepted &&
     one.publicKey === other.publicKey &&
-    one.pinned?.verdict === other.pinned?.verdict
+    one.pinned?.verdict === other.pinned?.verdict &&
+    one.assist === other.assist
   );
 }
 

@@ -1,10 +1,10 @@
 import { JobpassError } from '../base/errors.ts';
 import type { EpochMillis, GroupId, JobId, ManagerId, ProjectId, RunnerId } from '../base/ids.ts';
 import { randomBase62, Secret } from '../base/secret.ts';
+import { assistProblem } from '../pass/assist.ts';
 import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
 import type { ManagerInfo } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
-import { assistProblem } from './assist.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Runners } from './jobs.ts';
 import { checkRunnerWrite, tokenEnd } from './registration.ts';

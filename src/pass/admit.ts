@@ -8,15 +8,16 @@ import { decide } from '../policy/decide.ts';
 import type { Decision } from '../policy/facts.ts';
 import type { AuditStore } from '../ports/audit.ts';
 import type { MaybeTx } from '../ports/tx.ts';
-import { alivePass, authenticate, type AuthenticateDeps } from './authenticate.ts';
+import { type AssistDeps, assistingPass } from './assist.ts';
+import { alivePass, authenticate, type AuthenticateDeps, type Authentication, passIdentity } from './authenticate.ts';
 import { gatherAccesses, gatherAsker, gatherRefs, usersOf } from './facts.ts';
-import { type Grant, type Identity, type ListFilter, makeGrant } from './grant.ts';
+import { type Grant, type Identity, type ListFilter, makeGrant, type PassIdentity } from './grant.ts';
 import type { LiveGrants } from './live.ts';
 import { beyondScope } from './registry-token.ts';
 import { type OverQuota, Quota } from './quota.ts';
 import type { Admission, AskContext, Gatekeeper, Refusal, Subject } from './subject.ts';
 
-export interface GatekeeperDeps extends AuthenticateDeps {
+export interface GatekeeperDeps extends AuthenticateDeps, AssistDeps {
   readonly trail: AuditTrail;
   readonly auditStore: AuditStore;
   readonly live: LiveGrants;
@@ -31,7 +32,7 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
   const refRows = new WeakMap<Grant, AuditId[]>();
 
   async function admit(subject: Subject, accesses: readonly Access[], context: AskContext): Promise<Admission> {
-    const who = await authenticate(deps, subject, context.secure);
+    const who = await identify(subject, context);
     const { identity } = who;
     const over = identity === undefined ? undefined : await quota.take(identity);
     if (over !== undefined) return refuseOver(identity, context, who.ok ? over : { ...over, refusal: who.refusal });
@@ -41,6 +42,14 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
     const beyond = beyondScope(who.scope, accesses);
     if (beyond !== undefined) return refuse(identity, accesses, context, beyond);
     return { ok: true, grant: await grantFor(who.identity, subject, accesses, context, decision) };
+  }
+
+  /** Who asks; the job of an older runner with its fetch pass, where that counts. */
+  async function identify(subject: Subject, { door, secure }: AskContext, tx: MaybeTx = null, again = false): Promise<Authentication> {
+    const who = await authenticate(deps, subject, secure, tx, again);
+    if (!who.ok || who.identity.kind !== 'job') return who;
+    const pass = await assistingPass(deps, who.identity.jobId, door, secure, deps.clock.now(), tx);
+    return pass === undefined ? who : { ...who, identity: { ...who.identity, assist: passIdentity(pass) } };
   }
 
   async function ask(tx: MaybeTx, identity: Identity, accesses: readonly Access[]): Promise<Decision> {
@@ -55,7 +64,8 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
     context: AskContext,
     decision: Decision,
   ): Promise<Grant> {
-    const use = identity.kind === 'pass' ? deps.live.enter(identity.jobId, identity.passId) : undefined;
+    const held = passOf(identity);
+    const use = held === undefined ? undefined : deps.live.enter(held.jobId, held.passId);
     try {
       const auditId = await deps.trail.allow(entryOf(identity, accesses, context, 'allow', decision.rule, decision.reason));
       deps.onDecision?.('allow', context.door, decision.rule);
@@ -87,7 +97,8 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
   ): Promise<void> {
     const who = await aliveNow(tx, identity, subject, context);
     if (!who.ok) throw new JobpassError(who.refusal.code, who.refusal.message);
-    const decision = await ask(tx, identity, accesses);
+    // A job's fetch pass, and what lets it count, may be gone by now.
+    const decision = await ask(tx, identity.kind === 'job' ? who.identity : identity, accesses);
     if (!decision.allow)
       throw new JobpassError(
         decision.code,
@@ -96,7 +107,7 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
   }
 
   async function aliveNow(tx: MaybeTx, identity: Identity, subject: Subject, context: AskContext) {
-    if (identity.kind !== 'pass') return authenticate(deps, subject, context.secure, tx, true);
+    if (identity.kind !== 'pass') return identify(subject, context, tx, true);
     const pass = await deps.passes.byId(tx, identity.passId);
     if (pass === undefined) return { ok: false, refusal: { code: 'pass_dead', rule: 'R2', message: 'The pass is unknown.' } } as const;
     return alivePass(deps, pass, tx);
@@ -168,6 +179,11 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
   };
 }
 
+/** The pass with whose rights it is decided. */
+function passOf(identity: Identity): PassIdentity | undefined {
+  return identity.kind === 'pass' ? identity : identity.kind === 'job' ? identity.assist : undefined;
+}
+
 /** Lists show what every principal may see (R3). */
 function filterOf(identity: Identity): ListFilter {
   return { principals: usersOf(identity) };
@@ -181,7 +197,7 @@ function entryOf(
   rule: string,
   reason: string,
 ): AuditEntry {
-  const pass = identity.kind === 'pass' ? identity : undefined;
+  const pass = passOf(identity);
   const job = identity.kind === 'job' || identity.kind === 'pass' ? identity : undefined;
   return {
     decision,

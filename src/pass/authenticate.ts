@@ -9,7 +9,7 @@ import type { Directory } from '../ports/directory.ts';
 import type { Liveness, PassRecord, PassStore } from '../ports/passes.ts';
 import type { RegistryToken, RegistryTokens } from '../ports/registry-tokens.ts';
 import type { MaybeTx } from '../ports/tx.ts';
-import type { Identity, SystemReason } from './grant.ts';
+import type { Identity, PassIdentity, SystemReason } from './grant.ts';
 import { deathOf, jobTokenAlive } from './life.ts';
 import type { Carrier, Refusal, Subject } from './subject.ts';
 
@@ -92,7 +92,7 @@ export async function alivePass(deps: AuthenticateDeps, pass: PassRecord, tx: Ma
   return { ok: true, identity };
 }
 
-function passIdentity(pass: PassRecord): Identity {
+export function passIdentity(pass: PassRecord): PassIdentity {
   return {
     kind: 'pass',
     passId: pass.id,

@@ -3,11 +3,11 @@ import type { ProjectId, UserId } from '../base/ids.ts';
 import type { AccessLevel } from '../base/levels.ts';
 import type { Access, Resource } from '../policy/access.ts';
 import type { RefFacts } from '../policy/decide-ref.ts';
-import type { AskedAccess, Asker, PrincipalFacts, ResourceFacts } from '../policy/facts.ts';
+import type { AskedAccess, Asker, PassAsker, PrincipalFacts, ResourceFacts } from '../policy/facts.ts';
 import type { Permission } from '../policy/permissions.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { MaybeTx } from '../ports/tx.ts';
-import type { Identity, SystemReason } from './grant.ts';
+import type { Identity, PassIdentity, SystemReason } from './grant.ts';
 
 export interface FactDeps {
   readonly directory: Directory;
@@ -37,13 +37,19 @@ export async function gatherAsker(deps: FactDeps, tx: MaybeTx, identity: Identit
     case 'user':
       return { kind: 'user', principal: await principal(deps, tx, identity.userId), scopes: identity.scopes };
     case 'job':
-      return { kind: 'job', principal: await principal(deps, tx, identity.userId), jobId: identity.jobId, projectId: identity.projectId };
+      return {
+        kind: 'job',
+        principal: await principal(deps, tx, identity.userId),
+        jobId: identity.jobId,
+        projectId: identity.projectId,
+        ...(identity.assist === undefined ? {} : { assist: await gatherPass(deps, tx, identity.assist) }),
+      };
     case 'pass':
       return gatherPass(deps, tx, identity);
   }
 }
 
-async function gatherPass(deps: FactDeps, tx: MaybeTx, identity: Extract<Identity, { kind: 'pass' }>): Promise<Asker> {
+async function gatherPass(deps: FactDeps, tx: MaybeTx, identity: PassIdentity): Promise<PassAsker> {
   const { passKind, projectId, ownProjectOnly, outsideOnly = [] } = identity;
   const found = await principals(deps, tx, identity.principals);
   const home = outsideOnly.length === 0 ? undefined : await deps.directory.project(tx, projectId);
@@ -144,5 +150,6 @@ export async function gatherRefs(deps: FactDeps, identity: Identity, projectId: 
 /** The users whose rights are asked. */
 export function usersOf(identity: Identity): readonly UserId[] {
   if (identity.kind === 'pass') return identity.principals;
-  return identity.kind === 'user' || identity.kind === 'job' ? [identity.userId] : [];
+  if (identity.kind === 'job') return [...new Set([identity.userId, ...(identity.assist?.principals ?? [])])];
+  return identity.kind === 'user' ? [identity.userId] : [];
 }

@@ -11,24 +11,34 @@ export type Identity =
   | { readonly kind: 'anonymous' }
   | { readonly kind: 'system'; readonly reason: SystemReason }
   | { readonly kind: 'user'; readonly userId: UserId; readonly tokenId: TokenId; readonly scopes: readonly string[] }
-  | { readonly kind: 'job'; readonly jobId: JobId; readonly projectId: ProjectId; readonly pipelineId: PipelineId; readonly userId: UserId }
-  | { readonly kind: 'runner'; readonly runnerId: RunnerId }
   | {
-      readonly kind: 'pass';
-      readonly passId: PassId;
-      readonly passKind: 'full' | 'fetch' | 'narrowed';
+      readonly kind: 'job';
       readonly jobId: JobId;
-      readonly pipelineId: PipelineId;
       readonly projectId: ProjectId;
-      readonly sha: string;
-      readonly chainDepth: number;
-      /** Only fetching the own project is left (R3). */
-      readonly ownProjectOnly: boolean;
-      /** Ordered; the first started the job. */
-      readonly principals: readonly UserId[];
-      /** Those of them whose rights count only outside the top-level group of the job's project (R3). */
-      readonly outsideOnly?: readonly UserId[];
-    };
+      readonly pipelineId: PipelineId;
+      readonly userId: UserId;
+      /** The fetch pass with whose rights its token is honoured where its runner fetches (DESIGN §3, `assist`). */
+      readonly assist?: PassIdentity;
+    }
+  | { readonly kind: 'runner'; readonly runnerId: RunnerId }
+  | PassIdentity;
+
+export interface PassIdentity {
+  readonly kind: 'pass';
+  readonly passId: PassId;
+  readonly passKind: 'full' | 'fetch' | 'narrowed';
+  readonly jobId: JobId;
+  readonly pipelineId: PipelineId;
+  readonly projectId: ProjectId;
+  readonly sha: string;
+  readonly chainDepth: number;
+  /** Only fetching the own project is left (R3). */
+  readonly ownProjectOnly: boolean;
+  /** Ordered; the first started the job. */
+  readonly principals: readonly UserId[];
+  /** Those of them whose rights count only outside the top-level group of the job's project (R3). */
+  readonly outsideOnly?: readonly UserId[];
+}
 
 /** The closed list of what acts without a credential. */
 export type SystemReason =

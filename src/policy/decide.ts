@@ -1,9 +1,12 @@
 import type { AccessLevel } from '../base/levels.ts';
-import type { Asker, AskedAccess, Decision, DenyCode, PrincipalFacts, ResourceFacts } from './facts.ts';
+import type { Asker, AskedAccess, Decision, DenyCode, PassAsker, PrincipalFacts, ResourceFacts } from './facts.ts';
 import { type Permission, permissionRule, type PermissionRule } from './permissions.ts';
 
 /** Everything that the runner's fetch pass can do (R8); every other kind of pass can do it too. */
 const fetchPermissions: ReadonlySet<Permission> = new Set(['code:download', 'container:read', 'registry:login', 'pass:self', 'job:self']);
+
+/** What an assisted runner's job token gains by its fetch pass. */
+const assistPermissions: ReadonlySet<Permission> = new Set(['code:download', 'container:read']);
 
 /** Routes about the pass or the job itself: no principal is asked (R3). */
 const selfPermissions: ReadonlySet<Permission> = new Set(['pass:self', 'job:self', 'registry:login']);
@@ -32,7 +35,12 @@ export function decide(asker: Asker, accesses: readonly AskedAccess[]): Decision
     const decision = decideOne(asker, access);
     if (!decision.allow) return decision;
   }
-  return { allow: true, rule: asker.kind === 'pass' && asker.principals.length > 1 ? 'R3' : 'R1', reason: 'allowed' };
+  return { allow: true, rule: ruleOf(asker), reason: 'allowed' };
+}
+
+function ruleOf(asker: Asker): string {
+  if (asker.kind === 'job' && asker.assist !== undefined) return 'R8';
+  return asker.kind === 'pass' && asker.principals.length > 1 ? 'R3' : 'R1';
 }
 
 function decideOne(asker: Asker, access: AskedAccess): Decision {
@@ -59,8 +67,12 @@ function decideOne(asker: Asker, access: AskedAccess): Decision {
       return decideAnonymous(rule, resource);
     case 'user':
       return decideUser(asker.principal, asker.scopes, access.permission, rule, resource);
-    case 'job':
-      return decideJob(asker, access.permission, rule, resource);
+    case 'job': {
+      const own = decideJob(asker, access.permission, rule, resource);
+      // Only what the fetch pass is for, and only what the token may not do by itself (DESIGN §3, `assist`).
+      if (own.allow || asker.assist === undefined || !assistPermissions.has(access.permission)) return own;
+      return decidePass(asker.assist, access.permission, rule, resource);
+    }
     case 'pass':
       return decidePass(asker, access.permission, rule, resource);
   }
@@ -120,12 +132,7 @@ function decideJob(
   );
 }
 
-function decidePass(
-  asker: Extract<Asker, { kind: 'pass' }>,
-  permission: Permission,
-  rule: PermissionRule,
-  resource: ResourceFacts,
-): Decision {
+function decidePass(asker: PassAsker, permission: Permission, rule: PermissionRule, resource: ResourceFacts): Decision {
   const principals = asker.principals.filter((principal) => principal.outsideOnly !== true || !atHome(asker, resource));
   if (principals.length === 0) return deny('access_denied', 'R3', 'no principal', 'Nobody stands behind this pass.');
   const blocked = principals.find((principal) => !principal.active);
@@ -159,7 +166,7 @@ function decidePass(
 }
 
 /** Inside the top-level group of the job's own project. */
-function atHome(asker: Extract<Asker, { kind: 'pass' }>, resource: ResourceFacts): boolean {
+function atHome(asker: PassAsker, resource: ResourceFacts): boolean {
   return isScoped(resource) && asker.homeGroupId !== undefined && resource.rootGroupId === asker.homeGroupId;
 }
 

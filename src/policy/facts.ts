@@ -19,16 +19,25 @@ export type Asker =
   | { readonly kind: 'system'; readonly permissions: readonly Permission[] }
   | { readonly kind: 'runner' }
   | { readonly kind: 'user'; readonly principal: PrincipalFacts; readonly scopes: readonly string[] }
-  | { readonly kind: 'job'; readonly principal: PrincipalFacts; readonly jobId: JobId; readonly projectId: ProjectId }
   | {
-      readonly kind: 'pass';
-      readonly passKind: 'full' | 'fetch' | 'narrowed';
-      readonly principals: readonly PrincipalFacts[];
+      readonly kind: 'job';
+      readonly principal: PrincipalFacts;
+      readonly jobId: JobId;
       readonly projectId: ProjectId;
-      /** Top-level group of that project; undefined = unknown, so everything is outside. */
-      readonly homeGroupId?: GroupId | undefined;
-      readonly ownProjectOnly: boolean;
-    };
+      /** Its fetch pass, where its runner is assisted. */
+      readonly assist?: PassAsker;
+    }
+  | PassAsker;
+
+export interface PassAsker {
+  readonly kind: 'pass';
+  readonly passKind: 'full' | 'fetch' | 'narrowed';
+  readonly principals: readonly PrincipalFacts[];
+  readonly projectId: ProjectId;
+  /** Top-level group of that project; undefined = unknown, so everything is outside. */
+  readonly homeGroupId?: GroupId | undefined;
+  readonly ownProjectOnly: boolean;
+}
 
 /** A resource as it is now. `levels` has every principal that holds a role there. */
 export type ResourceFacts =

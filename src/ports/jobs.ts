@@ -291,6 +291,8 @@ export interface RunnerStore {
   insert(tx: Tx, runner: NewRunner): Promise<RunnerRecord>;
   byId(tx: MaybeTx, id: RunnerId): Promise<RunnerRecord | undefined>;
   list(tx: MaybeTx, page: Page): Promise<Paged<RunnerRecord>>;
+  /** Who runs this job, where its `assist` is not `none`. */
+  assisting(tx: MaybeTx, job: JobId): Promise<RunnerRecord | undefined>;
   change(tx: Tx, id: RunnerId, change: RunnerChange): Promise<void>;
   /** With its managers. */
   remove(tx: Tx, id: RunnerId): Promise<void>;

@@ -76,6 +76,7 @@ function parts(change: Partial<PayloadParts> = {}): PayloadParts {
     },
     dependencies: [],
     protected: true,
+    inVariable: false,
     ...change,
   };
 }

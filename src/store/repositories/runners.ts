@@ -39,6 +39,17 @@ export function runnerRepository(db: Database): RunnerStore {
       return row === undefined ? undefined : toRunner(row);
     },
     list: (tx, page) => paged(db.on(tx).selectFrom('runners'), page, (rows) => rows.selectAll().orderBy('id').execute(), toRunner),
+    async assisting(tx, jobId) {
+      const row = await db
+        .on(tx)
+        .selectFrom('jobs')
+        .innerJoin('runners', 'runners.id', 'jobs.runnerId')
+        .selectAll('runners')
+        .where('jobs.id', '=', jobId)
+        .where('runners.assist', '!=', 'none')
+        .executeTakeFirst();
+      return row === undefined ? undefined : toRunner(row);
+    },
     async change(tx, runnerId, change) {
       const { tags, runUntagged, protectedOnly, paused, unsafeAccepted, vouched, locked, pinned, ...rest } = change;
       const values = {
