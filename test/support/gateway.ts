@@ -1,0 +1,55 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type GatewayConfig, type RunningGateway, startGateway } from '../../src/gateway.ts';
+import { silentLog } from '../../src/base/log.ts';
+import type { Log } from '../../src/base/log.ts';
+import { freePort } from './ports.ts';
+
+/** A gateway in this process on a free port, with a temporary data folder. */
+export interface TestGateway extends RunningGateway {
+  readonly dataDir: string;
+  stop(): Promise<void>;
+}
+
+/** @param upstream origin of the forge @param adminToken of an administrator there */
+export async function startTestGateway(
+  upstream: string,
+  adminToken: string,
+  config: Partial<GatewayConfig> = {},
+  log: Log = silentLog,
+): Promise<TestGateway> {
+  const dataDir = config.dataDir ?? (await mkdtemp(join(tmpdir(), 'jobpass-gateway-')));
+  const adminTokenFile = join(dataDir, 'admin-token');
+  await writeFile(adminTokenFile, `${adminToken}\n`, { mode: 0o600 });
+  const gateway = await startGateway(
+    {
+      upstream,
+      adminTokenFile,
+      upstreamCa: undefined,
+      dataDir,
+      listen: [{ host: '127.0.0.1', port: await freePort() }],
+      database: undefined,
+      externalUrls: [],
+      registryUrl: undefined,
+      tls: undefined,
+      allowPlainHttp: false,
+      maxExposure: 'replace',
+      principals: 'intersect',
+      trustedRunners: [],
+      distrustedRunners: [],
+      vouchedRunners: [],
+      trustedProxies: [],
+      ...config,
+    },
+    log,
+  );
+  return {
+    ...gateway,
+    dataDir,
+    async stop() {
+      await gateway.close(1000);
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
