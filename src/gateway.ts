@@ -1,12 +1,12 @@
 import { join, resolve } from 'node:path';
 import { BlockList, isIPv6 } from 'node:net';
 import { AuditTrail } from './audit/trail.ts';
-import { type Addresses, makeAddresses } from './base/addresses.ts';
 import { systemClock } from './base/clock.ts';
 import { JobpassError } from './base/errors.ts';
 import type { RunnerId } from './base/ids.ts';
 import type { Log } from './base/log.ts';
-import { type Listen, makeHttpServer, reachableHost } from './doors/http.ts';
+import { type Listen, makeHttpServer } from './doors/http.ts';
+import { addressesOf, chosenPorts } from './doors/listen.ts';
 import { makeOauthDoor } from './doors/oauth/oauth-door.ts';
 import { makeFront } from './doors/proxy/front.ts';
 import { makeOwnRoutes } from './doors/proxy/own-routes.ts';
@@ -118,7 +118,8 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
       message: "nobody but who started a job is looked at: whoever can write to its branch borrows that person's rights",
     });
 
-  const addresses = addressesOf(config);
+  const listen = await chosenPorts(config.listen);
+  const addresses = addressesOf(config, listen[0]);
   const forwarder = makeForwarder({
     upstream: config.upstream,
     ca: config.upstreamCa,
@@ -168,7 +169,7 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
   const http = makeHttpServer(
     [makeOwnRoutes(() => store.ping()), makeOauthDoor({ gatekeeper, revoker, log, externalUrl: addresses.url })],
     {
-      listen: config.listen,
+      listen,
       tls: config.tls,
       allowPlainHttp: config.allowPlainHttp,
       log,
@@ -213,13 +214,6 @@ function nobodysCredentials(store: Credentials): Credentials {
     jobToken: () => Promise.resolve(undefined),
     runnerToken: () => Promise.resolve(undefined),
   };
-}
-
-function addressesOf(config: GatewayConfig): Addresses {
-  const [first] = config.listen;
-  const [url, ...more] = config.externalUrls;
-  const own = `${config.tls === undefined ? 'http' : 'https'}://${reachableHost(first.host)}:${first.port}`;
-  return makeAddresses(url === undefined ? [own] : [url, ...more], config.registryUrl);
 }
 
 /** @throws invalid_input */

@@ -1,7 +1,5 @@
-import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { AuditTrail } from './audit/trail.ts';
-import { type Addresses, makeAddresses } from './base/addresses.ts';
 import { systemClock } from './base/clock.ts';
 import { JobpassError } from './base/errors.ts';
 import type { Log } from './base/log.ts';
@@ -10,7 +8,8 @@ import { makeApiDoor } from './doors/api/api-door.ts';
 import type { ApiDeps } from './doors/api/route.ts';
 import { makeGitDoor } from './doors/git/git-door.ts';
 import { makeLfsDoor } from './doors/git/lfs/lfs-door.ts';
-import { type Listen, makeHttpServer, reachableHost } from './doors/http.ts';
+import { type Listen, makeHttpServer } from './doors/http.ts';
+import { addressesOf, chosenPorts } from './doors/listen.ts';
 import { makeOauthDoor } from './doors/oauth/oauth-door.ts';
 import { makeMetrics, makeOpsDoor } from './doors/ops/ops-door.ts';
 import { makeRegistryDoor } from './doors/registry/registry-door.ts';
@@ -104,7 +103,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     },
   });
 
-  const listen = await listenOf(config.listen);
+  const listen = await chosenPorts(config.listen);
   const addresses = addressesOf(config, listen[0]);
   const instance = {
     addresses,
@@ -193,31 +192,6 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
       log.info('server.stopped');
     },
   };
-}
-
-/** The addresses have to be known before anything is made, also where the port is free to choose. */
-async function listenOf(given: ServerConfig['listen']): Promise<ServerConfig['listen']> {
-  const [first, ...rest] = given;
-  const port = first.port === 0 ? await freePort(first.host) : first.port;
-  return [{ host: first.host, port }, ...rest];
-}
-
-function addressesOf(config: ServerConfig, first: Listen): Addresses {
-  const [url, ...more] = config.externalUrls;
-  const own = `${config.tls === undefined ? 'http' : 'https'}://${reachableHost(first.host)}:${first.port}`;
-  return makeAddresses(url === undefined ? [own] : [url, ...more], config.registryUrl);
-}
-
-async function freePort(host: string): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, host, resolve);
-  });
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new JobpassError('internal');
-  return address.port;
 }
 
 /** The first start makes the administrator `root` and one token for it. */

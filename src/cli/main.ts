@@ -3,11 +3,12 @@ import { audit } from './audit.ts';
 import { type Command, errorLine, type Io, UsageError, version } from './command.ts';
 import { demo } from './demo.ts';
 import { gate } from './gate.ts';
+import { gateway } from './gateway.ts';
 import { runner } from './runner.ts';
 import { serve } from './serve.ts';
 import { token } from './token.ts';
 
-const commands: readonly Command[] = [serve, demo, runner, gate, admin, audit, token];
+const commands: readonly Command[] = [serve, demo, gateway, runner, gate, admin, audit, token];
 
 const overview = `jobpass ${version}: a pass for every CI job
 

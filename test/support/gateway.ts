@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { type GatewayConfig, type RunningGateway, startGateway } from '../../src/gateway.ts';
 import { silentLog } from '../../src/base/log.ts';
 import type { Log } from '../../src/base/log.ts';
-import { freePort } from './ports.ts';
 
 /** A gateway in this process on a free port, with a temporary data folder. */
 export interface TestGateway extends RunningGateway {
@@ -28,7 +27,7 @@ export async function startTestGateway(
       adminTokenFile,
       upstreamCa: undefined,
       dataDir,
-      listen: [{ host: '127.0.0.1', port: await freePort() }],
+      listen: [{ host: '127.0.0.1', port: 0 }],
       database: undefined,
       externalUrls: [],
       registryUrl: undefined,

@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs';
+import { JobpassError } from '../base/errors.ts';
+import { parseId, type RunnerId } from '../base/ids.ts';
+import { jsonLog } from '../base/log.ts';
+import { type GatewayConfig, startGateway } from '../gateway.ts';
+import { type Command, describeSettings, parseFlags, usage } from './command.ts';
+import { readSettings, type Setting, type Values } from './config.ts';
+import { listenConfig, listenSettings, listIn, originOf, passSettings, textIn } from './server-settings.ts';
+
+const settings: readonly Setting[] = [
+  { name: 'upstream', kind: 'text', value: 'URL', about: 'the GitLab behind it, such as https://gitlab.internal.example' },
+  { name: 'admin-token-file', kind: 'text', value: 'FILE', about: "file with an administrator's token of scope api there" },
+  { name: 'upstream-ca', kind: 'text', value: 'FILE', about: 'authority that signed its certificate (PEM)' },
+  { name: 'data', kind: 'text', value: 'DIR', fallback: './jobpass-gateway', about: 'where passes, audit and keys are kept' },
+  ...listenSettings,
+  ...passSettings,
+  { name: 'trust-runner', kind: 'list', value: 'ID', about: 'runner there that may show jobs their pass: its gate verdict is yours' },
+  { name: 'distrust-runner', kind: 'list', value: 'ID', about: 'runner there that gets no pass at all' },
+  { name: 'vouch-runner', kind: 'list', value: 'ID', about: 'group or project runner whose maker you answer for' },
+  { name: 'trusted-proxy', kind: 'list', value: 'CIDR', about: 'proxy in front, whose X-Forwarded-For is believed' },
+];
+
+export const gateway: Command = {
+  name: 'gateway',
+  about: 'in front of a GitLab',
+  help: () => `usage: jobpass gateway --upstream URL --admin-token-file FILE [options]
+
+Stands in front of an unmodified GitLab and gives its jobs their pass. Requests without a pass go through untouched.
+
+${describeSettings(settings)}
+  --config FILE           TOML file with these names as keys
+
+example: jobpass gateway --upstream https://gitlab.internal.example --admin-token-file /etc/jobpass/admin-token \\
+           --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem --external-url https://gitlab.example.com
+`,
+  async run(args, io) {
+    const flags = parseFlags(args, settings, ['config']);
+    const config = gatewayConfig(readSettings(settings, flags.values, flags.text('config')));
+    const log = jsonLog();
+    if (config.allowPlainHttp) log.warn('server.plain_http', { message: 'passes may travel unencrypted: use this in a lab only' });
+    const running = await startGateway(config, log);
+    io.out(`listening on ${running.url}, in front of ${config.upstream}\n`);
+    const signal = await io.stopped();
+    log.info('server.draining', { signal });
+    void io.stopped().then(() => process.exit(1));
+    await running.close();
+    return 0;
+  },
+};
+
+/** @throws invalid_input, usage */
+function gatewayConfig(values: Values): GatewayConfig {
+  const ca = textIn(values, 'upstream-ca');
+  return {
+    ...listenConfig(values),
+    upstream: originOf('upstream', textIn(values, 'upstream') ?? usage('--upstream is missing')),
+    adminTokenFile: textIn(values, 'admin-token-file') ?? usage('--admin-token-file is missing'),
+    upstreamCa: ca === undefined ? undefined : readFileSync(ca, 'utf8'),
+    dataDir: textIn(values, 'data') ?? './jobpass-gateway',
+    trustedRunners: runnersIn(values, 'trust-runner'),
+    distrustedRunners: runnersIn(values, 'distrust-runner'),
+    vouchedRunners: runnersIn(values, 'vouch-runner'),
+    trustedProxies: listIn(values, 'trusted-proxy'),
+  };
+}
+
+function runnersIn(values: Values, name: string): readonly RunnerId[] {
+  return listIn(values, name).map((text) => {
+    const id = parseId<RunnerId>(text);
+    if (id === undefined) throw new JobpassError('invalid_input', `--${name} is the number of a runner.`);
+    return id;
+  });
+}
