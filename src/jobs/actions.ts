@@ -67,12 +67,18 @@ export function makeActions(deps: JobsDeps): Actions {
     return row;
   }
 
+  /** Whether the machine that runs it said that it goes on to `after_script` (`cancel_gracefully`); one that left hears nothing more. */
+  async function endsGracefully(tx: Tx, { managerId }: JobRecord): Promise<boolean> {
+    if (managerId === null) return true;
+    return (await deps.runners.manager(tx, managerId))?.features.includes('cancel_gracefully') ?? false;
+  }
+
   /** Running → canceling, so that `after_script` runs, where a runner is there to do it; everything else ends at once. */
   async function cancelOne(tx: Tx, job: JobRecord, force: boolean): Promise<void> {
     const now = clock.now();
     const heard = job.contactAt !== null && now - job.contactAt <= lifeLimits.silenceMs;
     if (job.status === 'canceling' && !force) return;
-    if (job.status === 'running' && !force && heard) {
+    if (job.status === 'running' && !force && heard && (await endsGracefully(tx, job))) {
       await jobs.changeJob(tx, job.id, ['running'], { status: 'canceling', cancelingSince: now });
       return;
     }
