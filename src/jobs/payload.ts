@@ -5,6 +5,7 @@ import type { JobRecord, PipelineRecord } from '../ports/jobs.ts';
 import {
   failureReasons,
   type ExtendedJobToken,
+  type JobArtifact,
   type JobDependency,
   type JobImage,
   type JobPayload,
@@ -12,6 +13,7 @@ import {
   type JobVariable,
 } from '../wire/runner.ts';
 import type { InstanceSettings } from './deps.ts';
+import { reportFormat, reportName } from '../wire/reports.ts';
 import { dotenvVariables } from './dotenv.ts';
 import { jobVariables } from './predefined.ts';
 
@@ -144,21 +146,21 @@ function serviceOf(service: PlanService): JobService {
   };
 }
 
-function artifactsOf(plan: PlanJob): JobPayload['artifacts'] {
-  const { artifacts } = plan;
+/** The archive, and each report in the form of its type. */
+function artifactsOf({ artifacts }: PlanJob): readonly JobArtifact[] {
   if (artifacts === undefined) return [];
-  return [
-    {
-      name: artifacts.name ?? null,
-      untracked: artifacts.untracked,
-      paths: artifacts.paths,
-      exclude: artifacts.exclude,
-      when: artifacts.when,
-      artifact_type: 'archive',
-      artifact_format: 'zip',
-      expire_in: artifacts.expireIn ?? null,
-    },
-  ];
+  const { paths, untracked, exclude, when, reports = {} } = artifacts;
+  const expire_in = artifacts.expireIn ?? null;
+  const name = artifacts.name ?? null;
+  const archive: JobArtifact = { name, untracked, paths, exclude, when, expire_in, artifact_type: 'archive', artifact_format: 'zip' };
+  const rest = Object.entries(reports).flatMap(([type, files]): JobArtifact[] => {
+    const artifact_format = reportFormat(type);
+    if (artifact_format === undefined) return [];
+    // Whatever became of the job: a test report is wanted most after a failure (GitLab: artifacts:reports).
+    const always = { untracked: false, exclude: [], when: 'always', expire_in } as const;
+    return [{ ...always, name: reportName(type), paths: files, artifact_type: type, artifact_format }];
+  });
+  return paths.length === 0 && !untracked ? rest : [archive, ...rest];
 }
 
 /**

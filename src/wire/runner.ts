@@ -3,6 +3,8 @@
  * Source: GitLab Runner API, `POST /api/v4/jobs/request` and friends.
  */
 
+import type { ArtifactFormat } from './reports.ts';
+
 /** How a job gets to see its pass (DESIGN §1). */
 export type Exposure = 'withhold' | 'variable' | 'replace';
 
@@ -84,8 +86,9 @@ export interface JobArtifact {
   readonly paths: readonly string[];
   readonly exclude: readonly string[];
   readonly when: 'on_success' | 'on_failure' | 'always';
-  readonly artifact_type: 'archive';
-  readonly artifact_format: 'zip';
+  /** `archive`, or a type of report. */
+  readonly artifact_type: string;
+  readonly artifact_format: ArtifactFormat;
   readonly expire_in: string | null;
 }
 

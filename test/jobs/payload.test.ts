@@ -107,6 +107,37 @@ describe("a job's payload", () => {
     expect(payload.features.token_mask_prefixes).toEqual(['jpt_']);
   });
 
+  test('reports stand beside the archive, each in the form of its type, whatever became of the job', () => {
+    const { plan } = parts();
+    const artifacts = {
+      paths: ['out'],
+      exclude: [],
+      when: 'on_success',
+      untracked: false,
+      reports: { junit: ['*.xml'], sast: ['s.json'], horoscope: ['h'] },
+    } as const;
+    const sent = buildPayload(parts({ plan: { ...plan, artifacts } })).artifacts;
+    expect(sent.map((one) => [one.artifact_type, one.artifact_format, one.name, one.when])).toEqual([
+      ['archive', 'zip', null, 'on_success'],
+      ['junit', 'gzip', 'junit.xml', 'always'],
+      ['sast', 'raw', 'gl-sast-report.json', 'always'],
+    ]);
+    expect(buildPayload(parts({ plan: { ...plan, artifacts: { ...artifacts, paths: [] } } })).artifacts).toHaveLength(2);
+  });
+
+  test('R6 assist: the one place beside its field is a masked variable, and only the full pass', () => {
+    const payload = buildPayload(parts({ inVariable: true }));
+    expect(payload.variables.filter(({ value }) => value.includes('jpt_'))).toEqual([
+      { key: 'CI_EXTENDED_JOB_TOKEN', value: full, public: false, masked: true, raw: true },
+    ]);
+    expect([payloadProblem(payload, true), payloadProblem(payload)]).toEqual([undefined, 'a pass is outside its field']);
+    const shown = { ...payload, variables: payload.variables.map((one) => ({ ...one, masked: false })) };
+    expect(payloadProblem(shown, true)).toBe('a pass is outside its field');
+    const { pipeline } = parts();
+    const twice = buildPayload(parts({ inVariable: true, pipeline: { ...pipeline, variables: [{ key: 'X', value: full }] } }));
+    expect(payloadProblem(twice, true)).toBe('a pass is outside its field');
+  });
+
   test('later variables win: the file, the job, the pipeline', () => {
     const given = buildPayload(parts()).variables.filter(({ key }) => key === 'GIVEN');
     expect(given.map(({ value }) => value)).toEqual(['by the file', 'by the job', 'by the pipeline']);

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { JobpassError } from '../../base/errors.ts';
 import type { SignedReport } from '../../jobs/jobs.ts';
 import type { ManagerInfo } from '../../ports/jobs.ts';
+import { type ArtifactFormat, artifactFormats, reportFormat } from '../../wire/reports.ts';
 import type { JobUpdate } from '../../wire/runner.ts';
 
 export type Body = Readonly<Record<string, unknown>>;
@@ -111,6 +112,19 @@ export function maximumTimeoutOf(value: unknown): number | null {
   if (!Number.isSafeInteger(seconds) || seconds < 600)
     throw new JobpassError('invalid_input', 'maximum_timeout needs to be at least 10 minutes');
   return seconds;
+}
+
+/** What an upload says that it is; the archive may have any form. @throws invalid_input */
+export function parseReportKind(type: string | null, format: string | null): { readonly type: string; readonly format: ArtifactFormat } {
+  const kind = type === null || type === '' ? 'archive' : type;
+  const given = format === null || format === '' ? 'zip' : artifactFormats.find((one) => one === format);
+  if (given === undefined) throw new JobpassError('invalid_input', `artifact_format is none of ${artifactFormats.join(', ')}`);
+  if (kind === 'archive') return { type: kind, format: given };
+  const expected = reportFormat(kind);
+  if (expected === undefined) throw new JobpassError('invalid_input', 'artifact_type is not known');
+  // Whoever reads a report knows by its type what it is.
+  if (expected !== given) throw new JobpassError('invalid_input', `artifacts of type ${kind} come in format ${expected}`);
+  return { type: kind, format: given };
 }
 
 /** `PUT /jobs/:id`. @throws invalid_input */

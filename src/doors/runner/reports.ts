@@ -2,9 +2,8 @@ import { JobpassError } from '../../base/errors.ts';
 import type { JobId } from '../../base/ids.ts';
 import { limits } from '../../base/limits.ts';
 import { parseDuration } from '../../pipeline/duration.ts';
-import { readAll, readJson, updateOf } from './body.ts';
+import { parseReportKind, readAll, readJson, updateOf } from './body.ts';
 import type { Call } from './call.ts';
-import { parseReportKind } from './report-kinds.ts';
 import { receiveUpload } from './upload.ts';
 
 /** `PUT /jobs/:id`: running, or the end. */
