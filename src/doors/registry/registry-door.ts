@@ -13,6 +13,7 @@ import { answerOci, ociAnswer } from './errors.ts';
 import { deleteManifest, getManifest, listReferrers, listTags, putManifest } from './manifests.ts';
 import { isRepositoryName, type NamedPlace, parseRegistryPath, placeOf, type RegistryPath } from './names.ts';
 import { serveToken, type TokenDeps } from './token.ts';
+import { lingerUnread } from '../unread.ts';
 
 export interface RegistryDoorDeps extends TokenDeps {
   readonly forge: Pick<Forge, 'registry'>;
@@ -47,7 +48,7 @@ function fail(deps: RegistryDoorDeps, request: IncomingMessage, response: Server
   if (known.code === 'internal' || known.code === 'upstream_failed')
     deps.log.error('registry.failed', { requestId: context.requestId }, known);
   if (response.headersSent) return void response.destroy();
-  if (!request.complete) response.setHeader('connection', 'close');
+  lingerUnread(request, response);
   const said = ociAnswer(known, known instanceof OciError ? known.oci : undefined);
   const headers =
     known.code === 'pass_dead' || known.code === 'credential_invalid'
@@ -199,7 +200,7 @@ function refuse(
   anonymous: boolean,
   scope: string | undefined,
 ): void {
-  if (!request.complete) response.setHeader('connection', 'close');
+  lingerUnread(request, response);
   const said = ociAnswer(refusal);
   // Whoever sent no token is asked for one, whether or not there is such a repository (A14, A41).
   const asks = anonymous && (refusal.code === 'not_found' || refusal.code === 'access_denied' || refusal.code === 'credential_missing');

@@ -10,6 +10,7 @@ import type { Access, AskContext, Gatekeeper, Permission, Subject } from '../../
 import type { Directory } from '../../../ports/directory.ts';
 import { credentialOf } from '../../credential.ts';
 import type { Door, RawContext } from '../../door.ts';
+import { lingerUnread } from '../../unread.ts';
 import { rangeOf } from '../../range.ts';
 import { gitAnswer } from '../errors.ts';
 import { batchOf, lfsBody, lockPath, objectOf, pageSize, textField } from './body.ts';
@@ -50,7 +51,7 @@ export function makeLfsDoor(deps: LfsDoorDeps): Door {
         if (known.code === 'internal' || known.code === 'upstream_failed')
           deps.log.error('lfs.failed', { requestId: context.requestId }, known);
         if (response.headersSent) return void response.destroy();
-        if (!request.complete) response.setHeader('connection', 'close');
+        lingerUnread(request, response);
         const { status, text, headers } = gitAnswer(known, anonymous);
         const asks = status === 401 ? { 'lfs-authenticate': 'Basic realm="GitLab"' } : {};
         answerJson(response, status, { message: text.trim(), request_id: context.requestId }, { ...headers, ...asks });

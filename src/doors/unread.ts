@@ -1,0 +1,22 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+const mostBytes = 16 * 1024 * 1024;
+const mostMs = 5000;
+
+/**
+ * Before a request is refused whose body nobody will read: lets the client finish within bounds, and throws away what it sends. Closing at
+ * once would reset the connection, and a client that is still sending would never see the answer (nginx: `lingering_close`).
+ */
+export function lingerUnread(request: IncomingMessage, response: ServerResponse): void {
+  if (request.complete) return;
+  response.once('finish', () => {
+    let left = mostBytes;
+    const timer = setTimeout(() => request.destroy(), mostMs).unref();
+    request.on('data', (chunk: Buffer) => {
+      left -= chunk.length;
+      if (left < 0) request.destroy();
+    });
+    request.once('close', () => clearTimeout(timer));
+    request.resume();
+  });
+}
