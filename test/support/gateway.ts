@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type GatewayConfig, type RunningGateway, startGateway } from '../../src/gateway.ts';
-import { silentLog } from '../../src/base/log.ts';
+import { jsonLog, silentLog } from '../../src/base/log.ts';
 import type { Log } from '../../src/base/log.ts';
 
 /** A gateway in this process on a free port, with a temporary data folder. */
@@ -16,7 +16,7 @@ export async function startTestGateway(
   upstream: string,
   adminToken: string,
   config: Partial<GatewayConfig> = {},
-  log: Log = silentLog,
+  log: Log = process.env['GWLOG'] === undefined ? silentLog : jsonLog(),
 ): Promise<TestGateway> {
   const dataDir = config.dataDir ?? (await mkdtemp(join(tmpdir(), 'jobpass-gateway-')));
   const adminTokenFile = join(dataDir, 'admin-token');

@@ -4,7 +4,11 @@ import type { Secret } from '../../base/secret.ts';
 
 /** Carries requests to the forge behind the gateway, and its answers back. */
 export interface Forwarder {
-  /** Streams one request up and its answer down; settles when both are over. Buffers nothing, follows no redirect. */
+  /**
+   * Streams one request up and its answer down; settles when both are over. Buffers nothing, follows no redirect.
+   * `Expect: 100-continue` is for the forge to answer; with a change, it is for the caller.
+   * @throws invalid_input (two readers could read the request in two ways)
+   */
   forward(request: IncomingMessage, response: ServerResponse, change?: ForwardChange): Promise<Forwarded>;
   /** A tunnel for protocol upgrades, after the upstream's 101. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
@@ -22,7 +26,13 @@ export interface ForwardChange {
   /** Sees status and headers (raw pairs) before they are sent. @returns undefined = as they are */
   readonly answer?: (head: { readonly status: number; readonly headers: readonly string[] }) => AnswerChange | undefined;
   /** The request's body, in place of what is read from the request. */
-  readonly body?: Buffer | AsyncIterable<Uint8Array>;
+  readonly body?: Buffer | ChangedBody;
+}
+
+export interface ChangedBody {
+  readonly stream: AsyncIterable<Uint8Array>;
+  /** As many bytes as the request said, or some other number. */
+  readonly length: 'same' | 'other';
 }
 
 export type AnswerChange =

@@ -151,7 +151,7 @@ class PassRequest {
   async #write(wanted: Wanted): Promise<Outcome> {
     if (wanted.kind === 'lfs') {
       const grant = await this.#admit(wanted.endpoint, wanted.accesses);
-      return this.#forward(grant, wanted, { body: confirmed(grant, this.#request) });
+      return this.#forward(grant, wanted, { body: { stream: confirmed(grant, this.#request), length: 'same' } });
     }
     const maxBytes = /\/repository\/(?:files|commits)/.test(wanted.endpoint) ? limits.fileBodyBytes : limits.jsonBodyBytes;
     const grant = await this.#admit(wanted.endpoint, wanted.accesses);
@@ -186,7 +186,7 @@ class PassRequest {
       // Before it can start anything.
       await open.record(prefix.commands.map((command) => command.newOid).filter((oid) => !/^0+$/.test(oid)));
       // A pass starts nothing here (R5): the forge hears `ci.skip`.
-      return await this.#forward(grant, wanted, { body: confirmed(grant, prefix.body(true)) });
+      return await this.#forward(grant, wanted, { body: { stream: confirmed(grant, prefix.body(true)), length: 'other' } });
     } finally {
       open.end();
     }
