@@ -65,7 +65,8 @@ const retried = (status: number): boolean => [408, 429, 500, 502, 503, 504].incl
  * of done, so that no test sleeps.
  */
 export class GitlabRunner {
-  readonly #url: string;
+  /** Without `/api/v4`; a server that starts again may be elsewhere. */
+  url: string;
   readonly #systemId: string;
   readonly #features: Readonly<Record<string, boolean>>;
   token: string;
@@ -76,7 +77,7 @@ export class GitlabRunner {
   unhealthy = 0;
 
   constructor(url: string, token: string, options: { systemId?: string; features?: Readonly<Record<string, boolean>> } = {}) {
-    this.#url = url.replace(/\/(?:ci)?$/, '');
+    this.url = url.replace(/\/(?:ci)?$/, '');
     this.token = token;
     this.#systemId = options.systemId ?? `s_${randomBytes(6).toString('hex')}`;
     this.#features = options.features ?? allFeatures;
@@ -114,7 +115,7 @@ export class GitlabRunner {
   once(method: string, path: string, { headers = {}, json, raw, chunked = false }: Sent = {}): Promise<Answer> {
     const body = json === undefined ? raw : Buffer.from(JSON.stringify(json));
     return new Promise((resolve, reject) => {
-      const request = httpRequest(`${this.#url}/api/v4${path}`, {
+      const request = httpRequest(`${this.url}/api/v4${path}`, {
         method,
         headers: {
           'user-agent': 'gitlab-runner 19.4.0 (19-4-stable; go1.24; linux/amd64)',
