@@ -51,6 +51,8 @@ export interface GatewayConfig {
   readonly distrustedRunners: readonly RunnerId[];
   /** Group and project runners whose makers are not asked (R3). */
   readonly vouchedRunners: readonly RunnerId[];
+  /** Older runners whose jobs fetch with the rights of their fetch pass: their gate verdict is the admin's (DESIGN §3, `assist: fetch`). */
+  readonly assistedRunners: readonly RunnerId[];
   /** Addresses or networks of proxies in front. */
   readonly trustedProxies: readonly string[];
 }
@@ -105,7 +107,15 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
     ...store,
     directory,
     liveness,
-    credentials: nobodysCredentials(store.credentials),
+    credentials: jobsOnly(store),
+    assist: {
+      async assisting(tx, job) {
+        const record = await store.gatewayJobs.byId(tx, job);
+        if (record === undefined || !config.assistedRunners.includes(record.runnerId)) return undefined;
+        const pinned = { verdict: 'expose', reasons: [], at: record.startedAt } as const;
+        return { assist: 'fetch', trust: 'fetch', pinned, publicKey: null, unsafeAccepted: false };
+      },
+    },
     clock,
     trail,
     auditStore: store.audit,
@@ -132,6 +142,10 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
   const front = makeFront({
     forwarder,
     log,
+    assisted:
+      config.assistedRunners.length === 0
+        ? undefined
+        : { jobs: store.gatewayJobs, directory, assists: (runner) => config.assistedRunners.includes(runner) },
     passes: {
       gatekeeper,
       directory,
@@ -206,13 +220,20 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
   };
 }
 
-/** The forge knows its own tokens; here only passes are anybody's. */
-function nobodysCredentials(store: Credentials): Credentials {
+/** The forge knows its own tokens; here passes are known, and the tokens of the jobs that were handed out (for `assist`). */
+function jobsOnly({ credentials, gatewayJobs }: Store): Credentials {
+  const none = () => Promise.resolve(undefined);
   return {
-    ...store,
-    personalToken: () => Promise.resolve(undefined),
-    jobToken: () => Promise.resolve(undefined),
-    runnerToken: () => Promise.resolve(undefined),
+    ...credentials,
+    personalToken: none,
+    runnerToken: none,
+    registrationToken: none,
+    async jobToken(tx, digest) {
+      const job = await gatewayJobs.byToken(tx, digest);
+      if (job === undefined) return undefined;
+      const { id, projectId, pipelineId, userId } = job;
+      return { jobId: id, projectId, pipelineId, userId };
+    },
   };
 }
 

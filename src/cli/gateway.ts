@@ -16,6 +16,12 @@ const settings: readonly Setting[] = [
   ...passSettings,
   { name: 'trust-runner', kind: 'list', value: 'ID', about: 'runner there that may show jobs their pass: its gate verdict is yours' },
   { name: 'distrust-runner', kind: 'list', value: 'ID', about: 'runner there that gets no pass at all' },
+  {
+    name: 'assist-runner',
+    kind: 'list',
+    value: 'ID',
+    about: "older runner whose jobs' own token fetches what their user may: its gate verdict is yours",
+  },
   { name: 'vouch-runner', kind: 'list', value: 'ID', about: 'group or project runner whose maker you answer for' },
   { name: 'trusted-proxy', kind: 'list', value: 'CIDR', about: 'proxy in front, whose X-Forwarded-For is believed' },
 ];
@@ -60,6 +66,7 @@ function gatewayConfig(values: Values): GatewayConfig {
     trustedRunners: runnersIn(values, 'trust-runner'),
     distrustedRunners: runnersIn(values, 'distrust-runner'),
     vouchedRunners: runnersIn(values, 'vouch-runner'),
+    assistedRunners: runnersIn(values, 'assist-runner'),
     trustedProxies: listIn(values, 'trusted-proxy'),
   };
 }

@@ -37,6 +37,8 @@ export interface HttpOptions {
 export interface Front {
   /** @returns false = it is for the doors */
   take(request: IncomingMessage, response: ServerResponse, facts: RequestFacts & { readonly path: string }): boolean;
+  /** False for a request that only offers another protocol; it is taken like any other. */
+  readonly wantsUpgrade: (request: IncomingMessage) => boolean;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
@@ -215,6 +217,7 @@ function makeNodeServer(options: HttpOptions): Server {
     requestTimeout: 0,
     headersTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: 65_000,
+    ...(options.front === undefined ? {} : { shouldUpgradeCallback: options.front.wantsUpgrade }),
   };
   const server =
     options.tls === undefined

@@ -1,5 +1,5 @@
 import type { EpochMillis, JobId } from '../base/ids.ts';
-import type { RunnerRecord, RunnerStore } from '../ports/jobs.ts';
+import type { RunnerRecord } from '../ports/jobs.ts';
 import type { Liveness, PassRecord, PassStore } from '../ports/passes.ts';
 import type { MaybeTx } from '../ports/tx.ts';
 import { deathOf } from './life.ts';
@@ -31,7 +31,7 @@ export interface AssistDeps {
   readonly passes: PassStore;
   readonly liveness: Liveness;
   /** Left out where there are no runners of ours: then nobody is assisted. */
-  readonly assist?: Pick<RunnerStore, 'assisting'>;
+  readonly assist?: { assisting(tx: MaybeTx, job: JobId): Promise<Facts | undefined> };
 }
 
 /**

@@ -75,8 +75,7 @@ export interface GatewayJob {
   /** Last word from its runner. */
   readonly contactAt: EpochMillis;
   readonly cancelingSince: EpochMillis | null;
-  /** The job whose pass wrote what this one runs on (R5). */
-  readonly parentJobId: JobId | null;
+  readonly runnerId: RunnerId;
 }
 
 export interface GatewayJobs {

@@ -330,7 +330,7 @@ export interface GatewayJobsTable {
   startedAt: number;
   contactAt: number;
   cancelingSince: number | null;
-  parentJobId: number | null;
+  runnerId: number;
 }
 export interface ActingTokensTable {
   id: Generated<number>;

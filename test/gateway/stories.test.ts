@@ -16,7 +16,7 @@ const run = promisify(execFile);
 const has = (program: string): boolean => spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0;
 
 /** The gateway's own address is known to the forge, as GitLab's `external_url` would be. */
-async function pair(): Promise<{ upstream: TestServer; gateway: TestGateway; runner: { id: number; token: string } }> {
+async function pair() {
   const draft = await startTestServer();
   const { port } = new URL(draft.url);
   await draft.stop();
@@ -25,12 +25,15 @@ async function pair(): Promise<{ upstream: TestServer; gateway: TestGateway; run
   const upstream = await startTestServer({ externalUrls: [url] });
   const runner = await upstream.runner();
   await upstream.must('PUT', `/api/v4/runners/${runner.id}`, { trust: 'none' });
+  const older = await upstream.runner({ tags: ['older'] });
+  await upstream.must('PUT', `/api/v4/runners/${older.id}`, { trust: 'none' });
   const gateway = await startTestGateway(upstream.url, upstream.root, {
     listen: [{ host: '127.0.0.1', port: Number(port) }],
     externalUrls: [url],
     trustedRunners: [runner.id as never],
+    assistedRunners: [older.id as never],
   });
-  return { upstream, gateway, runner };
+  return { upstream, gateway, runner, older };
 }
 
 const onlyByApi = `rules: [{if: '$CI_PIPELINE_SOURCE == "api"'}]`;
@@ -39,6 +42,7 @@ describe('what people do, through the gateway', () => {
   let upstream: TestServer;
   let gateway: TestGateway;
   let runner: { id: number; token: string };
+  let older: { id: number; token: string };
   let alice: { id: number; token: string };
   let bob: { id: number; token: string };
   let app: number;
@@ -49,7 +53,7 @@ describe('what people do, through the gateway', () => {
     dir = await mkdtemp(join(tmpdir(), 'jobpass-stories-'));
     // The shell executor's jobs run as another user.
     await chmod(dir, 0o711);
-    ({ upstream, gateway, runner } = await pair());
+    ({ upstream, gateway, runner, older } = await pair());
     [alice, bob] = [await upstream.user('alice'), await upstream.user('bob')];
     [app, lib] = [await upstream.project('team/app'), await upstream.project('libs/secret')];
     await upstream.member(app, alice.id, 40);
@@ -279,6 +283,33 @@ describe('what people do, through the gateway', () => {
     expect(release.status).toBe(403);
     await job.end();
   });
+
+  test('assist: the job token of an older runner fetches what its fetch pass may, and nothing more', async () => {
+    await ciFile(`job:\n  ${onlyByApi}\n  tags: [older]\n  script: ["true"]\n`);
+    await upstream.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token);
+    const response = await fetch(`${gateway.url}/api/v4/jobs/request`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ token: older.token, info: { features: runnerFeatures } }),
+    });
+    const { id, token } = (await response.json()) as { id: number; token: string };
+    const remote = `${gateway.url}/libs/secret.git`;
+    expect((await git(token, dir, 'ls-remote', remote)).stdout).toContain('refs/heads/main');
+    // Its own project, by the forge's own leave.
+    expect((await git(token, dir, 'ls-remote', `${gateway.url}/team/app.git`)).stdout).toContain('refs/heads/main');
+    await expect(git(token, dir, 'ls-remote', `${gateway.url}/vault/closed.git`)).rejects.toThrow();
+    const work = join(dir, 'assisted');
+    await git(token, dir, 'clone', '-q', remote, work);
+    await git(token, work, 'commit', '-q', '--allow-empty', '-m', 'no');
+    await expect(git(token, work, 'push', '-q', 'origin', 'HEAD:refs/heads/no')).rejects.toThrow();
+    expect((await api('GET', `/api/v4/projects/${lib}`, token)).status).toBe(401);
+    await fetch(`${gateway.url}/api/v4/jobs/${id}`, {
+      method: 'PUT',
+      headers: { 'job-token': token, 'content-type': 'application/json' },
+      body: '{"state":"success"}',
+    });
+    await expect(git(token, dir, 'ls-remote', remote)).rejects.toThrow();
+  }, 60_000);
 
   async function drain(): Promise<void> {
     for (;;) {

@@ -38,6 +38,7 @@ export async function startTestGateway(
       trustedRunners: [],
       distrustedRunners: [],
       vouchedRunners: [],
+      assistedRunners: [],
       trustedProxies: [],
       ...config,
     },

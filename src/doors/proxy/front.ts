@@ -4,14 +4,18 @@ import type { Log } from '../../base/log.ts';
 import { parseBasic } from '../credential.ts';
 import type { Front } from '../http.ts';
 import { audienceOf, sayNo } from './answers.ts';
+import { type AssistedDeps, isAssisted } from './assisted.ts';
 import type { Forwarder } from './forwarder.ts';
 import { makePassRequests, type PassRequestDeps } from './pass-requests.ts';
+import { wantsTunnel } from './upgrade.ts';
 import { reportedJob, reportJob, requestJob, type RunnerCallDeps } from './runner-calls.ts';
 
 export interface FrontDeps {
   readonly forwarder: Forwarder;
   readonly passes: PassRequestDeps;
   readonly runners: RunnerCallDeps;
+  /** Left out where no runner is assisted. */
+  readonly assisted: AssistedDeps | undefined;
   readonly log: Log;
 }
 
@@ -26,19 +30,25 @@ export function makeFront(deps: FrontDeps): Front {
       if (path.startsWith(own)) return false;
       const method = request.method ?? '';
       const serve = (): Promise<unknown> => {
-        if (carriesPass(request.rawHeaders)) {
-          if (request.headers.expect !== undefined) response.writeContinue();
-          const query = new URLSearchParams((request.url ?? '').split('?').slice(1).join('?'));
+        const plain = (): Promise<unknown> => deps.forwarder.forward(request, response);
+        const query = new URLSearchParams((request.url ?? '').split('?').slice(1).join('?'));
+        const fetchOrPlain = async (assisted: AssistedDeps): Promise<unknown> =>
+          (await isAssisted(assisted, request, path, query)) ? servePass(request, response, { requestId, secure, path, query }) : plain();
+        const withPass = carriesPass(request.rawHeaders);
+        const asks = method === 'POST' && path === '/api/v4/jobs/request';
+        const job = reportedJob(method, path);
+        if (!withPass && !asks && job === undefined) return deps.assisted === undefined ? plain() : fetchOrPlain(deps.assisted);
+        if (request.headers.expect !== undefined) response.writeContinue();
+        if (withPass) {
           return servePass(request, response, { requestId, secure, path, query });
         }
-        if (method === 'POST' && path === '/api/v4/jobs/request') return requestJob(deps.runners, request, response);
-        const job = reportedJob(method, path);
-        if (job !== undefined) return reportJob(deps.runners, request, response, job);
-        return deps.forwarder.forward(request, response);
+        if (asks) return requestJob(deps.runners, request, response);
+        return job === undefined ? plain() : reportJob(deps.runners, request, response, job);
       };
       serve().catch((error: unknown) => refuse(deps.log, request, response, requestId, path, error));
       return true;
     },
+    wantsUpgrade: wantsTunnel,
     upgrade(request, socket, head) {
       // No pass opens a terminal or a live channel: nothing could cut it at the job's end (R2, R5).
       if (carriesPass(request.rawHeaders) || (request.url ?? '').includes('jpt_')) {

@@ -20,7 +20,11 @@ const hopByHop = new Set([
 ]);
 
 /** What says where a request came from. Believed from a trusted proxy only (A23). */
-const forwardingShape = /^(?:forwarded|x-forwarded-.+|x-real-ip|x-original-.+|x-rewrite-url|gitlab-.+)$/;
+const forwardingShape = /^(?:forwarded|x-forwarded-.+|x-real-ip|x-original-.+|x-rewrite-url|(?:x-|true-|x-cluster-)?client-ip)$/;
+/** What a trusted proxy says is passed on; the rest of the forwarding headers nobody needs. */
+const forwardedByProxy = /^x-forwarded-(?:proto|host|port)$/;
+/** What the parts of GitLab say to each other. */
+const internalShape = /^gitlab-/;
 
 const credentialNames = new Set(['private-token', 'job-token', 'authorization', 'cookie', 'sudo', 'deploy-token']);
 
@@ -42,11 +46,11 @@ export function upstreamHeaders(request: IncomingMessage, options: UpstreamHeade
   const listed = connectionListed(request.rawHeaders);
   const kept: string[] = [];
   for (const [name, value] of pairs(request.rawHeaders)) {
-    const lower = name.toLowerCase();
+    // CGI, and so Rack, reads `X_Forwarded_For` as `X-Forwarded-For`: so do we.
+    const lower = name.toLowerCase().replaceAll('_', '-');
     if (hopByHop.has(lower) || listed.has(lower) || lower === 'expect') continue;
-    if (forwardingShape.test(lower) && !(trusted && /^x-forwarded-(?:for|proto|host|port)$/.test(lower))) continue;
-    if (lower === 'x-forwarded-for') continue;
-    if (credential !== undefined && credentialNames.has(lower)) continue;
+    if (forwardingShape.test(lower) && !(trusted && forwardedByProxy.test(lower))) continue;
+    if (credential !== undefined && (credentialNames.has(lower) || internalShape.test(lower))) continue;
     if (lengthBytes !== undefined && lower === 'content-length') continue;
     if (identity === true && lower === 'accept-encoding') continue;
     kept.push(name, value);
@@ -61,6 +65,21 @@ export function upstreamHeaders(request: IncomingMessage, options: UpstreamHeade
   if (!has('x-forwarded-host') && request.headers.host !== undefined) kept.push('x-forwarded-host', request.headers.host);
   if (!has('x-forwarded-port')) kept.push('x-forwarded-port', portOf(request.headers.host) ?? (secure ? '443' : '80'));
   return kept;
+}
+
+/**
+ * What two readers could read in two ways, and the parser lets through (A22, A25).
+ * @returns what is wrong, or undefined
+ */
+export function requestProblem(request: IncomingMessage): string | undefined {
+  const target = request.url ?? '';
+  if (!target.startsWith('/') && !(target === '*' && request.method === 'OPTIONS')) return 'The request target must be a path.';
+  const coding = request.headers['transfer-encoding'];
+  // `gzip, chunked` would go on as chunked alone.
+  if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked') return 'No transfer coding but chunked is supported.';
+  let hosts = 0;
+  for (const [name] of pairs(request.rawHeaders)) if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
+  return hosts > 1 ? 'There is more than one Host header.' : undefined;
 }
 
 /** What the client hears of an answer. @param changed the body is another one */

@@ -80,7 +80,7 @@ export async function issueFor(deps: IssueDeps, handed: HandedOut, runnerToken: 
   if (trust.trust === 'none') return { none: "an admin set the runner's trust to none" };
   const principals = await principalsFor(deps, job, handed, runner, trust);
   const { exposure, why } = exposureFor(deps, handed, trust);
-  const issued = await store(deps, job, handed, principals, exposure !== 'withhold');
+  const issued = await store(deps, job, handed, runner.id, principals, exposure !== 'withhold');
   return { extended: await extendedToken(deps, principals, issued, exposure, why) };
 }
 
@@ -148,11 +148,18 @@ async function artifactPrincipals(deps: IssueDeps, jobs: readonly JobId[]): Prom
 }
 
 /** The job's row and its passes, in one transaction: no second pair for it (A46). @throws conflict */
-async function store(deps: IssueDeps, job: UpstreamJob, handed: HandedOut, principals: Principals, full: boolean): Promise<IssuedPasses> {
+async function store(
+  deps: IssueDeps,
+  job: UpstreamJob,
+  handed: HandedOut,
+  runnerId: RunnerId,
+  principals: Principals,
+  full: boolean,
+): Promise<IssuedPasses> {
   const now = deps.clock.now();
   const { id, projectId, pipelineId, userId, sha, ref, tag } = job;
   return deps.transactor.write(async (tx) => {
-    const at = { state: 'running', startedAt: now, contactAt: now, cancelingSince: null, parentJobId: null } as const;
+    const at = { state: 'running', startedAt: now, contactAt: now, cancelingSince: null, runnerId } as const;
     const token = { tokenDigest: handed.token.digest(), sealedToken: deps.seal(handed.token) };
     await deps.jobs.insert(tx, { id, projectId, pipelineId, userId, sha, ref, tag, ...token, ...at });
     return issuePasses(deps.passes, tx, {

@@ -1,46 +1,65 @@
-import { once } from 'node:events';
-import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
-import { request as httpsRequest } from 'node:https';
-import type { BlockList } from 'node:net';
-import { type Duplex, Readable } from 'node:stream';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
 import { type Dispatcher, Pool } from 'undici';
 import { JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { audienceOf, sayNo } from './answers.ts';
 import type { AnswerChange, ForwardChange, Forwarded, Forwarder } from './forwarder.ts';
-import { clientHeaders, pairs, upstreamHeaders } from './headers.ts';
+import { clientHeaders, requestProblem, upstreamHeaders } from './headers.ts';
+import { forwardExpecting, type OwnConnectionOptions, tunnel } from './upgrade.ts';
 
-export interface ForwarderOptions {
-  /** Origin of the forge. */
-  readonly upstream: string;
-  /** PEM of the authority that signed its certificate, where the system does not know it. */
-  readonly ca: string | undefined;
-  /** Proxies in front of us, whose word about the client's address is believed. */
-  readonly trustedProxies: BlockList;
-  /** Connections to the forge; long polls hold one each. */
+/** `upstream` is the forge's origin, `ca` the PEM of the authority that signed its certificate, where the system does not know it. */
+export interface ForwarderOptions extends OwnConnectionOptions {
+  /** Connections to the forge at most; none = as many as clients ask for, as every long poll holds one. */
   readonly connections?: number;
-  /** How long the forge may take to begin its answer: longer than any long poll. */
-  readonly headersTimeoutMs?: number;
+  /** How long the forge may be silent: before its answer, which a push's hooks can hold up for long, or within it. */
+  readonly silenceMs?: number;
   readonly log: Log;
 }
 
-/** A pool of kept connections; each request is one dispatch, without a stream object on the way down. */
+/** GitLab's own nginx waits that long. */
+const defaultSilenceMs = 3_600_000;
+const answerHeaderBytes = 64 * 1024;
+
+/** A pool of kept connections; each request is one dispatch, without a stream object on the way down. Trailers are dropped: they could say what no header may. */
 export function makeForwarder(options: ForwarderOptions): Forwarder {
-  const tls = options.ca === undefined ? {} : { connect: { ca: options.ca } };
+  const silenceMs = options.silenceMs ?? defaultSilenceMs;
   const pool = new Pool(options.upstream, {
-    connections: options.connections ?? 1024,
+    connections: options.connections ?? null,
     pipelining: 1,
-    headersTimeout: options.headersTimeoutMs ?? 120_000,
-    // How long a body may pause is between the two ends.
-    bodyTimeout: 0,
+    headersTimeout: silenceMs,
+    bodyTimeout: silenceMs,
+    // Shorter than a forge's own, so that it does not close what is just being used.
     keepAliveTimeout: 30_000,
-    ...tls,
+    maxHeaderSize: answerHeaderBytes,
+    ...(options.ca === undefined ? {} : { connect: { ca: options.ca } }),
   });
   return {
-    forward: (request, response, change = {}) => new Exchange(pool, options, request, response, change).done,
+    async forward(request, response, change) {
+      const problem = requestProblem(request);
+      if (problem !== undefined) throw new JobpassError('invalid_input', problem);
+      if (request.headers.expect !== undefined && change === undefined) {
+        const forwarded = await forwardExpecting(options, request, response);
+        if (forwarded.outcome === 'upstream_failed') sayFailed(options.log, request, response, noAnswer());
+        return forwarded;
+      }
+      return new Exchange(pool, options, request, response, change ?? {}).done;
+    },
     upgrade: (request, socket, head) => tunnel(options, request, socket, head),
     close: () => pool.destroy(),
   };
+}
+
+function noAnswer(cause?: unknown): JobpassError {
+  return new JobpassError('upstream_failed', { message: 'The forge does not answer.', retryAfterSeconds: 5 }, cause);
+}
+
+function sayFailed(log: Log, request: IncomingMessage, response: ServerResponse, error: JobpassError): void {
+  const cause = error.cause ?? error;
+  log.warn('gateway.upstream_failed', { why: cause instanceof Error ? cause.message : 'unknown' });
+  // What was not read would otherwise be taken for the next request.
+  if (!request.complete) response.shouldKeepAlive = false;
+  sayNo(response, audienceOf((request.url ?? '').split('?', 1)[0] ?? ''), error);
 }
 
 /** An answer that is read whole before it goes on. */
@@ -59,12 +78,16 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #response: ServerResponse;
   readonly #change: ForwardChange;
   readonly #settle: (forwarded: Forwarded) => void;
+  readonly #pool: Pool;
   #controller: Dispatcher.DispatchController | undefined;
   #status: number | null = null;
   #collected: Collected | undefined;
   #over = false;
+  /** May be asked once more. */
+  #again = false;
 
   constructor(pool: Pool, options: ForwarderOptions, request: IncomingMessage, response: ServerResponse, change: ForwardChange) {
+    this.#pool = pool;
     this.#options = options;
     this.#request = request;
     this.#response = response;
@@ -78,24 +101,29 @@ class Exchange implements Dispatcher.DispatchHandler {
       this.#cut();
       return;
     }
-    if (request.headers.expect !== undefined && change.body === undefined) response.writeContinue();
-    this.#dispatch(pool);
+    this.#again = !hasBody(request) && change.body === undefined && /^(?:GET|HEAD|OPTIONS)$/.test(request.method ?? '');
+    this.#dispatch();
   }
 
-  #dispatch(pool: Pool): void {
+  #dispatch(): void {
     const { body, credential, target, answer } = this.#change;
-    const hasBody = this.#request.headers['content-length'] !== undefined || this.#request.headers['transfer-encoding'] !== undefined;
-    const lengthBytes = body === undefined ? undefined : Buffer.isBuffer(body) ? body.length : 'unknown';
+    const lengthBytes = Buffer.isBuffer(body) ? body.length : body?.length === 'other' ? 'unknown' : undefined;
     const headers = upstreamHeaders(this.#request, {
       trustedProxies: this.#options.trustedProxies,
       ...(credential === undefined ? {} : { credential }),
       ...(lengthBytes === undefined ? {} : { lengthBytes }),
       ...(answer === undefined ? {} : { identity: true }),
     });
-    const sent =
-      body === undefined ? (hasBody ? this.#request : null) : Buffer.isBuffer(body) ? body : Readable.from(body, { objectMode: false });
-    if (sent instanceof Readable && sent !== this.#request) sent.once('error', (error) => this.#fail(error));
-    pool.dispatch({ method: methodOf(this.#request), path: target ?? this.#request.url ?? '/', headers, body: sent }, this);
+    this.#pool.dispatch({ method: methodOf(this.#request), path: target ?? this.#request.url ?? '/', headers, body: this.#sent() }, this);
+  }
+
+  #sent(): Buffer | Readable | null {
+    const { body } = this.#change;
+    if (Buffer.isBuffer(body)) return body;
+    if (body === undefined && !hasBody(this.#request)) return null;
+    // Never the request itself: undici would destroy it when the forge fails, and with it the connection that still has to say so.
+    const stream = body?.stream ?? this.#request.iterator({ destroyOnReturn: false });
+    return Readable.from(stream, { objectMode: false }).once('error', (error) => this.#fail(error));
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -114,8 +142,9 @@ class Exchange implements Dispatcher.DispatchHandler {
       return;
     }
     const headers = clientHeaders(change?.headers ?? raw);
-    this.#response.writeHead(status, statusMessage, headers);
-    this.#response.flushHeaders();
+    this.#response.writeHead(status, latin1(statusMessage), headers);
+    // Out at once, as what follows may take its time; and as Latin-1, which flushHeaders() does not keep.
+    this.#response.write('', 'latin1');
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -154,8 +183,12 @@ class Exchange implements Dispatcher.DispatchHandler {
     return true;
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#fail(error);
+  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    // A kept connection may be closed by the other side while a request is on its way: one that changes nothing is asked again.
+    if (this.#again && this.#status === null && !this.#over && connectionLost(error)) {
+      this.#again = false;
+      this.#dispatch();
+    } else this.#fail(error);
   }
 
   /** The end of the pass, in the middle of everything (R2). */
@@ -174,15 +207,11 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   #fail(error: unknown): void {
     if (this.#over) return;
-    const known =
-      error instanceof JobpassError
-        ? error
-        : new JobpassError('upstream_failed', { message: 'The forge does not answer.', retryAfterSeconds: 5 }, error);
-    this.#options.log.warn('gateway.upstream_failed', { why: error instanceof Error ? error.message : 'unknown' });
+    if (this.#response.destroyed || this.#response.socket?.destroyed !== false) return this.#finish('cut');
+    const known = error instanceof JobpassError ? error : noAnswer(error);
     this.#finish('upstream_failed');
     this.#controller?.abort(known);
-    if (!this.#request.complete) this.#response.shouldKeepAlive = false;
-    sayNo(this.#response, audienceOf((this.#request.url ?? '').split('?', 1)[0] ?? ''), known);
+    sayFailed(this.#options.log, this.#request, this.#response, known);
   }
 
   #finish(outcome: Forwarded['outcome']): void {
@@ -197,42 +226,19 @@ function methodOf(request: IncomingMessage): Dispatcher.HttpMethod {
   return request.method ?? 'GET';
 }
 
+function hasBody(request: IncomingMessage): boolean {
+  return request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined;
+}
+
+function connectionLost(error: Error): boolean {
+  return 'code' in error && /^(?:UND_ERR_SOCKET|ECONNRESET|EPIPE)$/.test(String(error.code));
+}
+
+/** The bytes of a reason phrase as they came: undici reads them as UTF-8, Node.js writes them as Latin-1. */
+function latin1(text: string | undefined): string {
+  return Buffer.from(text ?? '').toString('latin1');
+}
+
 function rawOf(raw: unknown): readonly string[] {
   return Array.isArray(raw) ? raw.map((part) => (Buffer.isBuffer(part) ? part.toString('latin1') : String(part))) : [];
-}
-
-/** Both ends of a protocol that is no longer HTTP; anything but a 101 ends the connection, so that nothing can hide behind it. */
-function tunnel(options: ForwarderOptions, request: IncomingMessage, socket: Duplex, head: Buffer): void {
-  const headers = upstreamHeaders(request, { trustedProxies: options.trustedProxies });
-  headers.push('connection', 'upgrade', 'upgrade', request.headers.upgrade ?? '');
-  const send = options.upstream.startsWith('https:') ? httpsRequest : httpRequest;
-  const up = send(new URL(request.url ?? '/', options.upstream), {
-    method: request.method,
-    headers,
-    agent: false,
-    ...(options.ca === undefined ? {} : { ca: options.ca }),
-  });
-  const fail = (): void => void socket.end('HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
-  socket.on('error', () => up.destroy());
-  up.on('error', fail);
-  up.on('response', (answer) => {
-    socket.write(headOf(answer, ['connection', 'close']));
-    answer.pipe(socket);
-  });
-  up.on('upgrade', (answer, upSocket, upHead) => {
-    socket.write(headOf(answer, ['connection', 'upgrade', 'upgrade', answer.headers.upgrade ?? '']));
-    upSocket.write(head);
-    socket.write(upHead);
-    upSocket.pipe(socket).pipe(upSocket);
-    upSocket.on('error', () => socket.destroy());
-    socket.on('error', () => upSocket.destroy());
-    void once(socket, 'close').then(() => upSocket.destroy());
-    void once(upSocket, 'close').then(() => socket.destroy());
-  });
-  up.end();
-}
-
-function headOf(answer: IncomingMessage, more: readonly string[]): string {
-  const lines = [...pairs([...clientHeaders(answer.rawHeaders), ...more])].map(([name, value]) => `${name}: ${value}\r\n`);
-  return `HTTP/1.1 ${answer.statusCode ?? 502} ${answer.statusMessage ?? ''}\r\n${lines.join('')}\r\n`;
 }

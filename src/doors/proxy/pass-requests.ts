@@ -129,7 +129,7 @@ class PassRequest {
 
   async #try(endpoint: string, accesses: readonly Access[]) {
     const { requestId, secure } = this.#facts;
-    const context: AskContext = { door: 'gateway', endpoint, requestId, secure };
+    const context: AskContext = { door: doorOf(endpoint), endpoint, requestId, secure };
     const admission = await this.#deps.gatekeeper.admit(this.#subject, accesses, context);
     if (admission.ok) this.#grants.push(admission.grant);
     return admission;
@@ -137,9 +137,8 @@ class PassRequest {
 
   async #read(wanted: Wanted): Promise<Outcome> {
     const grant = await this.#admit(wanted.endpoint, wanted.accesses);
-    const { identity } = grant;
     // The upstream filters by one user; nobody here could take out what another principal may not see.
-    if (wanted.list && principalsOf(identity).length > 1)
+    if (wanted.list && principalsOf(grant).length > 1)
       throw new JobpassError(
         'access_denied',
         'This pass has the rights of several people, and the forge lists for one only: ask for each thing by name.',
@@ -155,7 +154,7 @@ class PassRequest {
     }
     const maxBytes = /\/repository\/(?:files|commits)/.test(wanted.endpoint) ? limits.fileBodyBytes : limits.jsonBodyBytes;
     const grant = await this.#admit(wanted.endpoint, wanted.accesses);
-    if (principalsOf(grant.identity).length > 1)
+    if (principalsOf(grant).length > 1)
       throw new JobpassError(
         'access_denied',
         'This pass has the rights of several people: through the gateway it reads, and pushes to unprotected branches; it changes nothing else.',
@@ -180,7 +179,7 @@ class PassRequest {
     if (other !== undefined)
       throw new JobpassError('never_allowed', `No pass may push with the option ${JSON.stringify(other.slice(0, 100))}.`);
     if (prefix.commands.length > limits.refsPerPush) throw new JobpassError('too_large', 'The push names too many refs.');
-    if (principalsOf(grant.identity).length > 1) await this.#onlyUnprotected(wanted, prefix.commands);
+    if (principalsOf(grant).length > 1) await this.#onlyUnprotected(wanted, prefix.commands);
     const open = this.#deps.writes.begin(wanted.projectId, jobOf(grant));
     try {
       // Before it can start anything.
@@ -276,17 +275,19 @@ class PassRequest {
   }
 }
 
-function passOf(grant: Grant): PassIdentity {
-  if (grant.identity.kind !== 'pass') throw new JobpassError('internal', {}, new Error('only passes are carried'));
-  return grant.identity;
+/** The pass, or the fetch pass by which an assisted runner's job token is honoured. */
+function passOf({ identity }: Grant): PassIdentity {
+  const pass = identity.kind === 'pass' ? identity : identity.kind === 'job' ? identity.assist : undefined;
+  if (pass === undefined) throw new JobpassError('internal', {}, new Error('only passes are carried'));
+  return pass;
 }
 
 function jobOf(grant: Grant): JobId {
   return passOf(grant).jobId;
 }
 
-function principalsOf(identity: Grant['identity']): readonly UserId[] {
-  return identity.kind === 'pass' ? identity.principals : [];
+function principalsOf(grant: Grant): readonly UserId[] {
+  return passOf(grant).principals;
 }
 
 function isJson(headers: readonly string[]): boolean {
@@ -304,4 +305,11 @@ async function* confirmed(grant: Grant, body: AsyncIterable<unknown>): AsyncGene
   }
   await grant.confirm(null);
   if (held !== undefined) yield held;
+}
+
+/** The door at which the embedded forge would have served it. */
+function doorOf(endpoint: string): string {
+  if (endpoint.endsWith('/jwt/auth')) return 'registry';
+  if (/\.git\/(?:info\/lfs|gitlab-lfs)\//.test(endpoint)) return 'lfs';
+  return endpoint.includes('/*.git/') ? 'git' : 'api';
 }

@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely';
-import { id, type JobId, millis, type PipelineId, type ProjectId, type SecretDigest, type UserId } from '../../base/ids.ts';
+import { id, type JobId, millis, type PipelineId, type ProjectId, type RunnerId, type SecretDigest, type UserId } from '../../base/ids.ts';
 import type { ActingTokenRecord, ActingTokens, Channel, GatewayJob, GatewayJobs, PassWrites } from '../../ports/gateway.ts';
 import type { Database } from '../database.ts';
 import type { ActingTokensTable, GatewayJobsTable } from '../schema.ts';
@@ -107,7 +107,7 @@ function toJob(row: Selectable<GatewayJobsTable>): GatewayJob {
     startedAt: millis(row.startedAt),
     contactAt: millis(row.contactAt),
     cancelingSince: row.cancelingSince === null ? null : millis(row.cancelingSince),
-    parentJobId: row.parentJobId === null ? null : id<JobId>(row.parentJobId),
+    runnerId: id<RunnerId>(row.runnerId),
   };
 }
 

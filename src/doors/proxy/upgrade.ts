@@ -1,0 +1,105 @@
+import { type IncomingMessage, request as httpRequest, type ClientRequest, type ServerResponse } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { type BlockList, Socket } from 'node:net';
+import { type Duplex, finished } from 'node:stream';
+import type { Forwarded } from './forwarder.ts';
+import { clientHeaders, pairs, requestProblem, upstreamHeaders } from './headers.ts';
+
+/** Where requests go that have a connection of their own. */
+export interface OwnConnectionOptions {
+  readonly upstream: string;
+  readonly ca: string | undefined;
+  readonly trustedProxies: BlockList;
+}
+
+/** How often a silent tunnel's ends are asked whether they are still there. */
+const probeMs = 60_000;
+
+/** True for a request that becomes another protocol: it has no body, and is not the `h2c` that curl offers with any request (RFC 9113 §3.1). */
+export function wantsTunnel(request: IncomingMessage): boolean {
+  const { upgrade, 'content-length': length, 'transfer-encoding': coding } = request.headers;
+  return upgrade !== undefined && !/^h2c?\b/i.test(upgrade) && coding === undefined && (length === undefined || length === '0');
+}
+
+/** Both ends of a protocol that is no longer HTTP; anything but a 101 ends the connection, so that nothing can hide behind it. */
+export function tunnel(options: OwnConnectionOptions, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  const refuse = (line: string): void => void socket.end(`HTTP/1.1 ${line}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+  socket.on('error', () => socket.destroy());
+  if (requestProblem(request) !== undefined) return refuse('400 Bad Request');
+  const up = connect(options, request, ['connection', 'upgrade', 'upgrade', request.headers.upgrade ?? '']);
+  socket.on('close', () => up.destroy());
+  up.on('error', () => (socket.writable ? refuse('502 Bad Gateway') : socket.destroy()));
+  up.on('response', (answer) => {
+    socket.write(headOf(answer, ['connection', 'close']));
+    answer.on('error', () => socket.destroy());
+    answer.pipe(socket);
+  });
+  up.on('upgrade', (answer, upSocket, upHead) => {
+    up.removeAllListeners('error');
+    up.on('error', () => {});
+    socket.write(headOf(answer, ['connection', 'upgrade', 'upgrade', answer.headers.upgrade ?? '']));
+    upSocket.write(head);
+    socket.write(upHead);
+    for (const end of [socket, upSocket]) if (end instanceof Socket) end.setKeepAlive(true, probeMs);
+    upSocket.on('error', () => socket.destroy());
+    upSocket.on('close', () => socket.destroy());
+    socket.on('close', () => upSocket.destroy());
+    upSocket.pipe(socket).pipe(upSocket);
+  });
+  up.end();
+}
+
+/** A request whose client waits to hear whether its body is wanted: the forge says so, not we (RFC 9110 §10.1.1). */
+export function forwardExpecting(options: OwnConnectionOptions, request: IncomingMessage, response: ServerResponse): Promise<Forwarded> {
+  const { promise, resolve } = Promise.withResolvers<Forwarded>();
+  let status: number | null = null;
+  const up = connect(options, request, ['expect', '100-continue', ...framing(request)]);
+  const fail = (): void => {
+    if (request.socket.destroyed) return resolve({ outcome: 'cut', status });
+    resolve({ outcome: 'upstream_failed', status });
+  };
+  up.on('error', fail);
+  up.on('continue', () => response.writeContinue());
+  up.on('response', (answer) => {
+    status = answer.statusCode ?? 502;
+    // A body that nobody asked for does not come, or comes unasked: either way this connection is spent.
+    if (!request.complete) response.shouldKeepAlive = false;
+    response.writeHead(status, answer.statusMessage ?? '', clientHeaders(answer.rawHeaders));
+    answer.pipe(response);
+    answer.on('error', () => response.destroy());
+  });
+  finished(response, (error) => {
+    resolve({ outcome: error ? 'cut' : 'done', status });
+    up.destroy();
+  });
+  up.flushHeaders();
+  // Nothing flows until the client hears the 100, or is out of patience.
+  request.pipe(up);
+  return promise;
+}
+
+function connect(options: OwnConnectionOptions, request: IncomingMessage, more: readonly string[]): ClientRequest {
+  const { protocol, hostname, port } = new URL(options.upstream);
+  const send = protocol === 'https:' ? httpsRequest : httpRequest;
+  return send({
+    // The target as it came: read as a URL, `//host/` would be another server (A21).
+    hostname: hostname.replace(/^\[|\]$/g, ''),
+    port,
+    path: request.url,
+    method: request.method,
+    headers: [...upstreamHeaders(request, { trustedProxies: options.trustedProxies }), ...more],
+    setHost: false,
+    agent: false,
+    ...(options.ca === undefined ? {} : { ca: options.ca }),
+  });
+}
+
+/** How the body is delimited on the way up. */
+function framing(request: IncomingMessage): string[] {
+  return request.headers['transfer-encoding'] === undefined ? [] : ['transfer-encoding', 'chunked'];
+}
+
+function headOf(answer: IncomingMessage, more: readonly string[]): string {
+  const lines = [...pairs([...clientHeaders(answer.rawHeaders), ...more])].map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${answer.statusCode ?? 502} ${answer.statusMessage ?? ''}\r\n${lines.join('')}\r\n`;
+}
