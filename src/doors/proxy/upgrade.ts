@@ -40,10 +40,16 @@ export function tunnel(options: OwnConnectionOptions, request: IncomingMessage, 
     socket.write(headOf(answer, ['connection', 'upgrade', 'upgrade', answer.headers.upgrade ?? '']));
     upSocket.write(head);
     socket.write(upHead);
-    for (const end of [socket, upSocket]) if (end instanceof Socket) end.setKeepAlive(true, probeMs);
-    upSocket.on('error', () => socket.destroy());
-    upSocket.on('close', () => socket.destroy());
-    socket.on('close', () => upSocket.destroy());
+    for (const [one, other] of [
+      [socket, upSocket],
+      [upSocket, socket],
+    ] as const) {
+      if (one instanceof Socket) one.setKeepAlive(true, probeMs);
+      one.on('error', () => other.destroy());
+      one.on('close', () => other.destroy());
+      // No half of a tunnel stays open: what was sent is flushed, then both are gone.
+      one.on('finish', () => one.destroy());
+    }
     upSocket.pipe(socket).pipe(upSocket);
   });
   up.end();

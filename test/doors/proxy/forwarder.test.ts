@@ -42,7 +42,7 @@ interface Heard {
 /** Asks over a raw socket; the forge's echo comes back. */
 async function heard(port: number, lines: readonly string[]): Promise<Heard> {
   const wire = new Wire(port).send([...lines, 'Connection: close', '', ''].join('\r\n'));
-  const text = await wire.end();
+  const text = Buffer.from(await wire.end(), 'latin1').toString();
   const [head = '', rest = ''] = text.split('\r\n\r\n');
   if (!head.startsWith('HTTP/1.1 200')) throw new Error(text);
   return JSON.parse(/^[0-9a-f]+\r\n/.test(rest) ? (/\{.*\}/.exec(rest)?.[0] ?? '') : rest) as Heard;
@@ -156,13 +156,9 @@ describe('requests on their way up', () => {
   test('bodies of every framing arrive byte for byte', async () => {
     const bodies: { readonly length: string | undefined; readonly body: string }[] = [];
     const { port } = await between((request, response) => {
-      void collect(request).then((body) => {
-        bodies.push({
-          length: request.headers['content-length'],
-          body: body.toString('latin1'),
-        });
-        response.end('ok');
-      });
+      void collect(request)
+        .then((body) => bodies.push({ length: request.headers['content-length'], body: body.toString('latin1') }))
+        .finally(() => response.end('ok'));
     });
     const wire = new Wire(port);
     wire.send('POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe\r\nl');
@@ -372,7 +368,9 @@ describe('answers on their way down', () => {
     expect((await fetch(url)).status).toBe(200);
     expect((await fetch(url)).status).toBe(200);
     expect(connections).toBe(2);
-    expect((await fetch(url, { method: 'POST', body: 'x' })).status, 'what may have taken effect is not repeated').toBeGreaterThanOrEqual(502);
+    expect((await fetch(url, { method: 'POST', body: 'x' })).status, 'what may have taken effect is not repeated').toBeGreaterThanOrEqual(
+      502,
+    );
   });
 });
 
@@ -396,7 +394,11 @@ describe('big bodies and impatient clients', () => {
       const out = join(dir, 'out');
       const { stdout } = await run('curl', ['-sS', '-T', file, ...more, '-o', out, '-D', '-', `${url}/upload`]);
       expect(stdout).toContain(`x-digest: ${digest}`);
-      expect(createHash('sha256').update(await readFile(out)).digest('hex')).toBe(digest);
+      expect(
+        createHash('sha256')
+          .update(await readFile(out))
+          .digest('hex'),
+      ).toBe(digest);
     }
   });
 
@@ -521,17 +523,23 @@ describe('100-continue', () => {
 });
 
 describe('upgrades', () => {
-  const hello = 'GET /-/cable HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nOrigin: http://h\r\n\r\n';
+  const hello =
+    'GET /-/cable HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nOrigin: http://h\r\n\r\n';
 
   async function cable(seen: string[]): Promise<{ readonly port: number; readonly ended: Promise<void> }> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const upstream = kept(await forge(echo));
     upstream.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
       seen.push(...request.rawHeaders);
-      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: y\r\n\r\nwelcome');
+      socket.write(
+        'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: y\r\n\r\nwelcome',
+      );
       socket.write(head);
       socket.on('data', (chunk: Buffer) => socket.write(chunk));
-      socket.on('close', () => resolve());
+      socket.on('end', () => {
+        socket.destroy();
+        resolve();
+      });
       socket.on('error', () => {});
     });
     return { port: upstream.port, ended: promise };

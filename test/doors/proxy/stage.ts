@@ -34,6 +34,10 @@ export async function stage(
     ...options,
   });
   const ended: Forwarded[] = [];
+  const over = (forwarded: Forwarded): void => {
+    ended.push(forwarded);
+    waiting.shift()?.(forwarded);
+  };
   const waiting: ((forwarded: Forwarded) => void)[] = [];
   const http = makeHttpServer([], {
     listen: [{ host: '127.0.0.1', port: 0 }],
@@ -43,13 +47,7 @@ export async function stage(
     front: {
       wantsUpgrade: wantsTunnel,
       take(request, response) {
-        forwarder.forward(request, response, change(request)).then(
-          (forwarded) => {
-            ended.push(forwarded);
-            waiting.shift()?.(forwarded);
-          },
-          () => response.writeHead(400, { connection: 'close' }).end(),
-        );
+        forwarder.forward(request, response, change(request)).then(over, () => response.writeHead(400, { connection: 'close' }).end());
         return true;
       },
       upgrade: (request, socket, head) => forwarder.upgrade(request, socket, head),
