@@ -4,6 +4,7 @@ import { parseId, type RunnerId } from '../base/ids.ts';
 import { jsonLog } from '../base/log.ts';
 import { type GatewayConfig, startGateway } from '../gateway.ts';
 import { type Command, describeSettings, parseFlags, usage } from './command.ts';
+import { runDoctor } from './gateway-doctor.ts';
 import { readSettings, type Setting, type Values } from './config.ts';
 import { listenConfig, listenSettings, listIn, originOf, passSettings, textIn } from './server-settings.ts';
 
@@ -24,14 +25,17 @@ const settings: readonly Setting[] = [
   },
   { name: 'vouch-runner', kind: 'list', value: 'ID', about: 'group or project runner whose maker you answer for' },
   { name: 'trusted-proxy', kind: 'list', value: 'CIDR', about: 'proxy in front, whose X-Forwarded-For is believed' },
+  { name: 'object-storage', kind: 'list', value: 'URL', about: "the forge's object storage, where it redirects to it" },
 ];
 
 export const gateway: Command = {
   name: 'gateway',
-  about: 'in front of a GitLab',
+  about: 'in front of a GitLab; doctor looks at the settings',
   help: () => `usage: jobpass gateway --upstream URL --admin-token-file FILE [options]
+       jobpass gateway doctor --upstream URL --admin-token-file FILE [options] [--json]
 
 Stands in front of an unmodified GitLab and gives its jobs their pass. Requests without a pass go through untouched.
+\`doctor\` looks at the GitLab and these settings, says what is right and what to change, and exits with 1 where it would not work.
 
 ${describeSettings(settings)}
   --config FILE           TOML file with these names as keys
@@ -40,8 +44,11 @@ example: jobpass gateway --upstream https://gitlab.internal.example --admin-toke
            --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem --external-url https://gitlab.example.com
 `,
   async run(args, io) {
-    const flags = parseFlags(args, settings, ['config']);
+    const flags = parseFlags(args, settings, ['config'], ['json'], true);
+    const [command, ...more] = flags.positionals;
+    if (more.length > 0 || (command !== undefined && command !== 'doctor')) usage(`there is no \`gateway ${command ?? ''}\``);
     const config = gatewayConfig(readSettings(settings, flags.values, flags.text('config')));
+    if (command === 'doctor') return runDoctor(config, io, flags.flag('json'));
     const log = jsonLog();
     if (config.allowPlainHttp) log.warn('server.plain_http', { message: 'passes may travel unencrypted: use this in a lab only' });
     const running = await startGateway(config, log);
@@ -68,6 +75,7 @@ function gatewayConfig(values: Values): GatewayConfig {
     vouchedRunners: runnersIn(values, 'vouch-runner'),
     assistedRunners: runnersIn(values, 'assist-runner'),
     trustedProxies: listIn(values, 'trusted-proxy'),
+    objectStorage: listIn(values, 'object-storage').map((url) => originOf('object-storage', url)),
   };
 }
 

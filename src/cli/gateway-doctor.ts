@@ -1,0 +1,38 @@
+import { examine, type Finding } from '../forge/gitlab/doctor.ts';
+import { UpstreamClient } from '../forge/gitlab/client.ts';
+import type { GatewayConfig } from '../gateway.ts';
+import { addressesOf } from '../doors/listen.ts';
+import type { Io } from './command.ts';
+
+const colours = { ok: 32, warning: 33, problem: 31 } as const;
+
+/** `jobpass gateway doctor`: 0 = nothing to change, or only warnings; 1 = it would not work. */
+export async function runDoctor(config: GatewayConfig, io: Io, json: boolean): Promise<number> {
+  const client = new UpstreamClient({ url: config.upstream, adminTokenFile: config.adminTokenFile, ca: config.upstreamCa });
+  try {
+    const named = [config.trustedRunners, config.distrustedRunners, config.vouchedRunners, config.assistedRunners].flat();
+    const findings = await examine(client, {
+      upstream: config.upstream,
+      external: addressesOf(config, config.listen[0]).url,
+      allowPlainHttp: config.allowPlainHttp,
+      principals: config.principals,
+      namedRunners: named,
+      trustedRunners: config.trustedRunners,
+      now: Date.now(),
+    });
+    io.out(json ? `${JSON.stringify({ findings })}\n` : printed(findings, io.terminal));
+    return findings.some(({ level }) => level === 'problem') ? 1 : 0;
+  } finally {
+    await client.close();
+  }
+}
+
+function printed(findings: readonly Finding[], terminal: boolean): string {
+  const widest = Math.max(...findings.map(({ what }) => what.length));
+  const lines = findings.map(({ level, what, says, advice }) => {
+    const word = level.padEnd(8);
+    const shown = terminal ? `\u001b[${colours[level]}m${word}\u001b[0m` : word;
+    return `${shown} ${what.padEnd(widest)}  ${says}\n${advice === undefined ? '' : `${' '.repeat(widest + 11)}${advice}\n`}`;
+  });
+  return lines.join('');
+}
