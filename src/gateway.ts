@@ -11,7 +11,7 @@ import { makeOauthDoor } from './doors/oauth/oauth-door.ts';
 import { makeFront } from './doors/proxy/front.ts';
 import { makeOwnRoutes } from './doors/proxy/own-routes.ts';
 import { makeForwarder } from './doors/proxy/make-forwarder.ts';
-import { scrubbed } from './doors/proxy/scrub.ts';
+import { carriedAnswers, scrubbed } from './doors/proxy/scrub.ts';
 import { WriteLog } from './doors/proxy/write-log.ts';
 import { makeActingCredentials } from './forge/gitlab/acting.ts';
 import { UpstreamClient } from './forge/gitlab/client.ts';
@@ -55,6 +55,8 @@ export interface GatewayConfig {
   readonly assistedRunners: readonly RunnerId[];
   /** Addresses or networks of proxies in front. */
   readonly trustedProxies: readonly string[];
+  /** Origins of the forge's object storage, which the gateway reads for clients: signed URLs are not handed to jobs. */
+  readonly objectStorage: readonly string[];
 }
 
 export interface RunningGateway {
@@ -154,6 +156,10 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
       jobTokenOf: (job) => liveness.tokenOf(job),
       writes,
       scrub: scrubbed(external),
+      carried: carriedAnswers(external, {
+        forge: [addresses.url, config.upstream, ...config.externalUrls],
+        storage: config.objectStorage,
+      }),
       external,
       log,
     },

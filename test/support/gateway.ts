@@ -40,6 +40,7 @@ export async function startTestGateway(
       vouchedRunners: [],
       assistedRunners: [],
       trustedProxies: [],
+      objectStorage: [],
       ...config,
     },
     log,

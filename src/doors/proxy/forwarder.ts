@@ -5,7 +5,7 @@ import type { Secret } from '../../base/secret.ts';
 /** Carries requests to the forge behind the gateway, and its answers back. */
 export interface Forwarder {
   /**
-   * Streams one request up and its answer down; settles when both are over. Buffers nothing, follows no redirect.
+   * Streams one request up and its answer down; settles when both are over. Buffers nothing, and follows no redirect unless a change says so.
    * `Expect: 100-continue` is for the forge to answer; with a change, it is for the caller.
    * @throws invalid_input (two readers could read the request in two ways)
    */
@@ -24,9 +24,14 @@ export interface ForwardChange {
   /** Cuts both sides when aborted (R2). */
   readonly signal?: AbortSignal;
   /** Sees status and headers (raw pairs) before they are sent. @returns undefined = as they are */
-  readonly answer?: (head: { readonly status: number; readonly headers: readonly string[] }) => AnswerChange | undefined;
+  readonly answer?: (head: AnswerHead) => AnswerChange | undefined;
   /** The request's body, in place of what is read from the request. */
   readonly body?: Buffer | ChangedBody;
+}
+
+export interface AnswerHead {
+  readonly status: number;
+  readonly headers: readonly string[];
 }
 
 export interface ChangedBody {
@@ -37,6 +42,8 @@ export interface ChangedBody {
 
 export type AnswerChange =
   | { readonly kind: 'headers'; readonly headers: readonly string[] }
+  /** What stands at another URL, of a server that is trusted, is answered instead; it hears none of the request's headers but ranges and conditions. */
+  | { readonly kind: 'follow'; readonly url: string }
   /** The whole body is read, at most `maxBytes` (more = upstream_failed), and answered as `rewrite` says. */
   | {
       readonly kind: 'body';

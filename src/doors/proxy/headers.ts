@@ -95,6 +95,24 @@ export function clientHeaders(raw: RawHeaders, changed = false): string[] {
   return kept;
 }
 
+const askedOfStorage = /^(?:accept|range|if-(?:range|match|none-match|modified-since|unmodified-since))$/;
+const toldByStorage =
+  /^(?:content-(?:type|length|range|disposition|encoding)|etag|last-modified|accept-ranges|cache-control|expires|date)$/;
+
+/** What a storage behind the forge hears: nothing that says who asks. */
+export function storageHeaders(request: IncomingMessage): string[] {
+  return only(request.rawHeaders, askedOfStorage);
+}
+
+/** What the client hears of a storage's answer. */
+export function storedHeaders(raw: RawHeaders): string[] {
+  return only(raw, toldByStorage);
+}
+
+function only(raw: RawHeaders, wanted: RegExp): string[] {
+  return [...pairs(raw)].filter(([name]) => wanted.test(name.toLowerCase())).flat();
+}
+
 export function* pairs(raw: RawHeaders): Generator<readonly [string, string]> {
   for (let index = 0; index + 1 < raw.length; index += 2) yield [raw[index] ?? '', raw[index + 1] ?? ''];
 }

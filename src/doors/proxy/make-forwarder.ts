@@ -1,11 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
-import { type Dispatcher, Pool } from 'undici';
+import { rootCertificates } from 'node:tls';
+import { Agent, type Dispatcher, Pool } from 'undici';
 import { JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { audienceOf, sayNo } from './answers.ts';
 import type { AnswerChange, ForwardChange, Forwarded, Forwarder } from './forwarder.ts';
-import { clientHeaders, requestProblem, upstreamHeaders } from './headers.ts';
+import { clientHeaders, requestProblem, storageHeaders, storedHeaders, upstreamHeaders } from './headers.ts';
 import { forwardExpecting, type OwnConnectionOptions, tunnel } from './upgrade.ts';
 
 /** `upstream` is the forge's origin, `ca` the PEM of the authority that signed its certificate, where the system does not know it. */
@@ -24,16 +25,23 @@ const answerHeaderBytes = 64 * 1024;
 /** A pool of kept connections; each request is one dispatch, without a stream object on the way down. Trailers are dropped: they could say what no header may. */
 export function makeForwarder(options: ForwarderOptions): Forwarder {
   const silenceMs = options.silenceMs ?? defaultSilenceMs;
-  const pool = new Pool(options.upstream, {
-    connections: options.connections ?? null,
+  const both = {
     pipelining: 1,
     headersTimeout: silenceMs,
     bodyTimeout: silenceMs,
     // Shorter than a forge's own, so that it does not close what is just being used.
     keepAliveTimeout: 30_000,
     maxHeaderSize: answerHeaderBytes,
-    ...(options.ca === undefined ? {} : { connect: { ca: options.ca } }),
-  });
+  };
+  const { ca } = options;
+  const ends: Ends = {
+    forge: new Pool(options.upstream, {
+      ...both,
+      connections: options.connections ?? null,
+      ...(ca === undefined ? {} : { connect: { ca } }),
+    }),
+    storage: new Agent({ ...both, ...(ca === undefined ? {} : { connect: { ca: [...rootCertificates, ca] } }) }),
+  };
   return {
     async forward(request, response, change) {
       const problem = requestProblem(request);
@@ -43,10 +51,12 @@ export function makeForwarder(options: ForwarderOptions): Forwarder {
         if (forwarded.outcome === 'upstream_failed') sayFailed(options.log, request, response, noAnswer());
         return forwarded;
       }
-      return new Exchange(pool, options, request, response, change ?? {}).done;
+      return new Exchange(ends, options, request, response, change ?? {}).done;
     },
     upgrade: (request, socket, head) => tunnel(options, request, socket, head),
-    close: () => pool.destroy(),
+    async close() {
+      await Promise.all([ends.forge.destroy(), ends.storage.destroy()]);
+    },
   };
 }
 
@@ -60,6 +70,12 @@ function sayFailed(log: Log, request: IncomingMessage, response: ServerResponse,
   // What was not read would otherwise be taken for the next request.
   if (!request.complete) response.shouldKeepAlive = false;
   sayNo(response, audienceOf((request.url ?? '').split('?', 1)[0] ?? ''), error);
+}
+
+/** Where answers come from. */
+interface Ends {
+  readonly forge: Pool;
+  readonly storage: Agent;
 }
 
 /** An answer that is read whole before it goes on. */
@@ -78,16 +94,18 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #response: ServerResponse;
   readonly #change: ForwardChange;
   readonly #settle: (forwarded: Forwarded) => void;
-  readonly #pool: Pool;
+  readonly #ends: Ends;
   #controller: Dispatcher.DispatchController | undefined;
   #status: number | null = null;
   #collected: Collected | undefined;
+  /** What the forge sent us away to; `asked` once it was asked there. */
+  #elsewhere: { readonly url: URL; asked: boolean } | undefined;
   #over = false;
   /** May be asked once more. */
   #again = false;
 
-  constructor(pool: Pool, options: ForwarderOptions, request: IncomingMessage, response: ServerResponse, change: ForwardChange) {
-    this.#pool = pool;
+  constructor(ends: Ends, options: ForwarderOptions, request: IncomingMessage, response: ServerResponse, change: ForwardChange) {
+    this.#ends = ends;
     this.#options = options;
     this.#request = request;
     this.#response = response;
@@ -114,7 +132,10 @@ class Exchange implements Dispatcher.DispatchHandler {
       ...(lengthBytes === undefined ? {} : { lengthBytes }),
       ...(answer === undefined ? {} : { identity: true }),
     });
-    this.#pool.dispatch({ method: methodOf(this.#request), path: target ?? this.#request.url ?? '/', headers, body: this.#sent() }, this);
+    this.#ends.forge.dispatch(
+      { method: methodOf(this.#request), path: target ?? this.#request.url ?? '/', headers, body: this.#sent() },
+      this,
+    );
   }
 
   #sent(): Buffer | Readable | null {
@@ -134,21 +155,38 @@ class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, _headers: unknown, statusMessage?: string): void {
     // 103 and the like are the forge's own.
     if (status < 200 || this.#over) return;
-    this.#status = status;
     const raw = rawOf(controller.rawHeaders);
+    if (this.#elsewhere !== undefined) return this.#answerStored(status, raw);
+    this.#status = status;
     const change = this.#change.answer?.({ status, headers: raw });
     if (change?.kind === 'body') {
       this.#collected = { change, headers: raw, parts: [], size: 0 };
       return;
     }
-    const headers = clientHeaders(change?.headers ?? raw);
-    this.#response.writeHead(status, latin1(statusMessage), headers);
+    if (change?.kind === 'follow') {
+      this.#elsewhere = { url: new URL(change.url), asked: false };
+      this.#again = false;
+      this.#status = null;
+      return;
+    }
+    this.#begin(status, latin1(statusMessage), clientHeaders(change?.headers ?? raw));
+  }
+
+  #begin(status: number, message: string, headers: string[]): void {
+    this.#response.writeHead(status, message, headers);
     // Out at once, as what follows may take its time; and as Latin-1, which flushHeaders() does not keep.
     this.#response.write('', 'latin1');
   }
 
+  #answerStored(status: number, raw: readonly string[]): void {
+    // What else it says is about signatures and buckets.
+    if (![200, 206, 304, 416].includes(status)) throw new JobpassError('upstream_failed', `The forge's storage answered ${status}.`);
+    this.#status = status;
+    this.#begin(status, '', storedHeaders(raw));
+  }
+
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#over) return;
+    if (this.#over || this.#elsewhere?.asked === false) return;
     if (this.#collected !== undefined) {
       this.#collected.size += chunk.length;
       if (this.#collected.size > this.#collected.change.maxBytes)
@@ -163,6 +201,13 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     if (this.#over) return;
+    if (this.#elsewhere?.asked === false) {
+      this.#elsewhere.asked = true;
+      const { origin, pathname, search } = this.#elsewhere.url;
+      const headers = storageHeaders(this.#request);
+      this.#ends.storage.dispatch({ origin, path: pathname + search, method: methodOf(this.#request), headers }, this);
+      return;
+    }
     if (this.#collected === undefined) {
       this.#response.end();
       return;

@@ -14,7 +14,7 @@ import { credentialOf } from '../credential.ts';
 import { pathProblem } from '../paths.ts';
 import { batchOf } from '../git/lfs/body.ts';
 import { audienceOf, sayNo } from './answers.ts';
-import type { AnswerChange, ForwardChange, Forwarder } from './forwarder.ts';
+import type { AnswerChange, AnswerHead, ForwardChange, Forwarder } from './forwarder.ts';
 import { checkBody, readBody } from './json-body.ts';
 import { judge, type Wanted } from './judge.ts';
 import { lfsAnswer } from './lfs-answer.ts';
@@ -33,6 +33,8 @@ export interface PassRequestDeps {
   readonly writes: WriteLog;
   /** Takes secrets out of a JSON answer, and puts its URLs on the external address. */
   readonly scrub: (body: Buffer) => Buffer;
+  /** What holds for every answer to a pass. */
+  readonly carried: (head: AnswerHead, change: AnswerChange | undefined) => AnswerChange;
   /** Upstream's own address → ours, for URLs that clients follow. */
   readonly external: (url: string) => string;
   readonly log: Log;
@@ -229,6 +231,7 @@ class PassRequest {
     const target = change.target ?? `${wanted.path ?? this.#facts.path}${query === '' ? '' : `?${query}`}`;
     const { outcome, status } = await this.#deps.forwarder.forward(this.#request, this.#response, {
       ...change,
+      answer: (head) => this.#deps.carried(head, change.answer?.(head)),
       target,
       credential,
       signal: grant.signal,

@@ -1,5 +1,8 @@
 import { JobpassError } from '../../base/errors.ts';
 import { limits } from '../../base/limits.ts';
+import type { AnswerChange, AnswerHead } from './forwarder.ts';
+import { pairs, type RawHeaders } from './headers.ts';
+import { type RedirectOptions, storageUrl } from './redirects.ts';
 
 /** Fields of GitLab's answers that are credentials, or lead to one; no pass reads them (R5). @see the never-allowed list */
 const secrets = new Set([
@@ -23,6 +26,47 @@ const secrets = new Set([
   'trigger_token',
   'deploy_token',
 ]);
+
+/**
+ * Every answer to a pass: no session begins with it, its URLs are on the external address, and where it sends the client away is looked at.
+ * @param external upstream's own address → ours
+ */
+export function carriedAnswers(external: (url: string) => string, redirects: RedirectOptions) {
+  return (head: AnswerHead, change: AnswerChange | undefined): AnswerChange => {
+    const location = [...pairs(head.headers)].find(([name]) => name.toLowerCase() === 'location')?.[1];
+    const stored = location === undefined || !/^30[12378]$/.test(String(head.status)) ? undefined : storageUrl(redirects, location);
+    if (stored !== undefined) return { kind: 'follow', url: stored };
+    if (change?.kind !== 'body') return { kind: 'headers', headers: scrubbedHeaders(external, head.headers) };
+    return {
+      ...change,
+      async rewrite(body) {
+        const answer = await change.rewrite(body);
+        return { ...answer, headers: scrubbedHeaders(external, answer.headers ?? head.headers) };
+      },
+    };
+  };
+}
+
+function scrubbedHeaders(external: (url: string) => string, headers: RawHeaders): string[] {
+  const kept: string[] = [];
+  for (const [name, value] of pairs(headers)) {
+    switch (name.toLowerCase()) {
+      case 'set-cookie':
+        continue;
+      case 'location':
+      case 'content-location':
+        kept.push(name, external(value));
+        continue;
+      case 'link':
+      case 'www-authenticate':
+        kept.push(name, value.replace(/https?:\/\/[^>"]*/g, external));
+        continue;
+      default:
+        kept.push(name, value);
+    }
+  }
+  return kept;
+}
 
 /**
  * An answer for a pass: JSON without the fields that are secrets, its URLs on the external address.
