@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -150,6 +150,17 @@ describe('a gateway in front of a forge that knows nothing of passes', () => {
     expect(reply.text).not.toContain('extended_job_token');
     const { id, token } = JSON.parse(reply.text) as { id: number; token: string };
     await call('PUT', `/api/v4/jobs/${id}`, undefined, { state: 'success' }, { 'job-token': token });
+  });
+
+  test('R6 nothing at rest opens anything: no pass, no job token, no token of the forge', async () => {
+    const job = await startJob();
+    expect((await call('GET', `/api/v4/projects/${lib}`, job.pass)).status).toBe(200);
+    const files = (await readdir(gateway.dataDir)).filter((name) => name !== 'admin-token');
+    expect(files).toEqual(expect.arrayContaining(['gateway.db', 'seal.key']));
+    const stored = (await Promise.all(files.map((name) => readFile(join(gateway.dataDir, name), 'latin1')))).join('\n');
+    for (const secret of [job.pass, job.fetch, job.token, 'glpat-']) expect(stored.includes(secret), secret.slice(0, 6)).toBe(false);
+    expect((await stat(join(gateway.dataDir, 'seal.key'))).mode & 0o777).toBe(0o600);
+    await finish(job);
   });
 
   test('plain requests go through untouched', async () => {

@@ -1,9 +1,11 @@
 import { dockerMutants } from './docker.ts';
 import { exposureMutants } from './exposure.ts';
 import { gateMutants } from './gate.ts';
+import { gatewayMutants } from './gateway.ts';
 import { lfsMutants } from './lfs.ts';
 import type { Mutant } from './mutant.ts';
 import { walkMutants } from './walk.ts';
+import { runnerApiMutants } from './runner-api.ts';
 import { registryDoorMutants } from './registry-door.ts';
 import { registryMutants } from './registry.ts';
 
@@ -465,4 +467,6 @@ export const mutants: readonly Mutant[] = [
   ...gateMutants,
   ...exposureMutants,
   ...walkMutants,
+  ...runnerApiMutants,
+  ...gatewayMutants,
 ];

@@ -1,0 +1,108 @@
+import type { Mutant } from './mutant.ts';
+
+const main = 'test/gateway/main.test.ts';
+const stories = 'test/gateway/stories.test.ts';
+const robust = 'test/gateway/robust.test.ts';
+const bodies = 'test/doors/proxy/bodies.test.ts';
+
+export const gatewayMutants: readonly Mutant[] = [
+  {
+    id: 'A68',
+    defence: 'a job of an administrator gets no pass through the gateway',
+    file: 'src/doors/proxy/job-issue.ts',
+    find: "if (power !== 'none') return",
+    replace: 'if (false) return',
+    test: main,
+    name: 'R1 A68',
+  },
+  {
+    id: 'R5',
+    defence: 'a job that runs on what a pass wrote gets no pass',
+    file: 'src/doors/proxy/job-issue.ts',
+    find: 'if (parent !== undefined) return',
+    replace: 'if (false) return',
+    test: stories,
+    name: 'R5 what a pass wrote',
+  },
+  {
+    id: 'R5',
+    defence: 'a push with a pass carries ci.skip upstream',
+    file: 'src/doors/proxy/pass-requests.ts',
+    find: 'prefix.body(true)',
+    replace: 'prefix.body(false)',
+    test: stories,
+    name: 'R5 what a pass wrote',
+  },
+  {
+    id: 'R5',
+    defence: "the forge's own LFS credential is taken out of a batch answer",
+    file: 'src/doors/proxy/lfs-answer.ts',
+    find: "key.toLowerCase() !== 'authorization'",
+    replace: 'true',
+    test: bodies,
+    name: 'R5 a batch answer',
+  },
+  {
+    id: 'A62',
+    defence: 'quick actions do not reach the forge',
+    file: 'src/doors/proxy/json-body.ts',
+    find: 'if (holdsQuickAction(value))',
+    replace: 'if (false)',
+    test: bodies,
+    name: 'A62',
+  },
+  {
+    id: 'R17',
+    defence: 'a pass in a body does not reach the forge',
+    file: 'src/doors/proxy/json-body.ts',
+    find: 'if (holdsPass(value))',
+    replace: 'if (false)',
+    test: bodies,
+    name: 'R17 a pass in a body',
+  },
+  {
+    id: 'R2',
+    defence: 'a job whose token the forge refuses is over',
+    file: 'src/forge/gitlab/liveness.ts',
+    find: "if (answer === 'refused' || answer.id !== job) return 'ended';",
+    replace: "if (answer === 'refused' || answer.id !== job) return 'running';",
+    test: robust,
+    name: 'R2 a job that is canceled',
+  },
+  {
+    id: 'R2',
+    defence: 'tokens to act with are revoked at the end of the job',
+    file: 'src/gateway.ts',
+    find: 'acting.endJob(job).catch(',
+    replace: 'Promise.resolve().catch(',
+    test: robust,
+    name: 'R2 a job that is canceled',
+  },
+  {
+    id: 'A55',
+    defence: 'pushers of unprotected commits are asked of the forge',
+    file: 'src/doors/proxy/job-issue.ts',
+    find: 'unprotectedCommits: commits,',
+    replace: 'unprotectedCommits: [],',
+    test: stories,
+    name: 'R3 A55',
+  },
+  {
+    id: 'R3',
+    defence: 'a list is not answered for one of several principals',
+    file: 'src/doors/proxy/pass-requests.ts',
+    find: 'if (wanted.list && principalsOf(grant).length > 1)',
+    replace: 'if (false)',
+    test: stories,
+    name: 'R3 A55',
+  },
+  {
+    id: 'R6',
+    defence: "a job's token is sealed at rest",
+    file: 'src/doors/proxy/job-issue.ts',
+    find: 'sealedToken: deps.seal(handed.token)',
+    replace: 'sealedToken: handed.token.reveal()',
+    test: main,
+    name: 'R6',
+  },
+];
