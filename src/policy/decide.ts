@@ -5,9 +5,6 @@ import { type Permission, permissionRule, type PermissionRule } from './permissi
 /** Everything that the runner's fetch pass can do (R8); every other kind of pass can do it too. */
 const fetchPermissions: ReadonlySet<Permission> = new Set(['code:download', 'container:read', 'registry:login', 'pass:self', 'job:self']);
 
-/** What an assisted runner's job token gains by its fetch pass. */
-const assistPermissions: ReadonlySet<Permission> = new Set(['code:download', 'container:read']);
-
 /** Routes about the pass or the job itself: no principal is asked (R3). */
 const selfPermissions: ReadonlySet<Permission> = new Set(['pass:self', 'job:self', 'registry:login']);
 
@@ -69,9 +66,10 @@ function decideOne(asker: Asker, access: AskedAccess): Decision {
       return decideUser(asker.principal, asker.scopes, access.permission, rule, resource);
     case 'job': {
       const own = decideJob(asker, access.permission, rule, resource);
-      // Only what the fetch pass is for, and only what the token may not do by itself (DESIGN §3, `assist`).
-      if (own.allow || asker.assist === undefined || !assistPermissions.has(access.permission)) return own;
-      return decidePass(asker.assist, access.permission, rule, resource);
+      if (own.allow || asker.assist === undefined) return own;
+      // What the token may not do by itself, the fetch pass may (DESIGN §3, `assist`).
+      const lent = decidePass(asker.assist, access.permission, rule, resource);
+      return lent.allow ? lent : own;
     }
     case 'pass':
       return decidePass(asker, access.permission, rule, resource);

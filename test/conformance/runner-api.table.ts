@@ -176,6 +176,17 @@ const identity: readonly Row[] = [
   },
   {
     section: 1,
+    fact: 'A60 the token of a runner with a key is reset by a signed request only: who stole it locks nobody out',
+    async holds(scene) {
+      const { client, id } = await scene.runner();
+      const { store } = scene.server;
+      await store.transactor.write((tx) => store.runners.change(tx, id as never, { publicKey: 'k' }));
+      expect((await client.resetToken()).status).toBe(403);
+      expect((await client.verify()).status).toBe(200);
+    },
+  },
+  {
+    section: 1,
     fact: 'POST /runners/:id/reset_authentication_token with Private-Token and the body `null`: 201; 403 for who is no admin',
     async holds(scene) {
       const { client, id } = await scene.runner();
@@ -603,6 +614,28 @@ const artifacts: readonly Row[] = [
       const variables = use.payload['variables'] as { key: string; value: string }[];
       const value = (name: string) => variables.findLast(({ key }) => key === name)?.value;
       expect(['A', 'B', 'CI_JOB_NAME', 'JOBPASS_EXPOSE'].map(value)).toEqual(['1', 'two words', 'use', undefined]);
+      await use.finish('success');
+    },
+  },
+  {
+    section: 7,
+    fact: 'R3 who stands behind a dotenv report is a principal of the jobs that it feeds, also without an archive',
+    async holds(scene) {
+      const bob = await scene.server.user(`bob${Date.now()}`);
+      await scene.server.member(scene.project, bob.id, 40);
+      const runner = await scene.runner();
+      const manual = 'make:\n  tags: [TAG]\n  stage: a\n  when: manual\n  allow_failure: false\n  script: ["true"]\n';
+      await runner.pipeline(`stages: [a, b]\n${manual}use:\n  tags: [TAG]\n  stage: b\n  script: ["true"]\n`);
+      const { project, server } = scene;
+      const waiting = (await server.call('GET', `/api/v4/projects/${project}/jobs?scope[]=manual`, { token: bob.token })).list;
+      await server.must('POST', `/api/v4/projects/${project}/jobs/${String(waiting[0]?.['id'])}/play`, {}, bob.token);
+      const make = await runner.next();
+      await make.upload(gzipSync('A=1\n'), 'dotenv.gz', 'artifact_format=gzip&artifact_type=dotenv');
+      await make.finish('success');
+      const use = await runner.next();
+      const [pass] = await server.store.passes.forJob(null, use.id as never);
+      expect(pass?.principals).toContainEqual({ userId: bob.id, reason: 'artifact' });
+      expect(use.payload['dependencies']).toEqual([]);
       await use.finish('success');
     },
   },

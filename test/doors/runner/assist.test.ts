@@ -93,6 +93,8 @@ describe('assist: what an older runner gets of a pass that it does not know', ()
     // The API is no place where a runner fetches.
     const api = await server.call('GET', `/api/v4/projects/${lib}/repository/tree`, { headers: { 'job-token': job.token } });
     expect([403, 404]).toContain(api.status);
+    const images = await server.call('GET', `/api/v4/projects/${lib}/registry/repositories`, { headers: { 'job-token': job.token } });
+    expect(images.status).toBe(403);
     await server.finish(job);
     expect([await git(job, 'other/lib'), await git(job, 'team/app')]).toEqual([401, 401]);
   });
