@@ -1,7 +1,7 @@
 import type { Secret } from '../base/secret.ts';
 import type { PlanImage, PlanJob, PlanService } from '../pipeline/plan.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
-import type { JobRecord, PipelineRecord } from '../ports/jobs.ts';
+import type { JobRecord, PipelineRecord, RunnerRecord } from '../ports/jobs.ts';
 import {
   failureReasons,
   type ExtendedJobToken,
@@ -20,6 +20,7 @@ import { jobVariables } from './predefined.ts';
 export interface PayloadParts {
   readonly instance: InstanceSettings;
   readonly project: ProjectFacts;
+  readonly runner: Pick<RunnerRecord, 'id' | 'description' | 'tags'>;
   readonly pipeline: PipelineRecord;
   readonly job: JobRecord;
   readonly plan: PlanJob;
@@ -88,7 +89,8 @@ export function buildPayload(parts: PayloadParts): JobPayload {
     services: (plan.services ?? []).map(serviceOf),
     artifacts: artifactsOf(plan),
     cache: [],
-    credentials: [],
+    // For the images of its own project at any runner; with `assist` for those that its fetch pass reaches.
+    credentials: [{ type: 'registry', url: instance.addresses.registry, username: 'gitlab-ci-token', password: token }],
     dependencies: parts.dependencies.flatMap(({ id, name, artifactsFile, artifactsSizeBytes }): JobDependency[] =>
       artifactsFile === null ? [] : [{ id, token, name, artifacts_file: { filename: artifactsFile, size: artifactsSizeBytes ?? 0 } }],
     ),
@@ -107,6 +109,7 @@ function variablesOf(parts: PayloadParts, token: string): JobVariable[] {
   return [
     ...open(parts.predefined, true),
     ...open(jobVariables(instance, project, pipeline, job), true),
+    ...open(runnerVariables(parts.runner), true),
     secret('CI_JOB_TOKEN', token),
     secret('CI_REPOSITORY_URL', withUser(`${instance.addresses.url}/${project.path}.git`, token)),
     secret('CI_REGISTRY_PASSWORD', token),
@@ -119,6 +122,15 @@ function variablesOf(parts: PayloadParts, token: string): JobVariable[] {
       false,
     ),
     ...(parts.inVariable && parts.extended?.token !== undefined ? [secret(passVariable, parts.extended.token)] : []),
+  ];
+}
+
+/** What only the runner that took the job brings. @see GitLab CI/CD, "Predefined variables" */
+function runnerVariables({ id, description, tags }: PayloadParts['runner']): readonly (readonly [string, string])[] {
+  return [
+    ['CI_RUNNER_ID', String(id)],
+    ['CI_RUNNER_DESCRIPTION', description],
+    ['CI_RUNNER_TAGS', JSON.stringify(tags)],
   ];
 }
 

@@ -224,7 +224,7 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
   const extended = started.passes === undefined ? undefined : await extendedToken(deps, prepared, started.passes);
   // For a runner that ignores the field (DESIGN §3, `assist: expose`): what is exposed is decided alike.
   const inVariable = runner.assist === 'expose' && assistProblem(runner) === undefined;
-  const payload = buildPayload({ ...prepared, instance: deps.instance, jobToken, extended, inVariable });
+  const payload = buildPayload({ ...prepared, runner, instance: deps.instance, jobToken, extended, inVariable });
   const problem = payloadProblem(payload, inVariable);
   if (problem !== undefined) return fail(deps, job, 'running', { why: problem, reason: 'runner_system_failure' });
   deps.log.info('job.started', {

@@ -77,6 +77,7 @@ function parts(change: Partial<PayloadParts> = {}): PayloadParts {
     dependencies: [],
     protected: true,
     inVariable: false,
+    runner: { id: id(7), description: 'blue', tags: ['a', 'b'] },
     ...change,
   };
 }
@@ -104,6 +105,9 @@ describe("a job's payload", () => {
     const secrets = payload.variables.filter(({ value }) => value.includes('glcbt-token'));
     expect(secrets.map(({ key }) => key)).toEqual(['CI_JOB_TOKEN', 'CI_REPOSITORY_URL', 'CI_REGISTRY_PASSWORD']);
     expect(secrets.every(({ masked, public: open }) => masked && !open)).toBe(true);
+    expect(payload.credentials).toEqual([
+      { type: 'registry', url: 'registry.example:5050', username: 'gitlab-ci-token', password: 'glcbt-token' },
+    ]);
     expect(payload.features.token_mask_prefixes).toEqual(['jpt_']);
   });
 
