@@ -26,7 +26,6 @@ export async function register(call: Call): Promise<void> {
   await call.admitted(secret, 'registration_token', [accessOf(facts)], 'POST /api/v4/runners', async (grant) => {
     const { scope, scopeId, userId } = facts;
     const made = await jobs.runners.create(grant, { ...newRunnerOf(body), scope, scopeId, creatorId: userId });
-    await jobs.runners.seen(made.runner, systemIdOf(body), managerInfoOf(body));
     call.json(201, tokenAnswer(made.runner, made.secret.reveal()));
   });
 }
