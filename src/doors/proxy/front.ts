@@ -31,17 +31,16 @@ export function makeFront(deps: FrontDeps): Front {
       const method = request.method ?? '';
       const serve = (): Promise<unknown> => {
         const plain = (): Promise<unknown> => deps.forwarder.forward(request, response);
-        const query = new URLSearchParams((request.url ?? '').split('?').slice(1).join('?'));
+        const query = (): URLSearchParams => new URLSearchParams((request.url ?? '').split('?').slice(1).join('?'));
+        const judged = (): Promise<unknown> => servePass(request, response, { requestId, secure, path, query: query() });
         const fetchOrPlain = async (assisted: AssistedDeps): Promise<unknown> =>
-          (await isAssisted(assisted, request, path, query)) ? servePass(request, response, { requestId, secure, path, query }) : plain();
+          (await isAssisted(assisted, request, path, query())) ? judged() : plain();
         const withPass = carriesPass(request.rawHeaders);
         const asks = method === 'POST' && path === '/api/v4/jobs/request';
         const job = reportedJob(method, path);
         if (!withPass && !asks && job === undefined) return deps.assisted === undefined ? plain() : fetchOrPlain(deps.assisted);
         if (request.headers.expect !== undefined) response.writeContinue();
-        if (withPass) {
-          return servePass(request, response, { requestId, secure, path, query });
-        }
+        if (withPass) return judged();
         if (asks) return requestJob(deps.runners, request, response);
         return job === undefined ? plain() : reportJob(deps.runners, request, response, job);
       };

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { type BlockList, isIPv6 } from 'node:net';
+import { type BlockList, isIPv6, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Secret } from '../../base/secret.ts';
 
@@ -42,12 +42,13 @@ export interface UpstreamHeaderOptions {
 export function upstreamHeaders(request: IncomingMessage, options: UpstreamHeaderOptions): string[] {
   const { trustedProxies, credential, lengthBytes, identity } = options;
   const peer = request.socket.remoteAddress ?? '';
-  const trusted = inList(trustedProxies, peer);
+  const trusted = isTrusted(trustedProxies, request.socket);
   const listed = connectionListed(request.rawHeaders);
   const kept: string[] = [];
   for (const [name, value] of pairs(request.rawHeaders)) {
-    // CGI, and so Rack, reads `X_Forwarded_For` as `X-Forwarded-For`: so do we.
-    const lower = name.toLowerCase().replaceAll('_', '-');
+    // CGI, and so Rack, reads `X_Forwarded_For` as `X-Forwarded-For`: such names end here, as they do at nginx.
+    if (name.includes('_')) continue;
+    const lower = name.toLowerCase();
     if (hopByHop.has(lower) || listed.has(lower) || lower === 'expect') continue;
     if (forwardingShape.test(lower) && !(trusted && forwardedByProxy.test(lower))) continue;
     if (credential !== undefined && (credentialNames.has(lower) || internalShape.test(lower))) continue;
@@ -78,7 +79,8 @@ export function requestProblem(request: IncomingMessage): string | undefined {
   // `gzip, chunked` would go on as chunked alone.
   if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked') return 'No transfer coding but chunked is supported.';
   let hosts = 0;
-  for (const [name] of pairs(request.rawHeaders)) if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
+  for (let index = 0; index < request.rawHeaders.length; index += 2)
+    if (request.rawHeaders[index]?.length === 4 && request.rawHeaders[index]?.toLowerCase() === 'host') hosts += 1;
   return hosts > 1 ? 'There is more than one Host header.' : undefined;
 }
 
@@ -117,19 +119,31 @@ export function* pairs(raw: RawHeaders): Generator<readonly [string, string]> {
   for (let index = 0; index + 1 < raw.length; index += 2) yield [raw[index] ?? '', raw[index + 1] ?? ''];
 }
 
+const none: ReadonlySet<string> = new Set();
+
 /** Names that `Connection` says are of this connection only. */
 function connectionListed(raw: RawHeaders): ReadonlySet<string> {
-  const names = new Set<string>();
-  for (const [name, value] of pairs(raw))
-    if (name.toLowerCase() === 'connection') for (const word of value.split(',')) names.add(word.trim().toLowerCase());
-  return names;
+  let names: Set<string> | undefined;
+  for (let index = 0; index + 1 < raw.length; index += 2)
+    if (raw[index]?.length === 'connection'.length && raw[index]?.toLowerCase() === 'connection') {
+      names ??= new Set();
+      for (const word of raw[index + 1]?.split(',') ?? []) names.add(word.trim().toLowerCase());
+    }
+  return names ?? none;
 }
 
 function portOf(host: string | undefined): string | undefined {
   return /:(\d{1,5})$/.exec(host ?? '')?.[1];
 }
 
-function inList(list: BlockList, address: string): boolean {
-  const plain = address.replace(/^::ffff:/, '');
-  return plain !== '' && list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
+/** An address does not change while its connection lasts, and looking it up is dear. */
+const believed = new WeakMap<Socket, boolean>();
+
+function isTrusted(list: BlockList, socket: Socket): boolean {
+  const known = believed.get(socket);
+  if (known !== undefined) return known;
+  const address = socket.remoteAddress?.replace(/^::ffff:/, '') ?? '';
+  const trusted = address !== '' && list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+  believed.set(socket, trusted);
+  return trusted;
 }

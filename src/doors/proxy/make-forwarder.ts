@@ -142,9 +142,8 @@ class Exchange implements Dispatcher.DispatchHandler {
     const { body } = this.#change;
     if (Buffer.isBuffer(body)) return body;
     if (body === undefined && !hasBody(this.#request)) return null;
-    // Never the request itself: undici would destroy it when the forge fails, and with it the connection that still has to say so.
-    const stream = body?.stream ?? this.#request.iterator({ destroyOnReturn: false });
-    return Readable.from(stream, { objectMode: false }).once('error', (error) => this.#fail(error));
+    const stream = body === undefined ? lent(this.#request) : Readable.from(body.stream, { objectMode: false });
+    return stream.once('error', (error) => this.#fail(error));
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -273,6 +272,21 @@ function methodOf(request: IncomingMessage): Dispatcher.HttpMethod {
 
 function hasBody(request: IncomingMessage): boolean {
   return request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined;
+}
+
+/**
+ * A request's body, for undici. Never the request itself: that is destroyed when the forge fails, and with it the connection that still has to say so.
+ * What nobody wants of it is read and dropped, so that the next request on the connection is heard.
+ */
+function lent(request: IncomingMessage): Readable {
+  const body = new Readable({ read: () => void request.resume() });
+  request.on('data', (chunk: Buffer) => {
+    if (!body.destroyed && !body.push(chunk)) request.pause();
+  });
+  request.on('end', () => body.push(null));
+  request.on('error', (error) => body.destroy(error));
+  body.once('close', () => request.resume());
+  return body;
 }
 
 function connectionLost(error: Error): boolean {
