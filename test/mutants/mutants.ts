@@ -4,6 +4,7 @@ import { gateMutants } from './gate.ts';
 import { gatewayMutants } from './gateway.ts';
 import { lfsMutants } from './lfs.ts';
 import type { Mutant } from './mutant.ts';
+import { proxyMutants } from './proxy.ts';
 import { walkMutants } from './walk.ts';
 import { runnerApiMutants } from './runner-api.ts';
 import { registryDoorMutants } from './registry-door.ts';
@@ -469,4 +470,5 @@ export const mutants: readonly Mutant[] = [
   ...walkMutants,
   ...runnerApiMutants,
   ...gatewayMutants,
+  ...proxyMutants,
 ];
