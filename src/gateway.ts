@@ -156,6 +156,7 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
       jobTokenOf: (job) => liveness.tokenOf(job),
       writes,
       scrub: scrubbed(external),
+      url: addresses.url,
       carried: carriedAnswers(external, {
         forge: [addresses.url, config.upstream, ...config.externalUrls],
         storage: config.objectStorage,

@@ -261,6 +261,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   #finish(outcome: Forwarded['outcome']): void {
     if (this.#over) return;
     this.#over = true;
+    // What nobody wants of a body is dropped, so that the next request on the connection is heard.
+    if (!this.#request.complete) this.#request.resume();
     this.#change.signal?.removeEventListener('abort', this.#cut);
     this.#settle({ outcome, status: this.#status });
   }
@@ -274,10 +276,7 @@ function hasBody(request: IncomingMessage): boolean {
   return request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined;
 }
 
-/**
- * A request's body, for undici. Never the request itself: that is destroyed when the forge fails, and with it the connection that still has to say so.
- * What nobody wants of it is read and dropped, so that the next request on the connection is heard.
- */
+/** A request's body, for undici. Never the request itself: that is destroyed when the forge fails, and with it the connection that still has to say so. */
 function lent(request: IncomingMessage): Readable {
   const body = new Readable({ read: () => void request.resume() });
   request.on('data', (chunk: Buffer) => {

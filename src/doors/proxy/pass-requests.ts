@@ -35,6 +35,8 @@ export interface PassRequestDeps {
   readonly scrub: (body: Buffer) => Buffer;
   /** What holds for every answer to a pass. */
   readonly carried: (head: AnswerHead, change: AnswerChange | undefined) => AnswerChange;
+  /** Our own external address. */
+  readonly url: string;
   /** Upstream's own address → ours, for URLs that clients follow. */
   readonly external: (url: string) => string;
   readonly log: Log;
@@ -152,7 +154,9 @@ class PassRequest {
   async #write(wanted: Wanted): Promise<Outcome> {
     if (wanted.kind === 'lfs') {
       const grant = await this.#admit(wanted.endpoint, wanted.accesses);
-      return this.#forward(grant, wanted, { body: { stream: confirmed(grant, this.#request), length: 'same' } });
+      return this.#forward(grant, wanted, {
+        body: { stream: confirmed(grant, this.#request.iterator({ destroyOnReturn: false })), length: 'same' },
+      });
     }
     const maxBytes = /\/repository\/(?:files|commits)/.test(wanted.endpoint) ? limits.fileBodyBytes : limits.jsonBodyBytes;
     const grant = await this.#admit(wanted.endpoint, wanted.accesses);
@@ -211,7 +215,8 @@ class PassRequest {
     const upload = batchOf(typeof parsed === 'object' && parsed !== null ? { ...parsed } : {}).operation === 'upload';
     const push: readonly Access[] = upload ? wanted.accesses.map((access) => ({ permission: 'code:push', resource: access.resource })) : [];
     const grant = await this.#admit(wanted.endpoint, [...wanted.accesses, ...push]);
-    const rewrite = lfsAnswer(this.#deps.external);
+    const repository = this.#facts.path.slice(0, -'/info/lfs/objects/batch'.length);
+    const rewrite = lfsAnswer(this.#deps.external, `${this.#deps.url}${repository}/gitlab-lfs/objects`);
     return this.#forward(grant, { ...wanted, channel: upload ? 'git_write' : 'git_read' }, { body, answer: () => rewrite });
   }
 

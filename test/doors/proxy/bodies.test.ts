@@ -52,9 +52,11 @@ describe('answers of the forge', () => {
           actions: { download: { href: 'http://up/x.git/gitlab-lfs/objects/a', header: { Authorization: 'Basic c2VjcmV0', 'x-a': '1' } } },
         },
         { oid: 'b', size: 2, error: { code: 404, message: 'gone' } },
+        { oid: 'c', size: 3, actions: { download: { href: 'https://s3.example/b/c?X-Amz-Signature=c2VjcmV0' } } },
+        { oid: 'd', size: 4, actions: { upload: { href: 'http://up/x.git/gitlab-lfs/objects/d/4', header: { 'Content-Type': 'x' } } } },
       ],
     };
-    const change = lfsAnswer((url) => url.replace('http://up', 'https://out'));
+    const change = lfsAnswer((url) => url.replace('http://up', 'https://out'), 'https://out/x.git/gitlab-lfs/objects');
     if (change.kind !== 'body') throw new Error('a body');
     const text = (await change.rewrite(json(answer))).body.toString();
     expect(text).not.toContain('c2VjcmV0');
@@ -63,6 +65,8 @@ describe('answers of the forge', () => {
       objects: [
         { oid: 'a', size: 1, actions: { download: { href: 'https://out/x.git/gitlab-lfs/objects/a', header: { 'x-a': '1' } } } },
         { oid: 'b', size: 2, error: { code: 404, message: 'gone' } },
+        { oid: 'c', size: 3, actions: { download: { href: 'https://out/x.git/gitlab-lfs/objects/c', header: {} } } },
+        { oid: 'd', size: 4, actions: { upload: { href: 'https://out/x.git/gitlab-lfs/objects/d/4', header: { 'Content-Type': 'x' } } } },
       ],
     });
     await expect(change.rewrite(Buffer.from('<html>'))).rejects.toEqual(code('upstream_failed'));

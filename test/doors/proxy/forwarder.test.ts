@@ -180,11 +180,19 @@ describe('requests on their way up', () => {
     ]);
   });
 
-  test('what the forge does not want of a body is dropped, and the next request on the connection is heard', async () => {
-    const { port } = await between((request, response) => {
+  test.each([
+    ['as it came', () => undefined],
+    [
+      'changed on its way',
+      (request: IncomingMessage) =>
+        request.url === '/early' ? { body: { stream: request.iterator({ destroyOnReturn: false }), length: 'same' as const } } : undefined,
+    ],
+  ])('what the forge does not want of a body %s is dropped, and the next request on the connection is heard', async (_what, change) => {
+    const handle: Handle = (request, response) => {
       response.writeHead(request.url === '/early' ? 413 : 200, { 'content-length': 0 });
       response.end();
-    });
+    };
+    const { port } = await between(handle, {}, change);
     const wire = new Wire(port).send(`POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n${'x'.repeat(200_000)}`);
     await wire.until(/HTTP\/1\.1 413/);
     wire.send('x'.repeat(100_000)).send('GET /next HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n');
