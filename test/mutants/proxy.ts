@@ -87,13 +87,13 @@ export const proxyMutants: readonly Mutant[] = [
     name: 'R2 a signal cuts both sides',
   },
   {
-    id: 'A24',
+    id: 'R13',
     defence: 'an answer that breaks off is not ended as if it were whole',
     file: 'src/doors/proxy/answers.ts',
     find: 'if (response.headersSent) {\n    response.destroy();',
     replace: 'if (response.headersSent) {\n    response.end();',
     test: forwarder,
-    name: 'A24 an answer that breaks off',
+    name: 'an answer that breaks off',
   },
   {
     id: 'R5',

@@ -257,6 +257,17 @@ describe('requests that two readers could read in two ways', () => {
     expect(seen).not.toContain('/smuggled');
   });
 
+  test('A25 headers over the limit: 431, none of them is cut short and carried', async () => {
+    const seen: string[] = [];
+    const { port } = await between((request, response) => {
+      seen.push(request.url ?? '');
+      response.end();
+    });
+    const text = await new Wire(port).send(`${get}X: ${'a'.repeat(20_000)}\r\nAuthorization: Bearer x\r\n\r\n`).end();
+    expect(text).toMatch(/^HTTP\/1\.1 431 /);
+    expect(seen).toEqual([]);
+  });
+
   test('A22 CONNECT opens nothing', async () => {
     const { port } = await between(echo);
     expect(await new Wire(port).send('CONNECT other:443 HTTP/1.1\r\nHost: other:443\r\n\r\n').end()).not.toContain('200');
@@ -347,7 +358,7 @@ describe('answers on their way down', () => {
     await wire.until(/0\r\n\r\n$/);
   });
 
-  test('A24 an answer that breaks off breaks off for the client, too', async () => {
+  test('an answer that breaks off breaks off for the client, too', async () => {
     const upstream = kept(
       await rawForge((socket) =>
         socket.on('data', () => {
