@@ -188,7 +188,19 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
     },
   });
   const http = makeHttpServer(
-    [makeOwnRoutes(() => store.ping()), makeOauthDoor({ gatekeeper, revoker, log, externalUrl: addresses.url })],
+    [
+      makeOwnRoutes(() => store.ping()),
+      makeOauthDoor({
+        gatekeeper,
+        revoker,
+        log,
+        externalUrl: addresses.url,
+        directory,
+        clock,
+        passes: store.passes,
+        transactor: store.transactor,
+      }),
+    ],
     {
       listen,
       tls: config.tls,

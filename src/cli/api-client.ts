@@ -31,12 +31,12 @@ export class ApiClient {
     return text === '' ? undefined : JSON.parse(text);
   }
 
-  /** Sends a form to one of the pass's own routes. The pass is the form's `token`. */
-  async form(path: string): Promise<unknown> {
+  /** Sends a form to one of the pass's own routes. @param field in which the pass goes */
+  async form(path: string, field: 'token' | 'subject_token' = 'token', more: readonly [string, string][] = []): Promise<unknown> {
     const answer = await request(`${this.#base}${path}`, {
       method: 'POST',
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      body: new URLSearchParams({ token: this.#token.reveal() }).toString(),
+      body: new URLSearchParams([[field, this.#token.reveal()], ...more]).toString(),
     });
     const text = await answer.body.text();
     if (answer.statusCode >= 300) throw new JobpassError('upstream_failed', `POST ${path}: ${answer.statusCode} ${text.slice(0, 500)}`);

@@ -7,6 +7,7 @@ import type { Gatekeeper } from '../pass/subject.ts';
 import type { Credentials } from '../ports/credentials.ts';
 import type { Settings } from '../ports/settings.ts';
 import type { Blobs, TraceFiles } from '../ports/blobs.ts';
+import type { Ceilings } from '../ports/ceilings.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
 import type { JobStore, RunnerRecord, RunnerStore } from '../ports/jobs.ts';
@@ -44,6 +45,7 @@ export interface JobsDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly exposureBounds: ExposureBounds;
+  readonly ceilings: Ceilings;
   readonly trustedProjects: TrustedProjects;
   readonly instance: InstanceSettings;
   readonly wakeup: Wakeup<RunnerRecord>;

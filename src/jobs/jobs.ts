@@ -22,6 +22,7 @@ import type {
 import type { PassRecord } from '../ports/passes.ts';
 import type { JobPayload, JobUpdate } from '../wire/runner.ts';
 import type { Bounds } from './bounds.ts';
+import type { CeilingSettings } from './ceilings.ts';
 import type { Registration } from './registration.ts';
 import type { TrustList } from './trust.ts';
 
@@ -36,6 +37,7 @@ export interface Jobs {
   readonly runners: Runners;
   readonly registration: Registration;
   readonly bounds: Bounds;
+  readonly ceilings: CeilingSettings;
   readonly trust: TrustList;
   /** Reaper, push recovery: `start` begins their timers, `stop` ends them and waits. */
   start(): Promise<void>;

@@ -1,4 +1,5 @@
 import { makeBounds } from './bounds.ts';
+import { makeCeilingSettings } from './ceilings.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Jobs } from './jobs.ts';
 import { makePipelines } from './pipelines.ts';
@@ -21,6 +22,7 @@ export function makeJobs(deps: JobsDeps): Jobs {
     runners: makeRunners(deps),
     registration: makeRegistration(deps),
     bounds: makeBounds(deps),
+    ceilings: makeCeilingSettings(deps),
     trust: makeTrustList(deps),
     start() {
       reaper.start();

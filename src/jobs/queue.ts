@@ -19,6 +19,7 @@ import type { ClaimRequest, Queue } from './jobs.ts';
 import { buildPayload, payloadProblem } from './payload.ts';
 import { pipelineVariables } from './predefined.ts';
 import { missingFeatures } from './features.ts';
+import { type JobLimits, jobLimits } from './job-limits.ts';
 import { retryFailed } from './retry.ts';
 import { mayRunOn } from './ref-rights.ts';
 import { asSystem } from './system.ts';
@@ -43,6 +44,8 @@ interface Prepared {
   readonly withPass: boolean;
   readonly exposure: Exposure;
   readonly why: string;
+  /** What the job bounds its full pass to. */
+  readonly bounded: JobLimits;
 }
 
 /** Who asks for a job, and how. */
@@ -164,6 +167,12 @@ async function prepare(
     runner,
     signed,
   });
+  const variable = (name: string): string | undefined => plan.variables[name] ?? globals[name];
+  const ofPipeline = (name: string): string | undefined => pipeline.variables.findLast(({ key }) => key === name)?.value;
+  const bounded = await jobLimits(deps.directory, [
+    { by: 'the job', permissions: variable('JOBPASS_PERMISSIONS'), projects: variable('JOBPASS_PROJECTS') },
+    { by: 'the pipeline', permissions: ofPipeline('JOBPASS_PERMISSIONS'), projects: ofPipeline('JOBPASS_PROJECTS') },
+  ]);
   // In clear nothing of a pass goes out (R16).
   const withPass = secure && runner.trust !== 'none';
   return {
@@ -180,6 +189,7 @@ async function prepare(
     withPass,
     exposure,
     why,
+    bounded,
   };
 }
 
@@ -215,6 +225,7 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
           chainDepth: pipeline.chainDepth,
           timeoutSeconds: job.timeoutSeconds,
           full: exposure !== 'withhold',
+          limits: prepared.bounded.limits,
           now,
         });
     await advance(deps, tx, pipeline.id);
@@ -266,6 +277,7 @@ async function extendedToken(deps: JobsDeps, prepared: Prepared, passes: IssuedP
     exposure,
     notes: [
       prepared.why,
+      ...prepared.bounded.notes,
       `rights of: ${names.join(' ∩ ')}`,
       ...(prepared.principals.ownProjectOnly
         ? [`fetches its own project only: ${prepared.principals.notes.join('; ')}`]

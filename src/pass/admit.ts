@@ -7,9 +7,11 @@ import { decideRef, type RefFacts } from '../policy/decide-ref.ts';
 import { decide } from '../policy/decide.ts';
 import type { Decision } from '../policy/facts.ts';
 import type { AuditStore } from '../ports/audit.ts';
+import type { Ceilings } from '../ports/ceilings.ts';
 import type { MaybeTx } from '../ports/tx.ts';
 import { type AssistDeps, assistingPass } from './assist.ts';
 import { alivePass, authenticate, type AuthenticateDeps, type Authentication, passIdentity } from './authenticate.ts';
+import { type CeilingDeps, ceilingsOf } from './ceilings.ts';
 import { gatherAccesses, gatherAsker, gatherRefs, usersOf } from './facts.ts';
 import { type Grant, type Identity, type ListFilter, makeGrant, type PassIdentity } from './grant.ts';
 import type { LiveGrants } from './live.ts';
@@ -20,6 +22,7 @@ import type { Admission, AskContext, Gatekeeper, Refusal, Subject } from './subj
 export interface GatekeeperDeps extends AuthenticateDeps, AssistDeps {
   readonly trail: AuditTrail;
   readonly auditStore: AuditStore;
+  readonly ceilings: Ceilings;
   readonly live: LiveGrants;
   /** Counts for metrics; unauthenticated refusals are nothing else (R10). */
   readonly onDecision?: (decision: 'allow' | 'deny' | 'unauthenticated', door: string, rule: string) => void;
@@ -74,7 +77,7 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
         accesses,
         auditId,
         requestId: context.requestId,
-        filter: filterOf(identity),
+        filter: await filterOf(deps, identity),
         // A user's own request has no job that could end. Its own signal: listeners on a shared one would pile up.
         signal: use?.signal ?? new AbortController().signal,
         confirm: (tx) => confirm(tx, identity, subject, accesses, context),
@@ -184,9 +187,12 @@ function passOf(identity: Identity): PassIdentity | undefined {
   return identity.kind === 'pass' ? identity : identity.kind === 'job' ? identity.assist : undefined;
 }
 
-/** Lists show what every principal may see (R3). */
-function filterOf(identity: Identity): ListFilter {
-  return { principals: usersOf(identity) };
+/** Lists show what every principal may see (R3), within every ceiling (R4). */
+async function filterOf(deps: CeilingDeps, identity: Identity): Promise<ListFilter> {
+  const pass = passOf(identity);
+  const ceilings = pass === undefined ? [] : await ceilingsOf(deps, null, pass);
+  const within = ceilings.flatMap(({ ceiling }) => (ceiling === null ? [{ projectIds: [], groupIds: [] }] : (ceiling.places ?? [])));
+  return { principals: usersOf(identity), ...(within.length === 0 ? {} : { within }) };
 }
 
 function entryOf(

@@ -105,6 +105,7 @@ export function passIdentity(pass: PassRecord): PassIdentity {
     ownProjectOnly: pass.ownProjectOnly,
     principals: pass.principals.map((principal) => principal.userId),
     outsideOnly: pass.principals.filter((principal) => principal.reason === 'last_merger').map((principal) => principal.userId),
+    limits: (pass.limits ?? []).map(({ by, rule, permissions, places }) => ({ by, rule, ceiling: { permissions, places } })),
   };
 }
 

@@ -5,12 +5,15 @@ import type { Access, Resource } from '../policy/access.ts';
 import type { RefFacts } from '../policy/decide-ref.ts';
 import type { AskedAccess, Asker, PassAsker, PrincipalFacts, ResourceFacts } from '../policy/facts.ts';
 import type { Permission } from '../policy/permissions.ts';
+import type { Ceilings } from '../ports/ceilings.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { MaybeTx } from '../ports/tx.ts';
+import { ceilingsOf } from './ceilings.ts';
 import type { Identity, PassIdentity, SystemReason } from './grant.ts';
 
 export interface FactDeps {
   readonly directory: Directory;
+  readonly ceilings: Ceilings;
   readonly clock: Clock;
 }
 
@@ -60,6 +63,7 @@ async function gatherPass(deps: FactDeps, tx: MaybeTx, identity: PassIdentity): 
     projectId,
     homeGroupId: home?.rootGroupId,
     ownProjectOnly,
+    ceilings: await ceilingsOf(deps, tx, identity),
   };
 }
 

@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
-import type { AuditId, JobId, PassId, PipelineId, ProjectId, RunnerId, TokenId, UserId } from '../base/ids.ts';
+import type { AuditId, GroupId, JobId, PassId, PipelineId, ProjectId, RunnerId, TokenId, UserId } from '../base/ids.ts';
 import type { Access, Resource } from '../policy/access.ts';
+import type { SetCeiling } from '../policy/ceiling.ts';
 import type { Permission } from '../policy/permissions.ts';
 import type { MaybeTx } from '../ports/tx.ts';
 
@@ -38,6 +39,8 @@ export interface PassIdentity {
   readonly principals: readonly UserId[];
   /** Those of them whose rights count only outside the top-level group of the job's project (R3). */
   readonly outsideOnly?: readonly UserId[];
+  /** Ceilings that it carries itself: of its job, and of each parent. */
+  readonly limits?: readonly SetCeiling[];
 }
 
 /** The closed list of what acts without a credential. */
@@ -54,8 +57,8 @@ export type SystemReason =
 /** Who may see the rows of a list (R3): all of `principals`; none = anonymous. */
 export interface ListFilter {
   readonly principals: readonly UserId[];
-  /** Only these projects, where the caller is limited to them. */
-  readonly projectIds?: readonly ProjectId[];
+  /** Within all of these, where the caller is limited to places. */
+  readonly within?: readonly { readonly projectIds: readonly ProjectId[]; readonly groupIds: readonly GroupId[] }[];
 }
 
 /** What `admit` says when it grants; the closure asks again at the moment of effect (R2). */

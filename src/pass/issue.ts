@@ -2,7 +2,7 @@ import type { EpochMillis, JobId, PassId, PipelineId, ProjectId } from '../base/
 import { millis } from '../base/ids.ts';
 import { newPassToken, type PassKind } from '../base/pass-token.ts';
 import type { Secret } from '../base/secret.ts';
-import type { PassPrincipal, PassStore } from '../ports/passes.ts';
+import type { PassLimit, PassPrincipal, PassStore } from '../ports/passes.ts';
 import type { Tx } from '../ports/tx.ts';
 
 /** What a job's passes are made from. */
@@ -17,6 +17,8 @@ export interface IssueRequest {
   readonly chainDepth: number;
   /** The job's timeout in seconds; a pass outlives it by no more than what the last report needs. */
   readonly timeoutSeconds: number;
+  /** What the job itself bounds its full pass to. */
+  readonly limits?: readonly PassLimit[];
   /** Whether R7 lets the runner have the full pass. */
   readonly full: boolean;
   readonly now: EpochMillis;
@@ -47,6 +49,8 @@ export async function issuePasses(passes: PassStore, tx: Tx, request: IssueReque
       principals,
       ownProjectOnly,
       chainDepth,
+      // The runner's own pulls are no matter of the script.
+      limits: kind === 'fetch' ? [] : (request.limits ?? []),
       issuedAt: request.now,
       expiresAt,
     });

@@ -1,5 +1,6 @@
 import type { AccessLevel } from '../base/levels.ts';
 import type { Asker, AskedAccess, Decision, DenyCode, PassAsker, PrincipalFacts, ResourceFacts } from './facts.ts';
+import { beyond } from './ceiling.ts';
 import { type Permission, permissionRule, type PermissionRule } from './permissions.ts';
 
 /** Everything that the runner's fetch pass can do (R8); every other kind of pass can do it too. */
@@ -143,8 +144,6 @@ function decidePass(asker: PassAsker, permission: Permission, rule: PermissionRu
   if (isScoped(resource) && principals.some((principal) => !seenBy(principal, false, resource))) return hidden(whatOf(resource));
   if (rule.pass === 'never')
     return deny('never_allowed', 'R5', `${permission} is never for a pass`, `No pass may do this (${permission}); a person has to.`);
-  if (asker.passKind === 'narrowed')
-    return deny('access_denied', 'R9', 'narrowed passes carry no rights yet', 'A narrowed pass may not do this.');
   if (asker.passKind === 'fetch' && !fetchPermissions.has(permission)) {
     return deny('access_denied', 'R8', 'a fetch pass fetches only', `A fetch pass may not do this: it lacks ${permission}${on(resource)}.`);
   }
@@ -160,7 +159,28 @@ function decidePass(asker: PassAsker, permission: Permission, rule: PermissionRu
     const decision = decidePrincipal(principal, false, permission, rule, resource, principal.username);
     if (!decision.allow) return decision;
   }
-  return allow('R3');
+  // Last: a ceiling is told of only to those who could do it without (R11).
+  return overCeiling(asker, permission, resource) ?? allow('R3');
+}
+
+/** The first ceiling that does not hold the access, with what would have to stand in it. */
+function overCeiling(asker: PassAsker, permission: Permission, resource: ResourceFacts): Decision | undefined {
+  // A narrowed pass without its limits would be its parent.
+  if (asker.passKind === 'narrowed' && (asker.ceilings ?? []).every(({ rule }) => rule !== 'R9'))
+    return deny('access_denied', 'R9', 'a narrowed pass without limits', 'This narrowed pass carries nothing.');
+  for (const one of asker.ceilings ?? []) {
+    const missing = beyond(one, permission, resource);
+    if (missing === undefined) continue;
+    const what = `${permission}${on(resource)}`;
+    const said =
+      missing.what === 'unreadable'
+        ? `${what} is refused: the ceiling of ${one.by} cannot be read; it has to be set again.`
+        : missing.what === 'permission'
+          ? `${what} is missing: the ceiling of ${one.by} does not name it; add ${JSON.stringify(permission)} to its permissions.`
+          : `${what} is missing: the ceiling of ${one.by} does not name that place; add ${JSON.stringify(isScoped(resource) ? resource.path : '')} to its projects.`;
+    return deny('access_denied', one.rule, `beyond the ceiling of ${one.by} (${missing.what})`, said);
+  }
+  return undefined;
 }
 
 /** Inside the top-level group of the job's own project. */

@@ -1,5 +1,6 @@
 import type { GroupId, JobId, ProjectId, UserId } from '../base/ids.ts';
 import type { AccessLevel, Visibility } from '../base/levels.ts';
+import type { GatheredCeiling } from './ceiling.ts';
 import type { Permission } from './permissions.ts';
 
 /** A user whose rights count in a decision, as the directory has it now. */
@@ -37,6 +38,8 @@ export interface PassAsker {
   /** Top-level group of that project; undefined = unknown, so everything is outside. */
   readonly homeGroupId?: GroupId | undefined;
   readonly ownProjectOnly: boolean;
+  /** All must hold what is asked for (R4, R9). */
+  readonly ceilings?: readonly GatheredCeiling[];
 }
 
 /** A resource as it is now. `levels` has every principal that holds a role there. */

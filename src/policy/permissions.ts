@@ -87,6 +87,7 @@ export const permissions = {
   'group:create': { on: 'instance', role: 'signed_in', write: true, ...never },
   'subgroup:create': { on: 'group', role: 40, write: true, ...never },
   'project:create': { on: 'group', role: 30, write: true, ...never },
+  'group:settings': { on: 'group', role: 50, write: true, ...never },
   'project:settings': { on: 'project', role: 40, write: true, ...never },
   'project:delete': { on: 'project', role: 50, write: true, ...never },
   'member:write': { on: 'project', role: 40, write: true, ...never },

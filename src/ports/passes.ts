@@ -1,4 +1,4 @@
-import type { EpochMillis, JobId, PassId, PipelineId, ProjectId, SecretDigest, UserId } from '../base/ids.ts';
+import type { EpochMillis, GroupId, JobId, PassId, PipelineId, ProjectId, SecretDigest, UserId } from '../base/ids.ts';
 import type { PassKind } from '../base/pass-token.ts';
 import type { MaybeTx, Tx } from './tx.ts';
 
@@ -19,6 +19,15 @@ export interface PassPrincipal {
   readonly reason: PrincipalReason;
 }
 
+/** A ceiling that a pass carries itself. */
+export interface PassLimit {
+  /** `the job`, `its parent`. */
+  readonly by: string;
+  readonly permissions: readonly string[];
+  readonly places: { readonly projectIds: readonly ProjectId[]; readonly groupIds: readonly GroupId[] } | null;
+  readonly rule: 'R4' | 'R9';
+}
+
 export interface NewPass {
   readonly kind: PassKind;
   readonly digest: SecretDigest;
@@ -35,6 +44,8 @@ export interface NewPass {
   readonly ownProjectOnly: boolean;
   /** How deep in a chain of jobs started by passes its job stands; 0 = started by a person or a schedule (R5). */
   readonly chainDepth: number;
+  /** What it may do at most, whatever else would allow: of the job, and of each parent (R4, R9). None where it is left out. */
+  readonly limits?: readonly PassLimit[];
   readonly issuedAt: EpochMillis;
   readonly expiresAt: EpochMillis;
 }

@@ -4,6 +4,7 @@ import type { Kysely } from 'kysely';
 import { JobpassError } from '../base/errors.ts';
 import type { ForgeStores } from '../forge/embedded/ports.ts';
 import type { AuditStore } from '../ports/audit.ts';
+import type { Ceilings } from '../ports/ceilings.ts';
 import type { Credentials } from '../ports/credentials.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
@@ -18,6 +19,7 @@ import { type Connections, Database, type Engine } from './database.ts';
 import { type ColumnTypes, migrate } from './migrations/migrations.ts';
 import { lockPostgres, openPostgres, postgresTypes } from './postgres/database.ts';
 import { AuditRepository } from './repositories/audit.ts';
+import { ceilingRepository } from './repositories/ceilings.ts';
 import { directoryRepository } from './repositories/directory.ts';
 import { actingTokenRepository, gatewayJobRepository, passWriteRepository } from './repositories/gateway.ts';
 import { exposureBoundRepository } from './repositories/exposure-bounds.ts';
@@ -50,6 +52,7 @@ export interface Store {
   readonly jobs: JobStore;
   readonly runners: RunnerStore;
   readonly exposureBounds: ExposureBounds;
+  readonly ceilings: Ceilings;
   readonly registryTokens: RegistryTokens;
   readonly trustedProjects: TrustedProjects;
   /** Of a gateway. */
@@ -82,6 +85,7 @@ export async function openStore(url: string): Promise<Store> {
     jobs: jobRepository(db),
     runners: runnerRepository(db),
     exposureBounds: exposureBoundRepository(db),
+    ceilings: ceilingRepository(db),
     registryTokens: registryTokenRepository(db),
     trustedProjects: trustedProjectRepository(db),
     gatewayJobs: gatewayJobRepository(db),

@@ -76,6 +76,7 @@ export interface Schema {
   readonly exposureBounds: { ownerKind: string; ownerId: number; maximum: string };
   readonly settings: { key: string; value: string };
   readonly schemaVersion: { version: number };
+  ceilings: CeilingsTable;
   gatewayJobs: GatewayJobsTable;
   actingTokens: ActingTokensTable;
   passWrites: PassWritesTable;
@@ -292,6 +293,7 @@ export interface PassesTable {
   expiresAt: number;
   revokedAt: number | null;
   revokedReason: string | null;
+  limits: Generated<string>;
 }
 export interface AuditTable {
   id: Generated<number>;
@@ -315,6 +317,12 @@ export interface AuditTable {
   outcome: string | null;
   outcomeAt: number | null;
   outcomeDetail: string | null;
+}
+export interface CeilingsTable {
+  ownerKind: string;
+  ownerId: number;
+  document: string;
+  setAt: number;
 }
 export interface GatewayJobsTable {
   id: number;

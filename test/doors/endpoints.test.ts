@@ -3,7 +3,7 @@ import { silentLog } from '../../src/base/log.ts';
 import { makeApiDoor } from '../../src/doors/api/api-door.ts';
 import type { ApiDeps } from '../../src/doors/api/route.ts';
 import type { Door } from '../../src/doors/door.ts';
-import { makeOauthDoor } from '../../src/doors/oauth/oauth-door.ts';
+import { makeOauthDoor, type OauthDeps } from '../../src/doors/oauth/oauth-door.ts';
 import { makeMetrics, makeOpsDoor } from '../../src/doors/ops/ops-door.ts';
 import { endpoints, openRoutes } from '../../src/policy/endpoints.ts';
 import { isNeverAllowed, matchEndpoint } from '../../src/policy/match.ts';
@@ -32,8 +32,8 @@ const deps = {
   externalUrl: 'http://x',
   version: 'test',
   forge: { projects: {}, groups: {}, users: {}, releases: {}, repository: {}, registry: {} },
-  jobs: { pipelines: {}, runners: {}, bounds: {}, trust: {} },
-} as unknown as ApiDeps;
+  jobs: { pipelines: {}, runners: {}, bounds: {}, ceilings: {}, trust: {} },
+} as unknown as ApiDeps & OauthDeps;
 const rows = endpoints.map((endpoint) => `${endpoint.method} ${endpoint.path}`);
 const doors = [makeApiDoor(deps), makeOauthDoor(deps), makeOpsDoor({ metrics: makeMetrics(() => 0), ping: () => Promise.resolve() })];
 

@@ -1,3 +1,4 @@
+import { ceilingMutants } from './ceilings.ts';
 import { dockerMutants } from './docker.ts';
 import { exposureMutants } from './exposure.ts';
 import { gateMutants } from './gate.ts';
@@ -470,5 +471,6 @@ export const mutants: readonly Mutant[] = [
   ...walkMutants,
   ...runnerApiMutants,
   ...gatewayMutants,
+  ...ceilingMutants,
   ...proxyMutants,
 ];

@@ -95,6 +95,7 @@ function world(options: { auditFails?: boolean; level?: 0 | 30 } = {}) {
       touchPersonalToken: () => Promise.resolve(),
     },
     directory,
+    ceilings: { any: () => Promise.resolve(false), of: () => Promise.resolve(undefined), set: () => Promise.resolve() },
     registryTokens: { insert: () => Promise.resolve(), byDigest: () => Promise.resolve(undefined), sweep: () => Promise.resolve(0) },
     passes: {
       insert: () => Promise.resolve(id(1)),

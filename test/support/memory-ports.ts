@@ -6,6 +6,7 @@ import type { AccessLevel } from '../../src/base/levels.ts';
 import { type PassKind, newPassToken } from '../../src/base/pass-token.ts';
 import { Secret } from '../../src/base/secret.ts';
 import type { AuditOutcome, AuditStore, NewAuditRow } from '../../src/ports/audit.ts';
+import type { Ceilings } from '../../src/ports/ceilings.ts';
 import type { Credentials, JobTokenFacts, PersonalToken } from '../../src/ports/credentials.ts';
 import type { Directory, GroupFacts, ProjectFacts, ProtectedRef, UserFacts } from '../../src/ports/directory.ts';
 import type { JobLife, Liveness, NewPass, PassRecord, PassStore } from '../../src/ports/passes.ts';
@@ -187,9 +188,17 @@ export class MemoryWorld {
   };
 
   /** All ports, for what is made from several of them. */
+  /** Documents by `project:7`. */
+  readonly ceilingRows = new Map<string, string>();
+  readonly ceilings: Ceilings = {
+    any: async () => this.ceilingRows.size > 0,
+    of: async (_tx, owner) => this.ceilingRows.get(owner.kind === 'instance' ? 'instance' : `${owner.kind}:${owner.id}`),
+    set: async () => {},
+  };
+
   get ports() {
-    const { directory, credentials, passes, liveness, registryTokens, transactor, clock } = this;
-    return { directory, credentials, passes, liveness, registryTokens, transactor, clock, auditStore: this.audit };
+    const { directory, credentials, passes, liveness, registryTokens, ceilings, transactor, clock } = this;
+    return { directory, credentials, passes, liveness, registryTokens, ceilings, transactor, clock, auditStore: this.audit };
   }
 }
 

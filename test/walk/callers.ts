@@ -65,6 +65,17 @@ export async function makeCallers(world: World, choice: 'all pairs' | 'few pairs
   }
   const narrowed = await world.pass('narrowed', [by(50)]);
   all.push(credential('narrowed pass without a right', { kind: 'narrowed', people: [by(50)], home: 'own' }, narrowed));
+  const limits = [
+    { what: 'that reads', permissions: ['*:read'], limit: { permissions: /:read$/ } },
+    { what: 'for code', permissions: ['code:*', 'branch:write'], limit: { permissions: /^(?:code:.*|branch:write)$/ } },
+    { what: 'for one project', permissions: ['*'], key: 'private', limit: { permissions: /./, keys: ['private'] } },
+  ] as const;
+  for (const one of limits) {
+    const places = 'key' in one ? { projectIds: [world.projectId(one.key)], groupIds: [] } : null;
+    const limit = { by: 'the walk', rule: 'R9', permissions: one.permissions, places } as const;
+    const token = await world.pass('narrowed', [by(50)], { limits: [limit] });
+    all.push(credential(`narrowed pass ${one.what}`, { kind: 'narrowed', people: [by(50)], home: 'own', limit: one.limit }, token));
+  }
   for (const state of ['expired', 'revoked'] as const)
     all.push(credential(`${state} pass of w50`, { kind: 'dead', people: [] }, await world.pass('full', [by(50)], { [state]: true })));
   return { all, twins };

@@ -25,6 +25,8 @@ export interface Caller {
   /** One for a user or a job, the principals for a pass. */
   readonly people: readonly Person[];
   readonly home?: string;
+  /** What a narrowed pass names: permissions, and keys of places where it names any. */
+  readonly limit?: { readonly permissions: RegExp; readonly keys?: readonly string[] };
 }
 
 export type Answer = 'ok' | 'unauthenticated' | 'forbidden' | 'missing';
@@ -38,7 +40,7 @@ const rightsOf = (permission: Permission) =>
 
 /** R5, in words of its own: what no pass does, whoever stands behind it. */
 const never =
-  /^(?:user:(?:create|update)|token:.*|self:settings|(?:sub)?group:create|project:(?:create|settings|delete)|(?:group_)?member:write|protection:write|(?:project_|group_)?runner:(?:read|write)|audit:read|runner:self|job:report|instance:settings)$/;
+  /^(?:user:(?:create|update)|token:.*|self:settings|(?:sub)?group:create|project:(?:create|settings|delete)|(?:group_)?member:write|protection:write|(?:project_|group_)?runner:(?:read|write)|audit:read|runner:self|job:report|(?:instance|group):settings)$/;
 const aboutItself = new Set<Permission>(['pass:self', 'job:self', 'registry:login']);
 const fetching = new Set<Permission>(['code:download', 'container:read', 'registry:login']);
 
@@ -77,10 +79,18 @@ function answerTo(caller: Caller, permission: Permission, place: Place): Answer 
   if (home && permission === 'code:download' && caller.kind !== 'narrowed') return 'ok';
   if (!caller.people.every((person) => sees(person, place, false))) return 'missing';
   if (never.test(permission)) return 'forbidden';
-  if (caller.kind === 'narrowed') return 'forbidden';
   if (caller.kind === 'fetch' && !fetching.has(permission)) return 'forbidden';
   const answers = caller.people.map((person) => personMay(person, permission, place, false));
-  return answers.find((answer) => answer !== 'ok') ?? 'ok';
+  const refused = answers.find((answer) => answer !== 'ok');
+  if (refused !== undefined || caller.kind !== 'narrowed') return refused ?? 'ok';
+  return names(caller, permission, place) ? 'ok' : 'forbidden';
+}
+
+/** R9: a child may what it names, where it names it. */
+function names({ limit }: Caller, permission: Permission, place: Place): boolean {
+  if (limit === undefined || !limit.permissions.test(permission)) return false;
+  if (limit.keys === undefined || (place.kind !== 'project' && place.kind !== 'group')) return true;
+  return place.kind === 'project' && limit.keys.includes(place.key);
 }
 
 /** The ordinary job token: its own project and little more. */

@@ -1,5 +1,6 @@
-import { type JobId, millis, type UserId } from '../../src/base/ids.ts';
+import { type JobId, millis, type ProjectId, type UserId } from '../../src/base/ids.ts';
 import { newPassToken, type PassKind } from '../../src/base/pass-token.ts';
+import type { PassLimit } from '../../src/ports/passes.ts';
 import { type Claimed, startTestServer, type TestServer } from '../support/server.ts';
 import type { Person, ScopedPlace } from './oracle.ts';
 
@@ -27,7 +28,12 @@ export interface World {
   readonly targets: readonly Target[];
   /** Where `renamed` was before. */
   readonly oldPath: string;
-  pass(kind: PassKind, people: readonly Person[], options?: { job?: Claimed; expired?: true; revoked?: true }): Promise<string>;
+  pass(
+    kind: PassKind,
+    people: readonly Person[],
+    options?: { job?: Claimed; expired?: true; revoked?: true; limits?: readonly PassLimit[] },
+  ): Promise<string>;
+  projectId(key: string): ProjectId;
   /** A number that was not given before. */
   next(): number;
 }
@@ -76,8 +82,9 @@ export async function buildWorld(): Promise<World> {
     foreignJob,
     targets: targets.map((target) => (target.key === 'renamed' ? { ...target, path: 'g-renamed/moved' } : target)),
     oldPath: 'g-renamed/app',
+    projectId: (key) => Number(idOf(targets, key)) as ProjectId,
     next: () => (last += 1),
-    async pass(kind, principals, { job = jobs.get('w40') ?? foreignJob, expired, revoked } = {}) {
+    async pass(kind, principals, { job = jobs.get('w40') ?? foreignJob, expired, revoked, limits = [] } = {}) {
       const secret = newPassToken(kind);
       const row = await server.store.jobs.job(null, job.id as JobId);
       if (row === undefined) throw new Error('no job');
@@ -94,6 +101,7 @@ export async function buildWorld(): Promise<World> {
           principals: principals.map((person) => ({ userId: person.id as UserId, reason: 'starter' as const })),
           ownProjectOnly: false,
           chainDepth: 0,
+          limits,
           issuedAt: millis(now - 1000),
           expiresAt: millis(expired === true ? now - 1 : now + 600_000),
         });

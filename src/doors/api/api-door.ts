@@ -2,6 +2,7 @@ import { limits } from '../../base/limits.ts';
 import { JobpassError } from '../../base/errors.ts';
 import type { Door } from '../door.ts';
 import { boundRoutes } from './bounds.ts';
+import { ceilingRoutes } from './ceilings.ts';
 import { eventRoutes } from './events.ts';
 import { groupRoutes } from './groups.ts';
 import { impersonationRoutes } from './impersonation.ts';
@@ -64,6 +65,7 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...pipelineRoutes(deps),
         ...runnerRoutes(deps),
         ...boundRoutes(deps),
+        ...ceilingRoutes(deps),
         ...trustRoutes(deps),
         ...jobPassRoutes(deps),
       });

@@ -6,21 +6,29 @@ import { errorOfRefusal } from '../api/errors.ts';
 import { credentialOf, holdsPass } from '../credential.ts';
 import type { Door } from '../door.ts';
 import { factsOf } from '../http.ts';
+import type { PassRecord, PassStore } from '../../ports/passes.ts';
+import type { Transactor } from '../../ports/tx.ts';
+import { exchangeGrant, exchangeRoute } from './exchange.ts';
 
 const root = '/-/jobpass/oauth';
 
-/** What a pass can ask about itself: give it back (RFC 7009), look at it (RFC 7662), and where these are (RFC 8414). */
-export function makeOauthDoor(deps: Pick<ApiDeps, 'gatekeeper' | 'revoker' | 'log' | 'externalUrl'>): Door {
-  const tokenOf = (request: FastifyRequest): Secret => {
+export interface OauthDeps extends Pick<ApiDeps, 'gatekeeper' | 'revoker' | 'log' | 'externalUrl' | 'directory' | 'clock'> {
+  readonly passes: PassStore;
+  readonly transactor: Transactor;
+}
+
+/** What a pass can ask about itself: narrow it (RFC 8693), give it back (RFC 7009), look at it (RFC 7662), and where these are (RFC 8414). */
+export function makeOauthDoor(deps: OauthDeps): Door {
+  const tokenOf = (request: FastifyRequest, field: 'token' | 'subject_token' = 'token'): Secret => {
     const form = request.body instanceof URLSearchParams ? request.body : new URLSearchParams();
-    const [text, ...more] = form.getAll('token');
+    const [text, ...more] = form.getAll(field);
     if (text === undefined || text === '' || more.length > 0)
-      throw new JobpassError('invalid_input', 'Send the pass as the form field `token`, once.');
+      throw new JobpassError('invalid_input', `Send the pass as the form field \`${field}\`, once.`);
     const query = new URLSearchParams((request.raw.url ?? '').split('?').slice(1).join('?'));
     const read = credentialOf(request.headers, request.raw.rawHeaders, query);
     if ('refusal' in read) throw errorOfRefusal(read.refusal);
-    if (read.subject.kind !== 'anonymous' || holdsPass([...form].filter(([name]) => name !== 'token'))) {
-      throw new JobpassError('credential_misplaced', 'The pass authenticates itself: send it as the form field `token` only.');
+    if (read.subject.kind !== 'anonymous' || holdsPass([...form].filter(([name]) => name !== field))) {
+      throw new JobpassError('credential_misplaced', 'The pass authenticates itself: send it in the form only.');
     }
     return new Secret(text);
   };
@@ -66,9 +74,19 @@ export function makeOauthDoor(deps: Pick<ApiDeps, 'gatekeeper' | 'revoker' | 'lo
           const { identity } = admission.grant;
           await deps.gatekeeper.settle(admission.grant, 'done');
           if (identity.kind !== 'pass') return reply.code(200).type('application/json').send('{"active":false}');
+          const pass = await deps.passes.byId(null, identity.passId);
+          if (pass === undefined) return reply.code(200).type('application/json').send('{"active":false}');
           const body = {
             active: true,
             token_type: 'Bearer',
+            scope: scopeOf(pass),
+            exp: Math.floor(pass.expiresAt / 1000),
+            iat: Math.floor(pass.issuedAt / 1000),
+            jobpass_limits: (pass.limits ?? []).map(({ by, permissions, places }) => ({
+              by,
+              permissions,
+              ...(places === null ? {} : { project_ids: places.projectIds, group_ids: places.groupIds }),
+            })),
             jobpass_kind: identity.passKind,
             jobpass_job_id: identity.jobId,
             jobpass_project_id: identity.projectId,
@@ -78,6 +96,9 @@ export function makeOauthDoor(deps: Pick<ApiDeps, 'gatekeeper' | 'revoker' | 'lo
           return reply.code(200).type('application/json').send(JSON.stringify(body));
         }),
       );
+      app.post(`${root}/token`, async (request, reply) =>
+        exchangeRoute(deps, `${root}/token`, request, reply, () => tokenOf(request, 'subject_token')),
+      );
       app.get(`${root}/.well-known/oauth-authorization-server`, async (_request, reply) =>
         reply.type('application/json').send(
           JSON.stringify({
@@ -85,10 +106,18 @@ export function makeOauthDoor(deps: Pick<ApiDeps, 'gatekeeper' | 'revoker' | 'lo
             revocation_endpoint: `${deps.externalUrl}${root}/revoke`,
             introspection_endpoint: `${deps.externalUrl}${root}/introspect`,
             response_types_supported: [],
-            grant_types_supported: [],
+            grant_types_supported: [exchangeGrant],
+            token_endpoint: `${deps.externalUrl}${root}/token`,
+            token_endpoint_auth_methods_supported: ['none'],
           }),
         ),
       );
     },
   };
+}
+
+/** What its own limits leave; what ceilings and principals leave is decided on each request. */
+function scopeOf({ kind, limits = [] }: PassRecord): string {
+  if (kind === 'fetch') return 'code:download container:read';
+  return limits.at(-1)?.permissions.join(' ') ?? '*';
 }

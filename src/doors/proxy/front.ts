@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
-import { parseBasic } from '../credential.ts';
+import { parseBasic, targetHoldsPass } from '../credential.ts';
 import type { Front } from '../http.ts';
 import { audienceOf, sayNo } from './answers.ts';
 import { type AssistedDeps, isAssisted } from './assisted.ts';
@@ -50,7 +50,7 @@ export function makeFront(deps: FrontDeps): Front {
     wantsUpgrade: wantsTunnel,
     upgrade(request, socket, head) {
       // No pass opens a terminal or a live channel: nothing could cut it at the job's end (R2, R5).
-      if (carriesPass(request.rawHeaders) || (request.url ?? '').includes('jpt_')) {
+      if (carriesPass(request.rawHeaders) || targetHoldsPass(request.url ?? '')) {
         socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
         return;
       }

@@ -6,6 +6,7 @@ import { limits } from '../../base/limits.ts';
 import { isProtected } from '../../base/refs.ts';
 import type { Secret } from '../../base/secret.ts';
 import { exposureOf } from '../../jobs/exposure.ts';
+import { jobLimits } from '../../jobs/job-limits.ts';
 import { type IssuedPasses, issuePasses } from '../../pass/issue.ts';
 import { type PrincipalEvidence, type Principals, principalsOf } from '../../pass/principals.ts';
 import type { Directory } from '../../ports/directory.ts';
@@ -19,7 +20,7 @@ import type {
   UpstreamRunners,
   UpstreamUsers,
 } from '../../ports/gateway.ts';
-import type { PassStore } from '../../ports/passes.ts';
+import type { PassLimit, PassStore } from '../../ports/passes.ts';
 import type { Transactor } from '../../ports/tx.ts';
 import type { Exposure, ExtendedJobToken } from '../../wire/runner.ts';
 import type { WriteLog } from './write-log.ts';
@@ -53,8 +54,10 @@ export interface HandedOut {
   readonly token: Secret;
   readonly projectId: number;
   readonly timeoutSeconds: number;
-  /** `JOBPASS_EXPOSE` of its variables. */
+  /** `JOBPASS_EXPOSE`, `JOBPASS_PERMISSIONS` and `JOBPASS_PROJECTS` of its variables. */
   readonly asked: string | undefined;
+  readonly permissions: string | undefined;
+  readonly projects: string | undefined;
   /** Jobs whose artifacts it takes. */
   readonly artifactJobs: readonly JobId[];
 }
@@ -80,8 +83,9 @@ export async function issueFor(deps: IssueDeps, handed: HandedOut, runnerToken: 
   if (trust.trust === 'none') return { none: "an admin set the runner's trust to none" };
   const principals = await principalsFor(deps, job, handed, runner, trust);
   const { exposure, why } = exposureFor(deps, handed, trust);
-  const issued = await store(deps, job, handed, runner.id, principals, exposure !== 'withhold');
-  return { extended: await extendedToken(deps, principals, issued, exposure, why) };
+  const bounded = await jobLimits(deps.directory, [{ by: 'the job', permissions: handed.permissions, projects: handed.projects }]);
+  const issued = await store(deps, job, handed, { runnerId: runner.id, principals, limits: bounded.limits, full: exposure !== 'withhold' });
+  return { extended: await extendedToken(deps, principals, issued, exposure, [why, ...bounded.notes]) };
 }
 
 function exposureFor(deps: IssueDeps, handed: HandedOut, { trust }: RunnerTrust): ReturnType<typeof exposureOf> {
@@ -152,9 +156,7 @@ async function store(
   deps: IssueDeps,
   job: UpstreamJob,
   handed: HandedOut,
-  runnerId: RunnerId,
-  principals: Principals,
-  full: boolean,
+  { runnerId, principals, limits, full }: { runnerId: RunnerId; principals: Principals; limits: readonly PassLimit[]; full: boolean },
 ): Promise<IssuedPasses> {
   const now = deps.clock.now();
   const { id, projectId, pipelineId, userId, sha, ref, tag } = job;
@@ -172,6 +174,7 @@ async function store(
       chainDepth: 0,
       timeoutSeconds: handed.timeoutSeconds,
       full,
+      limits,
       now,
     });
   });
@@ -182,7 +185,7 @@ async function extendedToken(
   principals: Principals,
   issued: IssuedPasses,
   wanted: Exposure,
-  why: string,
+  why: readonly string[],
 ): Promise<ExtendedJobToken> {
   const ids = principals.list.map((principal) => principal.userId);
   const users = await deps.directory.users(null, ids);
@@ -197,7 +200,7 @@ async function extendedToken(
     expires_at: isoTime(issued.expiresAt),
     exposure: issued.full === null ? 'withhold' : wanted,
     notes: [
-      why,
+      ...why,
       `rights of: ${names.join(' ∩ ')}`,
       ...(principals.ownProjectOnly ? [`fetches its own project only: ${principals.notes.join('; ')}`] : principals.notes),
     ],

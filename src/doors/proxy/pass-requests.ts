@@ -141,7 +141,12 @@ class PassRequest {
 
   async #read(wanted: Wanted): Promise<Outcome> {
     const grant = await this.#admit(wanted.endpoint, wanted.accesses);
-    // The upstream filters by one user; nobody here could take out what another principal may not see.
+    // The upstream filters by one user, and knows no ceiling; nobody here could take out what may not be seen.
+    if (wanted.list && grant.filter?.within !== undefined)
+      throw new JobpassError(
+        'access_denied',
+        'This pass is bounded to some projects, and the forge lists them all: ask for each thing by name.',
+      );
     if (wanted.list && principalsOf(grant).length > 1)
       throw new JobpassError(
         'access_denied',

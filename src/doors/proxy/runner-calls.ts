@@ -93,9 +93,12 @@ function handedOut(payload: Buffer): HandedOut | undefined {
   const projectId = fieldsOf(job['job_info'])['project_id'];
   const timeout = fieldsOf(job['runner_info'])['timeout'];
   if (typeof id !== 'number' || typeof token !== 'string' || typeof projectId !== 'number' || 'extended_job_token' in job) return undefined;
-  const asked = listOf(variables)
-    .map(fieldsOf)
-    .findLast((variable) => variable['key'] === 'JOBPASS_EXPOSE')?.['value'];
+  const variable = (name: string): string | undefined => {
+    const value = listOf(variables)
+      .map(fieldsOf)
+      .findLast((one) => one['key'] === name)?.['value'];
+    return typeof value === 'string' ? value : undefined;
+  };
   const ids = listOf(dependencies).map((dependency) => parseId<JobId>(String(fieldsOf(dependency)['id'])));
   const jobId = parseId<JobId>(String(id));
   if (jobId === undefined || ids.includes(undefined)) return undefined;
@@ -104,7 +107,9 @@ function handedOut(payload: Buffer): HandedOut | undefined {
     token: new Secret(token),
     projectId,
     timeoutSeconds: typeof timeout === 'number' && timeout > 0 ? timeout : 3600,
-    asked: typeof asked === 'string' ? asked : undefined,
+    asked: variable('JOBPASS_EXPOSE'),
+    permissions: variable('JOBPASS_PERMISSIONS'),
+    projects: variable('JOBPASS_PROJECTS'),
     artifactJobs: ids.filter((one) => one !== undefined),
   };
 }

@@ -50,8 +50,8 @@ export interface Viewers {
   readonly principals: readonly UserId[];
   /** Only rows in which every principal is a member with at least this level. */
   readonly minLevel?: AccessLevel;
-  /** Limits to these projects (ceilings, own project); undefined = no limit. */
-  readonly projectIds?: readonly ProjectId[];
+  /** Within all of these. */
+  readonly within?: readonly { readonly projectIds: readonly ProjectId[]; readonly groupIds: readonly GroupId[] }[];
   readonly now: EpochMillis;
 }
 

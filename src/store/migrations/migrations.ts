@@ -6,6 +6,7 @@ import { registry } from './0002-registry.ts';
 import { lfs } from './0003-lfs.ts';
 import { exposure } from './0004-exposure.ts';
 import { registryTokens } from './0005-registry-tokens.ts';
+import { ceilings } from './0006-ceilings.ts';
 import { trust } from './0007-trust.ts';
 import { runnerManagers } from './0008-runner-managers.ts';
 import { gateway } from './0010-gateway.ts';
@@ -25,7 +26,7 @@ export interface Migration {
 }
 
 /** Forward only; a released one is never edited. */
-const migrations: readonly Migration[] = [initial, registry, lfs, exposure, registryTokens, trust, runnerManagers, gateway];
+const migrations: readonly Migration[] = [initial, registry, lfs, exposure, registryTokens, ceilings, trust, runnerManagers, gateway];
 
 /**
  * Brings the schema up to date inside one transaction that holds the engine's lock, so that several starts at once do it once.

@@ -1,6 +1,6 @@
 import { type Selectable, sql } from 'kysely';
 import { id, type JobId, millis, type PassId, type PipelineId, type ProjectId, type SecretDigest } from '../../base/ids.ts';
-import type { Liveness, PassPrincipal, PassRecord, PassStore } from '../../ports/passes.ts';
+import type { Liveness, PassLimit, PassPrincipal, PassRecord, PassStore } from '../../ports/passes.ts';
 import { type Connection, type Database, readJson } from '../database.ts';
 import type { PassesTable } from '../schema.ts';
 
@@ -22,6 +22,7 @@ export function passRepository(db: Database): PassStore {
         .values({
           ...pass,
           principals: JSON.stringify(pass.principals),
+          limits: JSON.stringify(pass.limits ?? []),
           ownProjectOnly: pass.ownProjectOnly ? 1 : 0,
           revokedAt: null,
           revokedReason: null,
@@ -102,6 +103,7 @@ function toPass(row: Selectable<PassesTable>): PassRecord {
     sha: row.sha,
     parentId: row.parentId === null ? null : id<PassId>(row.parentId),
     principals: readJson<PassPrincipal[]>(row.principals),
+    limits: readJson<PassLimit[]>(row.limits),
     ownProjectOnly: row.ownProjectOnly === 1,
     chainDepth: row.chainDepth,
     issuedAt: millis(row.issuedAt),

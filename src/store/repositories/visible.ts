@@ -13,10 +13,23 @@ export function visibleTo(kind: 'projects' | 'namespaces', viewers: Viewers): Ra
     const member = memberCondition(kind, principal, minLevel ?? 10, viewers.now);
     conditions.push(minLevel === undefined ? sql`("visibility" in ('public', 'internal') or ${member})` : member);
   }
-  if (kind === 'projects' && viewers.projectIds !== undefined) {
-    conditions.push(viewers.projectIds.length === 0 ? sql`1 = 0` : sql`"projects"."id" in (${sql.join([...viewers.projectIds])})`);
-  }
+  for (const place of viewers.within ?? []) conditions.push(withinCondition(kind, place));
   return sql<boolean>`(${sql.join(conditions, sql` and `)})`;
+}
+
+/** The named projects, and everything in the named groups. */
+function withinCondition(
+  kind: 'projects' | 'namespaces',
+  { projectIds, groupIds }: NonNullable<Viewers['within']>[number],
+): RawBuilder<unknown> {
+  const namespace = kind === 'projects' ? sql`"projects"."namespaceId"` : sql`"namespaces"."id"`;
+  const either: RawBuilder<unknown>[] = [sql`1 = 0`];
+  if (kind === 'projects' && projectIds.length > 0) either.push(sql`"projects"."id" in (${sql.join([...projectIds])})`);
+  if (groupIds.length > 0)
+    either.push(
+      sql`exists (select 1 from "namespaceAncestors" "w" where "w"."namespaceId" = ${namespace} and "w"."ancestorId" in (${sql.join([...groupIds])}))`,
+    );
+  return sql`(${sql.join(either, sql` or `)})`;
 }
 
 function memberCondition(kind: 'projects' | 'namespaces', user: number, level: number, now: number): RawBuilder<unknown> {

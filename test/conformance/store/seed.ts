@@ -148,6 +148,7 @@ export async function addPass(store: Store, job: JobRecord, change: Partial<NewP
     principals: [{ userId: job.userId, reason: 'starter' }],
     ownProjectOnly: false,
     chainDepth: 0,
+    limits: [],
     issuedAt: now,
     expiresAt: millis(now + 3_600_000),
     ...change,

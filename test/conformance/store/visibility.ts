@@ -129,10 +129,21 @@ export function visibilityCases(bench: Bench): void {
     const namespace = { id: user.namespaceId };
     const [one, two] = [await addProject(bench.store, namespace, user.id, 'public'), await addProject(bench.store, namespace, user.id)];
     const listed = async (projectIds: readonly ProjectId[]) =>
-      (await forge.projects.list(null, { principals: [user.id], projectIds, now }, {}, everything)).rows.map((row) => row.id);
+      (await forge.projects.list(null, { principals: [user.id], within: [{ projectIds, groupIds: [] }], now }, {}, everything)).rows.map(
+        (row) => row.id,
+      );
     expect(await listed([two.id])).toEqual([two.id]);
     expect(await listed([one.id, two.id])).toEqual([two.id, one.id]);
     expect(await listed([])).toEqual([]);
+    const group = await addGroup(bench.store, null, 'public');
+    const inGroup = await addProject(bench.store, await addGroup(bench.store, group, 'public'), user.id, 'public');
+    const within = [{ projectIds: [one.id], groupIds: [group.id] }];
+    const both = await forge.projects.list(null, { principals: [user.id], within, now }, {}, everything);
+    expect(both.rows.map((row) => row.id)).toEqual([inGroup.id, one.id]);
+    const narrower = [...within, { projectIds: [], groupIds: [group.id] }];
+    expect(
+      (await forge.projects.list(null, { principals: [user.id], within: narrower, now }, {}, everything)).rows.map((row) => row.id),
+    ).toEqual([inGroup.id]);
   });
 
   test('list filters: part of a name, visibility, archived, group, owner, parent', async () => {

@@ -21,4 +21,5 @@ export const others: Samples = {
   'GET /api/v4/jobs/:id/artifacts': { ok: 404, pass: { status: 404, why: "artifacts of other jobs come with the job's own token only" } },
   'POST /-/jobpass/oauth/revoke': { ok: 200 },
   'POST /-/jobpass/oauth/introspect': { ok: 200 },
+  'POST /-/jobpass/oauth/token': { ok: 200 },
 };

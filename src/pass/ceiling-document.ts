@@ -1,0 +1,1 @@
+export { type Ceiling, readCeiling } from '../policy/ceiling.ts';
