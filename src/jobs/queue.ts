@@ -1,13 +1,12 @@
-import { isoTime } from '../base/clock.ts';
 import { isJobpassError } from '../base/errors.ts';
 import type { JobId } from '../base/ids.ts';
 import { randomBase62, Secret } from '../base/secret.ts';
 import { assistProblem } from '../pass/assist.ts';
-import { type IssuedPasses, issuePasses } from '../pass/issue.ts';
+import { issuePasses } from '../pass/issue.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, PipelineRecord, RunnerRecord } from '../ports/jobs.ts';
 import type { ProjectFacts, UserFacts } from '../ports/directory.ts';
-import type { Exposure, ExtendedJobToken, FailureReason, JobPayload } from '../wire/runner.ts';
+import type { Exposure, FailureReason, JobPayload } from '../wire/runner.ts';
 import type { Principals } from '../pass/principals.ts';
 import { advance } from './advance.ts';
 import { boundsOf } from './bounds.ts';
@@ -15,6 +14,7 @@ import { Candidates } from './candidates.ts';
 import { dependenciesOf } from './dependencies.ts';
 import type { JobsDeps } from './deps.ts';
 import { exposureOf, withinBounds } from './exposure.ts';
+import { extendedToken } from './extended-token.ts';
 import type { ClaimRequest, Queue } from './jobs.ts';
 import { buildPayload, payloadProblem } from './payload.ts';
 import { pipelineVariables } from './predefined.ts';
@@ -257,34 +257,6 @@ function sameTrust(one: RunnerRecord, other: RunnerRecord): boolean {
     one.pinned?.verdict === other.pinned?.verdict &&
     one.assist === other.assist
   );
-}
-
-async function extendedToken(deps: JobsDeps, prepared: Prepared, passes: IssuedPasses): Promise<ExtendedJobToken> {
-  const { instance } = deps;
-  const users = await deps.directory.users(
-    null,
-    prepared.principals.list.map((principal) => principal.userId),
-  );
-  const names = prepared.principals.list.map(
-    ({ userId, reason }) => `${users.get(userId)?.username ?? `user ${userId}`} (${reason.replaceAll('_', ' ')})`,
-  );
-  const exposure = passes.full === null ? 'withhold' : prepared.exposure;
-  return {
-    ...(passes.full === null ? {} : { token: passes.full.secret.reveal() }),
-    fetch_token: passes.fetch.secret.reveal(),
-    username: 'gitlab-ci-token',
-    expires_at: isoTime(passes.expiresAt),
-    exposure,
-    notes: [
-      prepared.why,
-      ...prepared.bounded.notes,
-      `rights of: ${names.join(' ∩ ')}`,
-      ...(prepared.principals.ownProjectOnly
-        ? [`fetches its own project only: ${prepared.principals.notes.join('; ')}`]
-        : prepared.principals.notes),
-    ],
-    hosts: { api: instance.addresses.urls, git: instance.addresses.urls, registry: instance.addresses.registryHosts },
-  };
 }
 
 /** @param from the only state that it is failed from: another node may have started it meanwhile */
