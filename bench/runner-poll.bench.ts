@@ -191,17 +191,16 @@ async function idle(bench: Bench, server: Server): Promise<void> {
   for (let answer = await ask(bench, sweeper); answer.status === 201; answer = await ask(bench, sweeper)) await end(bench, answer.body);
 
   const before = memoryMiB(server.pid);
-  let stopped = false;
-  let held = 0;
+  const state = { stopped: false, held: 0 };
   const waiting: (() => void)[] = [];
   /** One runner: holds a request, and says when a job came. */
   const poll = async (token: string): Promise<void> => {
     let version: string | undefined;
-    while (!stopped) {
-      if (version !== undefined) held += 1;
+    while (!state.stopped) {
+      if (version !== undefined) state.held += 1;
       const answer = await ask(bench, token, version).catch(() => undefined);
       if (answer === undefined) return;
-      if (version !== undefined) held -= 1;
+      if (version !== undefined) state.held -= 1;
       const now = answer.headers['x-gitlab-last-update'];
       if (typeof now === 'string') version = now;
       if (answer.status !== 201) continue;
@@ -213,7 +212,7 @@ async function idle(bench: Bench, server: Server): Promise<void> {
     const tokens = await Promise.all(Array.from({ length: 50 }, () => bench.runner('idle')));
     for (const token of tokens) void poll(token);
   }
-  while (held < idleRunners) await sleep(100);
+  while (state.held < idleRunners) await sleep(100);
   const [cpu, begun] = [cpuSeconds(server.pid), performance.now()];
   await sleep(watchedSeconds * 1000);
   const used = ((cpuSeconds(server.pid) - cpu) / ((performance.now() - begun) / 1000)) * 100;
@@ -228,7 +227,7 @@ async function idle(bench: Bench, server: Server): Promise<void> {
     await got;
     handed.push(performance.now() - sent);
   }
-  stopped = true;
+  state.stopped = true;
   const [floor, with_] = [quantiles(alone), quantiles(handed)];
   console.log(
     `POST /pipeline to the job in a runner's hands, among ${idleRunners}: p50 ${with_.p50.toFixed(1)} ms, p99 ${with_.p99.toFixed(1)} ms; ` +

@@ -166,9 +166,9 @@ describe('a gateway whose forge, or itself, goes away', () => {
       const env = { PATH: process.env['PATH'] ?? '', HOME: dir, PASS: job.pass, GIT_TERMINAL_PROMPT: '0', GIT_CONFIG_NOSYSTEM: '1' };
       const helper = ['-c', 'credential.helper=', '-c', 'credential.helper=!f() { echo username=x; echo "password=$PASS"; }; f'];
       let [good, bad] = [0, 0];
-      let going = true;
+      const going = { on: true };
       const worker = async (name: number): Promise<void> => {
-        for (let turn = 0; going; turn += 1) {
+        for (let turn = 0; going.on; turn += 1) {
           const work = join(dir, `soak-${name}-${turn}`);
           try {
             await run('git', [...helper, 'clone', '-q', `${gateway.url}/libs/secret.git`, work], { env, timeout: 20_000 });
@@ -187,14 +187,16 @@ describe('a gateway whose forge, or itself, goes away', () => {
         }
       };
       const workers = [1, 2, 3].map(worker);
-      const enough = (count: number) => expect.poll(() => good, { timeout: 30_000, interval: 20 }).toBeGreaterThanOrEqual(count);
+      const enough = async (count: number): Promise<void> => {
+        await expect.poll(() => good, { timeout: 30_000, interval: 20 }).toBeGreaterThanOrEqual(count);
+      };
       await enough(3);
       await upstream.close(0);
       await expect.poll(() => bad, { timeout: 30_000, interval: 20 }).toBeGreaterThan(0);
       const again = await startTestServer({ dataDir: join(dir, 'forge'), listen: [{ host: '127.0.0.1', port }] });
       upstream = Object.assign(again, { root: upstream.root });
       await enough(good + 3);
-      going = false;
+      going.on = false;
       await Promise.all(workers);
       const headers = { 'private-token': upstream.root };
       await fetch(`${gateway.url}/api/v4/jobs/${job.id}`, {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { id, type GroupId, type ProjectId } from '../../src/base/ids.ts';
+import { id, type GroupId, type ProjectId, type UserId } from '../../src/base/ids.ts';
 import { beyond, type Ceiling, type GatheredCeiling, isPermissionPattern, matches, readCeiling } from '../../src/policy/ceiling.ts';
 import { decide } from '../../src/policy/decide.ts';
 import type { ResourceFacts } from '../../src/policy/facts.ts';
@@ -36,7 +36,7 @@ const anyResource: fc.Arbitrary<ResourceFacts> = fc.record({
   path: fc.constantFrom('g1/a', 'g2/a', 'G3/deep/a', 'g10/a', 'other/a'),
   visibility: fc.constant('public' as const),
   archived: fc.constant(false),
-  levels: fc.constant(new Map([[id(1) as never, 50 as const]])),
+  levels: fc.constant(new Map([[id<UserId>(1), 50 as const]])),
 });
 
 test('R9 a child is never wider than its parent, in any tree of narrowings', () => {

@@ -82,7 +82,7 @@ export async function buildWorld(): Promise<World> {
     foreignJob,
     targets: targets.map((target) => (target.key === 'renamed' ? { ...target, path: 'g-renamed/moved' } : target)),
     oldPath: 'g-renamed/app',
-    projectId: (key) => Number(idOf(targets, key)) as ProjectId,
+    projectId: (key) => idOf(targets, key) as ProjectId,
     next: () => (last += 1),
     async pass(kind, principals, { job = jobs.get('w40') ?? foreignJob, expired, revoked, limits = [] } = {}) {
       const secret = newPassToken(kind);

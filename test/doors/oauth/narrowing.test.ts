@@ -75,7 +75,7 @@ describe('ceilings and narrowed passes', () => {
       await get(`/api/v4/projects/${app}`, group),
     ]).toEqual([200, 200, 403]);
     const list = await server.call('GET', '/api/v4/projects', { token: await child(full, 'project:*', ['libs/*']) });
-    expect(list.list.map((row) => row['path_with_namespace']).toSorted()).toEqual(['libs/one', 'libs/two']);
+    expect(new Set(list.list.map((row) => row['path_with_namespace']))).toEqual(new Set(['libs/one', 'libs/two']));
   });
 
   test('R9 A10 a child of a child is narrower still, dies with its parent, and lives no longer', async () => {

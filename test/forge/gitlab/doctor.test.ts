@@ -100,7 +100,7 @@ test.each([
   ['a runner that is gone', { 'GET /runners/all': [200, []] }, {}, ['problem runner']],
   ['a forge that fails', { 'GET /version': [502, {}] }, {}, ['problem forge']],
 ] as const)('%s', async (_what, changes, facts, wanted) => {
-  const found = await findings(changes as unknown as Script, facts);
+  const found = await findings(changes, facts);
   expect(bad(found)).toEqual(wanted);
   for (const one of found) if (one.level !== 'ok') expect(one.advice).toMatch(/\w{3}/);
 });
