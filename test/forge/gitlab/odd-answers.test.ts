@@ -1,0 +1,216 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { id, type ProjectId, type UserId } from '../../../src/base/ids.ts';
+import { Secret } from '../../../src/base/secret.ts';
+import { UpstreamClient } from '../../../src/forge/gitlab/client.ts';
+import { makeGitlabDirectory } from '../../../src/forge/gitlab/directory.ts';
+import { makeGitlabHistory } from '../../../src/forge/gitlab/history.ts';
+import { makeGitlabJobs } from '../../../src/forge/gitlab/jobs.ts';
+
+type Answer = readonly [number, unknown, Readonly<Record<string, string>>?];
+type Handler = (request: IncomingMessage, path: string, response: ServerResponse) => Answer | undefined;
+
+let server: Server;
+let handler: Handler;
+let client: UpstreamClient;
+let dir: string;
+let asked: string[];
+const failed = expect.objectContaining({ code: 'upstream_failed' });
+const [alice, bob] = [id<UserId>(2), id<UserId>(3)];
+const project = id<ProjectId>(7);
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'jobpass-odd-'));
+  await writeFile(join(dir, 'token'), 'glpat-first\n');
+  asked = [];
+  server = createServer((request, response) => {
+    const path = (request.url ?? '').replace('/api/v4', '');
+    asked.push(`${request.method ?? ''} ${path}`);
+    const answer = handler(request, path.split('?', 1)[0] ?? '', response);
+    if (answer === undefined) return;
+    const [status, body, headers = {}] = answer;
+    response.writeHead(status, { 'content-type': 'application/json', ...headers });
+    response.end(typeof body === 'string' ? body : JSON.stringify(body));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  client = new UpstreamClient({ url, adminTokenFile: join(dir, 'token'), ca: undefined, timeoutMs: 2000 });
+});
+afterEach(async () => {
+  await client.close();
+  server.closeAllConnections();
+  server.close();
+  await rm(dir, { recursive: true, force: true });
+});
+
+describe("a forge's odd answers", () => {
+  test.each<[string, Answer]>([
+    ['an HTML page with 200', [200, '<html>', { 'content-type': 'text/html' }]],
+    ['a page of the proxy in front', [502, '<html>Bad Gateway</html>']],
+    ['too many requests', [429, {}, { 'retry-after': '17' }]],
+    ['A21 a redirect', [302, '', { location: 'http://127.0.0.1:1/elsewhere' }]],
+    ['a status that nobody knows', [299, {}]],
+    ['more than anybody reads', [200, JSON.stringify({ filler: 'x'.repeat(9 * 1024 * 1024) })]],
+  ])('R13 %s is no answer', async (_what, answer) => {
+    handler = () => answer;
+    await expect(client.ask('GET', '/version')).rejects.toEqual(failed);
+  });
+
+  test('its Retry-After is handed on', async () => {
+    handler = () => [429, {}, { 'retry-after': '17' }];
+    await expect(client.ask('GET', '/version')).rejects.toMatchObject({ detail: { retryAfterSeconds: 17 } });
+  });
+
+  test('a connection that is cut, and one that says nothing, are no answer', async () => {
+    handler = (_request, _path, response) => {
+      response.destroy();
+      return undefined;
+    };
+    await expect(client.ask('GET', '/version')).rejects.toEqual(failed);
+    handler = () => undefined;
+    await expect(client.ask('GET', '/version')).rejects.toEqual(failed);
+  }, 20_000);
+
+  test('an admin token that was rotated is read again, once', async () => {
+    handler = (request) => (request.headers['private-token'] === 'glpat-second' ? [200, { version: '18.0.0' }] : [401, {}]);
+    await expect(client.ask('GET', '/version')).rejects.toEqual(failed);
+    await writeFile(join(dir, 'token'), 'glpat-second\n');
+    expect((await client.ask('GET', '/version')).status).toBe(200);
+  });
+
+  test('after five failures in a row it is left alone for a while, and asked again by one', async () => {
+    handler = () => [500, {}];
+    for (let count = 0; count < 5; count += 1) await expect(client.ask('GET', '/version')).rejects.toEqual(failed);
+    const before = asked.length;
+    await expect(client.ask('GET', '/version')).rejects.toEqual(failed);
+    expect(asked.length).toBe(before);
+    expect(client.breaker.state).toBe('open');
+  });
+});
+
+describe('who is who', () => {
+  const member = (level: number) => ({ id: 2, access_level: level, state: 'active', membership_state: 'active' });
+
+  test("A24 an answer about one person, project or kind is nobody else's", async () => {
+    handler = (_request, path) => {
+      if (path === '/projects/7/members/all/2') return [200, member(40)];
+      if (path === '/groups/7/members/all/3') return [200, member(30)];
+      return [404, {}];
+    };
+    const directory = makeGitlabDirectory(client);
+    expect(await directory.projectLevels(null, [alice, bob], project, 0 as never)).toEqual(new Map([[alice, 40]]));
+    expect(await directory.groupLevels(null, [alice, bob], 7 as never, 0 as never)).toEqual(new Map([[bob, 30]]));
+    expect(await directory.projectLevels(null, [alice], 8 as never, 0 as never)).toEqual(new Map());
+  });
+
+  test('A37 what was not found is asked again at once, and twenty who ask together ask once', async () => {
+    let level = 404;
+    handler = (_request, path) => (path.startsWith('/projects/7/members') && level !== 404 ? [200, member(level)] : [404, {}]);
+    const directory = makeGitlabDirectory(client);
+    const ask = () => directory.projectLevels(null, [alice], project, 0 as never);
+    expect((await ask()).size).toBe(0);
+    level = 30;
+    asked = [];
+    await Promise.all(Array.from({ length: 20 }, ask));
+    expect(asked.filter((path) => path.includes('members')).length).toBe(1);
+  });
+
+  test('R1 a user who is blocked, locked or in a state with a new name is not active; power that is not told is unknown', async () => {
+    const users: Record<string, unknown> = {
+      '/users/2': { id: 2, username: 'a', state: 'active', is_admin: false },
+      '/users/3': { id: 3, username: 'b', state: 'blocked', is_admin: true },
+      '/users/4': { id: 4, username: 'c', state: 'active', locked: true },
+      '/users/5': { id: 5, username: 'd', state: 'hibernating', is_admin: false, is_auditor: true },
+    };
+    handler = (_request, path) => (path in users ? [200, users[path]] : [404, {}]);
+    const directory = makeGitlabDirectory(client);
+    const found = await directory.users(
+      null,
+      [2, 3, 4, 5, 6].map((one) => id<UserId>(one)),
+    );
+    expect([...found.values()].map(({ id: user, state, isAdmin }) => [user, state, isAdmin])).toEqual([
+      [2, 'active', false],
+      [3, 'blocked', false],
+      [4, 'blocked', false],
+      [5, 'blocked', false],
+    ]);
+    expect(await Promise.all([2, 3, 4, 5, 6].map((one) => directory.powerOf(id<UserId>(one))))).toEqual([
+      'none',
+      'admin',
+      'unknown',
+      'auditor',
+      'unknown',
+    ]);
+  });
+
+  test('R13 protected branches that are not told make the answer none, not "unprotected"', async () => {
+    handler = () => [403, {}];
+    await expect(makeGitlabDirectory(client).protectedRefs(null, project)).rejects.toEqual(failed);
+  });
+
+  test('R13 a project without an archived state reads as archived; an unknown visibility as private', async () => {
+    handler = () => [200, { id: 7, path_with_namespace: 'g/p', namespace: { id: 1 }, visibility: 'galactic' }];
+    expect(await makeGitlabDirectory(client).project(null, project)).toMatchObject({ archived: true, visibility: 'private' });
+  });
+});
+
+describe('jobs and history', () => {
+  test.each<[string, Answer, unknown]>([
+    ["a token that is no job's", [401, {}], 'refused'],
+    ['a token that the forge forbids', [403, {}], 'refused'],
+  ])('%s', async (_what, answer, wanted) => {
+    handler = () => answer;
+    expect(await makeGitlabJobs(client).jobOf(new Secret('glcbt-x'))).toBe(wanted);
+  });
+
+  test.each<[string, unknown]>([
+    ['no user', { id: 1, status: 'running', ref: 'main', pipeline: { id: 2, project_id: 7, sha: 'a'.repeat(40) } }],
+    ['a sha that is none', { id: 1, status: 'running', ref: 'main', user: { id: 2 }, pipeline: { id: 2, project_id: 7, sha: 'HEAD' } }],
+    [
+      'a text for a number',
+      { id: '1', status: 'running', ref: 'main', user: { id: 2 }, pipeline: { id: 2, project_id: 7, sha: 'a'.repeat(40) } },
+    ],
+  ])('A1 R13 a job with %s is no clear answer', async (_what, body) => {
+    handler = () => [200, body];
+    await expect(makeGitlabJobs(client).jobOf(new Secret('glcbt-x'))).rejects.toEqual(failed);
+  });
+
+  test('A1 A2 who pushed is told by push events, whatever the commits say of their authors', async () => {
+    const [one, two, three] = ['1', '2', '3'].map((digit) => digit.repeat(40));
+    handler = (request, path) => {
+      const ref = new URL(request.url ?? '', 'http://x').searchParams.get('ref_name');
+      if (path.endsWith('/repository/commits'))
+        return [
+          200,
+          ref === 'main'
+            ? [{ id: one, parent_ids: [] }]
+            : [
+                { id: three, parent_ids: [two], author_name: 'alice', author_email: 'alice@example.com' },
+                { id: two, parent_ids: [one], author_name: 'alice', author_email: 'alice@example.com' },
+                { id: one, parent_ids: [] },
+              ],
+        ];
+      if (path.endsWith('/repository/branches')) return [200, [{ name: 'main' }, { name: 'feature' }]];
+      if (path.endsWith('/protected_branches')) return [200, [{ name: 'main' }]];
+      if (path.endsWith('/protected_tags')) return [200, []];
+      if (path.endsWith('/events'))
+        return [
+          200,
+          [{ author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'feature', commit_from: two, commit_to: three } }],
+        ];
+      return [404, {}];
+    };
+    const history = makeGitlabHistory(client, makeGitlabDirectory(client));
+    const commits = await history.unprotectedCommits(project, three as never, 100);
+    expect(commits).toEqual([three, two]);
+    // Nobody is known to have pushed the second: not provable.
+    expect(await history.pushersOf(project, commits ?? [])).toEqual(new Map([[three, [bob]]]));
+    expect(await history.lastPushers(project, 'refs/heads/feature')).toEqual([bob]);
+    expect(await history.lastPushers(project, 'refs/heads/main')).toBeUndefined();
+    expect(await history.unprotectedCommits(project, three as never, 1)).toBeNull();
+  });
+});
