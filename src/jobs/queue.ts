@@ -143,9 +143,11 @@ async function prepare(
   const missing = missingFeatures(plan, features);
   if (missing.length > 0) return no(`its runner lacks ${missing.join(', ')}`, 'runner_unsupported');
   const dependencies = await dependenciesOf(deps, job, plan);
-  const commit = await asSystem(deps, 'job_payload', project.id, `job-${job.id}`, (grant) =>
-    deps.forge.repository.commit(grant, project.id, job.sha),
-  );
+  // Each asks git: side by side, as somebody waits for the job.
+  const [commit, principals] = await Promise.all([
+    asSystem(deps, 'job_payload', project.id, `job-${job.id}`, (grant) => deps.forge.repository.commit(grant, project.id, job.sha)),
+    principalsOfJob(deps, project, pipeline, job, runner, dependencies),
+  ]);
   const predefined = pipelineVariables(deps.instance, {
     project,
     user,
@@ -157,7 +159,6 @@ async function prepare(
     protected: isProtected,
     commit,
   });
-  const principals = await principalsOfJob(deps, project, pipeline, job, runner, dependencies);
   const bounds = await boundsOf(deps, null, project, job.userId);
   const given = pipeline.variables.findLast((variable) => variable.key === 'JOBPASS_EXPOSE')?.value;
   const { exposure, why } = exposureOf({

@@ -117,8 +117,12 @@ export function refLists(
       requireAny(grant, project, readers);
       const repository = await repositories.existing(project);
       const rules = await directory.protectedRefs(null, project);
-      const heads = (await listNames(git, repository, 'refs/heads')).filter((name) => isProtected(rules, 'branch', name));
-      const tags = (await listNames(git, repository, 'refs/tags')).filter((name) => isProtected(rules, 'tag', name));
+      const [branchNames, tagNames] = await Promise.all([
+        listNames(git, repository, 'refs/heads'),
+        listNames(git, repository, 'refs/tags'),
+      ]);
+      const heads = branchNames.filter((name) => isProtected(rules, 'branch', name));
+      const tags = tagNames.filter((name) => isProtected(rules, 'tag', name));
       const stdin = [sha, ...heads.map((name) => `^refs/heads/${name}`), ...tags.map((name) => `^refs/tags/${name}`), ''].join('\n');
       const { output } = await git.run(repository, ['rev-list', `--max-count=${limit + 1}`, '--stdin'], { stdin });
       const commits = output
