@@ -197,7 +197,7 @@ const changed = fc
   });
 
 describe('the gate, on anything', () => {
-  test('R13 it judges every table, and exposes only without an unsafe finding', () => {
+  test('R13 A36 it judges every table, and exposes only without an unsafe finding', () => {
     fc.assert(
       fc.property(fc.oneof(value.any, changed), fc.constantFrom('jobpass', 'gitlab-runner'), (raw, servedBy) => {
         const judgement = judge({ raw }, servedBy);
