@@ -7,19 +7,15 @@ import type { Log } from '../../base/log.ts';
 import { audienceOf, sayNo } from './answers.ts';
 import type { AnswerChange, ForwardChange, Forwarded, Forwarder } from './forwarder.ts';
 import { clientHeaders, requestProblem, storageHeaders, storedHeaders, upstreamHeaders } from './headers.ts';
-import { forwardExpecting, type OwnConnectionOptions, tunnel } from './upgrade.ts';
+import { defaultSilenceMs, forwardExpecting, type OwnConnectionOptions, tunnel } from './upgrade.ts';
 
 /** `upstream` is the forge's origin, `ca` the PEM of the authority that signed its certificate, where the system does not know it. */
 export interface ForwarderOptions extends OwnConnectionOptions {
   /** Connections to the forge at most; none = as many as clients ask for, as every long poll holds one. */
   readonly connections?: number;
-  /** How long the forge may be silent: before its answer, which a push's hooks can hold up for long, or within it. */
-  readonly silenceMs?: number;
   readonly log: Log;
 }
 
-/** GitLab's own nginx waits that long. */
-const defaultSilenceMs = 3_600_000;
 const answerHeaderBytes = 64 * 1024;
 
 /** A pool of kept connections; each request is one dispatch, without a stream object on the way down. Trailers are dropped: they could say what no header may. */

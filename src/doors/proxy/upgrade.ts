@@ -10,8 +10,11 @@ export interface OwnConnectionOptions {
   readonly upstream: string;
   readonly ca: string | undefined;
   readonly trustedProxies: BlockList;
+  /** How long the forge may be silent: before its answer, which a push's hooks can hold up for long, or within it. GitLab's own nginx waits an hour. */
+  readonly silenceMs?: number;
 }
 
+export const defaultSilenceMs = 3_600_000;
 /** How often a silent tunnel's ends are asked whether they are still there. */
 const probeMs = 60_000;
 
@@ -37,6 +40,7 @@ export function tunnel(options: OwnConnectionOptions, request: IncomingMessage, 
   up.on('upgrade', (answer, upSocket, upHead) => {
     up.removeAllListeners('error');
     up.on('error', () => {});
+    if (upSocket instanceof Socket) upSocket.setTimeout(0);
     socket.write(headOf(answer, ['connection', 'upgrade', 'upgrade', answer.headers.upgrade ?? '']));
     upSocket.write(head);
     socket.write(upHead);
@@ -87,7 +91,8 @@ export function forwardExpecting(options: OwnConnectionOptions, request: Incomin
 function connect(options: OwnConnectionOptions, request: IncomingMessage, more: readonly string[]): ClientRequest {
   const { protocol, hostname, port } = new URL(options.upstream);
   const send = protocol === 'https:' ? httpsRequest : httpRequest;
-  return send({
+  const up = send({
+    timeout: options.silenceMs ?? defaultSilenceMs,
     // The target as it came: read as a URL, `//host/` would be another server (A21).
     hostname: hostname.replace(/^\[|\]$/g, ''),
     port,
@@ -98,6 +103,7 @@ function connect(options: OwnConnectionOptions, request: IncomingMessage, more: 
     agent: false,
     ...(options.ca === undefined ? {} : { ca: options.ca }),
   });
+  return up.on('timeout', () => up.destroy(new Error('the forge is silent')));
 }
 
 /** How the body is delimited on the way up. */

@@ -552,6 +552,15 @@ describe('100-continue', () => {
     expect(text).toMatch(/connection: close/i);
   });
 
+  test('a forge that is silent for too long is given up, here and before a tunnel', async () => {
+    const upstream = kept(await rawForge(() => {}));
+    const { port } = kept(await stage(upstream.port, { silenceMs: 100 }));
+    expect(await new Wire(port).send(ask).until(/\r\n\r\n/)).toMatch(/^HTTP\/1\.1 502/);
+    expect(await new Wire(port).send('GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n').end()).toMatch(
+      /^HTTP\/1\.1 502/,
+    );
+  });
+
   test('no forge: an error, not a 100', async () => {
     const gone = await forge(echo);
     await gone.close();
