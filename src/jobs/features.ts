@@ -7,7 +7,7 @@ import type { PlanJob } from '../pipeline/plan.ts';
 const needs: readonly (readonly [feature: string, needed: (job: PlanJob) => boolean])[] = [
   ['upload_multiple_artifacts', (job) => Object.keys(job.artifacts?.reports ?? {}).length > 0],
   ['artifacts_exclude', (job) => (job.artifacts?.exclude.length ?? 0) > 0],
-  ['return_exit_code', (job) => job.allowFailureExitCodes.length > 0],
+  ['return_exit_code', (job) => job.allowFailureExitCodes.length > 0 || job.retry?.exitCodes !== undefined],
 ];
 
 /** @returns the flags that the job needs and the runner did not send as true */

@@ -60,6 +60,7 @@ function planJob(file: CiFile, job: CiJob, decided: Decided): PlanJob {
   const services = job.services ?? defaults.services;
   const artifacts = job.artifacts ?? defaults.artifacts;
   const timeoutSeconds = job.timeoutSeconds ?? defaults.timeoutSeconds;
+  const retry = job.retry ?? defaults.retry;
   return {
     name: job.name,
     stage: job.stage,
@@ -78,6 +79,7 @@ function planJob(file: CiFile, job: CiJob, decided: Decided): PlanJob {
     allowFailureExitCodes: job.allowFailureExitCodes,
     tags: job.tags ?? defaults.tags ?? [],
     ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
+    ...(retry === undefined ? {} : { retry }),
   };
 }
 

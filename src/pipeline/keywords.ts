@@ -9,6 +9,7 @@ export type KeywordPlace =
   | 'artifacts'
   | 'variable'
   | 'need'
+  | 'retry'
   | 'rule'
   | 'allow_failure';
 
@@ -25,11 +26,11 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   top: table('stages default variables image services before_script after_script', 'include workflow spec cache pages', {
     types: 'use `stages`',
   }),
-  default: table('image services before_script after_script tags timeout artifacts', 'cache hooks retry interruptible id_tokens identity'),
+  default: table('image services before_script after_script tags timeout artifacts retry', 'cache hooks interruptible id_tokens identity'),
   job: table(
     `stage script before_script after_script image services variables needs dependencies artifacts
-     rules when tags allow_failure timeout`,
-    `extends cache parallel environment retry trigger release resource_group interruptible
+     rules when tags allow_failure timeout retry`,
+    `extends cache parallel environment trigger release resource_group interruptible
      inherit hooks coverage id_tokens identity pages publish start_in run manual_confirmation secrets dast_configuration`,
     { only: 'use `rules`', except: 'use `rules`', type: 'use `stage`' },
   ),
@@ -40,6 +41,7 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   variable: table('value description', 'options expand'),
   need: table('job artifacts optional', 'pipeline project ref parallel'),
   rule: table('if when allow_failure variables', 'changes exists needs interruptible start_in'),
+  retry: table('max when exit_codes'),
   allow_failure: table('exit_codes'),
 };
 

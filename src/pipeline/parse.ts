@@ -5,7 +5,8 @@ import { type Fields, isFields, scalarText } from './fields.ts';
 import { checkGraph } from './graph.ts';
 import { type PartReader, readImage, readServices } from './image.ts';
 import { type KeywordPlace, keywords } from './keywords.ts';
-import type { CiError, PlanArtifacts, PlanImage, PlanService } from './plan.ts';
+import type { CiError, PlanArtifacts, PlanImage, PlanJob, PlanService } from './plan.ts';
+import { readRetry } from './retry.ts';
 import { type LineOf, readYaml } from './yaml.ts';
 
 export interface CiRule {
@@ -22,6 +23,7 @@ export interface CiDefaults {
   readonly tags?: readonly string[];
   readonly timeoutSeconds?: number;
   readonly artifacts?: PlanArtifacts;
+  readonly retry?: NonNullable<PlanJob['retry']>;
 }
 export interface CiJob extends CiDefaults {
   readonly name: string;
@@ -143,6 +145,7 @@ class Reader {
       ...(has('after_script') ? { afterScript: this.#script(fields['after_script'], at('after_script')) } : {}),
       ...(has('tags') ? { tags: this.#texts(fields['tags'], at('tags')) } : {}),
       ...(has('timeout') ? { timeoutSeconds: this.#timeout(fields['timeout'], at('timeout')) } : {}),
+      ...(has('retry') ? { retry: readRetry(fields['retry'], at('retry'), this.#reader) } : {}),
       ...(has('artifacts') ? this.#artifacts(fields['artifacts'], at('artifacts')) : {}),
     };
   }
