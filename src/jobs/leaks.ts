@@ -3,7 +3,7 @@ import { Secret } from '../base/secret.ts';
 import type { Revoker } from '../pass/revoke.ts';
 
 /** What is kept of the trace so far: room for a pass that is printed a character a line, with timestamps before each. */
-const tailLength = 4096;
+export const tailLength = 4096;
 const raw = /jpt_[xfn][0-9A-Za-z]{36}/g;
 /** From where `jpt_` stands in base64, at each of the three offsets, and what completes its first group to the bits of the `j`. */
 const base64 = [
@@ -12,6 +12,7 @@ const base64 = [
   [/qcHRf[A-Za-z0-9+/_-]{50}/g, 'AAB'],
 ] as const;
 const hex = /6a70745f(?:[0-9a-f]{2}){37}/gi;
+const percent = /%6a%70%74%5f(?:%[0-9a-f]{2}){37}/gi;
 /** White space, and what gitlab-runner writes before each line (FF_TIMESTAMPS). */
 const skipped = /\d{4}-\d\d-\d\dT[\d:.]+Z [0-9a-f]{2}[OE][ +]?|\s+/g;
 const star = 0x2a;
@@ -31,8 +32,8 @@ interface Watched {
 }
 
 /**
- * Looks for passes in traces (R12, A49): in clear, base64 and hex, over the borders of pieces, with timestamps and white space skipped. A find
- * is revoked at once; what stands of it in this piece is masked in equal length, so that offsets stay true.
+ * Looks for passes in traces (R12, A49): in clear, base64, percent-encoded and hex, over the borders of pieces, with timestamps and white space
+ * skipped. A find is revoked at once, and masked in equal length, so that offsets stay true; what of it was stored before is told.
  */
 export class LeakScanner {
   readonly #revoker: Revoker;
@@ -53,8 +54,11 @@ export class LeakScanner {
     this.#watched.delete(job);
   }
 
-  /** @returns the bytes to store, as many as came */
-  async scan(job: JobId, bytes: Buffer): Promise<Buffer> {
+  /**
+   * @param stored told of each byte of a find that an earlier piece brought, by how far before this piece it stands
+   * @returns the bytes to store, as many as came
+   */
+  async scan(job: JobId, bytes: Buffer, stored: (before: number) => void = () => undefined): Promise<Buffer> {
     const watched: Watched = this.#watched.get(job) ?? { tail: '', altered: false, revoked: new Set() };
     this.#watched.set(job, watched);
     const before = watched.tail.length;
@@ -68,6 +72,7 @@ export class LeakScanner {
         for (let index = from; index < from + length; index += 1) {
           const place = (view.at?.[index] ?? index) - before;
           if (place >= 0) result[place] = star;
+          else stored(-place);
         }
       }
     }
@@ -86,7 +91,7 @@ export class LeakScanner {
 }
 
 /** The text without what is skipped, and where each character of it stood. */
-function compacted(text: string): { readonly text: string; readonly at: Uint32Array } {
+export function compacted(text: string): { readonly text: string; readonly at: Uint32Array } {
   const at = new Uint32Array(text.length);
   let kept = 0;
   let from = 0;
@@ -106,6 +111,8 @@ function compacted(text: string): { readonly text: string; readonly at: Uint32Ar
 function* finds(text: string): Generator<Find> {
   for (const { 0: pass, index: from } of text.matchAll(raw)) yield { pass, from, length: pass.length };
   for (const { 0: found, index } of text.matchAll(hex)) yield* inside(Buffer.from(found, 'hex'), index, found.length);
+  for (const { 0: found, index } of text.matchAll(percent))
+    yield* inside(Buffer.from(found.replaceAll('%', ''), 'hex'), index, found.length);
   for (const [shape, start] of base64)
     for (const { 0: found, index } of text.matchAll(shape)) yield* inside(Buffer.from(start + found, 'base64'), index, found.length);
 }

@@ -7,6 +7,7 @@ import type { Tx } from '../ports/tx.ts';
 import { makeActions } from './actions.ts';
 import { chainDepthFor, createPipeline, pipelinesOfPush } from './create.ts';
 import type { JobsDeps } from './deps.ts';
+import { readGrowing } from './held-back.ts';
 import { artifactKey, traceKey } from './keys.ts';
 import type { Pipelines } from './jobs.ts';
 import { hasEnded } from './state.ts';
@@ -117,8 +118,9 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
     async trace(grant, project, id) {
       check(grant, 'job:read', project);
       const job = await jobIn(project, id);
-      if (!hasEnded(job.status)) watched.look(id);
-      return deps.traces.read(traceKey(id));
+      if (hasEnded(job.status)) return deps.traces.read(traceKey(id));
+      watched.look(id);
+      return readGrowing(deps.traces, traceKey(id));
     },
     async artifacts(grant, project, id) {
       check(grant, 'artifact:read', project);

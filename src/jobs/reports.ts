@@ -109,7 +109,10 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
       // Told by its state, a runner stops; told "too large", it would try again for ever.
       if (stored + bytes.length > limits.traceBytes)
         return { sizeBytes: stored, status: await finish(job, { state: 'failed', failure_reason: 'trace_size_exceeded' }), over: true };
-      const sizeBytes = await deps.traces.append(traceKey(id), offset, await leaks.scan(id, bytes));
+      const before = new Set<number>();
+      const masked = await leaks.scan(id, bytes, (back) => before.add(offset - back));
+      if (before.size > 0) await deps.traces.mask(traceKey(id), [...before]);
+      const sizeBytes = await deps.traces.append(traceKey(id), offset, masked);
       await touch(id);
       return { sizeBytes, status: (await known(id)).status, over: false };
     },

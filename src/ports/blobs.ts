@@ -22,7 +22,10 @@ export interface TraceFiles {
   append(key: string, offset: number, bytes: Buffer): Promise<number>;
   /** CRC32 (IEEE) of the whole, for the runner's checksum. */
   crc32(key: string): Promise<number>;
-  read(key: string, fromByte?: number): Promise<Readable>;
+  /** @param endByte the first that is left out; undefined = to the end as it is now */
+  read(key: string, fromByte?: number, endByte?: number): Promise<Readable>;
+  /** Puts a star over each of these bytes, where they are stored (R12). */
+  mask(key: string, at: readonly number[]): Promise<void>;
   truncate(key: string): Promise<void>;
   remove(key: string): Promise<void>;
 }

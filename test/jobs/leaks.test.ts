@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { id, type JobId } from '../../src/base/ids.ts';
 import { newPassToken } from '../../src/base/pass-token.ts';
+import { heldFrom } from '../../src/jobs/held-back.ts';
 import { LeakScanner } from '../../src/jobs/leaks.ts';
 import { MemoryWorld } from '../support/memory-ports.ts';
 
@@ -23,17 +24,28 @@ function bench() {
     },
     (_job, pass) => reported.push(pass),
   );
-  const print = async (...pieces: string[]): Promise<string> => {
-    const out: Buffer[] = [];
-    for (const piece of pieces) out.push(await scanner.scan(job, Buffer.from(piece)));
-    return Buffer.concat(out).toString();
+  /** What a viewer would have seen after each piece, and what is stored in the end. */
+  const watch = async (...pieces: string[]): Promise<{ stored: string; seen: readonly string[] }> => {
+    let stored = Buffer.alloc(0);
+    const seen: string[] = [];
+    for (const piece of pieces) {
+      const before: number[] = [];
+      const bytes = await scanner.scan(job, Buffer.from(piece), (back) => before.push(stored.length - back));
+      for (const at of before) stored[at] = 0x2a;
+      stored = Buffer.concat([stored, bytes]);
+      const text = stored.toString('latin1');
+      seen.push(text.slice(0, heldFrom(text)));
+    }
+    return { stored: stored.toString(), seen };
   };
-  return { pass: secret.reveal(), print, reported, revoked, scanner };
+  const print = async (...pieces: string[]): Promise<string> => (await watch(...pieces)).stored;
+  return { pass: secret.reveal(), print, watch, reported, revoked, scanner };
 }
 
 const forms: readonly [string, (pass: string) => string][] = [
   ['in clear', (pass) => pass],
   ['hex', (pass) => Buffer.from(pass).toString('hex')],
+  ['percent-encoded', (pass) => Buffer.from(pass).toString('hex').replaceAll(/../g, '%$&')],
   ['upper-case hex', (pass) => Buffer.from(pass).toString('hex').toUpperCase()],
   ...[0, 1, 2, 3, 4].flatMap((offset): [string, (pass: string) => string][] => [
     [`base64 at offset ${offset}`, (pass) => Buffer.from(`${'x'.repeat(offset)}${pass}`).toString('base64')],
@@ -90,6 +102,35 @@ describe('R12 A49 passes in traces', () => {
       }),
       { numRuns: 50 },
     );
+  });
+
+  test.each(forms)('R12 %s: a viewer of the growing trace never sees a part of it, and nothing of it stays stored', async (_name, form) => {
+    const { pass } = bench();
+    const whole = form(pass);
+    const pieces = [1, 3, 7, Math.ceil(whole.length / 2)];
+    for (const size of pieces) {
+      const one = bench();
+      const text = `before\n${form(one.pass)}\nafter it\n`;
+      const { stored, seen } = await one.watch(...(text.match(new RegExp(`[^]{1,${size}}`, 'g')) ?? []));
+      // Of base64, what stands before the first whole group is not the pass's alone.
+      const letters = form(one.pass).replaceAll(/\d{4}-\d\d-\S+ 00O |\s/g, '');
+      const part = letters.slice(8, 20);
+      for (const view of [...seen, stored]) expect(view.replaceAll(/\d{4}-\d\d-\S+ 00O |\s/g, ''), `${size}`).not.toContain(part);
+      expect(seen.at(-1)).toContain('after it');
+    }
+  });
+
+  test('R12 what is held of a trace that rests is what could begin a pass, and nothing else', () => {
+    for (const [text, held] of [
+      ['hello world\n', ''],
+      ['$ make proj', 'j'],
+      ['a line\njpt', 'jpt'],
+      ['a line\njpt_xABC\n', 'jpt_xABC\n'],
+      ['a line\njpt_xABC \u00e4', ''],
+      ['sum: 6a7', '6a7'],
+      ['', ''],
+    ] as const)
+      expect(text.slice(heldFrom(text)), text).toBe(held);
   });
 
   test('what only looks like a pass is left as it is, and every byte of other text too', async () => {

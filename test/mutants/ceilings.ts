@@ -2,6 +2,8 @@ import type { Mutant } from './mutant.ts';
 
 const narrowing = 'test/doors/oauth/narrowing.test.ts';
 
+const leaks = 'test/jobs/leaks.test.ts';
+
 export const ceilingMutants: readonly Mutant[] = [
   {
     id: 'R9',
@@ -83,5 +85,23 @@ export const ceilingMutants: readonly Mutant[] = [
     replace: '',
     test: narrowing,
     name: 'R9 a child does',
+  },
+  {
+    id: 'R12',
+    defence: 'what of a leaked pass was stored before is masked, too',
+    file: 'src/jobs/leaks.ts',
+    find: 'else stored(-place);',
+    replace: '',
+    test: leaks,
+    name: 'R12 in clear: a viewer',
+  },
+  {
+    id: 'R12',
+    defence: 'a viewer does not see the beginning of a pass',
+    file: 'src/jobs/held-back.ts',
+    find: 'if (match !== null) from',
+    replace: 'if (false) from',
+    test: leaks,
+    name: 'R12 in clear: a viewer',
   },
 ];

@@ -387,10 +387,10 @@ const coreMutants: readonly Mutant[] = [
   },
   {
     id: 'R9',
-    defence: 'a narrowed pass has no rights yet',
+    defence: 'a narrowed pass without limits carries nothing',
     file: 'src/policy/decide.ts',
-    find: "if (asker.passKind === 'narrowed')",
-    replace: 'if (false)',
+    find: "if (asker.passKind === 'narrowed' && (asker.ceilings",
+    replace: 'if (false && (asker.ceilings',
     test: 'test/policy/rules.test.ts',
     name: 'R9 a narrowed pass',
   },

@@ -80,7 +80,7 @@ export const proxyMutants: readonly Mutant[] = [
   {
     id: 'R2',
     defence: 'the end of the pass cuts what is on its way',
-    file: 'src/doors/proxy/make-forwarder.ts',
+    file: 'src/doors/proxy/exchange.ts',
     find: "change.signal?.addEventListener('abort', this.#cut, { once: true });",
     replace: '',
     test: forwarder,
@@ -125,7 +125,7 @@ export const proxyMutants: readonly Mutant[] = [
   {
     id: 'A21',
     defence: 'storage is asked without anything that says who asks',
-    file: 'src/doors/proxy/make-forwarder.ts',
+    file: 'src/doors/proxy/exchange.ts',
     find: 'const headers = storageHeaders(this.#request);',
     replace: 'const headers = upstreamHeaders(this.#request, this.#options);',
     test: scrub,

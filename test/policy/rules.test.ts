@@ -107,7 +107,7 @@ describe('decide', () => {
     }
   });
 
-  test('R9 a narrowed pass carries no rights yet: unknown means no', () => {
+  test('R9 a narrowed pass without limits carries nothing: unknown means no', () => {
     expect(ask(pass([user(1)], { passKind: 'narrowed' }), 'project:read', project([[1, 50]])).allow).toBe(false);
   });
 

@@ -46,9 +46,20 @@ export function fileTraces(root: string): TraceFiles {
         for await (const chunk of createReadStream(pathOfKey(root, key), { highWaterMark: 1024 * 1024 })) sum = crc32(chunk, sum);
       return sum;
     },
-    async read(key, fromByte = 0) {
-      return (await size(key)) <= fromByte ? Readable.from([]) : createReadStream(pathOfKey(root, key), { start: fromByte });
+    async read(key, fromByte = 0, endByte = Infinity) {
+      const end = Math.min(await size(key), endByte);
+      return end <= fromByte ? Readable.from([]) : createReadStream(pathOfKey(root, key), { start: fromByte, end: end - 1 });
     },
+    mask: (key, at) =>
+      inTurn(key, async () => {
+        const stored = await size(key);
+        const file = await open(pathOfKey(root, key), 'r+');
+        try {
+          for (const position of at) if (position >= 0 && position < stored) await file.write('*', position);
+        } finally {
+          await file.close();
+        }
+      }),
     truncate: (key) => inTurn(key, async () => ((await size(key)) > 0 ? truncate(pathOfKey(root, key)) : undefined)),
     remove: (key) => inTurn(key, () => rm(pathOfKey(root, key), { force: true })),
   };
