@@ -9,6 +9,7 @@ export type KeywordPlace =
   | 'artifacts'
   | 'variable'
   | 'need'
+  | 'reports'
   | 'retry'
   | 'rule'
   | 'allow_failure';
@@ -37,7 +38,14 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   image: table('name entrypoint pull_policy docker', 'kubernetes'),
   service: table('name alias entrypoint command variables pull_policy docker', 'kubernetes'),
   docker: table('user platform'),
-  artifacts: table('paths exclude name expire_in when untracked', 'reports public access expose_as'),
+  artifacts: table('paths exclude name expire_in when untracked reports', 'public access expose_as'),
+  reports: table(
+    `accessibility annotations api_fuzzing browser_performance cluster_image_scanning codequality container_scanning coverage_fuzzing
+     coverage_report cyclonedx dast dependency_scanning dotenv junit load_performance lsif metrics repository_xray requirements sarif sast
+     scip secret_detection terraform`,
+    '',
+    { cobertura: 'use `coverage_report`' },
+  ),
   variable: table('value description', 'options expand'),
   need: table('job artifacts optional', 'pipeline project ref parallel'),
   rule: table('if when allow_failure variables', 'changes exists needs interruptible start_in'),

@@ -6,6 +6,7 @@ import { checkGraph } from './graph.ts';
 import { type PartReader, readImage, readServices } from './image.ts';
 import { type KeywordPlace, keywords } from './keywords.ts';
 import type { CiError, PlanArtifacts, PlanImage, PlanJob, PlanService } from './plan.ts';
+import { readReports } from './reports.ts';
 import { readRetry } from './retry.ts';
 import { type LineOf, readYaml } from './yaml.ts';
 
@@ -232,6 +233,7 @@ class Reader {
         ...(expireIn === undefined || expireIn === 'never' ? {} : { expireIn: scalarText(expireIn) }),
         when: when === 'on_failure' || when === 'always' ? when : 'on_success',
         untracked: value['untracked'] === true,
+        ...(value['reports'] === undefined ? {} : { reports: readReports(value['reports'], [...path, 'reports'], this.#reader) }),
       },
     };
   }

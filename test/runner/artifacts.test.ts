@@ -3,12 +3,13 @@ import { mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ZipFile } from 'yazl';
 import { Readable } from 'node:stream';
 import { selectFiles } from '../../src/runner/artifacts/select.ts';
 import { staysInside, unzip } from '../../src/runner/artifacts/unzip.ts';
-import { writeZip } from '../../src/runner/artifacts/zip.ts';
+import { writePlain, writeZip } from '../../src/runner/artifacts/zip.ts';
 import { jobPayload, makeScene, passesFor, type Scene } from './support/jobs.ts';
 
 let dir: string;
@@ -27,6 +28,41 @@ async function zipOf(entries: readonly (readonly [string, string, number?])[]): 
   await pipeline(Readable.from(zip.outputStream), createWriteStream(path));
   return path;
 }
+
+describe('reports', () => {
+  const order = async () => {
+    await mkdir(join(dir, 'build'));
+    await writeFile(join(dir, 'build', 'a.xml'), 'first');
+    await writeFile(join(dir, 'build', 'b.xml'), 'second');
+    await writeFile(join(dir, 'outside'), 'no');
+    await symlink(join(dir, 'outside'), join(dir, 'build', 'c.xml'));
+    const said: string[] = [];
+    const chosen = ['a.xml', 'b.xml', 'c.xml'].map((path) => ({ path, kind: 'file' as const }));
+    return {
+      said,
+      root: join(dir, 'build'),
+      uid: undefined,
+      chosen,
+      watched: [],
+      signal: new AbortController().signal,
+      say: (text: string) => void said.push(text),
+    };
+  };
+
+  test('A39 gzip: each file a member, what is no file of the job is left out', async () => {
+    const given = await order();
+    await writePlain(join(dir, 'report'), given, 'gzip');
+    expect(gunzipSync(await readFile(join(dir, 'report'))).toString()).toBe('firstsecond');
+    expect(given.said).toEqual([expect.stringContaining('c.xml')]);
+  });
+
+  test('raw: one file, as it is', async () => {
+    const given = await order();
+    await writePlain(join(dir, 'report'), given, 'raw');
+    expect(await readFile(join(dir, 'report'), 'utf8')).toBe('first');
+    expect(given.said).toEqual([expect.stringContaining('only a.xml')]);
+  });
+});
 
 describe('unzip', () => {
   test('keeps folders, modes and links that stay inside', async () => {

@@ -3,6 +3,7 @@ import { type FileHandle, open, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough, Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
 import { ZipFile } from 'yazl';
 import { JobpassError } from '../../base/errors.ts';
 import { limits } from '../../base/limits.ts';
@@ -35,6 +36,51 @@ export async function writeZip(path: string, order: ZipOrder): Promise<void> {
   } catch (error) {
     output.destroy();
     throw error;
+  }
+}
+
+/**
+ * Writes files one after the other, each a gzip member of its own, or a single one as it is: how reports are sent.
+ * @throws too_large
+ * @see GitLab Runner API, artifact formats
+ */
+export async function writePlain(path: string, order: ZipOrder, format: 'gzip' | 'raw'): Promise<void> {
+  const files = order.chosen.filter(({ kind }) => kind === 'file');
+  if (format === 'raw' && files.length > 1) order.say(`WARNING: a report of this type is one file; only ${files[0]?.path ?? ''} is sent`);
+  const output = await open(path, 'w', 0o600);
+  try {
+    const limit = sizeLimit(limits.reportBytes);
+    const content = Readable.from(members(order, format === 'raw' ? files.slice(0, 1) : files, format), { objectMode: false });
+    await pipeline(content, limit, output.createWriteStream(), { signal: order.signal });
+  } finally {
+    await output.close();
+  }
+}
+
+async function* members(order: ZipOrder, files: readonly Chosen[], format: 'gzip' | 'raw'): AsyncGenerator<Buffer> {
+  for (const { path } of files) {
+    const file = await openOwn(order, path);
+    if (file === undefined) {
+      order.say(`WARNING: ${path} is not a file of the job; it is left out`);
+      continue;
+    }
+    const bytes = Readable.from(scannedBytes(file, order), { objectMode: false });
+    if (format === 'raw') yield* bytes;
+    else {
+      const packed = createGzip();
+      // An error of the file is thrown where `packed` is read.
+      pipeline(bytes, packed).catch(() => undefined);
+      yield* packed;
+    }
+  }
+}
+
+async function* scannedBytes(file: FileHandle, { watched }: ZipOrder): AsyncGenerator<Buffer> {
+  const masker = new Masker({ phrases: [], watched, prefixes: [] });
+  for await (const chunk of file.createReadStream({ autoClose: true })) {
+    const bytes: Buffer = chunk;
+    masker.write(bytes);
+    yield bytes;
   }
 }
 

@@ -10,7 +10,7 @@ import type { JobArtifact, JobDependency } from '../../wire/runner.ts';
 import { copyTree } from '../artifacts/copy-tree.ts';
 import { selectFiles } from '../artifacts/select.ts';
 import { unzip } from '../artifacts/unzip.ts';
-import { multipart, writeZip } from '../artifacts/zip.ts';
+import { multipart, writePlain, writeZip } from '../artifacts/zip.ts';
 import { jobGitEnvironment } from '../git/checkout.ts';
 import { privateDir } from '../places.ts';
 import { runAs } from '../run-as.ts';
@@ -19,6 +19,7 @@ import type { JobContext, Outcome } from './context.ts';
 import { expandText } from './variables.ts';
 
 const attempts = 3;
+const endings = { zip: '.zip', gzip: '.gz', raw: '' } as const;
 
 /** Fetches and unpacks the artifacts of the jobs that this one depends on. @throws upstream_failed, invalid_input, too_large */
 export async function restoreArtifacts(context: JobContext): Promise<void> {
@@ -77,9 +78,11 @@ async function uploadOne(context: JobContext, artifact: JobArtifact): Promise<vo
   trace.line(`Uploading ${chosen.filter(({ kind }) => kind === 'file').length} files…`);
   const folder = await staging(context, 'out');
   try {
-    const path = join(folder, 'archive.zip');
+    const path = join(folder, 'content');
     const say = (text: string): void => trace.line(text);
-    await writeZip(path, { root: place.buildDir, uid: place.uid, chosen, watched: context.watched, signal: control.all, say });
+    const order = { root: place.buildDir, uid: place.uid, chosen, watched: context.watched, signal: control.all, say };
+    if (artifact.artifact_format === 'zip') await writeZip(path, order);
+    else await writePlain(path, order, artifact.artifact_format);
     await send(context, artifact, path);
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -88,11 +91,11 @@ async function uploadOne(context: JobContext, artifact: JobArtifact): Promise<vo
 
 async function send(context: JobContext, artifact: JobArtifact, path: string): Promise<void> {
   const { client, job, token, variables, trace, control } = context;
-  const query = new URLSearchParams({ artifact_format: 'zip', artifact_type: 'archive' });
+  const query = new URLSearchParams({ artifact_format: artifact.artifact_format, artifact_type: artifact.artifact_type });
   if (artifact.expire_in !== null) query.set('expire_in', artifact.expire_in);
   const name = expandText(artifact.name ?? '', variables.all);
   for (let attempt = 1; ; attempt += 1) {
-    const { type, body } = multipart(`${name === '' ? 'artifacts' : name}.zip`, createReadStream(path));
+    const { type, body } = multipart(`${name === '' ? 'artifacts' : name}${endings[artifact.artifact_format]}`, createReadStream(path));
     const status = await client.uploadArtifacts(job.id, token, query, type, body, control.all).catch((error: unknown) => {
       if (control.all.aborted || attempt >= attempts) throw error;
       return 503;

@@ -9,6 +9,7 @@ import type {
   JobStep,
   JobVariable,
 } from '../../wire/runner.ts';
+import { artifactFormats } from '../../wire/reports.ts';
 import { flagIn, isTable, numberIn, type Table, tableIn, tablesIn, textIn, textsIn } from '../parsed.ts';
 
 /** The parts of a job payload that this runner uses. */
@@ -161,8 +162,8 @@ function artifactOf(table: Table): JobArtifact {
     paths: textsIn(table, 'paths'),
     exclude: textsIn(table, 'exclude'),
     when: whenOf(table),
-    artifact_type: 'archive',
-    artifact_format: 'zip',
+    artifact_type: textIn(table, 'artifact_type') ?? 'archive',
+    artifact_format: artifactFormats.find((format) => format === textIn(table, 'artifact_format')) ?? 'zip',
     expire_in: textIn(table, 'expire_in') ?? null,
   };
 }
