@@ -17,7 +17,7 @@ afterEach(async () => {
 
 /** Starts a job that prints `ready` and then waits for long; resolves when the server has read that. */
 async function waiting(id: number, before: readonly string[] = [], after: readonly string[] = [], seconds = 60): Promise<void> {
-  const payload = jobPayload([...before, 'echo "now re""ady"', 'sleep 600 & sleep 600'], { id, runner_info: { timeout: seconds } }, after);
+  const payload = jobPayload([...before, 'echo "now re""ady"', 'sleep 641 & sleep 641'], { id, runner_info: { timeout: seconds } }, after);
   scene.forge.give(payload);
   await scene.forge.when(() => scene.forge.report(id).trace.includes('now ready'));
 }
@@ -29,7 +29,7 @@ describe('the end of a job', () => {
     scene.forge.report(1).status = 'canceled';
     scene.forge.events.emit('report');
     // The kill needs no final report; the next job shows that the slot is free again.
-    const next = await scene.run(jobPayload(['ps -eo args | grep -c "[s]leep 600" || true'], { id: 2 }));
+    const next = await scene.run(jobPayload(['ps -eo args | grep -c "[s]leep 641" || true'], { id: 2 }));
     expect(next.text).toMatch(/\n0\n/);
     expect(textOf(scene.forge.report(1).trace)).not.toContain('afterwards');
   });
