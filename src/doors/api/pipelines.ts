@@ -1,6 +1,6 @@
 import { JobpassError } from '../../base/errors.ts';
 import { type JobId, parseId, type PipelineId } from '../../base/ids.ts';
-import type { User } from '../../forge/forge.ts';
+import type { Commit, User } from '../../forge/forge.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { JobRecord, JobStatus } from '../../ports/jobs.ts';
 import { ParamError } from './errors.ts';
@@ -142,22 +142,29 @@ function presenter(deps: ApiDeps) {
       createdAt: 0 as User['createdAt'],
     };
   };
-  const shown = async (grant: Grant, address: string, one: JobRecord) => {
+  /** @param commits read already for this answer: reading one starts git, and the jobs of a pipeline share theirs */
+  const shown = async (grant: Grant, address: string, one: JobRecord, commits = new Map<string, Promise<Commit | undefined>>()) => {
     const line = await deps.jobs.pipelines.one(grant, one.projectId, one.pipelineId);
     const readsCode = grant.accesses.some(
       (access) => access.permission === 'job:read' || access.permission === 'job:run' || access.permission === 'job:update',
     );
-    const commit = readsCode ? await deps.forge.repository.commit(grant, one.projectId, one.sha).catch(() => undefined) : undefined;
+    const key = `${one.projectId} ${one.sha}`;
+    const reading = !readsCode
+      ? undefined
+      : (commits.get(key) ?? deps.forge.repository.commit(grant, one.projectId, one.sha).catch(() => undefined));
+    if (reading !== undefined) commits.set(key, reading);
+    const commit = await reading;
     return job(base, address, one, { user: await userOf(one.userId), pipeline: line ?? gone(), commit });
   };
   return {
     web,
     pipeline: async (call: Call, one: Parameters<typeof pipeline>[1]) => pipelineFull(base, web(call), one, await userOf(one.userId)),
     job: (call: Call, one: JobRecord) => shown(call.grant, web(call), one),
-    ownJob: shown,
+    ownJob: (grant: Grant, address: string, one: JobRecord) => shown(grant, address, one),
     jobs: async (call: Call, rows: readonly JobRecord[]) => {
       const bodies: unknown[] = [];
-      for (const row of rows) bodies.push(await shown(call.grant, web(call), row));
+      const commits = new Map<string, Promise<Commit | undefined>>();
+      for (const row of rows) bodies.push(await shown(call.grant, web(call), row, commits));
       return bodies;
     },
   };
