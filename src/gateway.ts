@@ -20,6 +20,7 @@ import { makeGitlabHistory } from './forge/gitlab/history.ts';
 import { makeGitlabJobs } from './forge/gitlab/jobs.ts';
 import { GitlabLiveness } from './forge/gitlab/liveness.ts';
 import { fileSeal } from './forge/gitlab/seal.ts';
+import { LeakScanner } from './jobs/leaks.ts';
 import { makeGatekeeper } from './pass/admit.ts';
 import { deathOf } from './pass/life.ts';
 import { LiveGrants } from './pass/live.ts';
@@ -93,9 +94,11 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
     onEnding: (tx, job) => revoker.revokeForJob(tx, job, 'its job has ended'),
     onEnded: (job) => {
       revoker.jobEnded(job);
+      leaks.forget(job);
       acting.endJob(job).catch((error: unknown) => log.error('gateway.tokens_left', { job }, error));
     },
   });
+  const leaks = new LeakScanner(revoker, (job, pass) => log.warn('pass.leaked', { job, pass }));
   const acting = makeActingCredentials({
     client,
     tokens: store.actingTokens,
@@ -181,6 +184,7 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
       }),
       seal: (token) => seal.seal(token),
       forwarder,
+      leaks,
       log,
       heard: (job, token, answer) => {
         liveness.observe(job, token, answer).catch((error: unknown) => log.error('gateway.not_heard', { job }, error));

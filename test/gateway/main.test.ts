@@ -152,6 +152,25 @@ describe('a gateway in front of a forge that knows nothing of passes', () => {
     await call('PUT', `/api/v4/jobs/${id}`, undefined, { state: 'success' }, { 'job-token': token });
   });
 
+  test('R12 A49 a pass in a trace that goes through is dead before the trace is stored, also in two pieces', async () => {
+    const job = await startJob();
+    const printed = `token: ${job.pass}\n`;
+    let sent = 0;
+    for (const piece of [printed.slice(0, 20), printed.slice(20)]) {
+      const reply = await fetch(`${gateway.url}/api/v4/jobs/${job.id}/trace`, {
+        method: 'PATCH',
+        headers: { 'job-token': job.token, 'content-type': 'text/plain', 'content-range': `${sent}-${sent + piece.length - 1}` },
+        body: piece,
+      });
+      expect(reply.status).toBe(202);
+      sent += piece.length;
+    }
+    expect((await call('GET', '/api/v4/user', job.pass)).status).toBe(401);
+    // The runner's own pass was not printed.
+    await expect(git(job.fetch, 'ls-remote', `${gateway.url}/libs/secret.git`)).resolves.toBeDefined();
+    await finish(job);
+  });
+
   test('R6 nothing at rest opens anything: no pass, no job token, no token of the forge', async () => {
     const job = await startJob();
     expect((await call('GET', `/api/v4/projects/${lib}`, job.pass)).status).toBe(200);

@@ -105,4 +105,13 @@ export const gatewayMutants: readonly Mutant[] = [
     test: main,
     name: 'R6',
   },
+  {
+    id: 'R12',
+    defence: 'traces that go through are searched',
+    file: 'src/doors/proxy/runner-calls.ts',
+    find: 'await deps.leaks.scan(job, bytes);',
+    replace: '',
+    test: main,
+    name: 'R12 A49',
+  },
 ];
