@@ -22,6 +22,7 @@ import { GitlabLiveness } from './forge/gitlab/liveness.ts';
 import { fileSeal } from './forge/gitlab/seal.ts';
 import { LeakScanner } from './jobs/leaks.ts';
 import { makeGatekeeper } from './pass/admit.ts';
+import { ceilingFromFile } from './pass/ceiling-file.ts';
 import { deathOf } from './pass/life.ts';
 import { LiveGrants } from './pass/live.ts';
 import { makeRevoker } from './pass/revoke.ts';
@@ -54,6 +55,8 @@ export interface GatewayConfig {
   readonly vouchedRunners: readonly RunnerId[];
   /** Older runners whose jobs fetch with the rights of their fetch pass: their gate verdict is the admin's (DESIGN §3, `assist: fetch`). */
   readonly assistedRunners: readonly RunnerId[];
+  /** What all passes may do at most, as JSON text (R4); undefined = no bound of the instance. */
+  readonly ceiling: string | undefined;
   /** Addresses or networks of proxies in front. */
   readonly trustedProxies: readonly string[];
   /** Origins of the forge's object storage, which the gateway reads for clients: signed URLs are not handed to jobs. */
@@ -135,6 +138,9 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
 
   const listen = await chosenPorts(config.listen);
   const addresses = addressesOf(config, listen[0]);
+  // Before anything is served: one that cannot be read is no start.
+  const ceiling = config.ceiling === undefined ? null : JSON.stringify(await ceilingFromFile(config.ceiling, directory));
+  await store.transactor.write((tx) => store.ceilings.set(tx, { kind: 'instance' }, ceiling, clock.now()));
   const forwarder = makeForwarder({
     upstream: config.upstream,
     ca: config.upstreamCa,
@@ -233,6 +239,7 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
       await http.close(graceMs);
       clearInterval(sweeper);
       liveness.stop();
+      await acting.stop();
       live.close();
       await forwarder.close();
       await client.close();

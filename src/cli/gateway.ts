@@ -15,6 +15,7 @@ const settings: readonly Setting[] = [
   { name: 'data', kind: 'text', value: 'DIR', fallback: './jobpass-gateway', about: 'where passes, audit and keys are kept' },
   ...listenSettings,
   ...passSettings,
+  { name: 'ceiling', kind: 'text', value: 'FILE', about: 'what passes may do at most (JSON: permissions, projects)' },
   { name: 'trust-runner', kind: 'list', value: 'ID', about: 'runner there that may show jobs their pass: its gate verdict is yours' },
   { name: 'distrust-runner', kind: 'list', value: 'ID', about: 'runner there that gets no pass at all' },
   {
@@ -64,11 +65,13 @@ example: jobpass gateway --upstream https://gitlab.internal.example --admin-toke
 /** @throws invalid_input, usage */
 function gatewayConfig(values: Values): GatewayConfig {
   const ca = textIn(values, 'upstream-ca');
+  const ceiling = textIn(values, 'ceiling');
   return {
     ...listenConfig(values),
     upstream: originOf('upstream', textIn(values, 'upstream') ?? usage('--upstream is missing')),
     adminTokenFile: textIn(values, 'admin-token-file') ?? usage('--admin-token-file is missing'),
     upstreamCa: ca === undefined ? undefined : readFileSync(ca, 'utf8'),
+    ceiling: ceiling === undefined ? undefined : readFileSync(ceiling, 'utf8'),
     dataDir: textIn(values, 'data') ?? './jobpass-gateway',
     trustedRunners: runnersIn(values, 'trust-runner'),
     distrustedRunners: runnersIn(values, 'distrust-runner'),

@@ -30,8 +30,8 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   default: table('image services before_script after_script tags timeout artifacts retry', 'cache hooks interruptible id_tokens identity'),
   job: table(
     `stage script before_script after_script image services variables needs dependencies artifacts
-     rules when tags allow_failure timeout retry`,
-    `extends cache parallel environment trigger release resource_group interruptible
+     rules when tags allow_failure timeout retry extends`,
+    `cache parallel environment trigger release resource_group interruptible
      inherit hooks coverage id_tokens identity pages publish start_in run manual_confirmation secrets dast_configuration`,
     { only: 'use `rules`', except: 'use `rules`', type: 'use `stage`' },
   ),

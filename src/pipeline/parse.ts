@@ -3,6 +3,7 @@ import { parseDuration } from './duration.ts';
 import { type Expression, type ParsedExpression, parseExpression } from './expression.ts';
 import { type Fields, isFields, scalarText } from './fields.ts';
 import { checkGraph } from './graph.ts';
+import { resolveInheritance } from './inherit.ts';
 import { type PartReader, readImage, readServices } from './image.ts';
 import { type KeywordPlace, keywords } from './keywords.ts';
 import type { CiError, PlanArtifacts, PlanImage, PlanJob, PlanService } from './plan.ts';
@@ -60,7 +61,8 @@ export function parseCiFile(text: string): ParsedCiFile {
   const yaml = readYaml(text);
   if (!yaml.ok) return yaml;
   if (!isFields(yaml.value)) return { ok: false, errors: [{ message: 'the file must be a map of keywords and jobs' }] };
-  return new Reader(yaml.value, yaml.lineOf).read();
+  const resolved = resolveInheritance(yaml.value, yaml.lineOf);
+  return resolved.ok ? new Reader(resolved.root, yaml.lineOf).read() : resolved;
 }
 
 /** Walks the parsed value, collects mistakes, and builds the file. */

@@ -1,5 +1,5 @@
 import { isAlias, isMap, isNode, isScalar, Lexer, LineCounter, parseDocument, visit } from 'yaml';
-import type { Document, Node, ScalarTag, Tags, YAMLMap } from 'yaml';
+import type { CollectionTag, Document, Node, ScalarTag, Tags, YAMLMap, YAMLSeq } from 'yaml';
 import { limits } from '../base/limits.ts';
 import type { CiError } from './plan.ts';
 
@@ -17,7 +17,7 @@ const maxCharacters = 4 * limits.ciFileBytes;
 
 /**
  * YAML 1.1 as GitLab's parser (Psych) reads it, aliases and merge keys resolved. Never throws.
- * Duplicate keys, tags that are not known (`!reference`), several documents and alias bombs are errors.
+ * Duplicate keys, tags other than `!reference`, several documents and alias bombs are errors.
  */
 export function readYaml(text: string): YamlFile {
   if (Buffer.byteLength(text) > limits.ciFileBytes) return failure(`the file is larger than ${limits.ciFileBytes} bytes`);
@@ -63,9 +63,30 @@ function parse(text: string): YamlFile {
   return { ok: true, value, lineOf: (path) => lineOf(document, lines, path) };
 }
 
+/** What stands for another place of the file until `resolveInheritance` puts that in. */
+export class Reference {
+  readonly path: readonly string[];
+
+  constructor(path: readonly string[]) {
+    this.path = path;
+  }
+}
+
+const referenceTag: CollectionTag = {
+  tag: '!reference',
+  collection: 'seq',
+  resolve(node, onError) {
+    // The tag is of sequences only.
+    const path = (node as YAMLSeq).items.map((item) => (isScalar(item) ? item.value : undefined));
+    const names = path.filter((name): name is string => typeof name === 'string');
+    if (names.length === 0 || names.length < path.length) onError('`!reference` must be a list of texts');
+    return new Reference(names);
+  },
+};
+
 /** Psych takes `yes`, `no`, `on` and `off` for booleans, but not YAML 1.1's `y` and `n`. */
 function asPsych(tags: Tags): Tags {
-  return tags.map((tag) => {
+  return [...tags, referenceTag].map((tag) => {
     if (typeof tag === 'string' || tag.tag !== 'tag:yaml.org,2002:bool') return tag;
     const { test } = tag as ScalarTag;
     return { ...(tag as ScalarTag), test: new RegExp(`^(?![YyNn]$)(?:${test?.source ?? ''})`) };
@@ -106,7 +127,7 @@ function checkKeys(map: YAMLMap, report: (node: Node | null, message: string) =>
 }
 
 /** Aliases share their target in memory; whoever walks the value meets it each time, or forever where it holds itself. */
-function fits(root: unknown): boolean {
+export function fits(root: unknown): boolean {
   const stack = [root];
   let values = 0;
   let characters = 0;

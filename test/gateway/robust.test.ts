@@ -140,6 +140,34 @@ describe('a gateway whose forge, or itself, goes away', () => {
     await expect.poll(upstreamTokens, { timeout: 10_000 }).toBe(0);
   }, 90_000);
 
+  test('R4 R13 the ceiling of the instance: what is not in it is refused; one that cannot be read is no start', async () => {
+    const ceiling = JSON.stringify({ permissions: ['project:read', 'self:read'], projects: ['libs/*'] });
+    const gateway = await startTestGateway(upstream.url, upstream.root, { trustedRunners: [runner.id as never], ceiling });
+    try {
+      const job = await claim(gateway.url);
+      expect((await get(gateway.url, `/api/v4/projects/${lib}`, job.pass)).status).toBe(200);
+      const tree = await get(gateway.url, `/api/v4/projects/${lib}/repository/tree`, job.pass);
+      expect([tree.status, tree.text]).toEqual([403, expect.stringContaining('the ceiling of the instance does not name it')]);
+      expect((await get(gateway.url, `/api/v4/projects/${app}`, job.pass)).status).toBe(403);
+      expect((await get(gateway.url, `/api/v4/projects/${app}`, alice.token)).status).toBe(200);
+      await job.report('success');
+      await expect.poll(upstreamTokens, { timeout: 10_000 }).toBe(0);
+    } finally {
+      await gateway.stop();
+    }
+    for (const wrong of [
+      '',
+      '{}',
+      '{"permissions":[]}',
+      '{"permissions":["no:such"]}',
+      '{"permissions":["*"],"projects":["no/such"]}',
+      '{"permissions":["*"],"x":1}',
+    ])
+      await expect(startTestGateway(upstream.url, upstream.root, { ceiling: wrong }), wrong).rejects.toMatchObject({
+        code: 'invalid_input',
+      });
+  }, 60_000);
+
   test('a forge that is down: a clear error with Retry-After, no pass, and everything again when it is back', async () => {
     const down = await startTestGateway('http://127.0.0.1:9', upstream.root);
     try {

@@ -40,6 +40,7 @@ export async function startTestGateway(
       vouchedRunners: [],
       assistedRunners: [],
       trustedProxies: [],
+      ceiling: undefined,
       objectStorage: [],
       ...config,
     },

@@ -18,6 +18,9 @@ const scopes: Readonly<Record<Channel, readonly string[]>> = {
   registry_write: ['read_registry', 'write_registry'],
 };
 
+const firstDelayMs = 500;
+const longestDelayMs = 30_000;
+
 export interface ActingDeps {
   readonly client: UpstreamClient;
   readonly tokens: ActingTokens;
@@ -32,7 +35,7 @@ export interface ActingDeps {
  * Impersonation tokens of the users behind passes. The row is durable before the forge is asked, so that a crash at any moment leaves a trace
  * to sweep by; the secret is in memory only.
  */
-export function makeActingCredentials(deps: ActingDeps): ActingCredentials {
+export function makeActingCredentials(deps: ActingDeps): ActingCredentials & { stop(): Promise<void> } {
   const { client, tokens, transactor, clock } = deps;
   const held = new Map<JobId, Map<string, Promise<Secret>>>();
 
@@ -77,13 +80,47 @@ export function makeActingCredentials(deps: ActingDeps): ActingCredentials {
       try {
         await revokeRow(row);
       } catch (error) {
-        // Swept again later; the row stays.
+        // The row stays, and is swept soon again.
+        sweepSoon();
         deps.log.warn('gateway.token_not_revoked', { job: row.jobId, why: error instanceof Error ? error.message : 'unknown' });
       }
     }
   }
 
+  async function sweep(): Promise<void> {
+    for (const row of await tokens.unrevoked(null)) if (await deps.ended(row.jobId)) await revokeAll([row]);
+  }
+
+  /** A forge that was away for a moment must not keep what is over for long. */
+  let timer: NodeJS.Timeout | undefined;
+  let delayMs = firstDelayMs;
+  function sweepSoon(): void {
+    if (timer !== undefined) return;
+    timer = setTimeout(() => {
+      timer = undefined;
+      delayMs = Math.min(delayMs * 2, longestDelayMs);
+      sweep()
+        // Nothing failed: the next time is a first time again.
+        .then(() => (delayMs = timer === undefined ? firstDelayMs : delayMs))
+        .catch(() => sweepSoon());
+    }, delayMs).unref();
+  }
+
+  const ending = new Set<Promise<void>>();
+  async function endOne(job: JobId): Promise<void> {
+    const ofJob = held.get(job);
+    held.delete(job);
+    // One that is being made is in the rows already; its maker revokes it when it comes.
+    if (ofJob !== undefined) await Promise.allSettled(ofJob.values());
+    await revokeAll(await tokens.ofJob(null, job));
+  }
+
   return {
+    /** Waits for what is being revoked; what fails then is swept at the next start. */
+    async stop() {
+      clearTimeout(timer);
+      await Promise.allSettled(ending);
+    },
     async obtain(job, user, channel) {
       const ofJob = held.get(job) ?? new Map<string, Promise<Secret>>();
       held.set(job, ofJob);
@@ -97,16 +134,12 @@ export function makeActingCredentials(deps: ActingDeps): ActingCredentials {
         throw error;
       }
     },
-    async endJob(job) {
-      const ofJob = held.get(job);
-      held.delete(job);
-      // One that is being made is in the rows already; its maker revokes it when it comes.
-      if (ofJob !== undefined) await Promise.allSettled(ofJob.values());
-      await revokeAll(await tokens.ofJob(null, job));
+    endJob(job) {
+      const end = endOne(job).finally(() => ending.delete(end));
+      ending.add(end);
+      return end;
     },
-    async sweep() {
-      for (const row of await tokens.unrevoked(null)) if (await deps.ended(row.jobId)) await revokeAll([row]);
-    },
+    sweep,
   };
 }
 
