@@ -24,7 +24,10 @@ export function resolveInheritance(root: Fields, lineOf: LineOf): Resolved {
     errors.push(line === undefined ? { message } : { line, message });
   };
   const referred = references(root, report);
-  const tooLarge = { ok: false, errors: [{ message: `the file has more than ${limits.ciNodes} values, with \`extends\` and \`!reference\` resolved` }] } as const;
+  const tooLarge = {
+    ok: false,
+    errors: [{ message: `the file has more than ${limits.ciNodes} values, with \`extends\` and \`!reference\` resolved` }],
+  } as const;
   if (errors.length > 0) return { ok: false, errors };
   // What is shared in memory is met each time by whoever walks it: nine references to nine references is already a billion.
   if (!fits(referred)) return tooLarge;
@@ -47,13 +50,17 @@ function references(root: Fields, report: Report): Fields {
     return value;
   };
   const target = ({ path }: Reference, name: string): unknown => {
+    const fail = (message: string): undefined => {
+      report(name, message);
+      return undefined;
+    };
     const key = JSON.stringify(path);
     const shown = `\`!reference [${path.join(', ').slice(0, 100)}]\``;
-    if (open.has(key)) return void report(name, `${shown} is part of a circle`);
+    if (open.has(key)) return fail(`${shown} is part of a circle`);
     if (done.has(key)) return done.get(key);
-    if (open.size >= maxReferences) return void report(name, `${shown} is more than ${maxReferences} references deep`);
+    if (open.size >= maxReferences) return fail(`${shown} is more than ${maxReferences} references deep`);
     const found = dig(root, path);
-    if (found === undefined) return void report(name, `${shown} names nothing in this file`);
+    if (found === undefined) return fail(`${shown} names nothing in this file`);
     open.add(key);
     const value = resolve(found, name);
     open.delete(key);
@@ -72,9 +79,15 @@ function dig(root: Fields, path: readonly string[]): unknown {
   return value;
 }
 
+/** A job with what it extends, and how many jobs stand behind one another in it. */
+interface Extended {
+  readonly fields: Fields;
+  readonly levels: number;
+}
+
 /** @returns undefined where merging takes more than a file of the largest size is worth */
 function extensions(root: Fields, report: Report): Fields | undefined {
-  const done = new Map<string, Fields>();
+  const done = new Map<string, Extended>();
   let work = 10 * limits.ciNodes;
   const merge = (under: Fields, over: Fields): Fields => {
     const merged = new Map<string, unknown>(Object.entries(under));
@@ -86,25 +99,32 @@ function extensions(root: Fields, report: Report): Fields | undefined {
     }
     return Object.fromEntries(merged);
   };
-  const extend = (name: string, body: Fields, open: readonly string[]): Fields => {
+  const extend = (name: string, body: Fields, open: readonly string[]): Extended => {
     const known = done.get(name);
-    if (known !== undefined || !Object.hasOwn(body, 'extends')) return known ?? body;
+    if (known !== undefined || !Object.hasOwn(body, 'extends')) return known ?? { fields: body, levels: 1 };
     const { extends: given, ...own } = body;
+    const fail = (message: string): void => report(name, `job \`${shorten(name)}\`${message}`);
     let under: Fields = {};
+    let levels = 1;
     for (const base of namesOf(given) ?? [undefined]) {
       const found = base === undefined || !Object.hasOwn(root, base) ? undefined : root[base];
-      if (base === undefined) report(name, `job \`${shorten(name)}\`: \`extends\` must be a job's name or a list of them`);
-      else if (!isFields(found)) report(name, `job \`${shorten(name)}\` extends \`${shorten(base)}\`, which does not exist`);
-      else if ([...open, name].includes(base)) report(name, `job \`${shorten(name)}\`: \`extends\` goes round in a circle`);
-      else if (open.length + 1 >= maxLevels) report(name, `job \`${shorten(name)}\`: \`extends\` has more than ${maxLevels} levels`);
-      else under = merge(under, extend(base, found, [...open, name]));
+      if (base === undefined) fail(": `extends` must be a job's name or a list of them");
+      else if (!isFields(found)) fail(` extends \`${shorten(base)}\`, which does not exist`);
+      else if ([...open, name].includes(base)) fail(': `extends` goes round in a circle');
+      else {
+        // Before the levels are known, this ends the recursion.
+        const inner = open.length < maxLevels ? extend(base, found, [...open, name]) : { fields: {}, levels: maxLevels };
+        levels = Math.max(levels, inner.levels + 1);
+        under = merge(under, inner.fields);
+      }
     }
+    if (levels > maxLevels) fail(`: \`extends\` has more than ${maxLevels} levels`);
     // A key that is set to nothing takes away what it would inherit.
-    const merged = Object.fromEntries(Object.entries(merge(under, own)).filter(([, value]) => value !== null));
-    done.set(name, merged);
-    return merged;
+    const fields = Object.fromEntries(Object.entries(merge(under, own)).filter(([, value]) => value !== null));
+    done.set(name, { fields, levels });
+    return { fields, levels };
   };
-  const extended = Object.entries(root).map(([name, body]) => [name, isFields(body) ? extend(name, body, []) : body] as const);
+  const extended = Object.entries(root).map(([name, body]) => [name, isFields(body) ? extend(name, body, []).fields : body] as const);
   return work < 0 ? undefined : Object.fromEntries(extended);
 }
 

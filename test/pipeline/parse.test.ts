@@ -131,7 +131,7 @@ describe('what it refuses, with the line', () => {
     [job('variables: {A: {value: x, expand: false}}'), ['line 3: job `build`: variable `A`: keyword `expand` is not supported yet']],
     [job('needs: [x]'), ['line 1: job `build` needs `x`, which does not exist']],
     [job('script: again'), ['line 3: duplicate key `script`']],
-    ['a: {script: !reference [.x, script]}', ['line 1: invalid YAML: Unresolved tag: !reference']],
+    ['a: {script: !reference [.x, script]}', ['line 1: `!reference [.x, script]` names nothing in this file']],
     ['a: {script: *x}', ['line 1: alias `*x` stands before its anchor, or has none']],
     ['? [a]\n: {script: x}', ['line 1: a key must be a text']],
     [

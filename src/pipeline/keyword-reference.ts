@@ -1,0 +1,31 @@
+import { type Keyword, keywords } from './keywords.ts';
+
+const head = `# Keywords of .gitlab-ci.yml
+
+GitLab's keywords, and where each stands here. Printed from the table that the parser judges by: \`node scripts/keywords-doc.mjs > docs/keywords.md\`.
+
+A keyword that is not supported, or that nobody knows, is an error with its name and line; none is passed over. Hidden jobs (\`.name\`), anchors, merge keys
+and \`!reference\` work as in GitLab.
+`;
+
+/** docs/keywords.md: the keyword table for people. */
+export function keywordReference(): string {
+  const places = Object.entries(keywords).map(([place, table]) => `\n## ${place}\n\n${rows(table)}`);
+  return head + places.join('');
+}
+
+function rows(table: ReadonlyMap<string, Keyword>): string {
+  const of = (status: Keyword['status']): string =>
+    [...table]
+      .flatMap(([name, keyword]) =>
+        keyword.status === status
+          ? [`\`${name}\`${status === 'refused' ? ` (${keyword.reason.replace(/^is not supported: /, '')})` : ''}`]
+          : [],
+      )
+      .join(', ');
+  const lines = (['supported', 'not_built', 'refused'] as const).flatMap((status) => {
+    const names = of(status);
+    return names === '' ? [] : [`- ${{ supported: 'supported', not_built: 'not built yet', refused: 'refused' }[status]}: ${names}`];
+  });
+  return `${lines.join('\n')}\n`;
+}
