@@ -3,7 +3,7 @@ import type { EpochMillis, GroupId, JobId, ManagerId, ProjectId, RunnerId } from
 import { randomBase62, Secret } from '../base/secret.ts';
 import { assistProblem } from '../pass/assist.ts';
 import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
-import type { ManagerInfo } from '../ports/jobs.ts';
+import type { ManagerInfo, RunnerRecord } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Runners } from './jobs.ts';
@@ -31,6 +31,19 @@ export function makeRunners(deps: JobsDeps): Runners {
     for (const job of taken) await revoker.revokeForJob(tx, job, 'its runner was removed');
     await runners.remove(tx, id);
     return taken;
+  };
+  /** What a runner is no longer trusted with ends for the jobs that it holds, too, not only for the next ones (R7). */
+  const endBeyondTrust = async (tx: Tx, before: RunnerRecord, after: RunnerRecord): Promise<void> => {
+    const none = after.trust === 'none' && before.trust !== 'none';
+    const hidden =
+      (before.trust === 'full' && after.trust !== 'full') ||
+      (after.pinned?.verdict === 'withhold' && before.pinned?.verdict !== 'withhold') ||
+      (before.pinned?.verdict === 'expose' && after.pinned === null) ||
+      (before.unsafeAccepted && !after.unsafeAccepted);
+    if (!none && !hidden) return;
+    for (const job of await jobs.runningOn(tx, after.id))
+      for (const pass of await deps.passes.forJob(tx, job))
+        if (none || pass.kind === 'full') await deps.passes.revoke(tx, pass.id, 'its runner is trusted with less now', clock.now());
   };
   const cut = (id: RunnerId, taken: readonly JobId[]): void => {
     managers.forget(id);
@@ -77,7 +90,9 @@ export function makeRunners(deps: JobsDeps): Runners {
         const problem = change.assist === undefined ? undefined : assistProblem({ ...known, ...rest, ...pin });
         if (problem !== undefined) throw new JobpassError('invalid_input', problem);
         await runners.change(tx, id, { ...rest, ...pin });
-        return runners.byId(tx, id);
+        const after = await runners.byId(tx, id);
+        if (after !== undefined) await endBeyondTrust(tx, known, after);
+        return after;
       });
       deps.wakeup.release(id);
       return changed;

@@ -104,4 +104,13 @@ export const ceilingMutants: readonly Mutant[] = [
     test: leaks,
     name: 'R12 in clear: a viewer',
   },
+  {
+    id: 'R7',
+    defence: 'less trust ends passes that are out already',
+    file: 'src/jobs/runners.ts',
+    find: 'if (!none && !hidden) return;',
+    replace: 'return;',
+    test: 'test/jobs/less-trust.test.ts',
+    name: 'R7 trust fetch',
+  },
 ];

@@ -1,0 +1,44 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { passFor } from '../support/pass.ts';
+import { oneJob, startTestServer, type TestServer } from '../support/server.ts';
+
+describe('a runner that is trusted with less while its job runs', () => {
+  let server: TestServer;
+  let alice: { id: number; token: string };
+  let app: number;
+
+  beforeAll(async () => {
+    server = await startTestServer();
+    alice = await server.user('alice');
+    app = await server.project('team/app');
+    await server.member(app, alice.id, 40);
+    await server.commit(app, '.gitlab-ci.yml', oneJob, { token: alice.token });
+  });
+  afterAll(() => server.stop());
+
+  async function running(settings: Record<string, unknown>) {
+    const runner = await server.runner();
+    await server.must('PUT', `/api/v4/runners/${runner.id}`, settings);
+    await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token);
+    const job = await server.claim(runner.token);
+    if (job === undefined) throw new Error('no job');
+    const full = await passFor(server, job, [alice.id]);
+    const status = async (pass: string) => (await server.call('GET', '/api/v4/job', { token: pass })).status;
+    return { runner, full, fetchPass: job.fetchPass, status };
+  }
+
+  test.each([
+    ['trust none: nothing is left', { trust: 'full' }, { trust: 'none' }, [401, 401]],
+    ['R7 trust fetch: the fetch pass is left', { trust: 'full' }, { trust: 'fetch' }, [401, 200]],
+    ['R7 a pinned withhold', { trust: 'full' }, { pinned_verdict: 'withhold' }, [401, 200]],
+    ['R7 a pin that is taken away', { trust: 'full', pinned_verdict: 'expose' }, { pinned_verdict: null }, [401, 200]],
+    ['R7 unsafe is accepted no longer', { trust: 'full', unsafe_accepted: true }, { unsafe_accepted: false }, [401, 200]],
+    ['more trust ends nothing', { trust: 'fetch' }, { trust: 'full' }, [200, 200]],
+    ['another setting ends nothing', { trust: 'full' }, { description: 'x' }, [200, 200]],
+  ] as const)('%s', async (_what, before, after, wanted) => {
+    const { runner, full, fetchPass, status } = await running(before);
+    expect([await status(full), await status(fetchPass)]).toEqual([200, 200]);
+    await server.must('PUT', `/api/v4/runners/${runner.id}`, after);
+    expect([await status(full), await status(fetchPass)]).toEqual(wanted);
+  });
+});
