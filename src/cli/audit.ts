@@ -1,4 +1,5 @@
 import { ApiClient } from './api-client.ts';
+import { suggest } from './audit-suggest.ts';
 import { type Command, type Flags, type Io, parseFlags } from './command.ts';
 import { fieldOf, numberOf, rowsOf } from './demo/http.ts';
 import { table } from './demo/table.ts';
@@ -9,17 +10,24 @@ const head = ['id', 'at', 'decision', 'who', 'job', 'users', 'what', 'rule', 'ou
 
 export const audit: Command = {
   name: 'audit',
-  about: 'what did passes do',
+  about: 'what did passes do; suggest the least they need',
   help: () => `usage: jobpass audit [--job ID] [--project ID] [--user ID] [--decision allow|deny] [--limit N] [--follow] [--json]
+       jobpass audit --suggest --job ID
 
 Prints decisions, newest last. Needs an administrator's token in JOBPASS_TOKEN or JOBPASS_TOKEN_FILE, and the server in --url or JOBPASS_URL.
 --follow goes on with what is decided from now on, until Ctrl-C; an outcome that is not known yet reads "…".
 
+--suggest prints the lines for the CI file that bound such a job's pass to what this one did.
+
 example: jobpass audit --job 17
 `,
   async run(args, io) {
-    const flags = parseFlags(args, [], ['url', 'job', 'project', 'user', 'decision', 'limit'], ['json', 'follow']);
+    const flags = parseFlags(args, [], ['url', 'job', 'project', 'user', 'decision', 'limit'], ['json', 'follow', 'suggest']);
     const api = new ApiClient(flags.text('url'));
+    if (flags.flag('suggest')) {
+      io.out(await suggest(api, flags.text('job')));
+      return 0;
+    }
     const rows = await query(api, flags, { per_page: flags.text('limit') ?? '50' });
     if (flags.flag('json')) for (const row of rows) io.out(`${JSON.stringify(row)}\n`);
     else io.out(`${table([head, ...rows.map(cells)], '')}\n`);

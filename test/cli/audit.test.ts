@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { audit } from '../../src/cli/audit.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import { passFor } from '../support/pass.ts';
+import { oneJob, startTestServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -42,4 +43,26 @@ test('R10 the trail is printed, filtered, and followed until it is stopped', asy
     .map((line) => JSON.parse(line) as { endpoint: string });
   expect(rows.at(-1)?.endpoint).toBe('GET /api/v4/version');
   expect(rows.slice(1).filter(({ endpoint }) => endpoint.includes('jobpass/audit'))).toEqual([]);
+});
+
+test('R4 the least that a job needed is suggested as lines for its file', async () => {
+  const [app, lib] = [await server.project('suggest/app'), await server.project('suggest/lib')];
+  const bob = await server.user('bob');
+  for (const project of [app, lib]) await server.member(project, bob.id, 40);
+  await server.commit(app, '.gitlab-ci.yml', oneJob, { token: bob.token });
+  const runner = await server.runner();
+  const job = await server.claim(runner.token);
+  if (job === undefined) throw new Error('no job');
+  const pass = await passFor(server, job, [bob.id]);
+  expect(await output(['--suggest', '--job', String(job.id)])).toContain('needs none');
+  await server.call('GET', '/api/v4/job', { token: pass });
+  await server.call('GET', `/api/v4/projects/${lib}`, { token: pass });
+  await server.call('POST', `/api/v4/projects/${app}/repository/branches?branch=x&ref=main`, { token: pass });
+  await server.call('GET', '/api/v4/projects/999999', { token: pass });
+  const lines = (await output(['--suggest', '--job', String(job.id)])).split('\n');
+  expect(lines.slice(1, 4)).toEqual([
+    'variables:',
+    expect.stringMatching(/^ {2}JOBPASS_PERMISSIONS: branch:write project:read$/),
+    '  JOBPASS_PROJECTS: suggest/app suggest/lib',
+  ]);
 });
