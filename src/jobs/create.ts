@@ -4,6 +4,7 @@ import { limits } from '../base/limits.ts';
 import { isProtected } from '../base/refs.ts';
 import type { RefsUpdated } from '../forge/forge.ts';
 import type { Grant } from '../pass/grant.ts';
+import { inheritedVariables } from '../pipeline/defaults.ts';
 import { planPipeline } from '../pipeline/evaluate.ts';
 import { parseCiFile } from '../pipeline/parse.ts';
 import { errorText, type Plan } from '../pipeline/plan.ts';
@@ -115,7 +116,7 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Plan | st
         when: job.when,
         tags: job.tags,
         timeoutSeconds: job.timeoutSeconds ?? 3600,
-        plan: JSON.stringify({ job, globals: planned.variables }),
+        plan: JSON.stringify({ job, globals: inheritedVariables(planned.variables, job.inheritVariables) }),
         needs: job.needs ?? null,
         retriedById: null,
         createdAt: now,

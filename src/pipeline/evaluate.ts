@@ -1,5 +1,6 @@
 import { limits } from '../base/limits.ts';
 import { type Budget, newBudget } from './budget.ts';
+import { inheritedDefaults, inheritedVariables } from './defaults.ts';
 import { evaluateExpression } from './expression.ts';
 import type { CiFile, CiJob } from './parse.ts';
 import type { CiError, Plan, PlanJob } from './plan.ts';
@@ -19,7 +20,10 @@ export function planPipeline(file: CiFile, given: ReadonlyMap<string, string>): 
   const budget = newBudget();
   const chosen = new Map<string, PlanJob>();
   for (const job of file.jobs) {
-    const written = new Map([...Object.entries(file.variables), ...Object.entries(job.variables)]);
+    const written = new Map([
+      ...Object.entries(inheritedVariables(file.variables, job.inherit?.variables)),
+      ...Object.entries(job.variables),
+    ]);
     const decided = decide(job, expander(written, given, budget), budget);
     if (budget.left < 0) return failure([{ line: job.line, message: `job \`${job.name}\`: evaluating the rules takes too long` }]);
     if (decided !== undefined) chosen.set(job.name, planJob(file, job, decided));
@@ -55,7 +59,7 @@ function decide(job: CiJob, variables: Expander, budget: Budget): Decided | unde
 }
 
 function planJob(file: CiFile, job: CiJob, decided: Decided): PlanJob {
-  const { defaults } = file;
+  const defaults = inheritedDefaults(file.defaults, job.inherit);
   const image = job.image ?? defaults.image;
   const services = job.services ?? defaults.services;
   const artifacts = job.artifacts ?? defaults.artifacts;
@@ -80,6 +84,7 @@ function planJob(file: CiFile, job: CiJob, decided: Decided): PlanJob {
     tags: job.tags ?? defaults.tags ?? [],
     ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
     ...(retry === undefined ? {} : { retry }),
+    ...(job.inherit === undefined ? {} : { inheritVariables: job.inherit.variables }),
   };
 }
 

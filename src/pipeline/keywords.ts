@@ -12,7 +12,9 @@ export type KeywordPlace =
   | 'reports'
   | 'retry'
   | 'rule'
-  | 'allow_failure';
+  | 'allow_failure'
+  | 'parallel'
+  | 'inherit';
 
 /** `not_built` = jobpass may take it one day, `refused` = it never will. */
 export interface Keyword {
@@ -30,9 +32,9 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   default: table('image services before_script after_script tags timeout artifacts retry', 'cache hooks interruptible id_tokens identity'),
   job: table(
     `stage script before_script after_script image services variables needs dependencies artifacts
-     rules when tags allow_failure timeout retry extends`,
-    `cache parallel environment trigger release resource_group interruptible
-     inherit hooks coverage id_tokens identity pages publish start_in run manual_confirmation secrets dast_configuration`,
+     rules when tags allow_failure timeout retry extends parallel inherit`,
+    `cache environment trigger release resource_group interruptible
+     hooks coverage id_tokens identity pages publish start_in run manual_confirmation secrets dast_configuration`,
     { only: 'use `rules`', except: 'use `rules`', type: 'use `stage`' },
   ),
   image: table('name entrypoint pull_policy docker', 'kubernetes'),
@@ -47,10 +49,12 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
     { cobertura: 'use `coverage_report`' },
   ),
   variable: table('value description', 'options expand'),
-  need: table('job artifacts optional', 'pipeline project ref parallel'),
+  need: table('job artifacts optional parallel', 'pipeline project ref'),
   rule: table('if when allow_failure variables', 'changes exists needs interruptible start_in'),
   retry: table('max when exit_codes'),
   allow_failure: table('exit_codes'),
+  parallel: table('matrix'),
+  inherit: table('default variables'),
 };
 
 function table(supported: string, notBuilt = '', refused: Readonly<Record<string, string>> = {}): ReadonlyMap<string, Keyword> {

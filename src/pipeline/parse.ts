@@ -1,12 +1,14 @@
 import { limits } from '../base/limits.ts';
 import { parseDuration } from './duration.ts';
 import { type Expression, type ParsedExpression, parseExpression } from './expression.ts';
+import { type Inherit, readInherit } from './defaults.ts';
 import { type Fields, isFields, scalarText } from './fields.ts';
 import { checkGraph } from './graph.ts';
 import { resolveInheritance } from './inherit.ts';
 import { type PartReader, readImage, readServices } from './image.ts';
 import { type KeywordPlace, keywords } from './keywords.ts';
 import type { CiError, PlanArtifacts, PlanImage, PlanJob, PlanService } from './plan.ts';
+import { expandParallel, type Instance, readParallel } from './parallel.ts';
 import { readReports } from './reports.ts';
 import { readRetry } from './retry.ts';
 import { type LineOf, readYaml } from './yaml.ts';
@@ -33,12 +35,21 @@ export interface CiJob extends CiDefaults {
   readonly stage: string;
   readonly script: readonly string[];
   readonly variables: Readonly<Record<string, string>>;
-  readonly needs?: readonly { readonly job: string; readonly artifacts: boolean; readonly optional: boolean }[];
+  /** `instances`: those of a parallel job; gone once they are put in. */
+  readonly needs?: readonly {
+    readonly job: string;
+    readonly artifacts: boolean;
+    readonly optional: boolean;
+    readonly instances?: readonly Instance[];
+  }[];
   readonly dependencies?: readonly string[];
   readonly rules?: readonly CiRule[];
   readonly when?: CiRule['when'];
   readonly allowFailure?: boolean;
   readonly allowFailureExitCodes: readonly number[];
+  readonly inherit?: Inherit;
+  /** Gone once each has its own job. */
+  readonly parallel?: readonly Instance[];
 }
 /** A `.gitlab-ci.yml`, checked keyword by keyword. */
 export interface CiFile {
@@ -96,8 +107,10 @@ class Reader {
     }
     if (jobs.length === 0 && this.#errors.length === 0) this.#error([], 'the file has no visible job');
     // The graph of jobs that were not understood would only repeat their mistakes.
-    const errors = this.#errors.length > 0 ? this.#errors : checkGraph(stages, jobs).slice(0, maxErrors);
-    return errors.length > 0 ? { ok: false, errors } : { ok: true, file: { stages, variables, defaults, jobs } };
+    const mistakes = this.#errors.length > 0 ? this.#errors : checkGraph(stages, jobs);
+    const expanded = mistakes.length > 0 ? { jobs, errors: mistakes } : expandParallel(jobs);
+    if (expanded.errors.length > 0) return { ok: false, errors: expanded.errors.slice(0, maxErrors) };
+    return { ok: true, file: { stages, variables, defaults, jobs: expanded.jobs } };
   }
 
   #error(path: readonly string[], message: string): void {
@@ -174,6 +187,8 @@ class Reader {
       ...(fields['needs'] === undefined ? {} : { needs: this.#needs(fields['needs'], [name, 'needs'], where) }),
       ...(fields['dependencies'] === undefined ? {} : { dependencies: this.#texts(fields['dependencies'], [name, 'dependencies']) }),
       ...(fields['rules'] === undefined ? {} : { rules: this.#rules(fields['rules'], [name, 'rules'], where) }),
+      ...(fields['inherit'] === undefined ? {} : { inherit: readInherit(fields['inherit'], [name, 'inherit'], this.#reader) }),
+      ...(fields['parallel'] === undefined ? {} : { parallel: readParallel(fields['parallel'], [name, 'parallel'], this.#reader) }),
       ...this.#when(fields, [name], where),
       ...this.#allowFailure(fields['allow_failure'], [name, 'allow_failure'], where),
     };
@@ -276,7 +291,8 @@ class Reader {
       if (typeof need === 'string') return [{ job: need, artifacts: true, optional: false }];
       if (isFields(need) && typeof need['job'] === 'string') {
         this.#checkKeys(need, 'need', path, `${where}: needs`);
-        return [{ job: need['job'], artifacts: need['artifacts'] !== false, optional: need['optional'] === true }];
+        const instances = need['parallel'] === undefined ? {} : { instances: readParallel(need['parallel'], path, this.#reader) };
+        return [{ job: need['job'], artifacts: need['artifacts'] !== false, optional: need['optional'] === true, ...instances }];
       }
       this.#error(path, `${where}: each entry of \`needs\` must be a job's name, or a map with \`job\``);
       return [];

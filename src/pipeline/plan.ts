@@ -27,6 +27,8 @@ export interface PlanJob {
   readonly allowFailureExitCodes: readonly number[];
   readonly tags: readonly string[];
   readonly timeoutSeconds?: number;
+  /** Which of the file's variables it takes: `inherit:variables`; undefined = all. */
+  readonly inheritVariables?: boolean | readonly string[];
   /** How often a failed job is made anew, and after which failures (`always`, or GitLab's reasons). */
   readonly retry?: { readonly max: number; readonly when: readonly string[]; readonly exitCodes?: readonly number[] };
 }
