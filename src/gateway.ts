@@ -162,6 +162,7 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
       directory,
       forwarder,
       acting,
+      powerOf: directory.powerOf,
       jobTokenOf: (job) => liveness.tokenOf(job),
       writes,
       scrub: scrubbed(external),

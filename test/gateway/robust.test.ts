@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -139,6 +140,46 @@ describe('a gateway whose forge, or itself, goes away', () => {
     expect((await get(third.url, '/api/v4/user', job.pass)).status).toBe(401);
     await expect.poll(upstreamTokens, { timeout: 10_000 }).toBe(0);
   }, 90_000);
+
+  test('A68 R1 whoever is made an administrator while the job runs lends it nothing any more', async () => {
+    let admin = false;
+    // The forge, but for one answer.
+    const between = createServer((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => void answer(Buffer.concat(chunks)).catch(() => response.destroy()));
+      const answer = async (body: Buffer): Promise<void> => {
+        const headers = Object.entries(request.headers).filter(
+          ([name]) => !['host', 'connection', 'content-length', 'transfer-encoding'].includes(name),
+        );
+        const reply = await fetch(`${upstream.url}${request.url ?? ''}`, {
+          method: request.method ?? 'GET',
+          headers: headers.map(([name, value]): [string, string] => [name, String(value)]),
+          redirect: 'manual',
+          ...(body.length === 0 ? {} : { body }),
+        });
+        const text = await reply.text();
+        const told = admin && request.url === `/api/v4/users/${alice.id}` ? text.replace('"is_admin":false', '"is_admin":true') : text;
+        response.writeHead(reply.status, { 'content-type': reply.headers.get('content-type') ?? 'text/plain' });
+        response.end(told);
+      };
+    });
+    await new Promise<void>((resolve) => between.listen(0, '127.0.0.1', resolve));
+    const address = between.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const gateway = await startTestGateway(`http://127.0.0.1:${port}`, upstream.root, { trustedRunners: [runner.id as never] });
+    try {
+      const job = await claim(gateway.url);
+      expect((await get(gateway.url, '/api/v4/projects', job.pass)).status).toBe(200);
+      admin = true;
+      await expect.poll(async () => (await get(gateway.url, '/api/v4/projects', job.pass)).status, { timeout: 10_000 }).toBe(403);
+      await job.report('success');
+      await expect.poll(upstreamTokens, { timeout: 10_000 }).toBe(0);
+    } finally {
+      await gateway.stop();
+      between.close();
+    }
+  }, 60_000);
 
   test('R4 R13 the ceiling of the instance: what is not in it is refused; one that cannot be read is no start', async () => {
     const ceiling = JSON.stringify({ permissions: ['project:read', 'self:read'], projects: ['libs/*'] });

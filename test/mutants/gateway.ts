@@ -114,4 +114,13 @@ export const gatewayMutants: readonly Mutant[] = [
     test: main,
     name: 'R12 A49',
   },
+  {
+    id: 'A68',
+    defence: 'power that came later does not count either',
+    file: 'src/doors/proxy/pass-requests.ts',
+    find: "if ((await this.#deps.powerOf(user)) !== 'none')",
+    replace: 'if (false)',
+    test: robust,
+    name: 'A68 R1',
+  },
 ];

@@ -8,7 +8,7 @@ import { Secret } from '../../base/secret.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { Access, AskContext, Gatekeeper, Subject } from '../../pass/subject.ts';
 import type { Directory } from '../../ports/directory.ts';
-import type { ActingCredentials, Channel } from '../../ports/gateway.ts';
+import type { ActingCredentials, Channel, UpstreamUsers } from '../../ports/gateway.ts';
 import { parseJson } from '../api/api-door.ts';
 import { credentialOf } from '../credential.ts';
 import { pathProblem } from '../paths.ts';
@@ -28,6 +28,7 @@ export interface PassRequestDeps {
   readonly directory: Directory;
   readonly forwarder: Forwarder;
   readonly acting: ActingCredentials;
+  readonly powerOf: UpstreamUsers['powerOf'];
   /** The job's own token, for what only it may ask upstream. */
   readonly jobTokenOf: (job: JobId) => Promise<Secret | undefined>;
   readonly writes: WriteLog;
@@ -259,6 +260,12 @@ class PassRequest {
       return { name: 'job-token', value: token };
     }
     if (user === undefined) throw new JobpassError('internal');
+    // Who was made an administrator while the job runs: forwarded as that user, a request would have that power (A68).
+    if ((await this.#deps.powerOf(user)) !== 'none')
+      throw new JobpassError(
+        'access_denied',
+        'Whoever started the job is an administrator or auditor of the forge by now: no pass acts as one.',
+      );
     const secret = await this.#obtain(identity.jobId, user, channel);
     if (kind === 'api') return { name: 'private-token', value: secret };
     return { name: 'authorization', value: new Secret(`Basic ${Buffer.from(`oauth2:${secret.reveal()}`).toString('base64')}`) };
