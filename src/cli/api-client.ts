@@ -9,10 +9,13 @@ export class ApiClient {
   readonly #base: string;
   readonly #token: Secret;
 
-  /** @param tokenFile goes before the environment */
-  constructor(url: string | undefined, tokenFile?: string) {
+  /**
+   * @param tokenFile goes before the environment
+   * @param variables where the token may be, the first that is set
+   */
+  constructor(url: string | undefined, tokenFile?: string, variables: readonly string[] = ['JOBPASS_TOKEN']) {
     this.#base = serverUrl(url);
-    const token = tokenFile === undefined ? secretFromEnv('JOBPASS_TOKEN') : readSecret(tokenFile);
+    const token = tokenFile === undefined ? firstOf(variables) : readSecret(tokenFile);
     if (token === undefined || token === '')
       throw new JobpassError('invalid_input', 'Give an access token in JOBPASS_TOKEN, or a file with it in JOBPASS_TOKEN_FILE.');
     this.#token = new Secret(token);
@@ -42,6 +45,14 @@ export class ApiClient {
     if (answer.statusCode >= 300) throw new JobpassError('upstream_failed', `POST ${path}: ${answer.statusCode} ${text.slice(0, 500)}`);
     return JSON.parse(text);
   }
+}
+
+function firstOf(variables: readonly string[]): string | undefined {
+  for (const name of variables) {
+    const token = secretFromEnv(name);
+    if (token !== undefined) return token;
+  }
+  return undefined;
 }
 
 function readSecret(path: string): string {

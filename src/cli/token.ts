@@ -8,19 +8,19 @@ export const token: Command = {
   help: () => `usage: jobpass token inspect|revoke [--url URL]
        jobpass token narrow --scope "PERMISSIONS" [--projects "PLACES"] [--seconds N] [--url URL]
 
-The pass comes from JOBPASS_TOKEN or JOBPASS_TOKEN_FILE. \`revoke\` gives it back: it is dead from then on. \`narrow\` prints a new pass that may do less and dies with
+The pass comes from JOBPASS_TOKEN, JOBPASS_TOKEN_FILE, or the job's own CI_EXTENDED_JOB_TOKEN. \`revoke\` gives it back: it is dead from then on. \`narrow\` prints a new pass that may do less and dies with
 this one, to hand to a tool that needs no more.
 
   --scope TEXT       what it may do: names and patterns such as code:download, release:*, *:read
   --projects TEXT    where: group/project, or group/* for all of a group; everywhere else it may do nothing
   --seconds N        how long at most; else as long as this one
 
-example: JOBPASS_TOKEN="$CI_EXTENDED_JOB_TOKEN" jobpass token narrow --scope release:write --projects group/app --url "$CI_SERVER_URL"
+example: jobpass token narrow --scope release:write --projects group/app --url "$CI_SERVER_URL"
 `,
   async run(args, io) {
     const flags = parseFlags(args, [], ['url', 'scope', 'projects', 'seconds'], [], true);
     const [verb] = flags.positionals;
-    const client = new ApiClient(flags.text('url'));
+    const client = new ApiClient(flags.text('url'), undefined, ['JOBPASS_TOKEN', 'CI_EXTENDED_JOB_TOKEN']);
     switch (verb) {
       case 'inspect':
         io.out(`${JSON.stringify(await client.form('/-/jobpass/oauth/introspect'))}\n`);
