@@ -39,18 +39,15 @@ export interface CreateRequest {
 
 /**
  * Reads the file at the commit and makes the pipeline's rows. A mistake in the file makes a failed pipeline that says why.
- * @returns undefined where the commit has no file
+ * @returns undefined where the commit has no file, and for a push that the file's workflow does not want
  */
 export function createPipeline(deps: JobsDeps, request: CreateRequest): Promise<PipelineRecord | undefined> {
   const { project, sha } = request;
   return asSystem(deps, 'read_ci_file', project.id, `pipeline-${sha.slice(0, 12)}`, async (grant) => {
     const text = await deps.forge.repository.textFile(grant, project.id, sha, ciFile, limits.ciFileBytes).catch(tooLarge);
     if (text === undefined) return undefined;
-    return insert(
-      deps,
-      request,
-      text === null ? `${ciFile} is larger than ${limits.ciFileBytes} bytes.` : await plan(deps, grant, request, text),
-    );
+    const planned = text === null ? `${ciFile} is larger than ${limits.ciFileBytes} bytes.` : await plan(deps, grant, request, text);
+    return planned === undefined ? undefined : insert(deps, request, planned);
   });
 }
 
@@ -60,7 +57,7 @@ function tooLarge(error: unknown): null {
   throw error;
 }
 
-async function plan(deps: JobsDeps, grant: Grant, request: CreateRequest, text: string): Promise<Plan | string> {
+async function plan(deps: JobsDeps, grant: Grant, request: CreateRequest, text: string): Promise<Plan | string | undefined> {
   const parsed = parseCiFile(text);
   if (!parsed.ok) return parsed.errors.map(errorText).join('\n');
   const [userId] = request.creators;
@@ -72,7 +69,10 @@ async function plan(deps: JobsDeps, grant: Grant, request: CreateRequest, text: 
   const variables = pipelineVariables(deps.instance, facts);
   for (const { key, value } of request.variables) variables.set(key, value);
   const planned = planPipeline(parsed.file, variables);
-  return planned.ok ? planned.plan : planned.errors.map(errorText).join('\n');
+  if (planned.ok) return planned.plan;
+  // Who asked for the pipeline is told; who pushed asked for none.
+  if (planned.filtered === true && request.source === 'push') return undefined;
+  return planned.errors.map(errorText).join('\n');
 }
 
 async function insert(deps: JobsDeps, request: CreateRequest, planned: Plan | string): Promise<PipelineRecord> {

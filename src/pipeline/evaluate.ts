@@ -6,7 +6,14 @@ import type { CiFile, CiJob } from './parse.ts';
 import type { CiError, Plan, PlanJob } from './plan.ts';
 import { type Expander, expander } from './variables.ts';
 
-export type Planned = { readonly ok: true; readonly plan: Plan } | { readonly ok: false; readonly errors: readonly CiError[] };
+export type Planned =
+  | { readonly ok: true; readonly plan: Plan }
+  | {
+      readonly ok: false;
+      readonly errors: readonly CiError[];
+      /** The file's own will (`workflow:rules`), not a mistake in it. */
+      readonly filtered?: true;
+    };
 
 const maxErrors = 20;
 const noJobs =
@@ -16,15 +23,18 @@ const noJobs =
  * Decides which jobs run and what each is. Pure.
  * @param given predefined variables and those given at the pipeline's creation, as they stand; in rules they win over the file's
  */
-export function planPipeline(file: CiFile, given: ReadonlyMap<string, string>): Planned {
+export function planPipeline(written: CiFile, given: ReadonlyMap<string, string>): Planned {
   const budget = newBudget();
+  const file = throughWorkflow(written, expander(new Map(Object.entries(written.variables)), given, budget), budget);
+  if (budget.left < 0) return failure([{ message: 'workflow: evaluating the rules takes too long' }]);
+  if (file === undefined) return { ok: false, errors: [{ message: 'Pipeline filtered out by workflow rules.' }], filtered: true };
   const chosen = new Map<string, PlanJob>();
   for (const job of file.jobs) {
-    const written = new Map([
+    const values = new Map([
       ...Object.entries(inheritedVariables(file.variables, job.inherit?.variables)),
       ...Object.entries(job.variables),
     ]);
-    const decided = decide(job, expander(written, given, budget), budget);
+    const decided = decide(job, expander(values, given, budget), budget);
     if (budget.left < 0) return failure([{ line: job.line, message: `job \`${job.name}\`: evaluating the rules takes too long` }]);
     if (decided !== undefined) chosen.set(job.name, planJob(file, job, decided));
   }
@@ -38,6 +48,14 @@ export function planPipeline(file: CiFile, given: ReadonlyMap<string, string>): 
 
 function failure(errors: readonly CiError[]): Planned {
   return { ok: false, errors: errors.slice(0, maxErrors) };
+}
+
+/** The file with the variables of the workflow's rule that matches; undefined where there is to be no pipeline. */
+function throughWorkflow(file: CiFile, variables: Expander, budget: Budget): CiFile | undefined {
+  if (file.workflow === undefined) return file;
+  const rule = file.workflow.find((one) => one.if === undefined || evaluateExpression(one.if, variables, budget));
+  if (rule === undefined || rule.when === 'never') return undefined;
+  return { ...file, variables: { ...file.variables, ...rule.variables } };
 }
 
 interface Decided {

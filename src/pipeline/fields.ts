@@ -1,4 +1,4 @@
-/** A map of the parsed file. */
+/** A plain map of the parsed file: YAML's dates, sets and binary values are objects, too. */
 export type Fields = Readonly<Record<string, unknown>>;
 
 export function isFields(value: unknown): value is Fields {
@@ -8,4 +8,18 @@ export function isFields(value: unknown): value is Fields {
 /** A scalar as text; empty for anything else. */
 export function scalarText(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
+}
+
+/** A list of texts and numbers. */
+export function isTexts(value: unknown): value is readonly (string | number)[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string' || typeof item === 'number');
+}
+
+/** Lists may nest (from anchors), as GitLab allows. */
+export function flatten(value: unknown, depth: number): string[] | undefined {
+  if (typeof value === 'string') return [value];
+  if (typeof value === 'number' || typeof value === 'boolean') return [String(value)];
+  if (!Array.isArray(value) || depth > 10) return undefined;
+  const parts = value.map((item: unknown) => flatten(item, depth + 1));
+  return parts.some((part) => part === undefined) ? undefined : parts.flatMap((part) => part ?? []);
 }

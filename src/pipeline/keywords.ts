@@ -14,7 +14,9 @@ export type KeywordPlace =
   | 'rule'
   | 'allow_failure'
   | 'parallel'
-  | 'inherit';
+  | 'inherit'
+  | 'workflow'
+  | 'workflow_rule';
 
 /** `not_built` = jobpass may take it one day, `refused` = it never will. */
 export interface Keyword {
@@ -26,7 +28,7 @@ export interface Keyword {
 /** GitLab's keywords, so that an error can tell one that is missing here from a typing mistake. @see GitLab, CI/CD YAML syntax reference */
 export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword>>> = {
   // A name at the top that is not listed here is a job's: a job may be called `release` or `retry`.
-  top: table('stages default variables image services before_script after_script', 'include workflow spec cache pages', {
+  top: table('stages default workflow variables image services before_script after_script', 'include spec cache pages', {
     types: 'use `stages`',
   }),
   default: table('image services before_script after_script tags timeout artifacts retry', 'cache hooks interruptible id_tokens identity'),
@@ -55,6 +57,8 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   allow_failure: table('exit_codes'),
   parallel: table('matrix'),
   inherit: table('default variables'),
+  workflow: table('rules', 'name auto_cancel'),
+  workflow_rule: table('if when variables', 'changes exists auto_cancel'),
 };
 
 function table(supported: string, notBuilt = '', refused: Readonly<Record<string, string>> = {}): ReadonlyMap<string, Keyword> {

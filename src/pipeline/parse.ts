@@ -2,7 +2,7 @@ import { limits } from '../base/limits.ts';
 import { parseDuration } from './duration.ts';
 import { type Expression, type ParsedExpression, parseExpression } from './expression.ts';
 import { type Inherit, readInherit } from './defaults.ts';
-import { type Fields, isFields, scalarText } from './fields.ts';
+import { type Fields, flatten, isFields, isTexts, scalarText } from './fields.ts';
 import { checkGraph } from './graph.ts';
 import { resolveInheritance } from './inherit.ts';
 import { type PartReader, readImage, readServices } from './image.ts';
@@ -56,6 +56,8 @@ export interface CiFile {
   readonly stages: readonly string[];
   readonly variables: Readonly<Record<string, string>>;
   readonly defaults: CiDefaults;
+  /** The first that matches says whether there is a pipeline; undefined = there is. */
+  readonly workflow?: readonly CiRule[];
   readonly jobs: readonly CiJob[];
 }
 export type ParsedCiFile = { readonly ok: true; readonly file: CiFile } | { readonly ok: false; readonly errors: readonly CiError[] };
@@ -94,6 +96,7 @@ class Reader {
     const stages = this.#stages(global('stages'));
     const defaults = { ...this.#common(this.#root, 'top', []), ...this.#defaults(global('default')) };
     const variables = this.#variables(global('variables'), ['variables'], 'variables');
+    const workflow = this.#workflow(global('workflow'));
     const jobs: CiJob[] = [];
     for (const [name, body] of Object.entries(this.#root)) {
       const keyword = keywords.top.get(name);
@@ -110,7 +113,7 @@ class Reader {
     const mistakes = this.#errors.length > 0 ? this.#errors : checkGraph(stages, jobs);
     const expanded = mistakes.length > 0 ? { jobs, errors: mistakes } : expandParallel(jobs);
     if (expanded.errors.length > 0) return { ok: false, errors: expanded.errors.slice(0, maxErrors) };
-    return { ok: true, file: { stages, variables, defaults, jobs: expanded.jobs } };
+    return { ok: true, file: { stages, variables, defaults, ...workflow, jobs: expanded.jobs } };
   }
 
   #error(path: readonly string[], message: string): void {
@@ -138,6 +141,20 @@ class Reader {
     }
     this.#checkKeys(value, 'default', ['default'], 'default');
     return this.#common(value, 'default', ['default']);
+  }
+
+  #workflow(value: unknown): Pick<CiFile, 'workflow'> {
+    if (value === undefined) return {};
+    if (!isFields(value)) {
+      this.#error(['workflow'], '`workflow` must be a map with `rules`');
+      return {};
+    }
+    this.#checkKeys(value, 'workflow', ['workflow'], 'workflow');
+    if (value['rules'] === undefined) return {};
+    const rules = this.#rules(value['rules'], ['workflow', 'rules'], 'workflow', 'workflow_rule');
+    if (rules.some(({ when }) => when !== undefined && when !== 'always' && when !== 'never'))
+      this.#error(['workflow', 'rules'], 'workflow: rules: `when` must be always or never');
+    return { workflow: rules };
   }
 
   #checkKeys(fields: Fields, place: KeywordPlace, path: readonly string[], where: string): void {
@@ -299,7 +316,7 @@ class Reader {
     });
   }
 
-  #rules(value: unknown, path: readonly string[], where: string): readonly CiRule[] {
+  #rules(value: unknown, path: readonly string[], where: string, place: 'rule' | 'workflow_rule' = 'rule'): readonly CiRule[] {
     if (!Array.isArray(value)) {
       this.#error(path, `${where}: \`rules\` must be a list`);
       return [];
@@ -309,7 +326,7 @@ class Reader {
         this.#error(path, `${where}: each rule must be a map`);
         return [];
       }
-      this.#checkKeys(rule, 'rule', path, `${where}: rules`);
+      this.#checkKeys(rule, place, path, `${where}: rules`);
       const parsed = rule['if'] === undefined ? undefined : this.#expression(scalarText(rule['if']));
       if (parsed?.ok === false) this.#error(path, `${where}: rules:if: ${parsed.message}`);
       const allowFailure = rule['allow_failure'];
@@ -363,24 +380,10 @@ class Reader {
   }
 }
 
-/** A plain map: YAML's dates, sets and binary values are objects, too. */
 function isName(text: string): boolean {
   return text !== '' && text.length <= 255;
 }
 
 function shorten(text: string, length = 100): string {
   return text.length > length ? `${text.slice(0, length)}…` : text;
-}
-
-function isTexts(value: unknown): value is readonly (string | number)[] {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string' || typeof item === 'number');
-}
-
-/** Lists may nest (from anchors), as GitLab allows. */
-function flatten(value: unknown, depth: number): string[] | undefined {
-  if (typeof value === 'string') return [value];
-  if (typeof value === 'number' || typeof value === 'boolean') return [String(value)];
-  if (!Array.isArray(value) || depth > 10) return undefined;
-  const parts = value.map((item: unknown) => flatten(item, depth + 1));
-  return parts.some((part) => part === undefined) ? undefined : parts.flatMap((part) => part ?? []);
 }

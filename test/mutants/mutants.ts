@@ -5,6 +5,7 @@ import { gateMutants } from './gate.ts';
 import { gatewayMutants } from './gateway.ts';
 import { lfsMutants } from './lfs.ts';
 import type { Mutant } from './mutant.ts';
+import { pipelineMutants } from './pipelines.ts';
 import { proxyMutants } from './proxy.ts';
 import { walkMutants } from './walk.ts';
 import { runnerApiMutants } from './runner-api.ts';
@@ -465,6 +466,7 @@ export const mutants: readonly Mutant[] = [
   ...registryMutants,
   ...registryDoorMutants,
   ...lfsMutants,
+  ...pipelineMutants,
   ...dockerMutants,
   ...gateMutants,
   ...exposureMutants,
