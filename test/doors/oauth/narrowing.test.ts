@@ -81,7 +81,7 @@ describe('ceilings and narrowed passes', () => {
   test('R9 A10 a child of a child is narrower still, dies with its parent, and lives no longer', async () => {
     const full = await pass();
     const first = await child(full, '*:read', ['libs/*'], [['expires_in', '60']]);
-    const second = await child(first, '*');
+    const second = await child(first, '*', [], [['expires_in', '9000000']]);
     expect(await get(`/api/v4/projects/${lib}`, second)).toBe(200);
     expect(await get(`/api/v4/projects/${app}`, second)).toBe(403);
     const write = await server.call('POST', `/api/v4/projects/${lib}/repository/branches?branch=x&ref=main`, { token: second });
