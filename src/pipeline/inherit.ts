@@ -29,11 +29,10 @@ export function resolveInheritance(root: Fields, lineOf: LineOf): Resolved {
     errors: [{ message: `the file has more than ${limits.ciNodes} values, with \`extends\` and \`!reference\` resolved` }],
   } as const;
   if (errors.length > 0) return { ok: false, errors };
-  // What is shared in memory is met each time by whoever walks it: nine references to nine references is already a billion.
-  if (!fits(referred)) return tooLarge;
   const extended = extensions(referred, report);
   if (extended === undefined) return tooLarge;
   if (errors.length > 0) return { ok: false, errors };
+  // What is shared in memory is met each time by whoever walks it: nine references to nine references are already a billion values.
   return fits(extended) ? { ok: true, root: extended } : tooLarge;
 }
 
@@ -90,10 +89,11 @@ function extensions(root: Fields, report: Report): Fields | undefined {
   const done = new Map<string, Extended>();
   let work = 10 * limits.ciNodes;
   const merge = (under: Fields, over: Fields): Fields => {
-    const merged = new Map<string, unknown>(Object.entries(under));
-    work -= merged.size;
     if (work < 0) return {};
-    for (const [key, value] of Object.entries(over)) {
+    const merged = new Map<string, unknown>(Object.entries(under));
+    const own = Object.entries(over);
+    work -= merged.size + own.length;
+    for (const [key, value] of own) {
       const below = merged.get(key);
       merged.set(key, isFields(below) && isFields(value) ? merge(below, value) : value);
     }
