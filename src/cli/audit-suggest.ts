@@ -9,7 +9,8 @@ const pages = 1000;
 export async function suggest(api: ApiClient, job: string | undefined): Promise<string> {
   if (job === undefined || !/^\d+$/.test(job)) return usage('--suggest needs --job ID');
   const permissions = new Set<string>();
-  const projects = new Set<number>();
+  const projects = new Set<string>();
+  const groups = new Set<string>();
   let after = 0;
   for (let page = 0; page < pages; page += 1) {
     const search = new URLSearchParams({ job_id: job, decision: 'allow', per_page: '100', after_id: String(after) });
@@ -21,17 +22,19 @@ export async function suggest(api: ApiClient, job: string | undefined): Promise<
       // The runner's own pass is not bounded by the job.
       if (fieldOf(row, 'subject') !== 'pass' || fieldOf(row, 'pass_kind') === 'fetch') continue;
       for (const access of rowsOf(fieldOf(row, 'accesses'))) {
-        const [, permission, project] = /^([\w:]+)(?:@project:(\d+))?/.exec(String(access)) ?? [];
+        const [, permission, kind, id] = /^([\w:]+)(?:@(project|group):(\d+))?/.exec(String(access)) ?? [];
         if (permission !== undefined && !always.has(permission)) permissions.add(permission);
-        if (project !== undefined) projects.add(Number(project));
+        if (id !== undefined) (kind === 'group' ? groups : projects).add(id);
       }
     }
     if (rows.length < 100) break;
   }
   if (permissions.size === 0) return `# job ${job} did nothing with its full pass: it needs none\n`;
-  const paths = await Promise.all(
-    [...projects].map(async (id) => textOf(await api.call('GET', `/api/v4/projects/${id}`), 'path_with_namespace')),
-  );
+  const paths = await Promise.all([
+    ...[...projects].map(async (id) => textOf(await api.call('GET', `/api/v4/projects/${id}`), 'path_with_namespace')),
+    // A ceiling names a group with everything in it.
+    ...[...groups].map(async (id) => `${textOf(await api.call('GET', `/api/v4/groups/${id}`), 'full_path')}/*`),
+  ]);
   return [
     `# what job ${job} did with its pass, and no more`,
     'variables:',

@@ -59,10 +59,12 @@ test('R4 the least that a job needed is suggested as lines for its file', async 
   await server.call('GET', `/api/v4/projects/${lib}`, { token: pass });
   await server.call('POST', `/api/v4/projects/${app}/repository/branches?branch=x&ref=main`, { token: pass });
   await server.call('GET', '/api/v4/projects/999999', { token: pass });
+  await server.must('POST', '/api/v4/groups/suggest/members', { user_id: bob.id, access_level: 10 });
+  expect((await server.call('GET', '/api/v4/groups/suggest', { token: pass })).status).toBe(200);
   const lines = (await output(['--suggest', '--job', String(job.id)])).split('\n');
   expect(lines.slice(1, 4)).toEqual([
     'variables:',
-    expect.stringMatching(/^ {2}JOBPASS_PERMISSIONS: branch:write project:read$/),
-    '  JOBPASS_PROJECTS: suggest/app suggest/lib',
+    expect.stringMatching(/^ {2}JOBPASS_PERMISSIONS: branch:write group:read project:read$/),
+    '  JOBPASS_PROJECTS: suggest/* suggest/app suggest/lib',
   ]);
 });
