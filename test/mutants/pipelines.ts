@@ -5,13 +5,13 @@ const cases = 'test/pipeline/cases.test.ts';
 
 export const pipelineMutants: readonly Mutant[] = [
   {
-    id: 'A48',
+    id: 'R13',
     defence: 'references to references do not multiply',
     file: 'src/pipeline/inherit.ts',
     find: 'return fits(extended) ?',
     replace: 'return true ?',
     test: inherit,
-    name: 'A48 references to references',
+    name: 'R13 references to references',
   },
   {
     id: 'R13',

@@ -11,13 +11,13 @@ const tooLarge = 'the file has more than 50000 values, with `extends` and `!refe
 const ten = Array.from({ length: 10 }, (_, index) => index);
 
 describe('hostile files', () => {
-  test('A48 references to references do not multiply', () => {
+  test('R13 references to references do not multiply', () => {
     const one = (index: number): string => `.r${index}: {script: [${ten.map(() => `!reference [.r${index - 1}, script]`).join(', ')}]}`;
     const text = ['.r0: {script: [x]}', ...ten.slice(1, 6).map(one), 'a: {script: !reference [.r5, script]}'].join('\n');
     expect(errors(text)).toEqual([tooLarge]);
   });
 
-  test('A48 extending a large job many times does not multiply', () => {
+  test('R13 extending a large job many times does not multiply', () => {
     const keys = Array.from({ length: 5000 }, (_, index) => `  k${index}: 1`).join('\n');
     const jobs = Array.from({ length: 2000 }, (_, index) => `j${index}: {extends: .base}`).join('\n');
     expect(errors(`.base:\n${keys}\n${jobs}`)).toEqual([tooLarge]);
