@@ -1,12 +1,16 @@
 import { isoTime } from '../base/clock.ts';
+import { inputsKey } from '../pass/inputs-key.ts';
 import type { IssuedPasses } from '../pass/issue.ts';
 import type { Principals } from '../pass/principals.ts';
+import type { JobRecord } from '../ports/jobs.ts';
 import type { Exposure, ExtendedJobToken } from '../wire/runner.ts';
 import type { JobsDeps } from './deps.ts';
 import type { JobLimits } from './job-limits.ts';
 
 /** What was decided about a job's passes. */
 interface Decided {
+  readonly job: Pick<JobRecord, 'id'>;
+  readonly protected: boolean;
   readonly principals: Principals;
   readonly exposure: Exposure;
   readonly why: string;
@@ -42,5 +46,6 @@ export async function extendedToken(
         : prepared.principals.notes),
     ],
     hosts: { api: instance.addresses.urls, git: instance.addresses.urls, registry: instance.addresses.registryHosts },
+    inputs_key: inputsKey(prepared.protected, prepared.principals, prepared.job.id),
   };
 }

@@ -22,6 +22,8 @@ export interface ExtendedJobToken {
   readonly notes: readonly string[];
   /** The only addresses to which the runner's helpers answer. */
   readonly hosts: { readonly api: readonly string[]; readonly git: readonly string[]; readonly registry: readonly string[] };
+  /** Under which caches and reused checkouts are kept apart beside project and key: trust tier and principals (R15). */
+  readonly inputs_key?: string;
 }
 
 /** `info.jobpass` of a jobpass runner's requests; its request is signed (R7). */
@@ -92,6 +94,22 @@ export interface JobArtifact {
   readonly expire_in: string | null;
 }
 
+/** The key ends with the job's `inputs_key` already, and so does each fallback (R15). */
+export interface JobCache {
+  readonly key: string;
+  readonly untracked: boolean;
+  readonly policy: 'pull-push' | 'pull' | 'push';
+  readonly paths: readonly string[];
+  readonly when: 'on_success' | 'on_failure' | 'always';
+  readonly fallback_keys: readonly string[];
+}
+
+/** Run on the runner's side of the job, around the fetch of its sources. */
+export interface JobHook {
+  readonly name: 'pre_get_sources_script';
+  readonly script: readonly string[];
+}
+
 export interface JobDependency {
   readonly id: number;
   readonly token: string;
@@ -136,7 +154,8 @@ export interface JobPayload {
   readonly image: JobImage | null;
   readonly services: readonly JobService[];
   readonly artifacts: readonly JobArtifact[];
-  readonly cache: readonly never[];
+  readonly cache: readonly JobCache[];
+  readonly hooks?: readonly JobHook[];
   readonly credentials: readonly {
     readonly type: 'registry';
     readonly url: string;

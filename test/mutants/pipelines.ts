@@ -5,6 +5,24 @@ const cases = 'test/pipeline/cases.test.ts';
 
 export const pipelineMutants: readonly Mutant[] = [
   {
+    id: 'R15',
+    defence: 'caches of other principals stay apart',
+    file: 'src/pass/inputs-key.ts',
+    find: "ids.join(',')",
+    replace: "''",
+    test: 'test/pass/inputs-key.test.ts',
+    name: 'R15 inputs are shared',
+  },
+  {
+    id: 'R15',
+    defence: 'a job whose principals are not provable shares with nobody',
+    file: 'src/pass/inputs-key.ts',
+    find: '`job ${job}`',
+    replace: "'job'",
+    test: 'test/pass/inputs-key.test.ts',
+    name: 'R15 a job whose principals',
+  },
+  {
     id: 'R13',
     defence: 'references to references do not multiply',
     file: 'src/pipeline/inherit.ts',

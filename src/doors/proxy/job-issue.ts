@@ -7,6 +7,7 @@ import { isProtected } from '../../base/refs.ts';
 import type { Secret } from '../../base/secret.ts';
 import { exposureOf } from '../../jobs/exposure.ts';
 import { jobLimits } from '../../jobs/job-limits.ts';
+import { inputsKey } from '../../pass/inputs-key.ts';
 import { type IssuedPasses, issuePasses } from '../../pass/issue.ts';
 import { type PrincipalEvidence, type Principals, principalsOf } from '../../pass/principals.ts';
 import type { Directory } from '../../ports/directory.ts';
@@ -85,7 +86,9 @@ export async function issueFor(deps: IssueDeps, handed: HandedOut, runnerToken: 
   const { exposure, why } = exposureFor(deps, handed, trust);
   const bounded = await jobLimits(deps.directory, [{ by: 'the job', permissions: handed.permissions, projects: handed.projects }]);
   const issued = await store(deps, job, handed, { runnerId: runner.id, principals, limits: bounded.limits, full: exposure !== 'withhold' });
-  return { extended: await extendedToken(deps, principals, issued, exposure, [why, ...bounded.notes]) };
+  const extended = await extendedToken(deps, principals, issued, exposure, [why, ...bounded.notes]);
+  const rules = await deps.directory.protectedRefs(null, job.projectId);
+  return { extended: { ...extended, inputs_key: inputsKey(isProtected(rules, job.tag ? 'tag' : 'branch', job.ref), principals, job.id) } };
 }
 
 function exposureFor(deps: IssueDeps, handed: HandedOut, { trust }: RunnerTrust): ReturnType<typeof exposureOf> {

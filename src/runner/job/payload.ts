@@ -185,6 +185,7 @@ function extendedOf(table: Table): ExtendedJobToken {
   const hosts = tableIn(table, 'hosts') ?? {};
   const token = textIn(table, 'token');
   const exposure = textIn(table, 'exposure');
+  const inputs = textIn(table, 'inputs_key');
   return {
     ...(token === undefined ? {} : { token }),
     fetch_token: needed(table, 'fetch_token'),
@@ -194,5 +195,7 @@ function extendedOf(table: Table): ExtendedJobToken {
     exposure: exposure === 'variable' || exposure === 'replace' ? exposure : 'withhold',
     notes: textsIn(table, 'notes').slice(0, 20),
     hosts: { api: textsIn(hosts, 'api'), git: textsIn(hosts, 'git'), registry: textsIn(hosts, 'registry') },
+    // It becomes part of paths.
+    ...(inputs !== undefined && /^[a-z0-9_-]{1,64}$/.test(inputs) ? { inputs_key: inputs } : {}),
   };
 }
