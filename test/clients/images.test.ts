@@ -10,7 +10,9 @@ import { type Claimed, oneJob, startTestServer, type TestServer } from '../suppo
 
 interface Ran {
   readonly code: number;
+  /** Both streams, for people. */
   readonly output: string;
+  readonly stdout: string;
 }
 
 /** One of the clients that people use, with its own place for credentials and images. Passwords go in by standard input only. */
@@ -48,17 +50,19 @@ describe.skipIf(engine() === undefined || !['podman', 'skopeo', 'buildah'].every
     return new Promise((resolve, reject) => {
       const child = spawn(program, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
       let output = '';
+      let stdout = '';
       for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+      child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
       child.on('error', reject);
-      child.on('close', (code) => resolve({ code: code ?? 1, output }));
+      child.on('close', (code) => resolve({ code: code ?? 1, output, stdout }));
       child.stdin.on('error', () => undefined);
       child.stdin.end(input ?? '');
     });
   }
   async function must(program: string, ...args: readonly string[]): Promise<string> {
-    const { code, output } = await run(program, args);
+    const { code, output, stdout } = await run(program, args);
     if (code !== 0) throw new Error(`${program} ${args.join(' ')}: ${output}`);
-    return output;
+    return stdout;
   }
 
   beforeAll(async () => {

@@ -7,6 +7,8 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { silentLog } from '../../src/base/log.ts';
 import { Secret } from '../../src/base/secret.ts';
+import { bridgeAddress } from '../../src/runner/engine/bridge-address.ts';
+import { Engine } from '../../src/runner/engine/engine.ts';
 import { type RunnerHandle, startRunner } from '../../src/runner/loop.ts';
 import { registerRunner } from '../../src/runner/register.ts';
 import { engine } from '../support/engine.ts';
@@ -51,7 +53,9 @@ describe.skipIf(engine() === undefined)(
       dir = await mkdtemp(join(tmpdir(), 'jobpass-containers-'));
       await chmod(dir, 0o711);
       const port = await freePort();
-      const gateway = (await docker('network', 'inspect', 'bridge', '-f', '{{(index .IPAM.Config 0).Gateway}}')).trim();
+      const client = new Engine(engine()?.socketPath ?? '');
+      const gateway = (await bridgeAddress(client)) ?? '';
+      client.close();
       registry = `127.0.0.1:${port}`;
       server = await startTestServer({
         listen: [

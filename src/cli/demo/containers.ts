@@ -2,8 +2,8 @@ import { mkdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { JobpassError } from '../../base/errors.ts';
+import { bridgeAddress } from '../../runner/engine/bridge-address.ts';
 import { Engine } from '../../runner/engine/engine.ts';
-import { isTable, tableIn, tablesIn, textIn } from '../../runner/parsed.ts';
 import type { Person } from './forge-setup.ts';
 import { layOutImage } from './image/files.ts';
 import { type PushedImage, pushImage } from './image/push.ts';
@@ -28,9 +28,7 @@ export async function findContainers(host: string | undefined): Promise<Containe
   const socketPath = text.slice('unix://'.length);
   const engine = new Engine(socketPath);
   try {
-    const bridge = await engine.call('GET', '/networks/bridge');
-    const [pool] = isTable(bridge) ? tablesIn(tableIn(bridge, 'IPAM') ?? {}, 'Config') : [];
-    const gateway = pool === undefined ? undefined : textIn(pool, 'Gateway');
+    const gateway = await bridgeAddress(engine);
     if (gateway === undefined) return `the engine at ${socketPath} has no bridge network`;
     return { socketPath, gateway, port: await freePort(gateway) };
   } catch (error) {
