@@ -1,7 +1,8 @@
 import { isFields } from './fields.ts';
-import type { PartReader } from './image.ts';
+import type { CiDefaults } from './ci-file.ts';
 import { keywords } from './keywords.ts';
-import type { CiDefaults } from './parse.ts';
+import { commonKeywords } from './read-common.ts';
+import type { PartReader } from './reader.ts';
 
 /** What a job takes of the file's defaults and variables: all, nothing, or what it names. */
 export interface Inherit {
@@ -9,24 +10,13 @@ export interface Inherit {
   readonly variables: boolean | readonly string[];
 }
 
-const fieldOf: Readonly<Record<string, keyof CiDefaults>> = {
-  image: 'image',
-  services: 'services',
-  before_script: 'beforeScript',
-  after_script: 'afterScript',
-  tags: 'tags',
-  timeout: 'timeoutSeconds',
-  artifacts: 'artifacts',
-  retry: 'retry',
-};
-
 /** @see GitLab, CI/CD YAML syntax reference: `inherit` */
 export function readInherit(value: unknown, path: readonly string[], reader: PartReader): Inherit {
   if (!isFields(value)) {
     reader.error(path, '`inherit` must be a map with `default` or `variables`');
     return { default: true, variables: true };
   }
-  reader.checkKeys(value, 'inherit', path, 'inherit');
+  reader.within('inherit').checkKeys(value, 'inherit', path);
   const part = (name: 'default' | 'variables'): boolean | readonly string[] => {
     const given = value[name] ?? true;
     return typeof given === 'boolean' ? given : reader.texts(given, [...path, name]);
@@ -42,7 +32,7 @@ export function readInherit(value: unknown, path: readonly string[], reader: Par
 export function inheritedDefaults(defaults: CiDefaults, inherit: Inherit | undefined): CiDefaults {
   const taken = inherit?.default ?? true;
   if (typeof taken === 'boolean') return taken ? defaults : {};
-  const fields: readonly string[] = taken.map((name) => fieldOf[name] ?? '');
+  const fields: readonly string[] = taken.map((name) => commonKeywords.get(name)?.field ?? '');
   return Object.fromEntries(Object.entries(defaults).filter(([field]) => fields.includes(field)));
 }
 

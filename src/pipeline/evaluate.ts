@@ -2,7 +2,7 @@ import { limits } from '../base/limits.ts';
 import { type Budget, newBudget } from './budget.ts';
 import { inheritedDefaults, inheritedVariables } from './defaults.ts';
 import { evaluateExpression } from './expression.ts';
-import type { CiFile, CiJob } from './parse.ts';
+import type { CiFile, CiJob } from './ci-file.ts';
 import type { CiError, Plan, PlanJob } from './plan.ts';
 import { type Expander, expander } from './variables.ts';
 
@@ -35,7 +35,7 @@ export function planPipeline(written: CiFile, given: ReadonlyMap<string, string>
       ...Object.entries(job.variables),
     ]);
     const decided = decide(job, expander(values, given, budget), budget);
-    if (budget.left < 0) return failure([{ line: job.line, message: `job \`${job.name}\`: evaluating the rules takes too long` }]);
+    if (budget.left < 0) return failure([{ ...job.place, message: `job \`${job.name}\`: evaluating the rules takes too long` }]);
     if (decided !== undefined) chosen.set(job.name, planJob(file, job, decided));
   }
   if (chosen.size === 0) return failure([{ message: noJobs }]);
@@ -77,32 +77,20 @@ function decide(job: CiJob, variables: Expander, budget: Budget): Decided | unde
 }
 
 function planJob(file: CiFile, job: CiJob, decided: Decided): PlanJob {
-  const defaults = inheritedDefaults(file.defaults, job.inherit);
-  const image = job.image ?? defaults.image;
-  const services = job.services ?? defaults.services;
-  const artifacts = job.artifacts ?? defaults.artifacts;
-  const timeoutSeconds = job.timeoutSeconds ?? defaults.timeoutSeconds;
-  const retry = job.retry ?? defaults.retry;
+  const { place: _place, rules: _rules, inherit, parallel: _parallel, needs, ...own } = job;
+  const { services, ...merged } = { ...inheritedDefaults(file.defaults, inherit), ...own };
   return {
-    name: job.name,
-    stage: job.stage,
+    beforeScript: [],
+    afterScript: [],
+    tags: [],
+    ...merged,
     stageIndex: file.stages.indexOf(job.stage),
-    script: job.script,
-    beforeScript: job.beforeScript ?? defaults.beforeScript ?? [],
-    afterScript: job.afterScript ?? defaults.afterScript ?? [],
-    ...(image === undefined ? {} : { image }),
     ...(services === undefined || services.length === 0 ? {} : { services }),
     variables: { ...job.variables, ...decided.variables },
-    ...(job.needs === undefined ? {} : { needs: job.needs.map(({ job: name, artifacts: fetch }) => ({ job: name, artifacts: fetch })) }),
-    ...(job.dependencies === undefined ? {} : { dependencies: job.dependencies }),
-    ...(artifacts === undefined ? {} : { artifacts }),
+    ...(needs === undefined ? {} : { needs: needs.map(({ job: name, artifacts }) => ({ job: name, artifacts })) }),
     when: decided.when,
     allowFailure: decided.allowFailure,
-    allowFailureExitCodes: job.allowFailureExitCodes,
-    tags: job.tags ?? defaults.tags ?? [],
-    ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
-    ...(retry === undefined ? {} : { retry }),
-    ...(job.inherit === undefined ? {} : { inheritVariables: job.inherit.variables }),
+    ...(inherit === undefined ? {} : { inheritVariables: inherit.variables }),
   };
 }
 
@@ -110,7 +98,7 @@ function planJob(file: CiFile, job: CiJob, decided: Decided): PlanJob {
 function lostNeeds(job: CiJob, chosen: ReadonlyMap<string, PlanJob>): readonly CiError[] {
   const lost = (job.needs ?? []).filter((need) => !need.optional && !chosen.has(need.job));
   return lost.map((need) => ({
-    line: job.line,
+    ...job.place,
     message: `job \`${job.name}\` needs \`${need.job}\`, which the rules left out (\`optional: true\` makes do without it)`,
   }));
 }

@@ -1,9 +1,9 @@
-import type { CiError } from './plan.ts';
+import type { CiError, CiPlace } from './plan.ts';
 
 /** What the order of a file's jobs hangs on. */
 export interface GraphJob {
   readonly name: string;
-  readonly line: number;
+  readonly place: CiPlace;
   readonly stage: string;
   readonly needs?: readonly { readonly job: string; readonly optional: boolean }[];
   readonly dependencies?: readonly string[];
@@ -16,7 +16,7 @@ export function checkGraph(stages: readonly string[], jobs: readonly GraphJob[])
   const stageOf = (job: GraphJob): number => order.get(job.stage) ?? 0;
   const errors: CiError[] = [];
   for (const job of jobs) {
-    const report = (what: string): void => void errors.push({ line: job.line, message: `job \`${job.name}\` ${what}` });
+    const report = (what: string): void => void errors.push({ ...job.place, message: `job \`${job.name}\` ${what}` });
     for (const need of job.needs ?? []) {
       const target = byName.get(need.job);
       if (target === undefined && !need.optional) report(`needs \`${need.job}\`, which does not exist`);
@@ -34,7 +34,7 @@ export function checkGraph(stages: readonly string[], jobs: readonly GraphJob[])
   const [first = ''] = circle ?? [];
   if (circle !== undefined) {
     const shown = circle.length > 10 ? [...circle.slice(0, 10), '…'] : [...circle, first];
-    errors.push({ line: byName.get(first)?.line ?? 1, message: `\`needs\` goes round in a circle: ${shown.join(' → ')}` });
+    errors.push({ ...byName.get(first)?.place, message: `\`needs\` goes round in a circle: ${shown.join(' → ')}` });
   }
   return errors;
 }

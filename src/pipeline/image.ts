@@ -1,13 +1,6 @@
 import { type Fields, isFields, scalarText } from './fields.ts';
-import type { KeywordPlace } from './keywords.ts';
 import type { PlanImage, PlanService } from './plan.ts';
-
-/** What the parser lends for reading a part of the file. */
-export interface PartReader {
-  error(path: readonly string[], message: string): void;
-  checkKeys(fields: Fields, place: KeywordPlace, path: readonly string[], where: string): void;
-  texts(value: unknown, path: readonly string[]): readonly string[];
-}
+import type { PartReader } from './reader.ts';
 
 const policies = ['always', 'if-not-present', 'never'];
 const mostServices = 20;
@@ -16,7 +9,7 @@ const mostServices = 20;
 export function readImage(value: unknown, path: readonly string[], reader: PartReader): PlanImage {
   if (typeof value === 'string' && value !== '') return { name: value };
   if (isFields(value) && typeof value['name'] === 'string' && value['name'] !== '') {
-    reader.checkKeys(value, 'image', path, 'image');
+    reader.within('image').checkKeys(value, 'image', path);
     return container(value, value['name'], path, reader);
   }
   reader.error(path, '`image` must be a name, or a map with `name`');
@@ -36,7 +29,7 @@ export function readServices(value: unknown, path: readonly string[], reader: Pa
       reader.error(at, 'a service must be a name, or a map with `name`');
       return [];
     }
-    reader.checkKeys(one, 'service', at, 'services');
+    reader.within('services').checkKeys(one, 'service', at);
     const command = one['command'] === undefined ? {} : { command: reader.texts(one['command'], [...at, 'command']) };
     const alias = one['alias'];
     if (alias !== undefined && typeof alias !== 'string')
@@ -75,7 +68,7 @@ function docker(value: unknown, path: readonly string[], reader: PartReader): { 
     reader.error(path, '`docker` must be a map with `user` or `platform`');
     return {};
   }
-  reader.checkKeys(value, 'docker', path, 'docker');
+  reader.within('docker').checkKeys(value, 'docker', path);
   const { user, platform } = value;
   return {
     docker: {

@@ -1,6 +1,6 @@
 import { type Fields, isFields } from './fields.ts';
-import type { LineOf } from './yaml.ts';
 import type { CiError } from './plan.ts';
+import type { PlaceOf } from './reader.ts';
 import { fits, Reference } from './yaml.ts';
 import { limits } from '../base/limits.ts';
 
@@ -16,12 +16,10 @@ export type Resolved = { readonly ok: true; readonly root: Fields } | { readonly
  * @param root the file's map, aliases resolved
  * @see GitLab, CI/CD YAML syntax reference: `extends`, `!reference`
  */
-export function resolveInheritance(root: Fields, lineOf: LineOf): Resolved {
+export function resolveInheritance(root: Fields, placeOf: PlaceOf): Resolved {
   const errors: CiError[] = [];
   const report = (name: string, message: string): void => {
-    if (errors.length >= maxErrors) return;
-    const line = lineOf([name]);
-    errors.push(line === undefined ? { message } : { line, message });
+    if (errors.length < maxErrors) errors.push({ ...placeOf([name]), message });
   };
   const referred = references(root, report);
   const tooLarge = {

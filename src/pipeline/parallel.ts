@@ -1,8 +1,8 @@
 import { limits } from '../base/limits.ts';
 import { isFields } from './fields.ts';
-import type { PartReader } from './image.ts';
-import type { CiJob } from './parse.ts';
+import type { CiJob } from './ci-file.ts';
 import type { CiError } from './plan.ts';
+import type { PartReader } from './reader.ts';
 
 /** One of a job's several: ` 1/3`, or `: [linux, amd64]`, behind its name. */
 export interface Instance {
@@ -17,7 +17,7 @@ const longestName = 255;
 /** A number, or a map with `matrix`. @see GitLab, CI/CD YAML syntax reference: `parallel` */
 export function readParallel(value: unknown, path: readonly string[], reader: PartReader): readonly Instance[] {
   if (isFields(value)) {
-    reader.checkKeys(value, 'parallel', path, 'parallel');
+    reader.within('parallel').checkKeys(value, 'parallel', path);
     return readMatrix(value['matrix'], [...path, 'matrix'], reader);
   }
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= mostInstances)
@@ -72,7 +72,7 @@ export function expandParallel(jobs: readonly CiJob[]): { readonly jobs: readonl
   const total = [...instances.values()].reduce((sum, names) => sum + names.length, 0);
   if (total > limits.jobsPerPipeline) return { jobs, errors: [{ message: `the file has more than ${limits.jobsPerPipeline} jobs` }] };
   const expanded = jobs.flatMap((job) => {
-    const report = (what: string): void => void errors.push({ line: job.line, message: `job \`${job.name}\` ${what}` });
+    const report = (what: string): void => void errors.push({ ...job.place, message: `job \`${job.name}\` ${what}` });
     const needs = once(job.needs)?.flatMap(({ instances: chosen, ...need }) => {
       const names = instances.get(need.job) ?? [need.job];
       const wanted = chosen?.map(({ suffix }) => need.job + suffix) ?? names;

@@ -55,13 +55,20 @@ export interface PlanArtifacts {
   readonly reports?: Readonly<Record<string, readonly string[]>>;
 }
 
-/** A mistake in the file, for people. */
-export interface CiError {
+/** Where something stands. */
+export interface CiPlace {
+  /** Counts from 1. */
   readonly line?: number;
+  /** An included file's name; left out for the file that the pipeline begins with. */
+  readonly file?: string;
+}
+
+/** A mistake in the file, for people. */
+export interface CiError extends CiPlace {
   readonly message: string;
 }
 
-/** `line 7: job build: …` */
-export function errorText(error: CiError): string {
-  return error.line === undefined ? error.message : `line ${error.line}: ${error.message}`;
+/** `line 7: job build: …`, `ci/build.yml: line 7: …` */
+export function errorText({ file, line, message }: CiError): string {
+  return `${file === undefined ? '' : `${file}: `}${line === undefined ? '' : `line ${line}: `}${message}`;
 }

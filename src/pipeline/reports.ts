@@ -1,5 +1,5 @@
 import { isFields } from './fields.ts';
-import type { PartReader } from './image.ts';
+import type { PartReader } from './reader.ts';
 
 /** Type of report → paths. @see GitLab, CI/CD YAML syntax reference: `artifacts:reports` */
 export function readReports(value: unknown, path: readonly string[], reader: PartReader): Readonly<Record<string, readonly string[]>> {
@@ -7,7 +7,7 @@ export function readReports(value: unknown, path: readonly string[], reader: Par
     reader.error(path, '`artifacts:reports` must be a map of report types');
     return {};
   }
-  reader.checkKeys(value, 'reports', path, 'artifacts: reports');
+  reader.within('artifacts: reports').checkKeys(value, 'reports', path);
   const entries = Object.entries(value).map(([type, given]): readonly [string, readonly string[]] => {
     if (type === 'coverage_report') return coverage(given, [...path, type], reader);
     return [type, typeof given === 'string' ? [given] : reader.texts(given, [...path, type])];

@@ -1,6 +1,6 @@
 import { isFields } from './fields.ts';
-import type { PartReader } from './image.ts';
 import type { PlanJob } from './plan.ts';
+import type { PartReader } from './reader.ts';
 
 type Retry = NonNullable<PlanJob['retry']>;
 
@@ -25,7 +25,7 @@ const mostRetries = 2;
 /** A number, or a map with `max`, `when` and `exit_codes`. @see GitLab, CI/CD YAML syntax reference: `retry` */
 export function readRetry(value: unknown, path: readonly string[], reader: PartReader): Retry {
   if (!isFields(value)) return { max: maxOf(value, path, reader), when: ['always'] };
-  reader.checkKeys(value, 'retry', path, 'retry');
+  reader.within('retry').checkKeys(value, 'retry', path);
   const max = maxOf(value['max'], [...path, 'max'], reader);
   const exitCodes = numbersOf(value['exit_codes'], [...path, 'exit_codes'], reader);
   // Named exit codes are all that is retried, unless reasons are named as well.

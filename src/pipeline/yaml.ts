@@ -1,12 +1,11 @@
-import { isAlias, isMap, isNode, isScalar, Lexer, LineCounter, parseDocument, visit } from 'yaml';
+import { isAlias, isMap, isNode, isScalar, isSeq, Lexer, LineCounter, parseDocument, visit } from 'yaml';
 import type { CollectionTag, Document, Node, ScalarTag, Tags, YAMLMap, YAMLSeq } from 'yaml';
 import { limits } from '../base/limits.ts';
-import type { CiError } from './plan.ts';
+import type { CiError, CiPlace } from './plan.ts';
+import type { PlaceOf } from './reader.ts';
 
-/** The line of the last key of the path that is there; undefined for an empty path. */
-export type LineOf = (path: readonly string[]) => number | undefined;
 export type YamlFile =
-  | { readonly ok: true; readonly value: unknown; readonly lineOf: LineOf }
+  | { readonly ok: true; readonly value: unknown; readonly placeOf: PlaceOf }
   | { readonly ok: false; readonly errors: readonly CiError[] };
 
 const maxErrors = 20;
@@ -60,7 +59,7 @@ function parse(text: string): YamlFile {
   const value: unknown = document.toJS({ maxAliasCount: 1000 });
   if (!fits(value))
     return failure(`the file has more than ${limits.ciNodes} values or ${maxCharacters} characters, with its aliases resolved`);
-  return { ok: true, value, lineOf: (path) => lineOf(document, lines, path) };
+  return { ok: true, value, placeOf: (path) => placeOf(document, lines, path) };
 }
 
 /** What stands for another place of the file until `resolveInheritance` puts that in. */
@@ -147,18 +146,28 @@ function keyName(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-function lineOf(document: Document, lines: LineCounter, path: readonly string[]): number | undefined {
+/** The line of the last part of the path that is there; none for an empty path. */
+function placeOf(document: Document, lines: LineCounter, path: readonly string[]): CiPlace {
   let node: unknown = document.contents;
-  let line: number | undefined;
+  let place: CiPlace = {};
   for (const name of path) {
     if (isAlias(node)) node = node.resolve(document);
-    if (!isMap(node)) break;
-    const pair = node.items.find((item) => isScalar(item.key) && keyName(item.key.value) === name);
-    if (pair === undefined || !isScalar(pair.key)) break;
-    line = lines.linePos(pair.key.range?.[0] ?? 0).line;
-    node = pair.value;
+    const found = isSeq(node) ? itemOf(node, name) : isMap(node) ? pairOf(node, name) : undefined;
+    if (found === undefined) break;
+    place = { line: lines.linePos(found.at).line };
+    node = found.value;
   }
-  return line;
+  return place;
+}
+
+function pairOf(map: YAMLMap, name: string): { readonly at: number; readonly value: unknown } | undefined {
+  const pair = map.items.find((item) => isScalar(item.key) && keyName(item.key.value) === name);
+  return isScalar(pair?.key) ? { at: pair.key.range?.[0] ?? 0, value: pair.value } : undefined;
+}
+
+function itemOf(list: YAMLSeq, index: string): { readonly at: number; readonly value: unknown } | undefined {
+  const item = list.items[Number(index)];
+  return isNode(item) ? { at: item.range?.[0] ?? 0, value: item } : undefined;
 }
 
 function failure(message: string): YamlFile {

@@ -6,7 +6,7 @@ const stages = ['build', 'test', 'deploy'];
 const job = (name: string, stage: string, needs?: readonly string[], more: Partial<GraphJob> = {}): GraphJob => ({
   name,
   stage,
-  line: 1,
+  place: { line: 1 },
   ...(needs === undefined ? {} : { needs: needs.map((one) => ({ job: one, optional: false })) }),
   ...more,
 });

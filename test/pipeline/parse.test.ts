@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { limits } from '../../src/base/limits.ts';
-import { type CiFile, parseCiFile } from '../../src/pipeline/parse.ts';
+import type { CiFile } from '../../src/pipeline/ci-file.ts';
+import { parseCiFile } from '../../src/pipeline/parse.ts';
 import { errorText } from '../../src/pipeline/plan.ts';
 
 function file(text: string): CiFile {
@@ -21,7 +22,7 @@ describe('what it takes', () => {
       stages: ['.pre', 'build', 'test', 'deploy', '.post'],
       variables: {},
       defaults: {},
-      jobs: [{ name: 'a', line: 1, stage: 'test', script: ['make'], variables: {}, allowFailureExitCodes: [] }],
+      jobs: [{ name: 'a', place: { line: 1 }, stage: 'test', script: ['make'], variables: {}, allowFailureExitCodes: [] }],
     });
   });
 
@@ -46,7 +47,7 @@ b:
 `;
     expect(file(text).jobs[1]).toEqual({
       name: 'b',
-      line: 4,
+      place: { line: 4 },
       stage: 'two',
       image: { name: 'alpine:3', entrypoint: [''], pullPolicy: ['always'] },
       beforeScript: ['before'],
@@ -125,7 +126,7 @@ describe('what it refuses, with the line', () => {
     [job('stage: x'), ['line 3: job `build`: chosen stage `x` does not exist; available stages are .pre, build, test, deploy, .post']],
     [job('rules: [{if: "$A =="}]'), ['line 3: job `build`: rules:if: the expression ends too early']],
     [job('rules: [{allow_failure: {exit_codes: 1}}]'), ['line 3: job `build`: rules: `allow_failure` must be true or false']],
-    [job('timeout: soon'), ['line 3: `timeout` must be a duration from 10 seconds to one month, such as `1h 30m`']],
+    [job('timeout: soon'), ['line 3: job `build`: `timeout` must be a duration from 10 seconds to one month, such as `1h 30m`']],
     [job('variables: {A: yes}'), ['line 3: job `build`: variable `A` must be a text or a number (quote a date, `yes` or `true`)']],
     [job('variables: {A: 2026-01-01}'), ['line 3: job `build`: variable `A` must be a text or a number (quote a date, `yes` or `true`)']],
     [job('variables: {A: {value: x, expand: false}}'), ['line 3: job `build`: variable `A`: keyword `expand` is not supported yet']],

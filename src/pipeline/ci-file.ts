@@ -1,0 +1,61 @@
+import type { Inherit } from './defaults.ts';
+import type { Expression } from './expression.ts';
+import type { Instance } from './parallel.ts';
+import type { CiError, CiPlace, PlanArtifacts, PlanImage, PlanJob, PlanService } from './plan.ts';
+
+export interface CiRule {
+  readonly if?: Expression;
+  readonly when?: 'on_success' | 'on_failure' | 'always' | 'manual' | 'never';
+  readonly allowFailure?: boolean;
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+/** Keywords that stand the same in a job, in `default` and (the older ones) at the top. What `PlanJob` has by the same name gets there as it is. */
+export interface CiDefaults {
+  readonly image?: PlanImage;
+  readonly services?: readonly PlanService[];
+  readonly beforeScript?: readonly string[];
+  readonly afterScript?: readonly string[];
+  readonly tags?: readonly string[];
+  readonly timeoutSeconds?: number;
+  readonly artifacts?: PlanArtifacts;
+  readonly retry?: NonNullable<PlanJob['retry']>;
+}
+
+/** `instances`: those of a parallel job; gone once they are put in. */
+export interface CiNeed {
+  readonly job: string;
+  readonly artifacts: boolean;
+  readonly optional: boolean;
+  readonly instances?: readonly Instance[];
+}
+
+/** A job as it was written. What `PlanJob` has by the same name gets there as it is. */
+export interface CiJob extends CiDefaults {
+  readonly name: string;
+  /** Where its name stands. */
+  readonly place: CiPlace;
+  readonly stage: string;
+  readonly script: readonly string[];
+  readonly variables: Readonly<Record<string, string>>;
+  readonly needs?: readonly CiNeed[];
+  readonly dependencies?: readonly string[];
+  readonly rules?: readonly CiRule[];
+  readonly when?: CiRule['when'];
+  readonly allowFailure?: boolean;
+  readonly allowFailureExitCodes: readonly number[];
+  readonly inherit?: Inherit;
+  /** Gone once each has its own job. */
+  readonly parallel?: readonly Instance[];
+}
+
+/** A `.gitlab-ci.yml`, checked keyword by keyword. */
+export interface CiFile {
+  readonly stages: readonly string[];
+  readonly variables: Readonly<Record<string, string>>;
+  readonly defaults: CiDefaults;
+  /** The first that matches says whether there is a pipeline; undefined = there is. */
+  readonly workflow?: readonly CiRule[];
+  readonly jobs: readonly CiJob[];
+}
+export type ParsedCiFile = { readonly ok: true; readonly file: CiFile } | { readonly ok: false; readonly errors: readonly CiError[] };

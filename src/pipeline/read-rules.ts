@@ -1,0 +1,40 @@
+import type { CiRule } from './ci-file.ts';
+import { isFields, scalarText } from './fields.ts';
+import { readVariables } from './read-variables.ts';
+import { readWhen } from './read-when.ts';
+import type { PartReader } from './reader.ts';
+
+/** @see GitLab, CI/CD YAML syntax reference: `rules` */
+export function readRules(
+  value: unknown,
+  path: readonly string[],
+  outer: PartReader,
+  place: 'rule' | 'workflow_rule' = 'rule',
+): readonly CiRule[] {
+  if (!Array.isArray(value)) {
+    outer.error(path, '`rules` must be a list');
+    return [];
+  }
+  const reader = outer.within('rules');
+  return value.flatMap((rule: unknown, index) => {
+    const at = [...path, String(index)];
+    if (!isFields(rule)) {
+      outer.error(at, 'each rule must be a map');
+      return [];
+    }
+    reader.checkKeys(rule, place, at);
+    const parsed = rule['if'] === undefined ? undefined : reader.expression(scalarText(rule['if']));
+    if (parsed?.ok === false) outer.error([...at, 'if'], `rules:if: ${parsed.message}`);
+    const allowFailure = rule['allow_failure'];
+    if (allowFailure !== undefined && typeof allowFailure !== 'boolean')
+      reader.error([...at, 'allow_failure'], '`allow_failure` must be true or false');
+    return [
+      {
+        ...(parsed?.ok === true ? { if: parsed.expression } : {}),
+        ...(rule['when'] === undefined ? {} : readWhen(rule['when'], [...at, 'when'], reader)),
+        ...(typeof allowFailure === 'boolean' ? { allowFailure } : {}),
+        variables: readVariables(rule['variables'], [...at, 'variables'], reader),
+      },
+    ];
+  });
+}

@@ -1,0 +1,28 @@
+import { limits } from '../base/limits.ts';
+import { isFields } from './fields.ts';
+import { type PartReader, shorten } from './reader.ts';
+
+/** @see GitLab, CI/CD YAML syntax reference: `variables` */
+export function readVariables(value: unknown, path: readonly string[], reader: PartReader): Readonly<Record<string, string>> {
+  if (value === undefined || value === null) return {};
+  if (!isFields(value)) {
+    reader.error(path, '`variables` must be a map');
+    return {};
+  }
+  const entries: [string, string][] = [];
+  for (const [key, given] of Object.entries(value)) {
+    const at = [...path, key];
+    const inner = isFields(given) ? given['value'] : given;
+    if (isFields(given)) reader.within(`variable \`${shorten(key)}\``).checkKeys(given, 'variable', at);
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) reader.error(at, `\`${shorten(key)}\` is not a variable name`);
+    else if (typeof inner === 'string' || typeof inner === 'number') {
+      const text = String(inner);
+      if (Buffer.byteLength(text) > limits.variableBytes)
+        reader.error(at, `variable \`${shorten(key)}\` is larger than ${limits.variableBytes} bytes`);
+      entries.push([key, text]);
+    } else if (inner === undefined && isFields(given)) entries.push([key, '']);
+    else reader.error(at, `variable \`${shorten(key)}\` must be a text or a number (quote a date, \`yes\` or \`true\`)`);
+  }
+  if (entries.length > limits.variablesPerPipeline) reader.error(path, `more than ${limits.variablesPerPipeline} variables`);
+  return Object.fromEntries(entries);
+}
