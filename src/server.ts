@@ -115,6 +115,8 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     transactor: store.transactor,
     jobs: store.jobs,
     runners: store.runners,
+    flow: store.flow,
+    resourceGroups: store.resourceGroups,
     exposureBounds: store.exposureBounds,
     ceilings: store.ceilings,
     trustedProjects: store.trustedProjects,

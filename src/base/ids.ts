@@ -8,6 +8,10 @@ export type GroupId = Branded<number, 'GroupId'>;
 export type ProjectId = Branded<number, 'ProjectId'>;
 export type PipelineId = Branded<number, 'PipelineId'>;
 export type JobId = Branded<number, 'JobId'>;
+/** A resource group of a project's pipelines. */
+export type ResourceGroupId = Branded<number, 'ResourceGroupId'>;
+export type EnvironmentId = Branded<number, 'EnvironmentId'>;
+export type DeploymentId = Branded<number, 'DeploymentId'>;
 export type RunnerId = Branded<number, 'RunnerId'>;
 /** One machine (`system_id`) that uses a runner's token. */
 export type ManagerId = Branded<number, 'ManagerId'>;

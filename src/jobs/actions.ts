@@ -1,15 +1,17 @@
 import { JobpassError } from '../base/errors.ts';
 import type { JobId, PipelineId, ProjectId, UserId } from '../base/ids.ts';
 import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
-import { lifeLimits } from '../pass/life.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, NewJob } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
 import { advance } from './advance.ts';
+import { childrenOf } from './auto-cancel.ts';
+import { cancelAll, canceled, cancelOne } from './cancel.ts';
+import { checkVariables } from './given.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Pipelines } from './jobs.ts';
 import { mayRunOn, refText } from './ref-rights.ts';
-import { hasEnded } from './state.ts';
+import { hasEnded, readyStatus } from './state.ts';
 
 type Actions = Pick<Pipelines, 'cancelJob' | 'retryJob' | 'playJob' | 'cancel' | 'retry'>;
 
@@ -67,26 +69,6 @@ export function makeActions(deps: JobsDeps): Actions {
     return row;
   }
 
-  /** Whether the machine that runs it said that it goes on to `after_script` (`cancel_gracefully`); one that left hears nothing more. */
-  async function endsGracefully(tx: Tx, { managerId }: JobRecord): Promise<boolean> {
-    if (managerId === null) return true;
-    return (await deps.runners.manager(tx, managerId))?.features.includes('cancel_gracefully') ?? false;
-  }
-
-  /** Running → canceling, so that `after_script` runs, where a runner is there to do it; everything else ends at once. */
-  async function cancelOne(tx: Tx, job: JobRecord, force: boolean): Promise<void> {
-    const now = clock.now();
-    const heard = job.contactAt !== null && now - job.contactAt <= lifeLimits.silenceMs;
-    if (job.status === 'canceling' && !force) return;
-    if (job.status === 'running' && !force && heard && (await endsGracefully(tx, job))) {
-      await jobs.changeJob(tx, job.id, ['running'], { status: 'canceling', cancelingSince: now });
-      return;
-    }
-    await jobs.changeJob(tx, job.id, [job.status], { status: 'canceled', finishedAt: now, failureReason: null });
-    // A forced cancel kills the passes in the same commit (R2).
-    await deps.revoker.revokeForJob(tx, job.id, 'the job was canceled');
-  }
-
   /** Who starts a job that exists; what they may do is asked again when a runner takes it. */
   async function starter(tx: Tx, grant: Grant, job: JobRecord): Promise<UserId> {
     const [actor] = grant.principals;
@@ -99,7 +81,7 @@ export function makeActions(deps: JobsDeps): Actions {
     return actor;
   }
 
-  async function replace(tx: Tx, job: JobRecord, userId: UserId, status: 'created' | 'pending'): Promise<JobRecord> {
+  async function replace(tx: Tx, job: JobRecord, userId: UserId, status: 'created' | ReturnType<typeof readyStatus>): Promise<JobRecord> {
     const [made] = await jobs.insertJobs(tx, [{ ...newJobOf(job), userId, status, createdAt: clock.now() }]);
     if (made === undefined) throw new JobpassError('internal');
     await jobs.changeJob(tx, job.id, [job.status], { retriedById: made.id });
@@ -115,7 +97,7 @@ export function makeActions(deps: JobsDeps): Actions {
     async cancelJob(grant, project, id, force) {
       await onJob(grant, 'job:update', project, id, async (tx, job) => {
         if (hasEnded(job.status)) throw new JobpassError('unprocessable', 'Job cannot be canceled: it has ended');
-        await cancelOne(tx, job, force);
+        await cancelOne(deps, tx, job, force);
       });
       return afterwards(id);
     },
@@ -124,29 +106,38 @@ export function makeActions(deps: JobsDeps): Actions {
         const actor = await starter(tx, grant, job);
         if (!retryable(job)) throw new JobpassError('unprocessable', 'Job is not retryable');
         const live = (await jobs.jobsOfPipeline(tx, job.pipelineId)).filter((other) => other.retriedById === null);
-        const retried = await replace(tx, job, actor, 'pending');
+        const retried = await replace(tx, job, actor, readyStatus(job));
         await reviveSkipped(tx, live, actor);
         return retried;
       });
       return afterwards(made.id);
     },
-    async playJob(grant, project, id) {
+    async playJob(grant, project, id, given = []) {
+      checkVariables(given);
       await onJob(grant, 'job:run', project, id, async (tx, job) => {
         const userId = await starter(tx, grant, job);
-        const done = await jobs.changeJob(tx, id, ['manual'], { status: 'pending', userId, queuedAt: clock.now() });
+        const status = readyStatus(job);
+        const done = await jobs.changeJob(tx, id, ['manual', 'scheduled'], {
+          status,
+          userId,
+          ...(status === 'pending' ? { queuedAt: clock.now() } : {}),
+          ...(given.length === 0 ? {} : { variables: given, variablesBy: userId }),
+        });
         if (!done) throw new JobpassError('invalid_input', 'Unplayable Job');
       });
       return afterwards(id);
     },
     async cancel(grant, project, id) {
-      const touched: JobId[] = [];
-      await onPipeline(grant, project, id, async (tx, live) => {
-        for (const job of live.filter(({ status }) => !hasEnded(status))) {
-          await cancelOne(tx, job, false);
-          touched.push(job.id);
-        }
-      });
-      for (const job of touched) await afterwards(job);
+      const line = [id];
+      for (let next = line.shift(); next !== undefined; next = line.shift()) {
+        let ended: readonly JobId[] = [];
+        await onPipeline(grant, project, next, async (tx, live) => {
+          ended = await cancelAll(deps, tx, live, false);
+        });
+        await canceled(deps, ended);
+        // Child pipelines go with their parent (GitLab); those of other projects are theirs.
+        line.push(...(await childrenOf(deps, next)).map((child) => child.id));
+      }
       return (await jobs.pipeline(null, id)) ?? missing();
     },
     async retry(grant, project, id) {
@@ -179,6 +170,7 @@ function missing(): never {
 /** The job as it was planned, without anything that happened to it: a failure that was forgiven counts anew. */
 export function newJobOf(job: JobRecord): Omit<NewJob, 'userId' | 'status' | 'createdAt'> {
   const { pipelineId, projectId, name, stage, stageIndex, ref, tag, sha, when, tags, timeoutSeconds, plan, needs } = job;
+  const { kind, resourceGroup, variables, variablesBy } = job;
   const planned: { job: PlanJob } = JSON.parse(plan);
   return {
     pipelineId,
@@ -194,6 +186,10 @@ export function newJobOf(job: JobRecord): Omit<NewJob, 'userId' | 'status' | 'cr
     timeoutSeconds,
     plan,
     needs,
+    kind,
+    resourceGroup,
+    variables,
+    variablesBy,
     allowFailure: planned.job.allowFailure,
     retriedById: null,
   };

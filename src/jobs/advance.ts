@@ -1,4 +1,6 @@
-import { millis, type PipelineId } from '../base/ids.ts';
+import { type EpochMillis, millis, type PipelineId } from '../base/ids.ts';
+import type { PlanJob } from '../pipeline/plan.ts';
+import type { JobChange, JobRecord, JobStatus } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
 import type { JobsDeps } from './deps.ts';
 import { hasEnded, nextMoves, pipelineStatus } from './state.ts';
@@ -7,12 +9,15 @@ import { hasEnded, nextMoves, pipelineStatus } from './state.ts';
  * Moves what waits in a pipeline as far as it goes, and settles the pipeline's own status. In the transaction of the change that caused it;
  * the pipeline's row is locked, so its jobs move one change at a time.
  */
-export async function advance(deps: Pick<JobsDeps, 'jobs' | 'clock'>, tx: Tx, id: PipelineId): Promise<void> {
-  const { jobs, clock } = deps;
+export async function advance(deps: Pick<JobsDeps, 'jobs' | 'clock' | 'resourceGroups'>, tx: Tx, id: PipelineId): Promise<void> {
+  const { jobs, clock, resourceGroups } = deps;
   const pipeline = await jobs.lockPipeline(tx, id);
   if (pipeline === undefined) return;
-  for (;;) {
-    const live = (await jobs.jobsOfPipeline(tx, id)).filter((job) => job.retriedById === null);
+  for (let first = true; ; first = false) {
+    const all = await jobs.jobsOfPipeline(tx, id);
+    // With the end of a job, in one commit: else a crash would leave the group taken for ever.
+    if (first && all.some((job) => job.resourceGroup !== null && hasEnded(job.status))) await resourceGroups.release(tx, id);
+    const live = all.filter((job) => job.retriedById === null);
     const due = nextMoves(live);
     if (due.size === 0) {
       const status = pipelineStatus(live);
@@ -29,13 +34,21 @@ export async function advance(deps: Pick<JobsDeps, 'jobs' | 'clock'>, tx: Tx, id
       });
       return;
     }
-    for (const [job, to] of due) {
-      await jobs.changeJob(
-        tx,
-        job.id,
-        ['created'],
-        to === 'pending' ? { status: to, queuedAt: clock.now() } : { status: to, ...(to === 'skipped' ? { finishedAt: clock.now() } : {}) },
-      );
+    for (const [job, to] of due) await jobs.changeJob(tx, job.id, ['created'], changeFor(job, to, clock.now()));
+  }
+}
+
+function changeFor(job: JobRecord, status: JobStatus, now: EpochMillis): JobChange {
+  switch (status) {
+    case 'pending':
+      return { status, queuedAt: now };
+    case 'skipped':
+      return { status, finishedAt: now };
+    case 'scheduled': {
+      const { job: planned }: { job: PlanJob } = JSON.parse(job.plan);
+      return { status, scheduledAt: millis(now + (planned.startInSeconds ?? 0) * 1000) };
     }
+    default:
+      return { status };
   }
 }

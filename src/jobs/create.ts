@@ -12,6 +12,7 @@ import type { ProjectFacts } from '../ports/directory.ts';
 import type { NewJob, PipelineRecord, PipelineSource, PipelineVariable } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
 import { advance } from './advance.ts';
+import { cancelRedundant } from './auto-cancel.ts';
 import type { JobsDeps } from './deps.ts';
 import { pipelineVariables } from './predefined.ts';
 import { asSystem } from './system.ts';
@@ -128,6 +129,7 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Plan | st
   });
   deps.log.info('pipeline.created', { pipeline: pipeline.id, project: project.id, status: pipeline.status, source: pipeline.source });
   deps.wakeup.changed();
+  await cancelRedundant(deps, pipeline);
   return pipeline;
 }
 

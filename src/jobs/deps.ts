@@ -10,6 +10,7 @@ import type { Blobs, TraceFiles } from '../ports/blobs.ts';
 import type { Ceilings } from '../ports/ceilings.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
+import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
 import type { JobStore, RunnerRecord, RunnerStore } from '../ports/jobs.ts';
 import type { PassStore } from '../ports/passes.ts';
 import type { TrustedProjects } from '../ports/trust.ts';
@@ -33,6 +34,8 @@ export interface JobsDeps {
   readonly transactor: Transactor;
   readonly jobs: JobStore;
   readonly runners: RunnerStore;
+  readonly flow: FlowStore;
+  readonly resourceGroups: ResourceGroups;
   readonly passes: PassStore;
   readonly credentials: Pick<Credentials, 'registrationToken'>;
   readonly settings: Settings;

@@ -16,6 +16,8 @@ export interface ExposureAsk {
   readonly asked: string | undefined;
   /** `JOBPASS_EXPOSE` given when the pipeline was made: narrows only (A50). */
   readonly given: string | undefined;
+  /** `JOBPASS_EXPOSE` given when the job was played: narrows once more. */
+  readonly played?: string | undefined;
   /** Of the instance, the project and the starting user. */
   readonly bounds: readonly ExposureBound[];
   readonly runner: Pick<RunnerRecord, 'trust' | 'unsafeAccepted' | 'publicKey' | 'pinned'>;
@@ -34,10 +36,12 @@ export function exposureOf(ask: ExposureAsk): { readonly exposure: Exposure; rea
   if (asked === 'withhold') return no('the job did not ask for its pass (JOBPASS_EXPOSE)');
   const given = ask.given === undefined ? asked : order.find((word) => word === ask.given);
   if (given === undefined) return no('JOBPASS_EXPOSE of the pipeline is none of the known words');
+  const played = ask.played === undefined ? asked : order.find((word) => word === ask.played);
+  if (played === undefined) return no('JOBPASS_EXPOSE of who played the job is none of the known words');
   if (ask.runner.trust !== 'full') return no(`the runner's trust is ${ask.runner.trust}; an admin has to set it to full`);
   const judged = judgedSafe(ask);
   if (!judged.safe) return no(judged.why);
-  const bounds = [{ by: 'the pipeline', maximum: given }, ...ask.bounds];
+  const bounds = [{ by: 'the pipeline', maximum: given }, { by: 'who played it', maximum: played }, ...ask.bounds];
   const exposure = bounds.map(({ maximum }) => maximum ?? asked).reduce(narrower, asked);
   if (exposure !== asked) {
     const by = bounds.filter(({ maximum }) => maximum === exposure).map((bound) => bound.by);

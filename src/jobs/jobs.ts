@@ -24,6 +24,8 @@ import type { JobPayload, JobUpdate } from '../wire/runner.ts';
 import type { Bounds } from './bounds.ts';
 import type { CeilingSettings } from './ceilings.ts';
 import type { Registration } from './registration.ts';
+import type { Removal } from './removal.ts';
+import type { ResourceSettings } from './resource-settings.ts';
 import type { TrustList } from './trust.ts';
 
 /**
@@ -39,6 +41,8 @@ export interface Jobs {
   readonly bounds: Bounds;
   readonly ceilings: CeilingSettings;
   readonly trust: TrustList;
+  readonly removal: Removal;
+  readonly resources: ResourceSettings;
   /** Reaper, push recovery: `start` begins their timers, `stop` ends them and waits. */
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -77,7 +81,8 @@ export interface Pipelines {
   cancelJob(grant: Grant, project: ProjectId, id: JobId, force: boolean): Promise<JobRecord>;
   /** Makes a new job in place of an ended one; the actor becomes its starting user. */
   retryJob(grant: Grant, project: ProjectId, id: JobId): Promise<JobRecord>;
-  playJob(grant: Grant, project: ProjectId, id: JobId): Promise<JobRecord>;
+  /** Starts a manual or delayed job now. @param given variables for it alone; who gives them answers for them (A56) */
+  playJob(grant: Grant, project: ProjectId, id: JobId, given?: readonly PipelineVariable[]): Promise<JobRecord>;
   cancel(grant: Grant, project: ProjectId, id: PipelineId): Promise<PipelineRecord>;
   retry(grant: Grant, project: ProjectId, id: PipelineId): Promise<PipelineRecord>;
 }

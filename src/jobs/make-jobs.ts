@@ -1,12 +1,18 @@
 import { makeBounds } from './bounds.ts';
 import { makeCeilingSettings } from './ceilings.ts';
+import { startDue } from './delayed.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Jobs } from './jobs.ts';
+import { cancelFailing } from './on-failure.ts';
+import { Onward } from './onward.ts';
 import { makePipelines } from './pipelines.ts';
 import { makeQueue } from './queue.ts';
 import { Reaper } from './reaper.ts';
 import { makeRegistration } from './registration.ts';
+import { makeRemoval } from './removal.ts';
 import { makeReports } from './reports.ts';
+import { assignResources } from './resources.ts';
+import { makeResourceSettings } from './resource-settings.ts';
 import { makeRunners } from './runners.ts';
 import { Watched } from './watched.ts';
 import { makeTrustList } from './trust.ts';
@@ -14,6 +20,8 @@ import { makeTrustList } from './trust.ts';
 /** Pipelines, jobs and runners, wired. */
 export function makeJobs(deps: JobsDeps): Jobs {
   const reaper = new Reaper(deps);
+  const onward = new Onward(deps, [startDue, cancelFailing, assignResources]);
+  deps.wakeup.onChange(() => onward.look());
   const watched = new Watched(deps.clock);
   return {
     pipelines: makePipelines(deps, watched),
@@ -24,10 +32,16 @@ export function makeJobs(deps: JobsDeps): Jobs {
     bounds: makeBounds(deps),
     ceilings: makeCeilingSettings(deps),
     trust: makeTrustList(deps),
+    removal: makeRemoval(deps),
+    resources: makeResourceSettings(deps),
     start() {
       reaper.start();
+      onward.start();
       return Promise.resolve();
     },
-    stop: () => reaper.stop(),
+    async stop() {
+      await onward.stop();
+      await reaper.stop();
+    },
   };
 }

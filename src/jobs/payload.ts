@@ -118,7 +118,7 @@ function variablesOf(parts: PayloadParts, token: string): JobVariable[] {
     ...open(Object.entries(parts.plan.variables), false),
     ...open(dotenvVariables(parts.dependencies), true),
     ...open(
-      pipeline.variables.map(({ key, value }) => [key, value] as const),
+      [...pipeline.variables, ...job.variables].map(({ key, value }) => [key, value] as const),
       false,
     ),
     ...(parts.inVariable && parts.extended?.token !== undefined ? [secret(passVariable, parts.extended.token)] : []),

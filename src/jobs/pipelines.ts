@@ -1,12 +1,12 @@
 import { JobpassError } from '../base/errors.ts';
 import { type JobId, type PipelineId, type ProjectId, zeroOid } from '../base/ids.ts';
-import { limits } from '../base/limits.ts';
 import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
 import type { JobRecord } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
 import { makeActions } from './actions.ts';
 import { chainDepthFor, createPipeline, pipelinesOfPush } from './create.ts';
 import type { JobsDeps } from './deps.ts';
+import { checkVariables } from './given.ts';
 import { readGrowing } from './held-back.ts';
 import { artifactKey, traceKey } from './keys.ts';
 import type { Pipelines } from './jobs.ts';
@@ -15,7 +15,7 @@ import type { Watched } from './watched.ts';
 import { mayRunOn, refText } from './ref-rights.ts';
 
 /** Whoever may act on a job or read it sees its pipeline as well: the answers show both. */
-const besideRead: readonly Permission[] = ['job:read', 'job:run', 'job:update', 'pipeline:update', 'pipeline:create'];
+const besideRead: readonly Permission[] = ['job:read', 'job:run', 'job:update', 'job:erase', 'pipeline:update', 'pipeline:create'];
 
 /** Jobs and pipelines as the doors read and make them; what changes a job that exists stands in `actions.ts`. */
 export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
@@ -38,8 +38,7 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
     },
     async create(grant, project, request) {
       check(grant, 'pipeline:create', project);
-      if (request.variables.length > limits.variablesPerPipeline)
-        throw new JobpassError('too_large', `At most ${limits.variablesPerPipeline} variables.`);
+      checkVariables(request.variables);
       const facts = await deps.directory.project(null, project);
       if (facts === undefined) throw new JobpassError('not_found', { what: 'Project' });
       const { identity } = grant;

@@ -4,7 +4,7 @@ import { randomBase62, Secret } from '../base/secret.ts';
 import { assistProblem } from '../pass/assist.ts';
 import { issuePasses } from '../pass/issue.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
-import type { JobRecord, PipelineRecord, RunnerRecord } from '../ports/jobs.ts';
+import type { JobRecord, PipelineRecord, PipelineVariable, RunnerRecord } from '../ports/jobs.ts';
 import type { ProjectFacts, UserFacts } from '../ports/directory.ts';
 import type { Exposure, FailureReason, JobPayload } from '../wire/runner.ts';
 import type { Principals } from '../pass/principals.ts';
@@ -160,19 +160,21 @@ async function prepare(
     commit,
   });
   const bounds = await boundsOf(deps, null, project, job.userId);
-  const given = pipeline.variables.findLast((variable) => variable.key === 'JOBPASS_EXPOSE')?.value;
+  const last = (variables: readonly PipelineVariable[]) => (name: string) => variables.findLast(({ key }) => key === name)?.value;
+  const [ofPipeline, ofPlay] = [last(pipeline.variables), last(job.variables)];
   const { exposure, why } = exposureOf({
     asked: plan.variables['JOBPASS_EXPOSE'] ?? globals['JOBPASS_EXPOSE'],
-    given,
+    given: ofPipeline('JOBPASS_EXPOSE'),
+    played: ofPlay('JOBPASS_EXPOSE'),
     bounds,
     runner,
     signed,
   });
   const variable = (name: string): string | undefined => plan.variables[name] ?? globals[name];
-  const ofPipeline = (name: string): string | undefined => pipeline.variables.findLast(({ key }) => key === name)?.value;
   const bounded = await jobLimits(deps.directory, [
     { by: 'the job', permissions: variable('JOBPASS_PERMISSIONS'), projects: variable('JOBPASS_PROJECTS') },
     { by: 'the pipeline', permissions: ofPipeline('JOBPASS_PERMISSIONS'), projects: ofPipeline('JOBPASS_PROJECTS') },
+    { by: 'who played it', permissions: ofPlay('JOBPASS_PERMISSIONS'), projects: ofPlay('JOBPASS_PROJECTS') },
   ]);
   // In clear nothing of a pass goes out (R16).
   const withPass = secure && runner.trust !== 'none';

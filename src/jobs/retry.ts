@@ -4,6 +4,7 @@ import type { Tx } from '../ports/tx.ts';
 import type { FailureReason } from '../wire/runner.ts';
 import { newJobOf } from './actions.ts';
 import type { JobsDeps } from './deps.ts';
+import { readyStatus } from './state.ts';
 
 /**
  * Puts a new job in place of one that has just failed, where its `retry:` says so; in the transaction of the failure, before the pipeline
@@ -20,7 +21,7 @@ export async function retryFailed(
   if (!wanted(planned, failure)) return false;
   const before = (await jobs.jobsOfPipeline(tx, job.pipelineId)).filter((other) => other.name === job.name && other.retriedById !== null);
   if (before.length >= (planned.retry?.max ?? 0)) return false;
-  const [made] = await jobs.insertJobs(tx, [{ ...newJobOf(job), userId: job.userId, status: 'pending', createdAt: clock.now() }]);
+  const [made] = await jobs.insertJobs(tx, [{ ...newJobOf(job), userId: job.userId, status: readyStatus(job), createdAt: clock.now() }]);
   return made !== undefined && jobs.changeJob(tx, job.id, ['failed'], { retriedById: made.id });
 }
 

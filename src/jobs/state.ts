@@ -1,10 +1,12 @@
 import type { JobRecord, JobStatus, PipelineStatus } from '../ports/jobs.ts';
 
-/** Legal moves of a job; everything else is a bug or an attack. */
+/** Legal moves of a job; everything else is a bug or an attack. A bridge makes the same ones, with the server as its runner. */
 export const moves: Readonly<Record<JobStatus, readonly JobStatus[]>> = {
-  created: ['pending', 'manual', 'skipped', 'canceled'],
+  created: ['waiting_for_resource', 'pending', 'manual', 'scheduled', 'skipped', 'canceled'],
+  scheduled: ['waiting_for_resource', 'pending', 'canceled'],
+  waiting_for_resource: ['pending', 'canceled'],
   pending: ['running', 'canceled', 'failed'],
-  manual: ['pending', 'canceled', 'skipped'],
+  manual: ['waiting_for_resource', 'pending', 'canceled', 'skipped'],
   running: ['success', 'failed', 'canceling', 'canceled', 'pending'],
   canceling: ['canceled'],
   success: [],
@@ -22,6 +24,11 @@ export function hasEnded(status: JobStatus): boolean {
   return moves[status].length === 0;
 }
 
+/** Where a job goes that has nothing to wait for but its turn. */
+export function readyStatus(job: Pick<JobRecord, 'resourceGroup'>): 'pending' | 'waiting_for_resource' {
+  return job.resourceGroup === null ? 'pending' : 'waiting_for_resource';
+}
+
 type Outcome = 'waiting' | 'good' | 'bad' | 'skipped';
 
 /** How an earlier job counts for those behind it. */
@@ -35,12 +42,14 @@ function outcomeOf(job: JobRecord): Outcome {
   return 'waiting';
 }
 
+type Move = 'waiting_for_resource' | 'pending' | 'manual' | 'scheduled' | 'skipped';
+
 /**
  * What becomes of the jobs that wait, now: stage order, or `needs`. Pure.
  * @param jobs of one pipeline, without replaced ones
  */
-export function nextMoves(jobs: readonly JobRecord[]): ReadonlyMap<JobRecord, 'pending' | 'manual' | 'skipped'> {
-  const result = new Map<JobRecord, 'pending' | 'manual' | 'skipped'>();
+export function nextMoves(jobs: readonly JobRecord[]): ReadonlyMap<JobRecord, Move> {
+  const result = new Map<JobRecord, Move>();
   for (const job of jobs) {
     if (job.status !== 'created') continue;
     const before =
@@ -52,10 +61,11 @@ export function nextMoves(jobs: readonly JobRecord[]): ReadonlyMap<JobRecord, 'p
     const failed = outcomes.includes('bad');
     const skipped =
       job.needs === null ? outcomes.length > 0 && outcomes.every((outcome) => outcome === 'skipped') : outcomes.includes('skipped');
-    if (job.when === 'always') result.set(job, 'pending');
-    else if (job.when === 'on_failure') result.set(job, failed ? 'pending' : 'skipped');
+    const ready = readyStatus(job);
+    if (job.when === 'always') result.set(job, ready);
+    else if (job.when === 'on_failure') result.set(job, failed ? ready : 'skipped');
     else if (failed || skipped) result.set(job, 'skipped');
-    else result.set(job, job.when === 'manual' ? 'manual' : 'pending');
+    else result.set(job, job.when === 'manual' ? 'manual' : job.when === 'delayed' ? 'scheduled' : ready);
   }
   return result;
 }
@@ -69,6 +79,8 @@ export function pipelineStatus(jobs: readonly JobRecord[]): PipelineStatus {
   if (has('running')) return 'running';
   if (has('pending')) return jobs.some((job) => job.startedAt !== null) ? 'running' : 'pending';
   const blocking = has('manual', (job) => !job.allowFailure);
+  if (has('waiting_for_resource')) return jobs.some((job) => job.startedAt !== null) ? 'running' : 'waiting_for_resource';
+  if (has('scheduled')) return blocking ? 'manual' : 'scheduled';
   if (has('created') && !blocking) return jobs.some((job) => job.startedAt !== null) ? 'running' : 'created';
   if (has('failed', (job) => !job.allowFailure)) return 'failed';
   if (has('canceled', (job) => !job.allowFailure)) return 'canceled';

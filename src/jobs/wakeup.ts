@@ -22,6 +22,7 @@ export class Wakeup<Asked = unknown> {
   readonly #waiting = new Map<Waiter<Asked>, (told: 'wake' | 'none') => void>();
   readonly #prefix: string;
   #match: Match<Asked> | undefined;
+  #onChange: () => void = () => undefined;
   #onError: (error: unknown) => void = () => undefined;
   #looking = false;
   #again = false;
@@ -48,9 +49,15 @@ export class Wakeup<Asked = unknown> {
     this.#onError = onError;
   }
 
+  /** Told of each change, too. */
+  onChange(listener: () => void): void {
+    this.#onChange = listener;
+  }
+
   /** A job may have become runnable. */
   changed(): void {
     this.#version += 1;
+    this.#onChange();
     this.#look();
   }
 

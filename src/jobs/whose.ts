@@ -21,7 +21,15 @@ export async function principalsOfJob(
 ): Promise<Principals> {
   if (deps.instance.principals === 'starter') {
     return principalsOf(
-      { starter: job.userId, pipelines: [], unprotectedCommits: [], pushers: new Map(), runnerOwner: null, artifactPrincipals: [] },
+      {
+        starter: job.userId,
+        pipelines: [],
+        unprotectedCommits: [],
+        pushers: new Map(),
+        runnerOwner: null,
+        artifactPrincipals: [],
+        variablesBy: null,
+      },
       'starter',
     );
   }
@@ -44,6 +52,7 @@ export async function principalsOfJob(
   return principalsOf({
     starter: job.userId,
     pipelines: await lineage(deps, pipeline),
+    variablesBy: job.variablesBy,
     unprotectedCommits,
     pushers,
     runnerOwner: runner.scope === 'instance' || runner.vouched ? null : (runner.responsibleId ?? runner.creatorId),

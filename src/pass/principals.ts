@@ -8,6 +8,8 @@ export interface PrincipalEvidence {
   readonly starter: UserId;
   /** The job's pipeline first, then its ancestors. */
   readonly pipelines: readonly { readonly creators: readonly UserId[]; readonly carriesVariables: boolean; readonly byPass: boolean }[];
+  /** Who gave the job itself variables, when they played it; null = nobody. */
+  readonly variablesBy?: UserId | null;
   /** Commits reachable from the job's sha but from no protected ref; null = more than the limit. */
   readonly unprotectedCommits: readonly Oid[] | null;
   /** Who pushed each of them; a commit that is missing was never logged. */
@@ -46,6 +48,8 @@ export function principalsOf(evidence: PrincipalEvidence, mode: 'intersect' | 's
       if (pipeline.carriesVariables || pipeline.byPass)
         add(pipeline.creators, pipeline.byPass ? 'write_by_pass' : index === 0 ? 'pipeline_creator' : 'ancestor');
     }
+    // They steer the job as well, also where another retries it (A56).
+    if (evidence.variablesBy !== undefined && evidence.variablesBy !== null) add([evidence.variablesBy], 'pipeline_creator');
     if (evidence.unprotectedCommits === null) {
       provable = false;
       notes.push('too many commits outside protected refs to tell who pushed them');

@@ -22,7 +22,15 @@ export interface PlanJob {
   /** Jobs whose artifacts are fetched; undefined = all that it waits for. */
   readonly dependencies?: readonly string[];
   readonly artifacts?: PlanArtifacts;
-  readonly when: 'on_success' | 'on_failure' | 'always' | 'manual';
+  readonly when: 'on_success' | 'on_failure' | 'always' | 'manual' | 'delayed';
+  /** How long a delayed job waits. */
+  readonly startInSeconds?: number;
+  /** What a page asks before it plays a manual job. */
+  readonly manualConfirmation?: string;
+  /** May be canceled where a newer commit makes it redundant. */
+  readonly interruptible?: boolean;
+  /** Of those of a project that share it one runs at a time; variables are put in. */
+  readonly resourceGroup?: string;
   readonly allowFailure: boolean;
   readonly allowFailureExitCodes: readonly number[];
   readonly tags: readonly string[];

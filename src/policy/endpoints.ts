@@ -136,6 +136,13 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', `${P}/pipelines/:pipeline_id/variables`, 'project', ['pipeline:update']),
   row('POST', `${P}/pipelines/:pipeline_id/cancel`, 'project', ['pipeline:update']),
   row('POST', `${P}/pipelines/:pipeline_id/retry`, 'project', ['pipeline:update']),
+  row('DELETE', `${P}/pipelines/:pipeline_id`, 'project', ['pipeline:delete']),
+  row('PUT', `${P}/pipelines/:pipeline_id/metadata`, 'project', ['pipeline:update']),
+  row('GET', `${P}/resource_groups`, 'project', ['job:read']),
+  row('GET', `${P}/resource_groups/:key`, 'project', ['job:read']),
+  row('GET', `${P}/resource_groups/:key/current_job`, 'project', ['job:read']),
+  row('GET', `${P}/resource_groups/:key/upcoming_jobs`, 'project', ['job:read']),
+  row('PUT', `${P}/resource_groups/:key`, 'project', ['resource_group:write']),
   row('GET', `${P}/jobs`, 'project', ['job:read']),
   row('GET', `${P}/jobs/:job_id`, 'project', ['job:read']),
   row('GET', `${P}/jobs/:job_id/trace`, 'project', ['job:read']),
@@ -143,6 +150,7 @@ export const endpoints: readonly Endpoint[] = [
   row('POST', `${P}/jobs/:job_id/cancel`, 'project', ['job:update']),
   row('POST', `${P}/jobs/:job_id/retry`, 'project', ['job:run']),
   row('POST', `${P}/jobs/:job_id/play`, 'project', ['job:run']),
+  row('POST', `${P}/jobs/:job_id/erase`, 'project', ['job:erase']),
 
   // Runners: their own calls. Before the others: `managers` is no id.
   row('POST', '/api/v4/runners', 'body', ['runner:write'], { more: ['project_runner:write', 'group_runner:write'] }),

@@ -1,14 +1,40 @@
 import type { Page, Paged } from '../base/page.ts';
-import type { EpochMillis, JobId, ManagerId, PassId, PipelineId, ProjectId, RunnerId, SecretDigest, UserId } from '../base/ids.ts';
+import type {
+  EpochMillis,
+  JobId,
+  ManagerId,
+  PassId,
+  PipelineId,
+  ProjectId,
+  ResourceGroupId,
+  RunnerId,
+  SecretDigest,
+  UserId,
+} from '../base/ids.ts';
 import type { FailureReason } from '../wire/runner.ts';
 import type { MaybeTx, Tx } from './tx.ts';
 
 export type { Page, Paged };
 
-/** GitLab's job states (the ones we have). `created` waits for earlier stages or needs; `pending` waits for a runner. */
-export type JobStatus = 'created' | 'pending' | 'running' | 'canceling' | 'success' | 'failed' | 'canceled' | 'skipped' | 'manual';
-export type PipelineStatus = 'created' | 'pending' | 'running' | 'success' | 'failed' | 'canceled' | 'skipped' | 'manual' | 'canceling';
-export type PipelineSource = 'push' | 'api' | 'web' | 'trigger' | 'schedule';
+/**
+ * GitLab's job states (the ones we have). `created` waits for earlier stages or needs, `scheduled` for its time, `waiting_for_resource` for
+ * its resource group, `pending` for a runner (a bridge: for the server).
+ */
+export type JobStatus =
+  | 'created'
+  | 'waiting_for_resource'
+  | 'pending'
+  | 'running'
+  | 'canceling'
+  | 'success'
+  | 'failed'
+  | 'canceled'
+  | 'skipped'
+  | 'manual'
+  | 'scheduled';
+export type PipelineStatus = JobStatus;
+/** `pipeline` = a job of another project's pipeline triggered it, `parent_pipeline` = one of the same project. */
+export type PipelineSource = 'push' | 'api' | 'web' | 'trigger' | 'schedule' | 'pipeline' | 'parent_pipeline';
 
 export interface NewPipeline {
   readonly projectId: ProjectId;
@@ -31,12 +57,34 @@ export interface NewPipeline {
   /** Why there are no jobs, for a pipeline that failed on its file. */
   readonly yamlErrors: string | null;
   readonly createdAt: EpochMillis;
+  /** For people. */
+  readonly name?: string | null;
+  /** `workflow:auto_cancel`. */
+  readonly autoCancel?: AutoCancel;
+  /** Of a downstream pipeline: the job that triggered it, and where it stands below the others. */
+  readonly upstream?: Upstream | null;
+}
+/** What ends a pipeline by itself. @see GitLab, CI/CD YAML syntax reference: `workflow:auto_cancel` */
+export interface AutoCancel {
+  readonly onNewCommit: 'conservative' | 'interruptible' | 'none';
+  readonly onJobFailure: 'none' | 'all';
+}
+export interface Upstream {
+  readonly jobId: JobId;
+  /** The pipeline at the top of the tree. */
+  readonly rootId: PipelineId;
+  /** Downstream pipelines between the top and this one, itself included. */
+  readonly hops: number;
+  /** Of these, how many lie in a row in the same project (GitLab: child pipelines). */
+  readonly childDepth: number;
+  /** Not everybody behind it could be named: its jobs fetch their own project only (R3). */
+  readonly unprovable: boolean;
 }
 export interface PipelineVariable {
   readonly key: string;
   readonly value: string;
 }
-export interface PipelineRecord extends NewPipeline {
+export interface PipelineRecord extends Required<NewPipeline> {
   readonly id: PipelineId;
   /** Counts up in each project. */
   readonly iid: number;
@@ -58,7 +106,7 @@ export interface NewJob {
   /** Who started it: the pipeline's user, or who played or retried it. */
   readonly userId: UserId;
   readonly allowFailure: boolean;
-  readonly when: 'on_success' | 'on_failure' | 'always' | 'manual';
+  readonly when: 'on_success' | 'on_failure' | 'always' | 'manual' | 'delayed';
   readonly tags: readonly string[];
   readonly timeoutSeconds: number;
   /** The planned job (PlanJob of src/pipeline/plan.ts) as JSON text. */
@@ -68,12 +116,19 @@ export interface NewJob {
   /** Set on a job that a retry replaced. */
   readonly retriedById: JobId | null;
   readonly createdAt: EpochMillis;
+  /** A `bridge` triggers a pipeline; no runner ever has it. */
+  readonly kind?: 'build' | 'bridge';
+  /** Jobs of one project that share it run one at a time; null = none. */
+  readonly resourceGroup?: string | null;
+  /** Given by who played it, and by whom: they steer what it does (A56). */
+  readonly variables?: readonly PipelineVariable[];
+  readonly variablesBy?: UserId | null;
 }
-export interface JobRecord extends NewJob {
+export interface JobRecord extends Required<NewJob> {
   readonly id: JobId;
   readonly runnerId: RunnerId | null;
   readonly tokenDigest: SecretDigest | null;
-  readonly failureReason: FailureReason | null;
+  readonly failureReason: FailureReason | BridgeFailure | null;
   readonly exitCode: number | null;
   readonly queuedAt: EpochMillis | null;
   readonly startedAt: EpochMillis | null;
@@ -88,7 +143,24 @@ export interface JobRecord extends NewJob {
   readonly managerId: ManagerId | null;
   /** Variables of its dotenv report, for the jobs that depend on it. */
   readonly dotenv: readonly PipelineVariable[] | null;
+  /** When a delayed job is due. */
+  readonly scheduledAt: EpochMillis | null;
+  readonly erasedAt: EpochMillis | null;
+  /** What a bridge triggered. */
+  readonly downstreamId: PipelineId | null;
+  /** Why it failed before anybody ran it, for people. */
+  readonly failureText: string | null;
 }
+
+/** Why a bridge triggered nothing. @see GitLab, CI/CD: failure reasons of jobs */
+export type BridgeFailure =
+  | 'downstream_bridge_project_not_found'
+  | 'insufficient_bridge_permissions'
+  | 'downstream_pipeline_creation_failed'
+  | 'invalid_bridge_trigger'
+  | 'reached_max_descendant_pipelines_depth'
+  | 'reached_max_pipeline_hierarchy_size'
+  | 'missing_dependency_failure';
 
 /** A file that a job reported beside its archive (`artifacts:reports`); kept as it came. */
 export interface JobReport {
@@ -121,9 +193,30 @@ export type JobChange = Partial<
     | 'managerId'
     | 'dotenv'
     | 'retriedById'
+    | 'variables'
+    | 'variablesBy'
+    | 'scheduledAt'
+    | 'erasedAt'
+    | 'downstreamId'
+    | 'failureText'
   >
 >;
-export type PipelineChange = Partial<Pick<PipelineRecord, 'status' | 'updatedAt' | 'startedAt' | 'finishedAt' | 'yamlErrors'>>;
+export type PipelineChange = Partial<Pick<PipelineRecord, 'status' | 'updatedAt' | 'startedAt' | 'finishedAt' | 'yamlErrors' | 'name'>>;
+
+/**
+ * Which of the jobs that wait for a resource gets it: any; or by the age of their pipelines, where `ready` looks only at those that wait
+ * already. @see GitLab, "Resource group": process modes
+ */
+export type ProcessMode = 'unordered' | 'oldest_first' | 'newest_first' | 'newest_ready_first';
+export interface ResourceGroup {
+  readonly id: ResourceGroupId;
+  readonly projectId: ProjectId;
+  readonly key: string;
+  readonly processMode: ProcessMode;
+  /** The one job that has it. */
+  readonly holderId: JobId | null;
+  readonly createdAt: EpochMillis;
+}
 
 /** What a runner may be given: its scope and tags. */
 export interface ClaimFilter {
@@ -153,7 +246,7 @@ export interface JobStore {
     filter: { ref?: string; sha?: string; status?: PipelineStatus },
     page: Page,
   ): Promise<Paged<PipelineRecord>>;
-  /** Newest first; `statuses` empty = all. */
+  /** Builds, newest first; `statuses` empty = all. */
   listJobs(tx: MaybeTx, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
   /** Oldest pending jobs that match; in a transaction locked (PostgreSQL: skip locked), else as last committed. */
   claimCandidates(tx: MaybeTx, filter: ClaimFilter, limit: number): Promise<readonly JobRecord[]>;

@@ -9,6 +9,7 @@ import type { Credentials } from '../ports/credentials.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
 import type { ActingTokens, GatewayJobs, PassWrites } from '../ports/gateway.ts';
+import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
 import type { JobStore, RunnerStore } from '../ports/jobs.ts';
 import type { Liveness, PassStore } from '../ports/passes.ts';
 import type { RegistryTokens } from '../ports/registry-tokens.ts';
@@ -25,6 +26,7 @@ import { actingTokenRepository, gatewayJobRepository, passWriteRepository } from
 import { exposureBoundRepository } from './repositories/exposure-bounds.ts';
 import { groupRepository } from './repositories/groups.ts';
 import { imageRepository } from './repositories/images.ts';
+import { flowRepository } from './repositories/flow.ts';
 import { jobRepository } from './repositories/jobs.ts';
 import { lfsRepository } from './repositories/lfs.ts';
 import { memberRepository } from './repositories/members.ts';
@@ -33,6 +35,7 @@ import { projectRepository } from './repositories/projects.ts';
 import { protectedRefRepository, pushLogRepository } from './repositories/push-log.ts';
 import { registryTokenRepository } from './repositories/registry-tokens.ts';
 import { releaseRepository } from './repositories/releases.ts';
+import { resourceGroupRepository } from './repositories/resource-groups.ts';
 import { runnerRepository } from './repositories/runners.ts';
 import { credentialRepository, tokenRepository } from './repositories/tokens.ts';
 import { trustedProjectRepository } from './repositories/trusted-projects.ts';
@@ -51,6 +54,8 @@ export interface Store {
   readonly audit: AuditStore;
   readonly jobs: JobStore;
   readonly runners: RunnerStore;
+  readonly flow: FlowStore;
+  readonly resourceGroups: ResourceGroups;
   readonly exposureBounds: ExposureBounds;
   readonly ceilings: Ceilings;
   readonly registryTokens: RegistryTokens;
@@ -84,6 +89,8 @@ export async function openStore(url: string): Promise<Store> {
     audit,
     jobs: jobRepository(db),
     runners: runnerRepository(db),
+    flow: flowRepository(db),
+    resourceGroups: resourceGroupRepository(db),
     exposureBounds: exposureBoundRepository(db),
     ceilings: ceilingRepository(db),
     registryTokens: registryTokenRepository(db),

@@ -54,6 +54,7 @@ export interface Schema {
     createdAt: number;
   };
   readonly jobReports: JobReportsTable;
+  readonly resourceGroups: ResourceGroupsTable;
   readonly runnerNonces: { runnerId: number; nonce: string; at: number };
   readonly passes: PassesTable;
   readonly audit: AuditTable;
@@ -123,6 +124,7 @@ export interface ProjectsTable {
   createdAt: number;
   lastActivityAt: number;
   emptyRepo: number;
+  lastPipelineIid: Generated<number>;
 }
 export interface TokensTable {
   id: Generated<number>;
@@ -179,6 +181,22 @@ export interface PipelinesTable {
   updatedAt: number;
   startedAt: number | null;
   finishedAt: number | null;
+  name: Generated<string | null>;
+  autoCancelOnNewCommit: Generated<string>;
+  autoCancelOnJobFailure: Generated<string>;
+  upstreamJobId: Generated<number | null>;
+  rootId: Generated<number | null>;
+  hops: Generated<number>;
+  childDepth: Generated<number>;
+  unprovable: Generated<number>;
+}
+export interface ResourceGroupsTable {
+  id: Generated<number>;
+  projectId: number;
+  key: string;
+  processMode: string;
+  holderId: number | null;
+  createdAt: number;
 }
 export interface JobsTable {
   id: Generated<number>;
@@ -214,6 +232,14 @@ export interface JobsTable {
   artifactsExpireAt: number | null;
   managerId: Generated<number | null>;
   dotenv: Generated<string | null>;
+  kind: Generated<string>;
+  resourceGroup: Generated<string | null>;
+  variables: Generated<string>;
+  variablesBy: Generated<number | null>;
+  scheduledAt: Generated<number | null>;
+  erasedAt: Generated<number | null>;
+  downstreamId: Generated<number | null>;
+  failureText: Generated<string | null>;
 }
 export interface JobReportsTable {
   jobId: number;

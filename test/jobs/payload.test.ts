@@ -47,6 +47,9 @@ function parts(change: Partial<PayloadParts> = {}): PayloadParts {
       updatedAt: millis(0),
       startedAt: null,
       finishedAt: null,
+      name: null,
+      autoCancel: { onNewCommit: 'conservative', onJobFailure: 'none' },
+      upstream: null,
     },
     job: sampleJob({ timeoutSeconds: 600 }),
     plan: {

@@ -37,6 +37,14 @@ export function sampleJob(change: Partial<JobRecord> = {}): JobRecord {
     artifactsExpireAt: null,
     managerId: null,
     dotenv: null,
+    kind: 'build',
+    resourceGroup: null,
+    variables: [],
+    variablesBy: null,
+    scheduledAt: null,
+    erasedAt: null,
+    downstreamId: null,
+    failureText: null,
     ...change,
   };
 }

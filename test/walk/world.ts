@@ -156,6 +156,7 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
   await must('POST', `${P}/protected_tags`, { name: 'r*', create_access_level: 40 });
   const made = await server.call('GET', `${P}/jobs/${job.id}`, { token: server.root });
   const later = await server.call('GET', `${P}/jobs?scope[]=manual`, { token: server.root });
+  await server.store.transactor.write((tx) => server.store.resourceGroups.ensure(tx, id as ProjectId, 'deploy', millis(Date.now())));
   await drain(server, runner);
   const level = (person: Person, given: boolean): number => (hidden || !given ? 0 : person.role);
   return {
@@ -177,6 +178,7 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
       job_id: String(job.id),
       manual_id: String(later.list[0]?.['id']),
       name: 'main',
+      key: 'deploy',
       repository_id: await pushImage(server, id, `${slug}/app`, 'image'),
     },
   };

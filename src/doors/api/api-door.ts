@@ -12,8 +12,10 @@ import { memberRoutes } from './members.ts';
 import { pipelineRoutes } from './pipelines.ts';
 import { projectRoutes } from './projects.ts';
 import { registryRoutes } from './registry.ts';
+import { removalRoutes } from './removal.ts';
 import { releaseRoutes } from './releases.ts';
 import { repositoryRoutes } from './repository.ts';
+import { resourceGroupRoutes } from './resource-groups.ts';
 import { answerError, answerUnknownRoute, type ApiDeps, registerRoutes } from './route.ts';
 import { runnerRoutes } from './runners.ts';
 import { trustRoutes } from './trust.ts';
@@ -63,6 +65,8 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...releaseRoutes(deps),
         ...registryRoutes(deps),
         ...pipelineRoutes(deps),
+        ...removalRoutes(deps),
+        ...resourceGroupRoutes(deps),
         ...runnerRoutes(deps),
         ...boundRoutes(deps),
         ...ceilingRoutes(deps),

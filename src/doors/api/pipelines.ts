@@ -1,12 +1,11 @@
 import { JobpassError } from '../../base/errors.ts';
 import { type JobId, parseId, type PipelineId } from '../../base/ids.ts';
-import type { Commit, User } from '../../forge/forge.ts';
-import type { Grant } from '../../pass/grant.ts';
-import type { JobRecord, JobStatus } from '../../ports/jobs.ts';
+import type { JobStatus, PipelineVariable } from '../../ports/jobs.ts';
 import { ParamError } from './errors.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
-import { job, pipeline, pipelineFull } from './present.ts';
+import { type Presenter, presenter } from './job-presenter.ts';
+import { pipeline } from './present.ts';
 import type { ApiDeps, Call, RouteTable } from './route.ts';
 
 const P = '/api/v4/projects/:id';
@@ -20,6 +19,8 @@ const statuses = [
   'canceled',
   'skipped',
   'manual',
+  'scheduled',
+  'waiting_for_resource',
 ] as const satisfies readonly JobStatus[];
 
 /** @see GitLab REST API, "Pipelines" and "Jobs" */
@@ -55,7 +56,7 @@ export function pipelineRoutes(deps: ApiDeps): RouteTable {
     [`GET ${P}/pipelines/:pipeline_id/jobs`]: async (call) => {
       const page = pageOf(call.params);
       const all = (await pipelines.jobsOf(call.grant, call.project.id, pipelineId(call))).filter(
-        (each) => each.retriedById === null || call.params.flag('include_retried') === true,
+        (each) => each.kind === 'build' && (each.retriedById === null || call.params.flag('include_retried') === true),
       );
       const wanted = scopeOf(call.params);
       const rows = all.filter((each) => wanted.length === 0 || wanted.includes(each.status));
@@ -77,8 +78,6 @@ export function pipelineRoutes(deps: ApiDeps): RouteTable {
     ...jobRoutes(deps, show),
   };
 }
-
-type Presenter = ReturnType<typeof presenter>;
 
 function jobRoutes(deps: ApiDeps, show: Presenter): RouteTable {
   const { pipelines } = deps.jobs;
@@ -121,52 +120,11 @@ function jobRoutes(deps: ApiDeps, show: Presenter): RouteTable {
     }),
     [`POST ${P}/jobs/:job_id/play`]: async (call) => ({
       status: 200,
-      body: await show.job(call, await pipelines.playJob(call.grant, call.project.id, jobId(call))),
+      body: await show.job(
+        call,
+        await pipelines.playJob(call.grant, call.project.id, jobId(call), variablesOf(call.params, 'job_variables_attributes')),
+      ),
     }),
-  };
-}
-
-function presenter(deps: ApiDeps) {
-  const base = deps.externalUrl;
-  const web = (call: Call): string => `${base}/${call.project.path}`;
-  const userOf = async (id: JobRecord['userId']): Promise<User> => {
-    const facts = (await deps.directory.users(null, [id])).get(id);
-    return {
-      id,
-      username: facts?.username ?? 'ghost',
-      name: facts?.name ?? 'Ghost User',
-      email: '',
-      state: facts?.state ?? 'blocked',
-      isAdmin: false,
-      namespaceId: 0 as User['namespaceId'],
-      createdAt: 0 as User['createdAt'],
-    };
-  };
-  /** @param commits read already for this answer: reading one starts git, and the jobs of a pipeline share theirs */
-  const shown = async (grant: Grant, address: string, one: JobRecord, commits = new Map<string, Promise<Commit | undefined>>()) => {
-    const line = await deps.jobs.pipelines.one(grant, one.projectId, one.pipelineId);
-    const readsCode = grant.accesses.some(
-      (access) => access.permission === 'job:read' || access.permission === 'job:run' || access.permission === 'job:update',
-    );
-    const key = `${one.projectId} ${one.sha}`;
-    const reading = !readsCode
-      ? undefined
-      : (commits.get(key) ?? deps.forge.repository.commit(grant, one.projectId, one.sha).catch(() => undefined));
-    if (reading !== undefined) commits.set(key, reading);
-    const commit = await reading;
-    return job(base, address, one, { user: await userOf(one.userId), pipeline: line ?? gone(), commit });
-  };
-  return {
-    web,
-    pipeline: async (call: Call, one: Parameters<typeof pipeline>[1]) => pipelineFull(base, web(call), one, await userOf(one.userId)),
-    job: (call: Call, one: JobRecord) => shown(call.grant, web(call), one),
-    ownJob: (grant: Grant, address: string, one: JobRecord) => shown(grant, address, one),
-    jobs: async (call: Call, rows: readonly JobRecord[]) => {
-      const bodies: unknown[] = [];
-      const commits = new Map<string, Promise<Commit | undefined>>();
-      for (const row of rows) bodies.push(await shown(call.grant, web(call), row, commits));
-      return bodies;
-    },
   };
 }
 
@@ -180,8 +138,8 @@ function scopeOf(params: Params): readonly JobStatus[] {
 }
 
 /** `[{key, value}]`, or `{KEY: value}` as the trigger API takes it. */
-function variablesOf(params: Params): { key: string; value: string }[] {
-  return params.list('variables').map((variable) => {
+function variablesOf(params: Params, field = 'variables'): PipelineVariable[] {
+  return params.list(field).map((variable) => {
     const key = variable.text('key');
     if (!/^[A-Za-z_][A-Za-z0-9_]{0,254}$/.test(key))
       throw new JobpassError('invalid_input', `The variable name ${key.slice(0, 50)} is invalid.`);

@@ -250,7 +250,7 @@ export function pipeline(web: string, one: PipelineRecord) {
     created_at: isoTime(one.createdAt),
     updated_at: isoTime(one.updatedAt),
     web_url: `${web}/-/pipelines/${one.id}`,
-    name: null,
+    name: one.name,
   };
 }
 export function pipelineFull(base: string, web: string, one: PipelineRecord, user: User) {
@@ -300,7 +300,7 @@ export function job(
     created_at: isoTime(one.createdAt),
     started_at: isoTimeOrNull(one.startedAt),
     finished_at: isoTimeOrNull(one.finishedAt),
-    erased_at: null,
+    erased_at: isoTimeOrNull(one.erasedAt),
     duration,
     queued_duration: one.queuedAt === null || one.startedAt === null ? null : (one.startedAt - one.queuedAt) / 1000,
     user: userBrief(base, extra.user),

@@ -10,6 +10,7 @@ import { ceilings } from './0006-ceilings.ts';
 import { trust } from './0007-trust.ts';
 import { runnerManagers } from './0008-runner-managers.ts';
 import { gateway } from './0010-gateway.ts';
+import { downstream } from './0014-downstream.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -26,7 +27,18 @@ export interface Migration {
 }
 
 /** Forward only; a released one is never edited. */
-const migrations: readonly Migration[] = [initial, registry, lfs, exposure, registryTokens, ceilings, trust, runnerManagers, gateway];
+const migrations: readonly Migration[] = [
+  initial,
+  registry,
+  lfs,
+  exposure,
+  registryTokens,
+  ceilings,
+  trust,
+  runnerManagers,
+  gateway,
+  downstream,
+];
 
 /**
  * Brings the schema up to date inside one transaction that holds the engine's lock, so that several starts at once do it once.

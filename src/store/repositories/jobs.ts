@@ -11,6 +11,7 @@ import {
   type UserId,
 } from '../../base/ids.ts';
 import type {
+  AutoCancel,
   JobChange,
   JobRecord,
   JobReport,
@@ -23,7 +24,6 @@ import type {
   PipelineVariable,
 } from '../../ports/jobs.ts';
 import type { MaybeTx } from '../../ports/tx.ts';
-import type { FailureReason } from '../../wire/runner.ts';
 import { tagsFit } from '../../base/tags.ts';
 import { type Database, readJson } from '../database.ts';
 import type { JobReportsTable, JobsTable, PipelinesTable, Schema } from '../schema.ts';
@@ -32,28 +32,42 @@ import { paged } from './paged.ts';
 /** Pending jobs that are looked through at a time. */
 const scanSize = 500;
 
+const defaultAutoCancel: AutoCancel = { onNewCommit: 'conservative', onJobFailure: 'none' };
+
 export function jobRepository(db: Database): JobStore {
   return {
     async insertPipeline(tx, pipeline) {
       const on = db.on(tx);
-      // The project's row serialises the count.
-      if (db.engine.rowLocks) await on.selectFrom('projects').select('id').where('id', '=', pipeline.projectId).forUpdate().execute();
-      const last = await on
-        .selectFrom('pipelines')
-        .select((eb) => eb.fn.max<number | null>('iid').as('iid'))
-        .where('projectId', '=', pipeline.projectId)
-        .executeTakeFirst();
+      const { autoCancel = defaultAutoCancel, upstream = null, ...rest } = pipeline;
+      // The project's row serialises the count, which goes on where the newest pipeline was deleted.
+      const { iid } = await on
+        .updateTable('projects')
+        .set((eb) => ({ lastPipelineIid: eb('lastPipelineIid', '+', 1) }))
+        .where('id', '=', pipeline.projectId)
+        .returning('lastPipelineIid as iid')
+        .executeTakeFirstOrThrow();
       const row = await on
         .insertInto('pipelines')
         .values({
-          ...pipeline,
-          iid: (last?.iid ?? 0) + 1,
+          ...rest,
+          iid,
           tag: pipeline.tag ? 1 : 0,
           creators: JSON.stringify(pipeline.creators),
           variables: JSON.stringify(pipeline.variables),
           updatedAt: pipeline.createdAt,
           startedAt: null,
           finishedAt: null,
+          autoCancelOnNewCommit: autoCancel.onNewCommit,
+          autoCancelOnJobFailure: autoCancel.onJobFailure,
+          ...(upstream === null
+            ? {}
+            : {
+                upstreamJobId: upstream.jobId,
+                rootId: upstream.rootId,
+                hops: upstream.hops,
+                childDepth: upstream.childDepth,
+                unprovable: upstream.unprovable ? 1 : 0,
+              }),
         })
         .returningAll()
         .executeTakeFirstOrThrow();
@@ -90,7 +104,7 @@ export function jobRepository(db: Database): JobStore {
       return paged(query, page, (rows) => rows.selectAll().orderBy('id', 'desc').execute(), toPipeline);
     },
     listJobs(tx, project, statuses, page) {
-      let query = db.on(tx).selectFrom('jobs').where('projectId', '=', project);
+      let query = db.on(tx).selectFrom('jobs').where('projectId', '=', project).where('kind', '=', 'build');
       if (statuses.length > 0) query = query.where('status', 'in', [...statuses]);
       return paged(query, page, (rows) => rows.selectAll().orderBy('id', 'desc').execute(), toJob);
     },
@@ -99,7 +113,13 @@ export function jobRepository(db: Database): JobStore {
       const found: JobRecord[] = [];
       for (let after = 0; found.length < limit;) {
         // Ids and tags first: plans are large, and a lock on what this runner may not have would hide it from the others.
-        let scan = db.on(tx).selectFrom('jobs').select(['id', 'tags']).where('status', '=', 'pending').where('id', '>', after);
+        let scan = db
+          .on(tx)
+          .selectFrom('jobs')
+          .select(['id', 'tags'])
+          .where('status', '=', 'pending')
+          .where('kind', '=', 'build')
+          .where('id', '>', after);
         if (filter.projectIds !== undefined) scan = scan.where('projectId', 'in', [...filter.projectIds]);
         const rows = await scan.orderBy('id').limit(scanSize).execute();
         const fitting = rows.filter((row) => tagsFit(readJson<string[]>(row.tags), filter)).map((row) => row.id);
@@ -112,7 +132,15 @@ export function jobRepository(db: Database): JobStore {
     },
     async waiting(tx, limit) {
       const columns = ['id', 'projectId', 'ref', 'tag', 'tags'] as const;
-      const rows = await db.on(tx).selectFrom('jobs').select(columns).where('status', '=', 'pending').orderBy('id').limit(limit).execute();
+      const rows = await db
+        .on(tx)
+        .selectFrom('jobs')
+        .select(columns)
+        .where('status', '=', 'pending')
+        .where('kind', '=', 'build')
+        .orderBy('id')
+        .limit(limit)
+        .execute();
       return rows.map(({ ref, tag, tags, ...row }) => ({
         id: id<JobId>(row.id),
         projectId: id<ProjectId>(row.projectId),
@@ -185,7 +213,7 @@ export function jobRepository(db: Database): JobStore {
         .selectFrom('jobs')
         .selectAll()
         .where(
-          sql<boolean>`("status" in ('running', 'canceling') and ("contactAt" < ${before} or "startedAt" + cast("timeoutSeconds" as bigint) * 1000 < ${timeoutBefore})) or ("status" = 'canceling' and "cancelingSince" < ${cancelBefore})`,
+          sql<boolean>`"kind" = 'build' and (("status" in ('running', 'canceling') and ("contactAt" < ${before} or "startedAt" + cast("timeoutSeconds" as bigint) * 1000 < ${timeoutBefore})) or ("status" = 'canceling' and "cancelingSince" < ${cancelBefore}))`,
         )
         .execute();
       return rows.map(toJob);
@@ -201,6 +229,7 @@ async function lockPending(db: Database, tx: MaybeTx, ids: readonly number[], li
     .selectAll()
     .where('id', 'in', [...ids])
     .where('status', '=', 'pending')
+    .where('kind', '=', 'build')
     .orderBy('id')
     .limit(limit);
   return (await (tx !== null && db.engine.rowLocks ? query.forUpdate().skipLocked() : query).execute()).map(toJob);
@@ -216,14 +245,19 @@ async function insertJob(on: Kysely<Schema>, job: NewJob): Promise<JobRecord> {
       tags: JSON.stringify(job.tags),
       needs: job.needs === null ? null : JSON.stringify(job.needs),
       queuedAt: job.status === 'pending' ? job.createdAt : null,
+      variables: JSON.stringify(job.variables ?? []),
     })
     .returningAll()
     .executeTakeFirstOrThrow();
   return toJob(row);
 }
 
-function columnsOf({ dotenv, ...rest }: JobChange) {
-  return { ...rest, ...(dotenv === undefined ? {} : { dotenv: dotenv === null ? null : JSON.stringify(dotenv) }) };
+function columnsOf({ dotenv, variables, ...rest }: JobChange) {
+  return {
+    ...rest,
+    ...(dotenv === undefined ? {} : { dotenv: dotenv === null ? null : JSON.stringify(dotenv) }),
+    ...(variables === undefined ? {} : { variables: JSON.stringify(variables) }),
+  };
 }
 
 /** An unknown format is read as bytes of any kind. */
@@ -240,7 +274,7 @@ function toReport(row: Selectable<JobReportsTable>): JobReport {
 
 const time = (value: number | null) => (value === null ? null : millis(value));
 
-function toPipeline(row: Selectable<PipelinesTable>): PipelineRecord {
+export function toPipeline(row: Selectable<PipelinesTable>): PipelineRecord {
   return {
     id: id<PipelineId>(row.id),
     iid: row.iid,
@@ -261,10 +295,25 @@ function toPipeline(row: Selectable<PipelinesTable>): PipelineRecord {
     updatedAt: millis(row.updatedAt),
     startedAt: time(row.startedAt),
     finishedAt: time(row.finishedAt),
+    name: row.name,
+    autoCancel: {
+      onNewCommit: row.autoCancelOnNewCommit as AutoCancel['onNewCommit'],
+      onJobFailure: row.autoCancelOnJobFailure as AutoCancel['onJobFailure'],
+    },
+    upstream:
+      row.upstreamJobId === null
+        ? null
+        : {
+            jobId: id<JobId>(row.upstreamJobId),
+            rootId: id<PipelineId>(row.rootId ?? row.id),
+            hops: row.hops,
+            childDepth: row.childDepth,
+            unprovable: row.unprovable === 1,
+          },
   };
 }
 
-function toJob(row: Selectable<JobsTable>): JobRecord {
+export function toJob(row: Selectable<JobsTable>): JobRecord {
   return {
     id: id<JobId>(row.id),
     pipelineId: id<PipelineId>(row.pipelineId),
@@ -287,7 +336,7 @@ function toJob(row: Selectable<JobsTable>): JobRecord {
     createdAt: millis(row.createdAt),
     runnerId: row.runnerId === null ? null : id<RunnerId>(row.runnerId),
     tokenDigest: row.tokenDigest as SecretDigest | null,
-    failureReason: row.failureReason as FailureReason | null,
+    failureReason: row.failureReason as JobRecord['failureReason'],
     exitCode: row.exitCode,
     queuedAt: time(row.queuedAt),
     startedAt: time(row.startedAt),
@@ -299,5 +348,13 @@ function toJob(row: Selectable<JobsTable>): JobRecord {
     artifactsExpireAt: time(row.artifactsExpireAt),
     managerId: row.managerId === null ? null : id<ManagerId>(row.managerId),
     dotenv: row.dotenv === null ? null : readJson<PipelineVariable[]>(row.dotenv),
+    kind: row.kind === 'bridge' ? 'bridge' : 'build',
+    resourceGroup: row.resourceGroup,
+    variables: readJson<PipelineVariable[]>(row.variables),
+    variablesBy: row.variablesBy === null ? null : id<UserId>(row.variablesBy),
+    scheduledAt: time(row.scheduledAt),
+    erasedAt: time(row.erasedAt),
+    downstreamId: row.downstreamId === null ? null : id<PipelineId>(row.downstreamId),
+    failureText: row.failureText,
   };
 }

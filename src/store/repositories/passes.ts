@@ -81,7 +81,7 @@ export function livenessRepository(db: Database): Liveness {
             ? 'running'
             : row.status === 'canceling'
               ? 'canceling'
-              : ['created', 'pending', 'manual'].includes(row.status)
+              : ['created', 'pending', 'manual', 'scheduled', 'waiting_for_resource'].includes(row.status)
                 ? 'waiting'
                 : 'ended',
         cancelingSince: row.cancelingSince === null ? null : millis(row.cancelingSince),

@@ -9,7 +9,17 @@ import { removeImages } from './images.ts';
 import { visibleTo } from './visible.ts';
 
 /** Tables with rows of one project, emptied when it goes. */
-const dependents = ['protectedRefs', 'pushes', 'pushedCommits', 'refPushes', 'releaseLinks', 'releases', 'jobs', 'pipelines'] as const;
+const dependents = [
+  'protectedRefs',
+  'pushes',
+  'pushedCommits',
+  'refPushes',
+  'releaseLinks',
+  'releases',
+  'jobs',
+  'pipelines',
+  'resourceGroups',
+] as const;
 
 export function projectRepository(db: Database): ProjectStore {
   return {

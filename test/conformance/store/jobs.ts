@@ -19,7 +19,8 @@ export function jobCases(bench: Bench): void {
     const made = newPipeline(project.id, user.id, { chainDepth: 1, parentJobId: unknownJob, yamlErrors: 'broken', tag: true });
     const second = await transactor.write((tx) => jobs.insertPipeline(tx, made));
     expect([pipeline.iid, second.iid]).toEqual([1, 2]);
-    expect(second).toEqual({ ...made, id: second.id, iid: 2, updatedAt: now, startedAt: null, finishedAt: null });
+    const plain = { name: null, autoCancel: { onNewCommit: 'conservative', onJobFailure: 'none' }, upstream: null };
+    expect(second).toEqual({ ...plain, ...made, id: second.id, iid: 2, updatedAt: now, startedAt: null, finishedAt: null });
     expect(await jobs.pipeline(null, second.id)).toEqual(second);
     expect(await jobs.pipeline(null, unknownId as never)).toBeUndefined();
     const needs = [{ job: 'build', artifacts: true }];

@@ -42,6 +42,8 @@ export function passCases(bench: Bench): void {
       created: 'waiting',
       pending: 'waiting',
       manual: 'waiting',
+      scheduled: 'waiting',
+      waiting_for_resource: 'waiting',
       running: 'running',
       canceling: 'canceling',
       success: 'ended',

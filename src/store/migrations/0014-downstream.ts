@@ -1,0 +1,35 @@
+import type { Migration } from './migrations.ts';
+
+/** Pipelines that jobs trigger, jobs that wait for a time or a resource, and what a pipeline is called. */
+export const downstream: Migration = {
+  version: 14,
+  statements: ({ identity, millis, bytewise }) => [
+    `alter table "projects" add column "lastPipelineIid" integer not null default 0`,
+    `update "projects" set "lastPipelineIid" = coalesce((select max("iid") from "pipelines" where "pipelines"."projectId" = "projects"."id"), 0)`,
+    `alter table "pipelines" add column "name" text`,
+    `alter table "pipelines" add column "autoCancelOnNewCommit" text not null default 'conservative'`,
+    `alter table "pipelines" add column "autoCancelOnJobFailure" text not null default 'none'`,
+    `alter table "pipelines" add column "upstreamJobId" bigint`,
+    `alter table "pipelines" add column "rootId" bigint`,
+    `alter table "pipelines" add column "hops" integer not null default 0`,
+    `alter table "pipelines" add column "childDepth" integer not null default 0`,
+    `alter table "pipelines" add column "unprovable" integer not null default 0`,
+    `create index "pipelinesByUpstream" on "pipelines" ("upstreamJobId") where "upstreamJobId" is not null`,
+    `create index "pipelinesByRoot" on "pipelines" ("rootId") where "rootId" is not null`,
+    `create index "pipelinesUnfinished" on "pipelines" ("projectId", "ref") where "finishedAt" is null`,
+    `alter table "jobs" add column "kind" text not null default 'build'`,
+    `alter table "jobs" add column "resourceGroup" text`,
+    `alter table "jobs" add column "variables" text not null default '[]'`,
+    `alter table "jobs" add column "variablesBy" bigint`,
+    `alter table "jobs" add column "scheduledAt" ${millis}`,
+    `alter table "jobs" add column "erasedAt" ${millis}`,
+    `alter table "jobs" add column "downstreamId" bigint`,
+    `alter table "jobs" add column "failureText" text`,
+    `create index "jobsScheduled" on "jobs" ("scheduledAt") where "status" = 'scheduled'`,
+    `create index "bridgesUnfinished" on "jobs" ("id") where "kind" = 'bridge' and "status" in ('pending', 'running')`,
+    `create index "jobsByResource" on "jobs" ("projectId", "resourceGroup") where "resourceGroup" is not null`,
+    `create table "resourceGroups" ("id" ${identity}, "projectId" bigint not null, "key" ${bytewise} not null, "processMode" text not null, "holderId" bigint,
+      "createdAt" ${millis} not null, unique ("projectId", "key"))`,
+    `create index "resourceGroupsByHolder" on "resourceGroups" ("holderId") where "holderId" is not null`,
+  ],
+};
