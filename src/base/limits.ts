@@ -14,6 +14,9 @@ export const limits = {
   reportBytes: 100 * 1024 * 1024,
   dotenvBytes: 5 * 1024,
   dotenvVariables: 50,
+  /** Of one cache at a runner, packed, and of all that a runner keeps. */
+  cacheBytes: 2 * 1024 * 1024 * 1024,
+  cacheStoreBytes: 20 * 1024 * 1024 * 1024,
   packBytes: 4 * 1024 * 1024 * 1024,
   refsPerPush: 2000,
   /** Beyond this many new commits a push's commits are not recorded one by one, so their pushers are "not provable" (R3). */

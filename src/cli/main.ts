@@ -62,10 +62,12 @@ function makeIo(): Io {
         const done = (signal: string): void => {
           process.off('SIGINT', done);
           process.off('SIGTERM', done);
+          process.off('SIGQUIT', done);
           resolve(signal);
         };
         process.on('SIGINT', done);
         process.on('SIGTERM', done);
+        process.on('SIGQUIT', done);
       }),
   };
 }

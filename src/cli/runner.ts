@@ -37,10 +37,15 @@ const verbs: Readonly<Record<string, (flags: Flags, io: Io) => Promise<number>>>
     const signal = await io.stopped();
     log.info('runner.draining', { signal });
     const ended = runner.drain();
-    // A second signal ends the jobs too.
-    void io.stopped().then(() => runner.stop());
-    await ended;
-    return 0;
+    // A second signal ends the jobs too, and waits for them only so long.
+    const late = io.stopped().then(async () => {
+      void runner.stop();
+      await new Promise((resolve) => setTimeout(resolve, runner.shutdownTimeoutSeconds * 1000).unref());
+      return 'late' as const;
+    });
+    if ((await Promise.race([ended, late])) !== 'late') return 0;
+    log.error('runner.jobs_did_not_end', { seconds: runner.shutdownTimeoutSeconds });
+    return process.exit(1);
   },
   async verify(flags, io) {
     const results = await verifyRunner({ configPath: flags.text('config') ?? 'config.toml' });
@@ -61,7 +66,8 @@ export const runner: Command = {
 
 register   --url URL [--name TEXT] [--executor shell|docker] [--builds-dir DIR] [--docker-image NAME] [--docker-host unix:///…] [--unsafe]
            the token (glrt-…) comes from JOBPASS_RUNNER_TOKEN or JOBPASS_RUNNER_TOKEN_FILE; makes a key that signs this runner's requests
-run        [--unsafe]   takes jobs until SIGTERM, then finishes those that run; a second signal ends them
+run        [--unsafe]   takes jobs until SIGTERM, SIGINT or SIGQUIT, then finishes those that run; a second signal ends them, and after
+           shutdown_timeout (30 s) the runner with them
 verify     asks the server about each entry
 unregister [--name TEXT]
 

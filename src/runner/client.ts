@@ -5,11 +5,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, type Dispatcher, request } from 'undici';
 import { JobpassError } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
-import type { Secret } from '../base/secret.ts';
+import { Secret } from '../base/secret.ts';
 import type { JobUpdate, RunnerInfo } from '../wire/runner.ts';
 import { normalUrl } from './config.ts';
 import type { Signer } from './identity.ts';
-import { isTable, numberIn } from './parsed.ts';
+import { isTable, numberIn, textIn, timeIn } from './parsed.ts';
 
 export interface ClientOptions {
   readonly url: string;
@@ -17,6 +17,16 @@ export interface ClientOptions {
   readonly systemId: string;
   readonly signer: Signer | undefined;
   readonly tlsCaFile?: string | undefined;
+}
+
+/** What a server said when it gave a runner another token. */
+export interface RenewedToken {
+  /** The one that is dead now. */
+  readonly replaced: Secret;
+  readonly token: Secret;
+  readonly obtainedAt: Date;
+  /** Undefined = never. */
+  readonly expiresAt: Date | undefined;
 }
 
 /** How a job's report was received; `canceling` lets after_script run, `canceled` kills. */
@@ -36,6 +46,13 @@ export interface JobAnswer {
   readonly lastUpdate: string | undefined;
 }
 
+export interface TracePart {
+  readonly startBytes: number;
+  readonly bytes: Buffer;
+  /** It shows commands with their values expanded (CI_DEBUG_TRACE). */
+  readonly debugTrace: boolean;
+}
+
 type Headers = Record<string, string>;
 interface Call {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -46,9 +63,10 @@ interface Call {
   readonly signal?: AbortSignal | undefined;
 }
 
-const retried = new Set([408, 429, 500, 502, 503, 504]);
+const retried = (status: number): boolean => [408, 429, 500, 502, 503, 504].includes(status) || status >= 512;
 const attempts = 5;
 const headersTimeoutMs = 600_000;
+const longestWaitMs = 60_000;
 const maxAnswerBytes = 4 * 1024 * 1024;
 
 /** Speaks the Runner API to one server. Follows no redirect (R16, A21). @see GitLab Runner API */
@@ -57,6 +75,7 @@ export class RunnerClient {
   readonly #authority: string;
   readonly #prefix: string;
   readonly #options: ClientOptions;
+  #token: Secret;
   readonly #agent: Agent;
 
   constructor(options: ClientOptions) {
@@ -67,12 +86,13 @@ export class RunnerClient {
     this.#authority = url.host;
     this.#prefix = url.pathname.replace(/\/$/, '');
     this.#options = options;
+    this.#token = options.token;
     const ca = options.tlsCaFile === undefined ? {} : { ca: readFileSync(options.tlsCaFile, 'utf8') };
     this.#agent = new Agent({ headersTimeout: headersTimeoutMs, bodyTimeout: 300_000, connect: { timeout: 30_000, ...ca } });
   }
 
-  /** @returns the runner's id. @throws credential_invalid, upstream_failed */
-  async verify(info: RunnerInfo): Promise<number> {
+  /** @returns the runner's id, and when its token ends. @throws credential_invalid, upstream_failed */
+  async verify(info: RunnerInfo): Promise<{ readonly id: number; readonly expiresAt: Date | undefined }> {
     const body = this.#runnerBody({ info });
     const answer = await this.#call({ method: 'POST', path: '/api/v4/runners/verify', headers: this.#runnerHeaders(), body, signed: true });
     const text = await readText(answer);
@@ -81,7 +101,26 @@ export class RunnerClient {
     const parsed = parseJson(text);
     const id = isTable(parsed) ? numberIn(parsed, 'id') : undefined;
     if (id === undefined || id <= 0) throw new JobpassError('upstream_failed', 'The server answered without a runner id.');
-    return id;
+    return { id, expiresAt: isTable(parsed) ? timeIn(parsed, 'token_expires_at') : undefined };
+  }
+
+  /** Trades the token for a fresh one, which this client uses from then on. @throws credential_invalid, upstream_failed */
+  async resetToken(): Promise<RenewedToken> {
+    const replaced = this.#token;
+    const body = Buffer.from(JSON.stringify({ token: replaced.reveal() }));
+    const headers = { 'content-type': 'application/json' };
+    const path = '/api/v4/runners/reset_authentication_token';
+    const answer = await this.#call({ method: 'POST', path, headers, body, signed: true });
+    const text = await readText(answer);
+    if (answer.statusCode === 403) throw new JobpassError('credential_invalid', 'The server does not know this runner.');
+    // What a refusal says is shown; what a success says holds the token.
+    if (answer.statusCode !== 201) throw unexpected('reset of the token', answer.statusCode, text);
+    const parsed = parseJson(text);
+    const token = isTable(parsed) ? textIn(parsed, 'token') : undefined;
+    if (!isTable(parsed) || token === undefined || token === '')
+      throw new JobpassError('upstream_failed', 'The server answered without a token.');
+    this.#token = new Secret(token);
+    return { replaced, token: this.#token, obtainedAt: new Date(), expiresAt: timeIn(parsed, 'token_expires_at') };
   }
 
   /** Takes the runner off the server. @throws credential_invalid, upstream_failed */
@@ -121,13 +160,14 @@ export class RunnerClient {
     return this.#report({ method: 'PUT', path: `/api/v4/jobs/${job}`, headers, body, signal });
   }
 
-  async patchTrace(job: number, token: Secret, startBytes: number, bytes: Buffer, signal?: AbortSignal): Promise<ReportAnswer> {
+  async patchTrace(job: number, token: Secret, part: TracePart, signal?: AbortSignal): Promise<ReportAnswer> {
+    const { startBytes, bytes, debugTrace } = part;
     const headers = {
       'job-token': token.reveal(),
       'content-type': 'text/plain',
       'content-range': `${startBytes}-${startBytes + bytes.length - 1}`,
     };
-    return this.#report({ method: 'PATCH', path: `/api/v4/jobs/${job}/trace?debug_trace=false`, headers, body: bytes, signal });
+    return this.#report({ method: 'PATCH', path: `/api/v4/jobs/${job}/trace?debug_trace=${debugTrace}`, headers, body: bytes, signal });
   }
 
   /** @param body multipart, streamed once; the caller retries with a fresh one. @returns the status */
@@ -173,11 +213,11 @@ export class RunnerClient {
   }
 
   #runnerHeaders(): Headers {
-    return { 'runner-token': this.#options.token.reveal(), 'content-type': 'application/json' };
+    return { 'runner-token': this.#token.reveal(), 'content-type': 'application/json' };
   }
 
   #runnerBody(fields: object): Buffer {
-    return Buffer.from(JSON.stringify({ token: this.#options.token.reveal(), system_id: this.#options.systemId, ...fields }));
+    return Buffer.from(JSON.stringify({ token: this.#token.reveal(), system_id: this.#options.systemId, ...fields }));
   }
 
   async #report(call: Call): Promise<ReportAnswer> {
@@ -197,9 +237,9 @@ export class RunnerClient {
   async #call(call: Call): Promise<Dispatcher.ResponseData> {
     for (let attempt = 1; ; attempt += 1) {
       const answer = await this.#once(call);
-      if (!retried.has(answer.statusCode) || attempt === attempts) return answer;
+      if (!retried(answer.statusCode) || attempt === attempts) return answer;
       await readText(answer);
-      await delay(waitMs(header(answer, 'retry-after'), attempt), undefined, call.signal === undefined ? {} : { signal: call.signal });
+      await delay(waitMs(answer, attempt), undefined, call.signal === undefined ? {} : { signal: call.signal });
     }
   }
 
@@ -229,8 +269,12 @@ function header(answer: Dispatcher.ResponseData, name: string): string | undefin
   return typeof value === 'string' ? value : undefined;
 }
 
-function waitMs(retryAfter: string | undefined, attempt: number): number {
-  if (retryAfter !== undefined && /^\d{1,3}$/.test(retryAfter)) return Math.min(Number(retryAfter), 60) * 1000;
+/** As a server that limits says, but a minute at most; else doubling, with jitter. @see protocol notes §0 */
+function waitMs(answer: Dispatcher.ResponseData, attempt: number): number {
+  const reset = Date.parse(header(answer, 'ratelimit-resettime') ?? '');
+  if (!Number.isNaN(reset)) return Math.min(Math.max(0, reset - Date.now()), longestWaitMs);
+  const after = header(answer, 'retry-after');
+  if (after !== undefined && /^\d{1,6}$/.test(after)) return Math.min(Number(after) * 1000, longestWaitMs);
   return 100 * 2 ** attempt * (0.5 + Math.random() / 2);
 }
 

@@ -25,6 +25,13 @@ export function flagIn(table: Table, key: string): boolean | undefined {
   return typeof value === 'boolean' ? value : undefined;
 }
 
+/** RFC 3339 text, or a time of TOML. Go's zero time, the year 1, means none. */
+export function timeIn(table: Table, key: string): Date | undefined {
+  const value = valueIn(table, key);
+  const time = value instanceof Date ? value.getTime() : typeof value === 'string' ? Date.parse(value) : Number.NaN;
+  return time > 0 ? new Date(time) : undefined;
+}
+
 export function tableIn(table: Table, key: string): Table | undefined {
   const value = valueIn(table, key);
   return isTable(value) ? value : undefined;

@@ -38,12 +38,13 @@ export async function registerRunner(options: RegisterOptions): Promise<{ readon
   const signer = await createKey(keyFile);
   const name = options.name ?? hostname();
   try {
-    const id = await introduce({ ...options, configPath }, signer);
+    const { id, expiresAt } = await introduce({ ...options, configPath }, signer);
     await appendEntry(configPath, {
       name,
       id,
       url: normalUrl(options.url),
       token: options.token,
+      tokenExpiresAt: expiresAt,
       executor: options.executor,
       buildsDir: options.buildsDir === undefined ? undefined : resolve(options.buildsDir),
       keyFile,
@@ -65,7 +66,7 @@ function dockerSection({ executor, docker }: RegisterOptions): Readonly<Record<s
   return { ...(image === undefined ? {} : { image }), ...(host === undefined ? {} : { host }), pull_policy: 'always' };
 }
 
-async function introduce(options: RegisterOptions, signer: Signer): Promise<number> {
+async function introduce(options: RegisterOptions, signer: Signer): ReturnType<RunnerClient['verify']> {
   const system = await systemId(options.configPath);
   const docker = dockerSection(options);
   const verdict = judge({ raw: { runners: [{ executor: options.executor, ...(docker === undefined ? {} : { docker }) }] } });
@@ -91,7 +92,7 @@ export async function verifyRunner(options: { readonly configPath: string }): Pr
   for (const entry of config.entries) {
     results.push(
       await withClient(config, entry, async (client, signer) => {
-        const id = await client.verify(runnerInfo(entry.executor, judge(config), signer?.publicKey, entry.unsafe));
+        const { id } = await client.verify(runnerInfo(entry.executor, judge(config), signer?.publicKey, entry.unsafe));
         return { name: entry.name, id, problem: undefined };
       }).catch((error: unknown) => ({ name: entry.name, id: undefined, problem: error instanceof Error ? error.message : String(error) })),
     );

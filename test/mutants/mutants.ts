@@ -9,6 +9,7 @@ import { pipelineMutants } from './pipelines.ts';
 import { proxyMutants } from './proxy.ts';
 import { walkMutants } from './walk.ts';
 import { runnerApiMutants } from './runner-api.ts';
+import { runnerInputMutants } from './runner-inputs.ts';
 import { registryDoorMutants } from './registry-door.ts';
 import { registryMutants } from './registry.ts';
 
@@ -475,4 +476,5 @@ export const mutants: readonly Mutant[] = [
   ...gatewayMutants,
   ...ceilingMutants,
   ...proxyMutants,
+  ...runnerInputMutants,
 ];

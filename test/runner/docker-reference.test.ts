@@ -129,11 +129,12 @@ describe('images and who may see the fetch pass', () => {
       services: [{ name: '$IMAGE:7', alias: 'a, b', variables: [{ key: 'ONE', value: '$IMAGE' }] }],
       extended_job_token: { token: full, fetch_token: fetch, exposure: 'replace', hosts: { registry: [registry] } },
     };
-    const found = needsOf({
+    const opened = {
       job: parsePayload(payload),
       trace: { line: () => undefined } as never,
       control: { script: new AbortController().signal } as never,
-    });
+    };
+    const found = needsOf(opened, new Map());
     expect(JSON.stringify([found.serviceEnvironment, found.services])).not.toContain('jpt_');
     expect(found.services).toMatchObject([{ name: 'redis:7', aliases: ['a', 'b'], variables: { ONE: 'redis' } }]);
     expect(JSON.stringify(found)).not.toContain(pass);

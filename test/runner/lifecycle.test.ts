@@ -140,7 +140,7 @@ describe('the runner', () => {
     const orphan = spawn('sleep', ['600'], { env: { ...process.env, JOBPASS_JOB: 'cookie-of-job-9' }, stdio: 'ignore' });
     await once(orphan, 'spawn');
     const folders = { slotDir, tmpDir, buildDir: join(slotDir, 'app') };
-    const place = { ...folders, uid: undefined, gid: undefined, exclusiveUid: false, seen: folders };
+    const place = { ...folders, uid: undefined, gid: undefined, exclusiveUid: false, disposable: false, seen: folders };
     await rememberJob(scene.buildsDir, { job: 9, slot: 0, cookie: 'cookie-of-job-9', place });
     expect(await cleanLeftovers(scene.buildsDir)).toEqual([]);
     // As if another process had written it.

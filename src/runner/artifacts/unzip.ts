@@ -12,9 +12,11 @@ const maxLinkBytes = 4096;
 
 /**
  * Unpacks an archive that another job made into a fresh folder. Refuses whatever points out of it: `..`, absolute names, links that leave it (A39).
+ * @param linksLead `any`: links may lead anywhere, as those of a virtual environment do. Nothing is ever written through one; whoever takes the
+ * folder on must not follow them, nor be more than the job's user
  * @throws invalid_input, too_large
  */
-export async function unzip(archive: string, folder: string): Promise<void> {
+export async function unzip(archive: string, folder: string, linksLead: 'inside' | 'any' = 'inside'): Promise<void> {
   const zip = await opened(archive);
   const links = new Map<string, string>();
   let [entries, bytes] = [0, 0];
@@ -24,7 +26,7 @@ export async function unzip(archive: string, folder: string): Promise<void> {
       bytes += entry.uncompressedSize;
       if (entries > maxEntries || bytes > maxTotalBytes)
         throw new JobpassError('too_large', 'The archive unpacks to more than 4 GiB or 200,000 files.');
-      await unpack(zip, entry, folder, links);
+      await unpack(zip, entry, folder, { links, linksLead });
     }
   } finally {
     zip.close();
@@ -37,7 +39,12 @@ export async function unzip(archive: string, folder: string): Promise<void> {
   }
 }
 
-async function unpack(zip: ZipFile, entry: Entry, folder: string, links: Map<string, string>): Promise<void> {
+interface Links {
+  readonly links: Map<string, string>;
+  readonly linksLead: 'inside' | 'any';
+}
+
+async function unpack(zip: ZipFile, entry: Entry, folder: string, { links, linksLead }: Links): Promise<void> {
   const path = entry.fileName.replace(/\/$/, '');
   if (!safeEntry(path)) throw bad(path);
   const mode = entry.externalFileAttributes >>> 16;
@@ -51,7 +58,7 @@ async function unpack(zip: ZipFile, entry: Entry, folder: string, links: Map<str
     const parts: Buffer[] = [];
     for await (const chunk of content) parts.push(chunk as Buffer);
     const target = Buffer.concat(parts).toString('utf8');
-    if (!staysInside(path, target)) throw bad(path);
+    if (linksLead === 'inside' ? !staysInside(path, target) : !/^[^\u0000]+$/.test(target)) throw bad(path);
     links.set(path, target);
     return;
   }

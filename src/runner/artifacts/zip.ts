@@ -19,6 +19,8 @@ export interface ZipOrder {
   /** Looked for in every file (R12, A27). */
   readonly watched: readonly WatchedSecret[];
   readonly signal: AbortSignal;
+  /** Of the archive; that of artifacts where nothing is said. */
+  readonly maxBytes?: number;
   readonly say: (text: string) => void;
 }
 
@@ -27,7 +29,9 @@ export async function writeZip(path: string, order: ZipOrder): Promise<void> {
   const zip = new ZipFile();
   // yazl's type says ReadableStream; it is one of Node's own.
   const output = Readable.from(zip.outputStream);
-  const written = pipeline(output, sizeLimit(limits.artifactBytes), createWriteStream(path, { mode: 0o600 }), { signal: order.signal });
+  const written = pipeline(output, sizeLimit(order.maxBytes ?? limits.artifactBytes), createWriteStream(path, { mode: 0o600 }), {
+    signal: order.signal,
+  });
   written.catch(() => undefined);
   try {
     for (const one of order.chosen) await addOne(zip, order, one, written);
@@ -130,7 +134,7 @@ function sizeLimit(maxBytes: number): Transform {
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
       size += chunk.length;
-      if (size > maxBytes) done(new JobpassError('too_large', `The artifacts are larger than ${maxBytes} bytes.`));
+      if (size > maxBytes) done(new JobpassError('too_large', `The files are larger than ${maxBytes} bytes together.`));
       else done(null, chunk);
     },
   });

@@ -7,6 +7,8 @@ export interface ExecutorFeatures {
   readonly images: boolean;
   /** Jobs run under an OS user that is not the runner's. */
   readonly separateUser: boolean;
+  /** Scripts do not run among the runner's own processes, so nothing of its environment fits them. */
+  readonly elsewhere: boolean;
 }
 
 /** Why a script ended. */
@@ -26,6 +28,8 @@ export interface BuildPlace {
   readonly gid: number | undefined;
   /** No other job runs as this uid, so all its processes are the job's. */
   readonly exclusiveUid: boolean;
+  /** What the script runs in ends with it. */
+  readonly disposable: boolean;
   /** The same folders as the job's script sees them. */
   readonly seen: { readonly slotDir: string; readonly buildDir: string; readonly tmpDir: string };
 }
@@ -68,12 +72,18 @@ export interface ScriptRun {
   readonly signal: AbortSignal;
   /** As `signal`, at once. */
   readonly force: AbortSignal;
+  /** Commands are shown as they run (CI_DEBUG_TRACE). */
+  readonly xtrace: boolean;
+  /** Multi-line commands become sections with names that begin so (FF_SCRIPT_SECTIONS). */
+  readonly sections: string | undefined;
 }
 
 export interface PrepareOptions {
   readonly entry: RunnerEntry;
   readonly slot: number;
   readonly projectPath: string;
+  /** GIT_CLONE_PATH as it reads with this CI_BUILDS_DIR; undefined = `projectPath` below it. */
+  readonly clonePath: (buildsDir: string) => string | undefined;
   /** Jobs with another key must not find this one's files (R15). */
   readonly trustKey: string;
   /** Marks the job's processes where its uid is not its own. */
@@ -84,6 +94,9 @@ export interface PrepareOptions {
 /** A prepared place for one job. */
 export interface Workspace {
   readonly place: BuildPlace;
+  /** Brings what scripts made to `place`, where they ran elsewhere. */
+  collect?(): Promise<void>;
+  /** @throws not_found where what it would run in is gone */
   run(run: ScriptRun): Promise<ScriptEnd>;
   /** Ends every process that the job left behind; the files stay. */
   endProcesses(): Promise<void>;

@@ -8,28 +8,32 @@ import type { BuildPlace, PrepareOptions } from './executor.ts';
 import { osUserOf } from './shell/os-user.ts';
 import { killUid } from './shell/processes.ts';
 
+/** Where a job's script sees the slot, if that is not where it is. */
+export interface Elsewhere {
+  readonly seenAt: string;
+  readonly disposable: boolean;
+}
+
 /**
- * gitlab-runner's layout. The slot belongs to one project, trust tier and user at a time: for any other it is emptied first (R15, A64).
- * @param seenAt where the job's script sees the slot; undefined = where it is. Then the slot is emptied each time: what root of a
- * container left there must not meet the next job's git (A53).
+ * gitlab-runner's layout. The slot belongs to one project, trust tier and set of principals at a time: for any other it is emptied first (R15, A64).
+ * @param elsewhere then the slot is emptied each time: what root of a container left there must not meet the next job's git (A53).
  */
-export async function makePlace(options: PrepareOptions, seenAt?: string): Promise<BuildPlace> {
-  const { entry, slot, projectPath, trustKey } = options;
-  if (!/^[\w.-]+(?:\/[\w.-]+)*$/.test(projectPath) || /(?:^|\/)\.\.?(?:\/|$)/.test(projectPath))
-    throw new JobpassError('invalid_input', 'The path of the project is malformed.');
+export async function makePlace(options: PrepareOptions, elsewhere?: Elsewhere): Promise<BuildPlace> {
+  const { entry, slot, trustKey } = options;
   const named = join(entry.buildsDir, shortToken(entry.token));
   await mkdir(named, { recursive: true, mode: 0o711 });
   // The real path: what lies in a job's folder is told by it.
   const tokenDir = await realpath(named);
   const slotDir = join(tokenDir, String(slot));
+  const seenSlot = elsewhere?.seenAt ?? slotDir;
+  const projectPath = pathInSlot(options, seenSlot);
   const buildDir = join(slotDir, projectPath);
   const user = await osUserOf(entry.user, slotDir);
   if (user.uid !== undefined) await reachable(tokenDir);
   // A job of this slot that was cut off with its runner may have left processes.
   if (user.exclusive && user.uid !== undefined && user.gid !== undefined) await killUid(user.uid, user.gid);
   await claimSlot(entry.buildsDir, slotDir, `${trustKey}:${user.uid ?? 'self'}`);
-  if (seenAt !== undefined) await runAs(undefined, 'rm', ['-rf', '--', slotDir], { cwd: '/' });
-  const seenSlot = seenAt ?? slotDir;
+  if (elsewhere !== undefined) await runAs(undefined, 'rm', ['-rf', '--', slotDir], { cwd: '/' });
   const place: BuildPlace = {
     slotDir,
     buildDir,
@@ -37,6 +41,7 @@ export async function makePlace(options: PrepareOptions, seenAt?: string): Promi
     uid: user.uid,
     gid: user.gid,
     exclusiveUid: user.exclusive,
+    disposable: elsewhere?.disposable ?? false,
     seen: { slotDir: seenSlot, buildDir: join(seenSlot, projectPath), tmpDir: `${join(seenSlot, projectPath)}.tmp` },
   };
   if (!(await makeFolders(place))) {
@@ -45,6 +50,22 @@ export async function makePlace(options: PrepareOptions, seenAt?: string): Promi
     if (!(await makeFolders(place))) throw new JobpassError('upstream_failed', 'The build folder cannot be made.');
   }
   return place;
+}
+
+/** The project's folder below the slot: its path, or what GIT_CLONE_PATH says, which has to lie in CI_BUILDS_DIR (A39). */
+function pathInSlot({ entry, projectPath, clonePath }: PrepareOptions, seenSlot: string): string {
+  const asked = clonePath(seenSlot);
+  if (asked !== undefined && !entry.customBuildDir)
+    throw new JobpassError('invalid_input', 'GIT_CLONE_PATH: the configuration of this runner does not allow it (custom_build_dir).');
+  if (asked !== undefined && !asked.startsWith(`${seenSlot}/`))
+    throw new JobpassError('invalid_input', 'GIT_CLONE_PATH has to lie in $CI_BUILDS_DIR.');
+  const path = asked === undefined ? projectPath : asked.slice(seenSlot.length + 1).replace(/\/+$/, '');
+  if (path.length > 1024 || !/^[\w.-]+(?:\/[\w.-]+)*$/.test(path) || /(?:^|\/)(?:\.\.?|\.git)(?:\/|$)/i.test(path))
+    throw new JobpassError(
+      'invalid_input',
+      `The path of the project's folder is malformed${asked === undefined ? '' : ' (GIT_CLONE_PATH)'}.`,
+    );
+  return path;
 }
 
 /** Everything below the slot is the job's, symbolic links and all: nothing there is done as root. @returns false where the folder is not what it says */

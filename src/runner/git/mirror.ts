@@ -13,6 +13,8 @@ export interface MirrorRoom {
   readonly trustKey: string;
   readonly slot: number;
   readonly caFile: string | undefined;
+  /** More flags of `git fetch`, out of the closed list of `flags.ts`. */
+  readonly flags: readonly string[];
   readonly signal: AbortSignal;
   readonly onOutput: (bytes: Buffer) => void;
 }
@@ -55,7 +57,7 @@ export async function fetchMirror(room: MirrorRoom, order: FetchOrder): Promise<
   const env = fetchEnvironment(home, order.credential, room.caFile);
   const fetch = async (what: readonly string[], wantedDepth: number): Promise<void> => {
     const depth = wantedDepth > 0 ? [`--depth=${wantedDepth}`] : (await exists(join(dir, 'shallow'))) ? ['--unshallow'] : [];
-    const flags = ['--no-tags', '--prune', '--force', '--no-recurse-submodules', '--no-write-fetch-head', ...depth];
+    const flags = ['--no-tags', '--prune', '--force', '--no-recurse-submodules', '--no-write-fetch-head', ...room.flags, ...depth];
     await runAs(undefined, 'git', ['fetch', ...flags, '--', order.url.href, ...what], {
       cwd: dir,
       env,

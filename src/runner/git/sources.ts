@@ -6,6 +6,7 @@ import type { GitCredential } from './environment.ts';
 import { maxSubmodules, type Submodule, submodulesOf } from './gitmodules.ts';
 import { deliverLfsObjects, fetchLfsObjects } from './lfs.ts';
 import { fetchMirror, type Mirror, type MirrorRoom } from './mirror.ts';
+import type { SubmoduleFilter } from './paths.ts';
 import { forceHttps, submoduleUrl } from './urls.ts';
 
 export interface SourcesOrder {
@@ -21,6 +22,8 @@ export interface SourcesOrder {
   readonly strategy: 'fetch' | 'clone';
   readonly submodules: 'none' | 'normal' | 'recursive';
   readonly submoduleDepth: number;
+  /** Which of the top level's (GIT_SUBMODULE_PATHS); those below come with theirs. */
+  readonly wanted: SubmoduleFilter;
   /** Rewrites ssh addresses of this host to `httpBase`. */
   readonly force: { readonly sshHost: string; readonly httpBase: string } | undefined;
   /** Flags of `git clean` for a kept work tree; empty = none. */
@@ -88,7 +91,7 @@ async function fetchSubmodules(
   level: number,
   budget: { left: number },
 ): Promise<void> {
-  const submodules = await submodulesOf(parent);
+  const submodules = (await submodulesOf(parent)).filter(({ path }) => level > 1 || order.wanted(path));
   if (submodules.length === 0) return;
   if (level > maxDepth) throw new JobpassError('too_large', `Submodules are nested more than ${maxDepth} deep.`);
   for (const submodule of submodules) {
@@ -99,7 +102,13 @@ async function fetchSubmodules(
   const { place, room } = order;
   const env = jobGitEnvironment(place);
   // Writes the real addresses to .git/config and moves the repositories to where git expects them; touches no network.
-  await runAs(place, 'git', ['submodule', '--quiet', 'init'], { cwd: dir, env, signal: room.signal, onOutput: room.onOutput });
+  const paths = submodules.map(({ path }) => path);
+  await runAs(place, 'git', ['--literal-pathspecs', 'submodule', '--quiet', 'init', '--', ...paths], {
+    cwd: dir,
+    env,
+    signal: room.signal,
+    onOutput: room.onOutput,
+  });
   if (level === 1) await runAs(place, 'git', ['submodule', '--quiet', 'absorbgitdirs'], { cwd: dir, env, signal: room.signal });
 }
 

@@ -11,30 +11,45 @@ import { copyTree } from '../artifacts/copy-tree.ts';
 import { selectFiles } from '../artifacts/select.ts';
 import { unzip } from '../artifacts/unzip.ts';
 import { multipart, writePlain, writeZip } from '../artifacts/zip.ts';
-import { jobGitEnvironment } from '../git/checkout.ts';
-import { privateDir } from '../places.ts';
-import { runAs } from '../run-as.ts';
 import { waitFor } from '../wait.ts';
 import type { JobContext, Outcome } from './context.ts';
+import { stagingDir, untrackedFiles, withinBuild } from './files.ts';
+import { attemptsOf } from './git-settings.ts';
 import { expandText } from './variables.ts';
 
-const attempts = 3;
+/** As gitlab-runner: a server that is busy is asked more often than one that fails. */
+const attemptsAfter = (status: number): number => (status === 503 ? 6 : 3);
+/** Trying again would change nothing. */
+const final = new Set([400, 401, 403, 404, 413, 422]);
 const endings = { zip: '.zip', gzip: '.gz', raw: '' } as const;
 
 /** Fetches and unpacks the artifacts of the jobs that this one depends on. @throws upstream_failed, invalid_input, too_large */
 export async function restoreArtifacts(context: JobContext): Promise<void> {
+  const attempts = attemptsOf(context.variables, 'ARTIFACT_DOWNLOAD_ATTEMPTS');
   for (const dependency of context.job.dependencies) {
     if (dependency.artifacts_file === undefined) continue;
     context.trace.line(`Downloading artifacts for ${dependency.name} (${dependency.id})…`);
-    const folder = await staging(context, `in-${dependency.id}`);
-    try {
-      await download(context, dependency, join(folder, 'archive.zip'));
-      await mkdir(join(folder, 'files'));
-      await unzip(join(folder, 'archive.zip'), join(folder, 'files'));
-      await copyTree(join(folder, 'files'), context.workspace.place, context.control.script);
-    } finally {
-      await rm(folder, { recursive: true, force: true });
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await restoreOne(context, dependency);
+        break;
+      } catch (error) {
+        if (attempt >= attempts || context.control.script.aborted) throw error;
+        context.trace.line(`Downloading failed; trying again (${attempt + 1} of ${attempts})`);
+      }
     }
+  }
+}
+
+async function restoreOne(context: JobContext, dependency: JobDependency): Promise<void> {
+  const folder = await stagingDir(context, `in-${dependency.id}`);
+  try {
+    await download(context, dependency, join(folder, 'archive.zip'));
+    await mkdir(join(folder, 'files'));
+    await unzip(join(folder, 'archive.zip'), join(folder, 'files'));
+    await copyTree(join(folder, 'files'), context.workspace.place, context.control.script);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -56,12 +71,14 @@ async function download(context: JobContext, dependency: JobDependency, path: st
   await pipeline(answer, limit, createWriteStream(path, { mode: 0o600 }), { signal: control.script });
 }
 
+/** True where `artifacts:when` fits the outcome. */
+export function isUploaded({ when }: JobArtifact, outcome: Outcome): boolean {
+  return when === 'always' || (when === 'on_success') === (outcome.state === 'success');
+}
+
 /** Packs and uploads what `artifacts:` names, where its `when` fits the outcome. @throws upstream_failed, too_large */
 export async function collectArtifacts(context: JobContext, outcome: Outcome): Promise<void> {
-  for (const artifact of context.job.artifacts) {
-    const wanted = artifact.when === 'always' || (artifact.when === 'on_success') === (outcome.state === 'success');
-    if (wanted) await uploadOne(context, artifact);
-  }
+  for (const artifact of context.job.artifacts) if (isUploaded(artifact, outcome)) await uploadOne(context, artifact);
 }
 
 async function uploadOne(context: JobContext, artifact: JobArtifact): Promise<void> {
@@ -70,13 +87,13 @@ async function uploadOne(context: JobContext, artifact: JobArtifact): Promise<vo
   const expanded = (texts: readonly string[]): readonly string[] => texts.map((text) => expandText(text, variables.all));
   const untracked = artifact.untracked ? await untrackedFiles(context) : [];
   const chosen = await selectFiles(place.buildDir, {
-    paths: expanded(artifact.paths),
+    paths: withinBuild(expanded(artifact.paths), place, (text) => trace.line(text)),
     exclude: expanded(artifact.exclude),
     literal: untracked,
   });
   if (chosen.length === 0) return trace.line('WARNING: no files match the paths of `artifacts:`; nothing is uploaded');
   trace.line(`Uploading ${chosen.filter(({ kind }) => kind === 'file').length} files…`);
-  const folder = await staging(context, 'out');
+  const folder = await stagingDir(context, 'out');
   try {
     const path = join(folder, 'content');
     const say = (text: string): void => trace.line(text);
@@ -97,29 +114,13 @@ async function send(context: JobContext, artifact: JobArtifact, path: string): P
   for (let attempt = 1; ; attempt += 1) {
     const { type, body } = multipart(`${name === '' ? 'artifacts' : name}${endings[artifact.artifact_format]}`, createReadStream(path));
     const status = await client.uploadArtifacts(job.id, token, query, type, body, control.all).catch((error: unknown) => {
-      if (control.all.aborted || attempt >= attempts) throw error;
-      return 503;
+      if (control.all.aborted || attempt >= attemptsAfter(0)) throw error;
+      return 0;
     });
     if (status === 201) return trace.line('Uploading artifacts: done');
-    if (status !== 503 || attempt >= attempts)
+    // 3xx: no redirect is followed (R16).
+    if (final.has(status) || (status >= 300 && status < 400) || attempt >= attemptsAfter(status))
       throw new JobpassError('upstream_failed', `The server refused the artifacts with ${status}.`);
-    await waitFor(1000 * attempt, control.all);
+    await waitFor(context.retryMs * attempt, control.all);
   }
-}
-
-async function untrackedFiles(context: JobContext): Promise<readonly string[]> {
-  const { place } = context.workspace;
-  const { stdout } = await runAs(place, 'git', ['ls-files', '--others', '-z'], {
-    cwd: place.buildDir,
-    env: jobGitEnvironment(place),
-    collectBytes: 16 * 1024 * 1024,
-  });
-  return stdout.split('\0').filter((path) => path !== '');
-}
-
-async function staging(context: JobContext, name: string): Promise<string> {
-  const folder = join(await privateDir(context.entry.buildsDir, 'staging'), `${context.job.id}-${context.slot}-${name}`);
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { mode: 0o700 });
-  return folder;
 }

@@ -23,6 +23,8 @@ export interface JobDeps {
   /** Until the server wishes another. */
   readonly traceIntervalMs: number;
   readonly heartbeatMs: number;
+  /** Before an upload is tried again, times the number of tries. */
+  readonly retryMs: number;
 }
 
 /** What every stage of a job needs. */
@@ -33,6 +35,8 @@ export interface JobContext extends JobDeps {
   readonly trace: Trace;
   readonly workspace: Workspace;
   readonly variables: Variables;
+  /** CI_DEBUG_TRACE: every command is shown as it runs. What is masked stays masked. */
+  readonly debugTrace: boolean;
   /** Marks the job's processes. */
   readonly cookie: string;
   /** Jobs with another key never meet this one's files (R15). */
@@ -47,7 +51,13 @@ export type Outcome =
   | { readonly state: 'failed'; readonly reason: FailureReason; readonly exitCode?: number; readonly message?: string };
 
 /** Wraps a stage so that it folds in a reader's view. */
-export async function section<Result>(context: JobContext, name: string, title: string, work: () => Promise<Result>): Promise<Result> {
+export async function section<Result>(
+  context: Pick<JobContext, 'job' | 'trace'>,
+  name: string,
+  title: string,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  if (!context.job.features.trace_sections) return work();
   const now = (): number => Math.floor(Date.now() / 1000);
   context.trace.line(`section_start:${now()}:${name}\r\u001b[0K\u001b[0K\u001b[36;1m${title}\u001b[0;m`);
   try {

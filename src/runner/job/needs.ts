@@ -5,9 +5,12 @@ import type { JobContext } from './context.ts';
 import { expandText, type Variables, variablesOf } from './variables.ts';
 
 /** What the executor has to know before there is a place: images, services, and the fetch pass for pulling them (R8). */
-export function needsOf({ job, trace, control }: Pick<JobContext, 'job' | 'trace' | 'control'>): JobNeeds {
+export function needsOf(
+  { job, trace, control }: Pick<JobContext, 'job' | 'trace' | 'control'>,
+  environment: ReadonlyMap<string, string>,
+): JobNeeds {
   // Nothing of a pass is in these, whatever the job gets to see (R7).
-  const variables = variablesOf(job, undefined, 'withhold');
+  const variables = variablesOf(job, undefined, 'withhold', environment);
   const { extended_job_token: extended } = job;
   return {
     jobId: job.id,

@@ -2,6 +2,7 @@ import { JobpassError } from '../../base/errors.ts';
 import type {
   ExtendedJobToken,
   JobArtifact,
+  JobCache,
   JobDependency,
   JobImage,
   JobPayload,
@@ -27,8 +28,11 @@ export type Job = Pick<
   | 'services'
   | 'artifacts'
   | 'dependencies'
+  | 'cache'
 > & {
-  readonly features: { readonly token_mask_prefixes: readonly string[] };
+  readonly features: { readonly trace_sections: boolean; readonly token_mask_prefixes: readonly string[] };
+  /** `pre_get_sources_script` and `post_get_sources_script`. */
+  readonly hooks: readonly { readonly name: string; readonly script: readonly string[] }[];
   readonly extended_job_token?: ExtendedJobToken;
 };
 
@@ -72,7 +76,12 @@ export function parsePayload(body: unknown): Job {
     services: tablesIn(body, 'services').flatMap(serviceOf),
     artifacts: tablesIn(body, 'artifacts').map(artifactOf),
     dependencies: tablesIn(body, 'dependencies').map(dependencyOf),
-    features: { token_mask_prefixes: textsIn(tableIn(body, 'features') ?? {}, 'token_mask_prefixes') },
+    cache: tablesIn(body, 'cache').slice(0, maxCaches).map(cacheOf),
+    hooks: tablesIn(body, 'hooks').map((hook) => ({ name: textIn(hook, 'name') ?? '', script: textsIn(hook, 'script') })),
+    features: {
+      trace_sections: flagIn(tableIn(body, 'features') ?? {}, 'trace_sections') ?? false,
+      token_mask_prefixes: textsIn(tableIn(body, 'features') ?? {}, 'token_mask_prefixes'),
+    },
     ...(extended === undefined ? {} : { extended_job_token: extendedOf(extended) }),
   };
 }
@@ -165,6 +174,21 @@ function artifactOf(table: Table): JobArtifact {
     artifact_type: textIn(table, 'artifact_type') ?? 'archive',
     artifact_format: artifactFormats.find((format) => format === textIn(table, 'artifact_format')) ?? 'zip',
     expire_in: textIn(table, 'expire_in') ?? null,
+  };
+}
+
+/** Of one job; a server allows fewer. */
+const maxCaches = 16;
+
+function cacheOf(table: Table): JobCache {
+  const policy = textIn(table, 'policy');
+  return {
+    key: textIn(table, 'key') ?? '',
+    untracked: flagIn(table, 'untracked') ?? false,
+    policy: policy === 'pull' || policy === 'push' ? policy : 'pull-push',
+    paths: textsIn(table, 'paths'),
+    when: whenOf(table),
+    fallback_keys: textsIn(table, 'fallback_keys'),
   };
 }
 

@@ -12,15 +12,18 @@ import { Masker, type WatchedSecret } from '../trace/masker.ts';
 import { isKill, TraceSender } from '../trace/sender.ts';
 import { Trace } from '../trace/trace.ts';
 import { forgetJob, rememberJob } from '../cleanup.ts';
-import { collectArtifacts, restoreArtifacts } from './artifacts.ts';
+import { collectArtifacts, isUploaded, restoreArtifacts } from './artifacts.ts';
+import { isSaved, restoreCaches, saveCaches } from './cache.ts';
 import { type JobContext, type JobDeps, type Outcome, section, stopOutcome } from './context.ts';
 import { JobControl } from './control.ts';
 import { decideExposure, type ExposureDecision } from './exposure.ts';
 import { fetchSources, returnFetchPass } from './fetch-sources.ts';
+import { switchOf } from './git-settings.ts';
+import { runHook } from './hooks.ts';
 import { needsOf } from './needs.ts';
 import { type Job, parsePayload } from './payload.ts';
-import { runSteps } from './steps.ts';
-import { variablesOf } from './variables.ts';
+import { runSteps, writeFileVariables } from './steps.ts';
+import { clonePathOf, variablesOf } from './variables.ts';
 
 /**
  * Runs one job from its payload to its final report.
@@ -65,7 +68,8 @@ async function readable(deps: JobDeps, body: unknown): Promise<Job> {
 
 async function runTraced(deps: JobDeps, job: Job, token: Secret, control: JobControl): Promise<void> {
   const exposure = decideExposure(job.extended_job_token, deps.judgement, deps.unsafe);
-  const visible = variablesOf(job, undefined, exposure.exposure);
+  const visible = variablesOf(job, undefined, exposure.exposure, deps.entry.environment);
+  const debugTrace = !deps.entry.debugTraceDisabled && (switchOf(visible.get('CI_DEBUG_TRACE')) ?? false);
   const path = join(await privateDir(deps.entry.buildsDir, 'traces'), `${job.id}-${deps.slot}.log`);
   const leaks: Promise<void>[] = [];
   const watched = watchedSecrets(job, (name, pass) => {
@@ -79,7 +83,7 @@ async function runTraced(deps: JobDeps, job: Job, token: Secret, control: JobCon
       watched,
       prefixes: [...tokenPrefixes, ...job.features.token_mask_prefixes],
     }),
-    timestamps: visible.get('FF_TIMESTAMPS') !== 'false',
+    timestamps: switchOf(visible.get('FF_TIMESTAMPS')) ?? true,
     limitBytes: deps.entry.outputLimitBytes,
   });
   const sender = new TraceSender({
@@ -88,13 +92,14 @@ async function runTraced(deps: JobDeps, job: Job, token: Secret, control: JobCon
     token,
     trace,
     log: deps.log,
+    debugTrace,
     intervalMs: deps.traceIntervalMs,
     heartbeatMs: deps.heartbeatMs,
     onCanceling: () => control.stopScript('canceling'),
     onCanceled: () => control.stopAll('canceled'),
   });
   try {
-    const outcome = await runPrepared({ ...deps, job, token, control, trace, watched }, exposure);
+    const outcome = await runPrepared({ ...deps, job, token, control, trace, watched, debugTrace }, exposure);
     sayOutcome(trace, outcome);
     await trace.end();
     await Promise.all(leaks);
@@ -112,19 +117,27 @@ async function runTraced(deps: JobDeps, job: Job, token: Secret, control: JobCon
 /** A job before it has a place to run in. */
 type OpenedJob = Omit<JobContext, 'workspace' | 'variables' | 'cookie' | 'trustKey'>;
 
+/** What keeps the inputs of jobs apart where the server says nothing of principals: the tier and who started the job (R15). */
+function alone(job: Job): string {
+  return `${job.git_info.protected ? 'protected' : 'non_protected'}-user${job.job_info.user_id}`;
+}
+
 async function runPrepared(opened: OpenedJob, exposure: ExposureDecision): Promise<Outcome> {
   const { entry, executor, slot, job, trace, log, control } = opened;
   const cookie = randomBytes(16).toString('hex');
-  const trustKey = `${job.job_info.project_id}:${job.git_info.protected ? 'protected' : 'open'}:${job.job_info.user_id}`;
+  const trustKey = `${job.job_info.project_id}:${job.extended_job_token?.inputs_key ?? alone(job)}`;
   trace.line(`Running with jobpass-runner ${runnerVersion} on ${entry.name}, ${executor.name} executor`);
   trace.line(`jobpass: exposure: ${exposure.exposure}`);
   for (const why of exposure.why) trace.line(`jobpass: ${why.replaceAll(/[\u0000-\u001f\u007f]/g, ' ')}`);
   let context: JobContext | undefined;
   try {
     const projectPath = job.job_info.project_full_path === '' ? `project-${job.job_info.project_id}` : job.job_info.project_full_path;
-    const workspace = await executor.prepare({ entry, slot, projectPath, trustKey, cookie, needs: needsOf(opened) });
+    const clonePath = (buildsDir: string): string | undefined => clonePathOf(job, buildsDir);
+    const workspace = await section(opened, 'prepare_executor', `Preparing the "${executor.name}" executor`, () =>
+      executor.prepare({ entry, slot, projectPath, clonePath, trustKey, cookie, needs: needsOf(opened, entry.environment) }),
+    );
     await rememberJob(entry.buildsDir, { job: job.id, slot, cookie, place: workspace.place });
-    const variables = variablesOf(job, workspace.place, exposure.exposure);
+    const variables = variablesOf(job, workspace.place, exposure.exposure, entry.environment);
     context = { ...opened, workspace, variables, cookie, trustKey };
     return await runStages(context);
   } catch (error) {
@@ -136,14 +149,42 @@ async function runPrepared(opened: OpenedJob, exposure: ExposureDecision): Promi
 
 async function runStages(context: JobContext): Promise<Outcome> {
   const { control } = context;
-  await section(context, 'get_sources', 'Getting source from Git repository', () => fetchSources(context));
-  await returnFetchPass(context);
-  await section(context, 'download_artifacts', 'Downloading artifacts', () => restoreArtifacts(context));
+  const { job } = context;
+  await writeFileVariables(context);
+  await section(context, 'get_sources', 'Getting source from Git repository', async () => {
+    await fetchSources(context);
+    await returnFetchPass(context);
+    await runHook(context, 'post_get_sources_script');
+  });
+  if (job.cache.some(({ policy }) => policy !== 'push'))
+    await section(context, 'restore_cache', 'Restoring cache', () => restoreCaches(context));
+  if (job.dependencies.some(({ artifacts_file: file }) => file !== undefined))
+    await section(context, 'download_artifacts', 'Downloading artifacts', () => restoreArtifacts(context));
   const outcome = await runSteps(context);
-  // Whatever the script left running could still change what is uploaded.
+  // Whatever the script left running could still change what is kept.
   await context.workspace.endProcesses();
-  if (!control.all.aborted) await section(context, 'upload_artifacts', 'Uploading artifacts', () => collectArtifacts(context, outcome));
+  if (!control.all.aborted) await keepFiles(context, outcome);
   return outcome;
+}
+
+/** Caches and artifacts, where their `when` fits. Sections are named as gitlab-runner names them. */
+async function keepFiles(context: JobContext, outcome: Outcome): Promise<void> {
+  const { job, workspace } = context;
+  const [caches, artifacts] = [job.cache.some((one) => isSaved(one, outcome)), job.artifacts.some((one) => isUploaded(one, outcome))];
+  if (!caches && !artifacts) return;
+  await workspace.collect?.();
+  const success = outcome.state === 'success';
+  if (caches) {
+    const [name, title] = success
+      ? ['archive_cache', 'Saving cache for successful job']
+      : ['archive_cache_on_failure', 'Saving cache for failed job'];
+    await section(context, name, title, () => saveCaches(context, outcome));
+  }
+  if (!artifacts) return;
+  const [name, title] = success
+    ? ['upload_artifacts_on_success', 'Uploading artifacts for successful job']
+    : ['upload_artifacts_on_failure', 'Uploading artifacts for failed job'];
+  await section(context, name, title, () => collectArtifacts(context, outcome));
 }
 
 function watchedSecrets(job: Job, found: (name: string, pass: Secret) => void): readonly WatchedSecret[] {

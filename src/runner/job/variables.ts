@@ -13,10 +13,17 @@ const nameShape = /^[A-Za-z_]\w*$/;
 
 /**
  * Everything the job sees. The payload's own `token` is never changed by an exposure, so the runner's reports stay the job token's (R7).
+ * @param environment the operator's, which the job's own replace
  * @param place where the build is; undefined = only what the runner itself reads
  */
-export function variablesOf(job: Job, place: BuildPlace | undefined, exposure: ExposureDecision['exposure']): Variables {
+export function variablesOf(
+  job: Job,
+  place: BuildPlace | undefined,
+  exposure: ExposureDecision['exposure'],
+  environment: ReadonlyMap<string, string>,
+): Variables {
   const given = new Map<string, JobVariable>();
+  for (const [key, value] of environment) given.set(key, { key, value, public: true, masked: false });
   for (const variable of job.variables) if (nameShape.test(variable.key)) given.set(variable.key, variable);
   const add = (key: string, value: string, masked = false): void => {
     given.set(key, { key, value, public: !masked, masked, raw: true });
@@ -26,7 +33,7 @@ export function variablesOf(job: Job, place: BuildPlace | undefined, exposure: E
     add('CI_PROJECT_DIR', place.seen.buildDir);
   }
   add('CI_SERVER', 'yes');
-  add(place !== undefined && place.seen.slotDir !== place.slotDir ? 'CI_DISPOSABLE_ENVIRONMENT' : 'CI_SHARED_ENVIRONMENT', 'true');
+  add(place?.disposable === true ? 'CI_DISPOSABLE_ENVIRONMENT' : 'CI_SHARED_ENVIRONMENT', 'true');
   expose(job, exposure, given, add);
   const all = new Map<string, JobVariable>();
   for (const variable of given.values())
@@ -52,6 +59,14 @@ function expose(
     parsed.password = pass;
     add('CI_REPOSITORY_URL', parsed.href, true);
   }
+}
+
+/** GIT_CLONE_PATH as it reads with this CI_BUILDS_DIR, before there is a place; undefined where there is none. */
+export function clonePathOf(job: Job, buildsDir: string): string | undefined {
+  const given = new Map(job.variables.map((one) => [one.key, one]));
+  const asked = given.get('GIT_CLONE_PATH')?.value ?? '';
+  given.set('CI_BUILDS_DIR', { key: 'CI_BUILDS_DIR', value: buildsDir, public: true, masked: false });
+  return asked === '' ? undefined : expandText(asked, given);
 }
 
 /** `$NAME`, `${NAME}` and `$$`, once, with the others' values as given (gitlab-runner expands one level). */

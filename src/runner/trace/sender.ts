@@ -11,6 +11,8 @@ export interface SenderOptions {
   readonly token: Secret;
   readonly trace: Trace;
   readonly log: Log;
+  /** The server then shows the trace to fewer people. */
+  readonly debugTrace: boolean;
   /** The server wants the script stopped; after_script and uploads run. */
   readonly onCanceling: () => void;
   /** The server has ended the job: everything stops at once. */
@@ -75,7 +77,7 @@ export class TraceSender {
   async #sendNext(signal?: AbortSignal): Promise<boolean> {
     const { client, job, token, trace } = this.#options;
     const bytes = await trace.read(this.#sent, tracePatchBytes);
-    const answer = await client.patchTrace(job, token, this.#sent, bytes, signal);
+    const answer = await client.patchTrace(job, token, { startBytes: this.#sent, bytes, debugTrace: this.#options.debugTrace }, signal);
     if (answer.status === 202) this.#sent += bytes.length;
     else if (answer.status === 416) this.#sent = Math.min(answer.offsetBytes, trace.sizeBytes);
     this.#note(answer);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLog } from '../../../src/base/log.ts';
@@ -17,6 +17,8 @@ export interface Scene {
   readonly configPath: string;
   readonly buildsDir: string;
   start(options?: { readonly unsafe?: boolean }): Promise<RunnerHandle>;
+  /** Adds lines to the runner's entry in config.toml, before a start. */
+  configure(lines: string): Promise<void>;
   /** Runs one job to its end. */
   run(payload: Payload): Promise<JobReport & { readonly text: string }>;
   close(): Promise<void>;
@@ -39,9 +41,13 @@ export async function makeScene(): Promise<Scene> {
     configPath,
     buildsDir,
     async start(options = {}) {
-      const handle = await startRunner({ configPath, log: silentLog, traceIntervalMs: 10, heartbeatMs: 50, ...options });
+      const handle = await startRunner({ configPath, log: silentLog, traceIntervalMs: 10, heartbeatMs: 50, retryMs: 1, ...options });
       handles.push(handle);
       return handle;
+    },
+    async configure(lines) {
+      const text = await readFile(configPath, 'utf8');
+      await writeFile(configPath, text.replace('[[runners]]\n', `[[runners]]\n${lines}\n`));
     },
     async run(payload) {
       if (handles.length === 0) await scene.start();

@@ -23,7 +23,7 @@ const detectShell = 'for shell in /usr/local/bin/bash /usr/bin/bash /bin/bash; d
 /** Runs scripts in containers of the engine of this machine; the sources are the runner's own work, mounted. */
 export const dockerExecutor: Executor = {
   name: 'docker',
-  features: { images: true, separateUser: true },
+  features: { images: true, separateUser: true, elsewhere: true },
   check: (entry) => void configOf(entry),
   async cleanLeftovers(entry) {
     const engine = new Engine(configOf(entry).socketPath);
@@ -41,7 +41,7 @@ export const dockerExecutor: Executor = {
       [jobLabel]: String(options.needs.jobId),
       [processLabel]: await processMark(),
     };
-    const place = await makePlace(options, seenAt);
+    const place = await makePlace(options, { seenAt, disposable: true });
     const job = new DockerJob({ engine, config, options, place, labels, podman: await engine.isPodman() });
     try {
       await job.begin();
@@ -150,7 +150,7 @@ class DockerJob implements Workspace {
       stdin.on('error', () => undefined);
       await engine.call('POST', `/containers/${container}/start`);
       if (run.signal.aborted) stop();
-      stdin.end(shellScript(run.script, 'sh'));
+      stdin.end(shellScript(run.script, { shell: 'sh', xtrace: run.xtrace, sections: run.sections }));
       const ended = await engine.call('POST', `/containers/${container}/wait`);
       await Promise.race([heard, new Promise((resolve) => setTimeout(resolve, 2000))]);
       output.destroy();

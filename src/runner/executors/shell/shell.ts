@@ -12,7 +12,7 @@ const graceMs = 5000;
 /** Runs scripts in a shell of this machine: as another OS user where the runner is root (R8), else with no boundary at all. */
 export const shellExecutor: Executor = {
   name: 'shell',
-  features: { images: false, separateUser: process.getuid?.() === 0 },
+  features: { images: false, separateUser: process.getuid?.() === 0, elsewhere: false },
   async prepare(options) {
     const place = await makePlace(options);
     const shell = await chooseShell(options.entry.shell);
@@ -55,7 +55,7 @@ async function runScript(
   child.stdout.on('data', run.onOutput);
   child.stderr.on('data', run.onOutput);
   child.stdin.on('error', () => undefined);
-  child.stdin.end(shellScript(run.script, shell.kind));
+  child.stdin.end(shellScript(run.script, { shell: shell.kind, xtrace: run.xtrace, sections: run.sections }));
   const group = child.pid;
   const pipesClosed = closed(child);
   let ending: Promise<void> | undefined;
