@@ -101,7 +101,8 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
       acting.endJob(job).catch((error: unknown) => log.error('gateway.tokens_left', { job }, error));
     },
   });
-  const leaks = new LeakScanner(revoker, (job, pass) => log.warn('pass.leaked', { job, pass }));
+  const newScanner = (): LeakScanner => new LeakScanner(revoker, (job, pass) => log.warn('pass.leaked', { job, pass }));
+  const leaks = newScanner();
   const acting = makeActingCredentials({
     client,
     tokens: store.actingTokens,
@@ -165,6 +166,7 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
       powerOf: directory.powerOf,
       jobTokenOf: (job) => liveness.tokenOf(job),
       writes,
+      history: upstream,
       scrub: scrubbed(external),
       url: addresses.url,
       carried: carriedAnswers(external, {
@@ -172,6 +174,13 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
         storage: config.objectStorage,
       }),
       external,
+      search(job) {
+        const scanner = newScanner();
+        return async (piece) => {
+          await scanner.scan(job, piece);
+          return scanner.altered(job);
+        };
+      },
       log,
     },
     runners: {

@@ -1,4 +1,4 @@
-import { type EndpointMatch, isNeverAllowed, matchEndpoint } from '../policy/match.ts';
+import { type EndpointMatch, isNeverAllowed, matchGatewayEndpoint } from '../policy/match.ts';
 import type { Refusal } from './subject.ts';
 
 /** What a pass hears on a route that no door serves for it (R5, R13). */
@@ -13,7 +13,7 @@ export function passRouteRefusal(method: string, path: string): Refusal {
   return { code: 'unlisted_route', rule: 'R13', message: 'This route is in no list, so a pass may not use it.' };
 }
 
-/** The endpoint row of a request; undefined = unlisted, so a pass may not use it (R13). */
-export function passRoute(method: string, path: string): EndpointMatch | undefined {
-  return isNeverAllowed(method, path) ? undefined : matchEndpoint(method, path);
+/** The endpoint row of a request to a GitLab; undefined = unlisted, so a pass may not use it there (R13). */
+export function gatewayRoute(method: string, path: string): EndpointMatch | undefined {
+  return isNeverAllowed(method, path) ? undefined : matchGatewayEndpoint(method, path);
 }

@@ -16,6 +16,8 @@ export interface Endpoint {
   readonly from: ResourceFrom;
   /** Answers a list that is filtered by every principal (R3). */
   readonly list?: true;
+  /** What is answered depends on who asks in more than the permissions (internal notes, confidential issues): not for several principals. */
+  readonly personal?: true;
   /** Anonymous callers are not even looked at: 401. */
   readonly signedIn?: true;
   /** More accesses are admitted by the handler, together with these, when the body asks for them. */

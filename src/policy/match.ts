@@ -1,4 +1,5 @@
 import { type Endpoint, endpoints, type Method } from './endpoints.ts';
+import { gatewayEndpoints } from './gateway-endpoints.ts';
 import { neverAllowed } from './never.ts';
 
 /** HEAD reads what GET reads; anything else that is none of GitLab's methods is unknown. */
@@ -50,10 +51,19 @@ export interface EndpointMatch {
 
 /** The endpoint row of a request; undefined = unlisted, so a pass may not use it (R13). */
 export function matchEndpoint(method: string, path: string): EndpointMatch | undefined {
+  return matchIn(endpoints, method, path);
+}
+
+/** As `matchEndpoint`, with the rows beside that a GitLab behind the gateway serves. */
+export function matchGatewayEndpoint(method: string, path: string): EndpointMatch | undefined {
+  return matchIn(endpoints, method, path) ?? matchIn(gatewayEndpoints, method, path);
+}
+
+function matchIn(table: readonly Endpoint[], method: string, path: string): EndpointMatch | undefined {
   const normal = normalMethod(method);
   const segments = pathSegments(path);
   if (normal === undefined || segments === undefined) return undefined;
-  const endpoint = endpoints.find((row) => row.method === normal && matches(row.path, segments));
+  const endpoint = table.find((row) => row.method === normal && matches(row.path, segments));
   if (endpoint === undefined) return undefined;
   const params = new Map<string, string>();
   for (const [index, part] of partsOf(endpoint.path).entries()) if (part.startsWith(':')) params.set(part.slice(1), segments[index] ?? '');

@@ -69,6 +69,19 @@ export const permissions = {
   'container:admin': { on: 'project', role: 40, ...write },
   /** `docker login`, without a scope. Exempt from the intersection (R3). */
   'registry:login': { on: 'instance', role: 'signed_in', visible: false, ...read, jobToken: 'own' },
+  'merge_request:read': { on: 'project', role: 15, visible: true, ...read },
+  'merge_request:create': { on: 'project', role: 30, ...write },
+  'merge_request:update': { on: 'project', role: 30, ...write },
+  'merge_request:approve': { on: 'project', role: 30, ...write },
+  'merge_request:merge': { on: 'project', role: 30, ...write },
+  /** Issues and their notes, milestones, labels. */
+  'work_item:read': { on: 'project', role: 10, visible: true, ...read },
+  'work_item:write': { on: 'project', role: 20, ...write },
+  'upload:create': { on: 'project', role: 20, ...write },
+  'package:read': { on: 'project', role: 20, visible: true, ...read },
+  'package:write': { on: 'project', role: 30, ...write },
+  'package:delete': { on: 'project', role: 40, ...write },
+  'commit_status:create': { on: 'project', role: 30, ...write },
   'protection:read': { on: 'project', role: 40, visible: false, ...read },
   /** The job that asks, about itself: `GET /job`, artifacts that it depends on. Exempt from the intersection (R3). */
   'job:self': { on: 'instance', role: 'self', visible: false, ...read, jobToken: 'own' },

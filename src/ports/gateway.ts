@@ -16,6 +16,8 @@ export interface UpstreamJob {
   readonly sha: string;
   readonly ref: string;
   readonly tag: boolean;
+  /** null = not told. */
+  readonly createdAt: EpochMillis | null;
 }
 
 /** The one truth about a job behind the gateway. */
@@ -54,6 +56,10 @@ export interface UpstreamHistory {
   unprotectedCommits(project: ProjectId, sha: Oid, limit: number): Promise<readonly Oid[] | null>;
   /** Who pushed which commit; what is missing was not found. */
   pushersOf(project: ProjectId, commits: readonly Oid[]): Promise<ReadonlyMap<Oid, readonly UserId[]>>;
+  /** Whether the forge has this commit already. @throws upstream_failed */
+  hasCommit(project: ProjectId, sha: Oid): Promise<boolean>;
+  /** The newest commits on a branch that touch a path. @throws upstream_failed */
+  commitsTouching(project: ProjectId, branch: string, path: string): Promise<readonly Oid[]>;
   /** Who last moved a ref, `refs/heads/main`; undefined = it cannot be told. */
   lastPushers(project: ProjectId, ref: string): Promise<readonly UserId[] | undefined>;
 }
@@ -91,10 +97,18 @@ export interface GatewayJobs {
 
 /** What passes wrote upstream, so that the jobs which it starts are known as children (R5). */
 export interface PassWrites {
-  /** @param what a sha, `pipeline:ID`, or `*` where only the project is known */
+  /** @param what a sha, `pipeline:7`, `job:9`, `refs/tags/v1`, `refs/heads/main@SHA` or `refs/merge-requests/7@SHA` */
   record(tx: Tx, project: ProjectId, what: string, by: JobId, at: EpochMillis): Promise<void>;
-  /** The job whose pass wrote any of these. */
-  writerOf(tx: MaybeTx, project: ProjectId, whats: readonly string[]): Promise<JobId | undefined>;
+  /** The jobs whose passes wrote any of these. */
+  writersOf(tx: MaybeTx, project: ProjectId, whats: readonly string[]): Promise<readonly PassWrite[]>;
+  startingWith(tx: MaybeTx, project: ProjectId, prefix: string): Promise<readonly PassWrite[]>;
+  forget(tx: Tx, project: ProjectId, what: string): Promise<void>;
+}
+
+export interface PassWrite {
+  readonly what: string;
+  readonly by: JobId;
+  readonly at: EpochMillis;
 }
 
 /** A runner of the forge behind the gateway. */

@@ -57,6 +57,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
   /** What the forge sent us away to; `asked` once it was asked there. */
   #elsewhere: { readonly url: URL; asked: boolean } | undefined;
   #over = false;
+  /** Nobody hears the answer any more; it is awaited all the same (`finish`). */
+  #deaf = false;
+  /** The forge has said all. */
+  #told = false;
   /** May be asked once more. */
   #again = false;
 
@@ -72,6 +76,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     change.signal?.addEventListener('abort', this.#cut, { once: true });
     response.on('close', this.#closed);
     if (change.signal?.aborted === true || response.destroyed) {
+      this.#finish('cut');
       this.#cut();
       return;
     }
@@ -114,6 +119,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#elsewhere !== undefined) return this.#answerStored(status, raw);
     this.#status = status;
     const change = this.#change.answer?.({ status, headers: raw });
+    if (this.#deaf && change?.kind !== 'body') return;
     if (change?.kind === 'body') {
       this.#collected = { change, headers: raw, parts: [], size: 0 };
       return;
@@ -141,7 +147,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#over || this.#elsewhere?.asked === false) return;
+    if (this.#over || this.#elsewhere?.asked === false || (this.#deaf && this.#collected === undefined)) return;
     if (this.#collected !== undefined) {
       this.#collected.size += chunk.length;
       if (this.#collected.size > this.#collected.change.maxBytes)
@@ -163,8 +169,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.#ends.storage.dispatch({ origin, path: pathname + search, method: methodOf(this.#request), headers }, this);
       return;
     }
+    this.#told = this.#collected === undefined;
     if (this.#collected === undefined) {
-      this.#response.end();
+      if (this.#deaf) this.#finish('cut');
+      else this.#response.end();
       return;
     }
     const { change, headers, parts } = this.#collected;
@@ -175,6 +183,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #answerOther(answer: Awaited<ReturnType<Collected['change']['rewrite']>>, headers: readonly string[]): true {
+    this.#told = true;
+    if (this.#deaf) this.#finish('cut');
     if (this.#over) return true;
     this.#status = answer.status ?? this.#status;
     const kept = clientHeaders(answer.headers ?? headers, true);
@@ -193,14 +203,23 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   /** The end of the pass, in the middle of everything (R2). */
   readonly #cut = (): void => {
-    this.#finish('cut');
-    this.#controller?.abort(new Error('cut'));
+    if (!this.#awaited()) {
+      this.#finish('cut');
+      this.#controller?.abort(new Error('cut'));
+    }
     this.#request.destroy();
     this.#response.destroy();
   };
 
+  /** True where the forge is still to be heard, though nobody else hears it. */
+  #awaited(): boolean {
+    this.#deaf = this.#change.finish === true && !this.#told && !this.#over;
+    return this.#deaf;
+  }
+
   readonly #closed = (): void => {
     if (this.#response.writableFinished) return this.#finish('done');
+    if (this.#awaited()) return;
     this.#finish('cut');
     this.#controller?.abort(new Error('the client is gone'));
   };

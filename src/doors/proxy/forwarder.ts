@@ -23,6 +23,8 @@ export interface ForwardChange {
   readonly target?: string;
   /** Cuts both sides when aborted (R2). */
   readonly signal?: AbortSignal;
+  /** The forge's answer is awaited, and `answer` told of it, though the client left or was cut: what was made has to be known. */
+  readonly finish?: true;
   /** Sees status and headers (raw pairs) before they are sent. @returns undefined = as they are */
   readonly answer?: (head: AnswerHead) => AnswerChange | undefined;
   /** The request's body, in place of what is read from the request. */

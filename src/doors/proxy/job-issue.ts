@@ -24,6 +24,7 @@ import type {
 import type { PassLimit, PassStore } from '../../ports/passes.ts';
 import type { Transactor } from '../../ports/tx.ts';
 import type { Exposure, ExtendedJobToken } from '../../wire/runner.ts';
+import { runsOn } from './made-by.ts';
 import type { WriteLog } from './write-log.ts';
 
 /** What an admin says of a runner of the forge behind the gateway (R7). */
@@ -76,7 +77,7 @@ export async function issueFor(deps: IssueDeps, handed: HandedOut, runnerToken: 
   const power = await deps.upstream.powerOf(job.userId);
   // Forwarded as this user, a request would have its admin power, too (R1, A68).
   if (power !== 'none') return { none: `who started the job is an administrator or auditor of the forge, or it cannot be told (${power})` };
-  const parent = await deps.writes.writerOf(job.projectId, [job.sha, `pipeline:${job.pipelineId}`, `job:${job.id}`]);
+  const parent = await parentOf(deps, job);
   if (parent !== undefined) return { none: `the job was started by the pass of job ${parent}, and chains of such jobs are not allowed` };
   const runner = await deps.upstream.runnerOf(runnerToken);
   if (runner === undefined) return { none: 'the runner is unknown' };
@@ -89,6 +90,15 @@ export async function issueFor(deps: IssueDeps, handed: HandedOut, runnerToken: 
   const extended = await extendedToken(deps, principals, issued, exposure, [why, ...bounded.notes]);
   const rules = await deps.directory.protectedRefs(null, job.projectId);
   return { extended: { ...extended, inputs_key: inputsKey(isProtected(rules, job.tag ? 'tag' : 'branch', job.ref), principals, job.id) } };
+}
+
+/** The job whose pass started this one (R5). What a job of the same pipeline wrote did not start it, unless it is this very job or pipeline. */
+async function parentOf(deps: IssueDeps, job: UpstreamJob): Promise<JobId | undefined> {
+  for (const { what, by } of await deps.writes.writersOf(job.projectId, runsOn(job))) {
+    if (/^(?:job|pipeline):/.test(what)) return by;
+    if ((await deps.jobs.byId(null, by))?.pipelineId !== job.pipelineId) return by;
+  }
+  return deps.writes.unheardAbout(job.projectId, job.createdAt);
 }
 
 function exposureFor(deps: IssueDeps, handed: HandedOut, { trust }: RunnerTrust): ReturnType<typeof exposureOf> {
@@ -133,7 +143,10 @@ async function principalsFor(
   const evidence: PrincipalEvidence = {
     ...alone,
     starter: job.userId,
-    pipelines: pipeline === undefined ? [] : [{ creators: [pipeline.creator], carriesVariables: pipeline.carriesVariables, byPass: false }],
+    pipelines: [
+      ...(pipeline === undefined ? [] : [{ creators: [pipeline.creator], carriesVariables: pipeline.carriesVariables, byPass: false }]),
+      ...(await writersAmong(deps, job, commits ?? [])),
+    ],
     unprotectedCommits: commits,
     pushers: commits === null ? new Map() : await deps.upstream.pushersOf(job.projectId, commits),
     artifactPrincipals: artifacts ?? [],
@@ -141,6 +154,13 @@ async function principalsFor(
   };
   const found = principalsOf(evidence);
   return unknown.length === 0 ? found : { ...found, ownProjectOnly: true, notes: [...found.notes, ...unknown] };
+}
+
+/** What a pass wrote counts as written by all its principals, of whom the forge knows one only (A58). */
+async function writersAmong(deps: IssueDeps, job: UpstreamJob, commits: readonly Oid[]): Promise<PrincipalEvidence['pipelines']> {
+  const writers = new Set((await deps.writes.writersOf(job.projectId, commits)).map(({ by }) => by));
+  const creators = (await artifactPrincipals(deps, [...writers])) ?? [];
+  return creators.length === 0 ? [] : [{ creators, carriesVariables: false, byPass: true }];
 }
 
 async function artifactPrincipals(deps: IssueDeps, jobs: readonly JobId[]): Promise<readonly UserId[] | undefined> {

@@ -1,5 +1,5 @@
 import { parseId, type GroupId, type ProjectId, type UserId } from '../../base/ids.ts';
-import { passRoute, passRouteRefusal } from '../../pass/routes.ts';
+import { gatewayRoute, passRouteRefusal } from '../../pass/routes.ts';
 import type { Access, Permission, Refusal, Resource } from '../../pass/subject.ts';
 
 import type { Directory } from '../../ports/directory.ts';
@@ -14,19 +14,26 @@ export interface Wanted {
   readonly accesses: readonly Access[];
   /** `job`: only the job's own token answers this upstream. */
   readonly channel: Channel | 'job';
-  readonly kind: 'api' | 'git' | 'push' | 'lfs' | 'lfs_batch' | 'registry_token';
+  readonly kind: 'api' | 'git' | 'push' | 'lfs' | 'lfs_batch' | 'registry_token' | 'file';
   /** Changes something upstream. */
   readonly writes: boolean;
   /** The upstream filters it by one user only. */
   readonly list: boolean;
+  /** The upstream answers it for one user only, in more than what the permissions say. */
+  readonly personal: boolean;
   /** The project that it is about; 0 = none, or there is no such project. */
   readonly projectId: ProjectId;
+  /** Path parameters by name, decoded once. */
+  readonly params: ReadonlyMap<string, string>;
   /** Path to forward, where a name was resolved: the number that was decided, whatever the name means a moment later (R14). */
   readonly path?: string;
 }
 
 /** Asked about where there is no such thing, so that nobody can tell unknown from hidden (A41). */
 const nobody = 0;
+
+/** Their body is a file, which is streamed. */
+const takesFile = /\/(?:uploads|packages\/(?:generic|maven)\/.+)$/;
 
 /** Rows whose accesses stand in their body; the embedded forge's own handlers read it, the gateway does not yet. */
 const notCarried = 'The gateway does not carry this request with a pass: what it is about stands in its body only.';
@@ -78,7 +85,7 @@ async function judgeGit(
 }
 
 async function judgeApi(directory: Directory, method: string, path: string): Promise<Wanted | Refusal> {
-  const match = path.startsWith('/api/v4/') ? passRoute(method, path) : undefined;
+  const match = path.startsWith('/api/v4/') ? gatewayRoute(method, path) : undefined;
   // What is jobpass's own is answered by jobpass, never by the forge behind it.
   if (match === undefined || /\/jobpass(?:\/|$)/.test(match.endpoint.path)) return passRouteRefusal(method, path);
   const { endpoint, params } = match;
@@ -93,10 +100,12 @@ async function judgeApi(directory: Directory, method: string, path: string): Pro
     endpoint: `${endpoint.method} ${endpoint.path}`,
     accesses: permissions.map((permission) => ({ permission, resource })),
     channel: self ? 'job' : writes ? 'api' : 'read_api',
-    kind: 'api',
+    kind: writes && takesFile.test(endpoint.path) ? 'file' : 'api',
     writes,
     list: endpoint.list === true || endpoint.permissions.some((permission) => permission.endsWith(':list')),
+    personal: endpoint.personal === true,
     projectId,
+    params,
     ...(resource.kind === 'project' || resource.kind === 'group' ? { path: byNumber(path, resource.id) } : {}),
   };
 }
@@ -128,7 +137,7 @@ async function resourceOf(directory: Directory, from: 'project' | 'group' | 'use
 }
 
 function wanted(endpoint: string, accesses: readonly Access[], channel: Channel, writes: boolean, projectId: ProjectId): Wanted {
-  return { endpoint, accesses, channel, kind: 'git', writes, list: false, projectId };
+  return { endpoint, accesses, channel, kind: 'git', writes, list: false, personal: false, projectId, params: new Map() };
 }
 
 function access(permission: Permission, id: ProjectId): Access {

@@ -8,19 +8,24 @@ import { Secret } from '../../base/secret.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { Access, AskContext, Gatekeeper, Subject } from '../../pass/subject.ts';
 import type { Directory } from '../../ports/directory.ts';
-import type { ActingCredentials, Channel, UpstreamUsers } from '../../ports/gateway.ts';
+import type { ActingCredentials, Channel, UpstreamHistory, UpstreamUsers } from '../../ports/gateway.ts';
 import { parseJson } from '../api/api-door.ts';
 import { credentialOf } from '../credential.ts';
 import { pathProblem } from '../paths.ts';
 import { batchOf } from '../git/lfs/body.ts';
 import { audienceOf, sayNo } from './answers.ts';
 import type { AnswerChange, AnswerHead, ForwardChange, Forwarder } from './forwarder.ts';
+import { confirmed, piecesOf, withoutPass } from './guarded-body.ts';
 import { checkBody, readBody } from './json-body.ts';
 import { judge, type Wanted } from './judge.ts';
 import { lfsAnswer } from './lfs-answer.ts';
 import { readPushPrefix } from './push-prefix.ts';
+import { checkReserved } from './params.ts';
+import { checkShape } from './request-shape.ts';
 import { scopesToAsk } from './registry-scopes.ts';
 import { madeBy } from './made-by.ts';
+import { oneFile } from './one-file.ts';
+import { pushed, traceOf } from './written.ts';
 import type { OpenWrite, WriteLog } from './write-log.ts';
 
 export interface PassRequestDeps {
@@ -32,6 +37,7 @@ export interface PassRequestDeps {
   /** The job's own token, for what only it may ask upstream. */
   readonly jobTokenOf: (job: JobId) => Promise<Secret | undefined>;
   readonly writes: WriteLog;
+  readonly history: Pick<UpstreamHistory, 'hasCommit' | 'commitsTouching'>;
   /** Takes secrets out of a JSON answer, and puts its URLs on the external address. */
   readonly scrub: (body: Buffer) => Buffer;
   /** What holds for every answer to a pass. */
@@ -40,6 +46,8 @@ export interface PassRequestDeps {
   readonly url: string;
   /** Upstream's own address → ours, for URLs that clients follow. */
   readonly external: (url: string) => string;
+  /** Begins to look for passes in one thing that a job writes; told of a piece, it says whether there was one so far, which is revoked then (R12). */
+  readonly search: (job: JobId) => (piece: Buffer) => Promise<boolean>;
   readonly log: Log;
 }
 
@@ -81,6 +89,8 @@ class PassRequest {
   readonly #facts: RequestFacts;
   readonly #subject: Subject;
   readonly #grants: Grant[] = [];
+  /** Of a write: nobody knows what became of one that was sent, and of which the forge told nothing. */
+  #fate: 'held' | 'sent' | 'told' = 'held';
 
   constructor(deps: PassRequestDeps, request: IncomingMessage, response: ServerResponse, facts: RequestFacts, subject: Subject) {
     this.#deps = deps;
@@ -111,7 +121,10 @@ class PassRequest {
       await this.#admit(`${this.#request.method ?? ''} (unlisted)`, [{ permission: 'pass:self', resource: { kind: 'instance' } }]);
       throw new JobpassError(wanted.code, wanted.message);
     }
+    checkShape(this.#request, wanted);
     switch (wanted.kind) {
+      case 'file':
+        return this.#file(wanted);
       case 'registry_token':
         return this.#registryToken(wanted);
       case 'lfs_batch':
@@ -153,6 +166,11 @@ class PassRequest {
         'access_denied',
         'This pass has the rights of several people, and the forge lists for one only: ask for each thing by name.',
       );
+    if (wanted.personal && principalsOf(grant).length > 1)
+      throw new JobpassError(
+        'access_denied',
+        'This pass has the rights of several people, and the forge shows notes and issues to each as that person may see them: it reads none.',
+      );
     const scrub = wanted.kind === 'api' ? { answer: this.#scrubbed() } : {};
     return this.#forward(grant, wanted, scrub);
   }
@@ -161,25 +179,48 @@ class PassRequest {
     if (wanted.kind === 'lfs') {
       const grant = await this.#admit(wanted.endpoint, wanted.accesses);
       return this.#forward(grant, wanted, {
-        body: { stream: confirmed(grant, this.#request.iterator({ destroyOnReturn: false })), length: 'same' },
+        body: { stream: confirmed(grant, this.#pieces()), length: 'same' },
       });
     }
     const maxBytes = /\/repository\/(?:files|commits)/.test(wanted.endpoint) ? limits.fileBodyBytes : limits.jsonBodyBytes;
     const grant = await this.#admit(wanted.endpoint, wanted.accesses);
-    if (principalsOf(grant).length > 1)
-      throw new JobpassError(
-        'access_denied',
-        'This pass has the rights of several people: through the gateway it reads, and pushes to unprotected branches; it changes nothing else.',
-      );
+    onePrincipal(grant);
     const body = await readBody(this.#request, maxBytes);
-    checkBody(body, this.#request.headers['content-type']);
-    const open = this.#deps.writes.begin(wanted.projectId, jobOf(grant));
+    const said = checkBody(body, this.#request.headers['content-type']);
+    checkReserved(wanted.params, said);
+    if (await this.#deps.search(jobOf(grant))(body))
+      throw new JobpassError('credential_misplaced', 'A pass stands in the body. It is revoked by now.');
+    const trace = traceOf(this.#deps.history, wanted, said, this.#facts.query);
+    const before = await trace.before();
+    const open = await this.#deps.writes.begin(wanted.projectId, jobOf(grant));
     try {
+      await open.record(before);
       await grant.confirm(null);
-      return await this.#forward(grant, wanted, { body, answer: this.#recorded(open) });
+      const change = { body, finish: true, answer: this.#recorded(open, wanted.endpoint) } as const;
+      const outcome = await this.#forward(grant, wanted, change);
+      // What is made is told apart from what was there by looking again.
+      if (this.#fate === 'sent') return outcome;
+      this.#fate = 'sent';
+      await open.record(await trace.after());
+      this.#fate = 'told';
+      return outcome;
     } finally {
-      open.end();
+      await open.end(this.#fate !== 'sent');
     }
+  }
+
+  /** An upload or a package: streamed, as it may be large. */
+  async #file(wanted: Wanted): Promise<Outcome> {
+    const grant = await this.#admit(wanted.endpoint, wanted.accesses);
+    onePrincipal(grant);
+    const form = wanted.endpoint.endsWith('/uploads');
+    const file = form ? oneFile(this.#pieces(), this.#request.headers['content-type']) : this.#pieces();
+    const stream = confirmed(grant, withoutPass(this.#deps.search(jobOf(grant)), file));
+    return this.#forward(grant, wanted, { body: { stream, length: 'same' }, answer: this.#scrubbed() });
+  }
+
+  #pieces(): AsyncGenerator<Buffer> {
+    return piecesOf(this.#request.iterator({ destroyOnReturn: false }));
   }
 
   async #push(wanted: Wanted): Promise<Outcome> {
@@ -192,14 +233,16 @@ class PassRequest {
       throw new JobpassError('never_allowed', `No pass may push with the option ${JSON.stringify(other.slice(0, 100))}.`);
     if (prefix.commands.length > limits.refsPerPush) throw new JobpassError('too_large', 'The push names too many refs.');
     if (principalsOf(grant).length > 1) await this.#onlyUnprotected(wanted, prefix.commands);
-    const open = this.#deps.writes.begin(wanted.projectId, jobOf(grant));
+    const open = await this.#deps.writes.begin(wanted.projectId, jobOf(grant));
+    let known = false;
     try {
       // Before it can start anything.
-      await open.record(prefix.commands.map((command) => command.newOid).filter((oid) => !/^0+$/.test(oid)));
+      await open.record(await pushed(this.#deps.history, wanted.projectId, prefix.commands));
+      known = true;
       // A pass starts nothing here (R5): the forge hears `ci.skip`.
       return await this.#forward(grant, wanted, { body: { stream: confirmed(grant, prefix.body(true)), length: 'other' } });
     } finally {
-      open.end();
+      await open.end(known);
     }
   }
 
@@ -240,6 +283,7 @@ class PassRequest {
     const credential = await this.#credentialFor(grant, wanted);
     const query = (this.#request.url ?? '').split('?').slice(1).join('?');
     const target = change.target ?? `${wanted.path ?? this.#facts.path}${query === '' ? '' : `?${query}`}`;
+    this.#fate = 'sent';
     const { outcome, status } = await this.#deps.forwarder.forward(this.#request, this.#response, {
       ...change,
       answer: (head) => this.#deps.carried(head, change.answer?.(head)),
@@ -267,7 +311,7 @@ class PassRequest {
         'Whoever started the job is an administrator or auditor of the forge by now: no pass acts as one.',
       );
     const secret = await this.#obtain(identity.jobId, user, channel);
-    if (kind === 'api') return { name: 'private-token', value: secret };
+    if (kind === 'api' || kind === 'file') return { name: 'private-token', value: secret };
     return { name: 'authorization', value: new Secret(`Basic ${Buffer.from(`oauth2:${secret.reveal()}`).toString('base64')}`) };
   }
 
@@ -280,11 +324,19 @@ class PassRequest {
   }
 
   /** The ids of what was made are kept before the client hears of it. */
-  #recorded(open: OpenWrite): NonNullable<ForwardChange['answer']> {
+  #recorded(open: OpenWrite, endpoint: string): NonNullable<ForwardChange['answer']> {
     return ({ status, headers }) => {
-      if (!isJson(headers)) return undefined;
+      // After a failure of its own the forge may have made it all the same.
+      const told = (): void => {
+        if (status < 500) this.#fate = 'told';
+      };
+      if (!isJson(headers)) {
+        told();
+        return undefined;
+      }
       return this.#jsonAnswer(async (body) => {
-        if (status < 400) await open.record(madeBy(body));
+        if (status < 400) await open.record(madeBy(endpoint, body));
+        told();
         return this.#deps.scrub(body);
       });
     };
@@ -293,6 +345,15 @@ class PassRequest {
   #jsonAnswer(change: (body: Buffer) => Promise<Buffer>): AnswerChange {
     return { kind: 'body', maxBytes: limits.fileBodyBytes, rewrite: async (body) => ({ body: await change(body) }) };
   }
+}
+
+/** The forge answers as one user only. @throws access_denied */
+function onePrincipal(grant: Grant): void {
+  if (principalsOf(grant).length > 1)
+    throw new JobpassError(
+      'access_denied',
+      'This pass has the rights of several people: through the gateway it reads, and pushes to unprotected branches; it changes nothing else.',
+    );
 }
 
 /** The pass, or the fetch pass by which an assisted runner's job token is honoured. */
@@ -314,17 +375,6 @@ function isJson(headers: readonly string[]): boolean {
   return headers.some(
     (name, index) => index % 2 === 0 && name.toLowerCase() === 'content-type' && /\bjson\b/i.test(headers[index + 1] ?? ''),
   );
-}
-
-/** The end of a body goes out only once the pass was found alive again: without its end nothing takes effect (R2). */
-async function* confirmed(grant: Grant, body: AsyncIterable<unknown>): AsyncGenerator<Buffer> {
-  let held: Buffer | undefined;
-  for await (const chunk of body) {
-    if (held !== undefined) yield held;
-    held = Buffer.from(chunk as Uint8Array);
-  }
-  await grant.confirm(null);
-  if (held !== undefined) yield held;
 }
 
 /** The door at which the embedded forge would have served it. */

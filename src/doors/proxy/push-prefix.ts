@@ -13,7 +13,7 @@ export interface PushPrefix {
   readonly commands: readonly PushCommand[];
   readonly options: readonly string[];
   /** The whole body again, the commands with `ci.skip` among their options where `skipCi` was asked for. */
-  body(skipCi: boolean): AsyncIterable<Buffer>;
+  body(skipCi: boolean): AsyncGenerator<Buffer>;
 }
 
 const prefixBytes = 4 * 1024 * 1024;

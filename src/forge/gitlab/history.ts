@@ -62,6 +62,14 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
       }
       return found;
     },
+    async hasCommit(project, sha) {
+      return fieldsOf(await client.find(`/projects/${project}/repository/commits/${sha}`))['id'] === sha;
+    },
+    async commitsTouching(project, branch, path) {
+      const query = new URLSearchParams({ ref_name: branch, path, per_page: '20' }).toString();
+      const rows = listOf(await client.find(`/projects/${project}/repository/commits?${query}`));
+      return rows.flatMap((row) => textOf(row['id']) ?? []).map((commit) => commit as Oid);
+    },
     async lastPushers(project, ref) {
       const [, kind, name] = /^refs\/(heads|tags)\/(.+)$/.exec(ref) ?? [];
       const last = (await pushes(project)).find((event) => {

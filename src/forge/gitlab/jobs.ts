@@ -3,7 +3,7 @@ import type { UpstreamJob, UpstreamJobs, UpstreamPipelines, UpstreamRunner, Upst
 import { JobpassError } from '../../base/errors.ts';
 import { Cache } from './cache.ts';
 import type { UpstreamClient } from './client.ts';
-import { fieldsOf, idOf, textOf } from './json.ts';
+import { fieldsOf, idOf, textOf, timeOf } from './json.ts';
 
 /** What the forge says of jobs, their pipelines and their runners. */
 export function makeGitlabJobs(client: UpstreamClient): UpstreamJobs & UpstreamPipelines & UpstreamRunners {
@@ -57,5 +57,6 @@ function jobIn(value: unknown): UpstreamJob | undefined {
     sha,
     ref,
     tag: fields['tag'] === true,
+    createdAt: timeOf(fields['created_at']),
   };
 }

@@ -1,4 +1,14 @@
-import { type GroupId, type JobId, parseId, type PipelineId, type ProjectId, type RunnerId, type UserId } from '../../base/ids.ts';
+import {
+  type GroupId,
+  type JobId,
+  parseId,
+  type PipelineId,
+  type ProjectId,
+  type RunnerId,
+  type UserId,
+  type EpochMillis,
+  millis,
+} from '../../base/ids.ts';
 
 /** What the forge says, read without belief in its shape. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -17,4 +27,10 @@ export function textOf(value: unknown): string | undefined {
 
 export function idOf<Id extends GroupId | JobId | PipelineId | ProjectId | RunnerId | UserId>(value: unknown): Id | undefined {
   return typeof value === 'number' ? parseId<Id>(String(value)) : undefined;
+}
+
+/** @returns null for what is no time */
+export function timeOf(value: unknown): EpochMillis | null {
+  const time = typeof value === 'string' ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(time) ? null : millis(time);
 }

@@ -1,6 +1,7 @@
 import type { Selectable } from 'kysely';
 import { id, type JobId, millis, type PipelineId, type ProjectId, type RunnerId, type SecretDigest, type UserId } from '../../base/ids.ts';
-import type { ActingTokenRecord, ActingTokens, Channel, GatewayJob, GatewayJobs, PassWrites } from '../../ports/gateway.ts';
+import type { ActingTokenRecord, ActingTokens, Channel, GatewayJob, GatewayJobs, PassWrite, PassWrites } from '../../ports/gateway.ts';
+import type { MaybeTx } from '../../ports/tx.ts';
 import type { Database } from '../database.ts';
 import type { ActingTokensTable, GatewayJobsTable } from '../schema.ts';
 
@@ -68,6 +69,8 @@ export function actingTokenRepository(db: Database): ActingTokens {
 }
 
 export function passWriteRepository(db: Database): PassWrites {
+  const writesOf = (tx: MaybeTx, project: ProjectId) =>
+    db.on(tx).selectFrom('passWrites').select(['what', 'jobId', 'at']).where('projectId', '=', project);
   return {
     async record(tx, project, what, by, at) {
       await db
@@ -78,17 +81,25 @@ export function passWriteRepository(db: Database): PassWrites {
         .onConflict((conflict) => conflict.columns(['projectId', 'what']).doNothing())
         .execute();
     },
-    async writerOf(tx, project, whats) {
-      const row = await db
-        .on(tx)
-        .selectFrom('passWrites')
-        .select('jobId')
-        .where('projectId', '=', project)
+    async writersOf(tx, project, whats) {
+      if (whats.length === 0) return [];
+      const rows = await writesOf(tx, project)
         .where('what', 'in', [...whats])
-        .executeTakeFirst();
-      return row === undefined ? undefined : id<JobId>(row.jobId);
+        .execute();
+      return rows.map(toWrite);
+    },
+    async startingWith(tx, project, prefix) {
+      const rows = await writesOf(tx, project).where('what', 'like', `${prefix}%`).execute();
+      return rows.filter(({ what }) => what.startsWith(prefix)).map(toWrite);
+    },
+    async forget(tx, project, what) {
+      await db.on(tx).deleteFrom('passWrites').where('projectId', '=', project).where('what', '=', what).execute();
     },
   };
+}
+
+function toWrite({ what, jobId, at }: { readonly what: string; readonly jobId: number; readonly at: number }): PassWrite {
+  return { what, by: id<JobId>(jobId), at: millis(at) };
 }
 
 function toJob(row: Selectable<GatewayJobsTable>): GatewayJob {

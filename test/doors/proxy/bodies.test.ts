@@ -4,7 +4,7 @@ import { newPassToken } from '../../../src/base/pass-token.ts';
 import { carriesPass } from '../../../src/doors/proxy/front.ts';
 import { checkBody } from '../../../src/doors/proxy/json-body.ts';
 import { lfsAnswer } from '../../../src/doors/proxy/lfs-answer.ts';
-import { madeBy } from '../../../src/doors/proxy/made-by.ts';
+import { madeBy, runsOn } from '../../../src/doors/proxy/made-by.ts';
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 const code = (wanted: string) => expect.objectContaining({ code: wanted });
@@ -72,13 +72,33 @@ describe('answers of the forge', () => {
     await expect(change.rewrite(Buffer.from('<html>'))).rejects.toEqual(code('upstream_failed'));
   });
 
-  test('R5 what was made is found by its sha or number', () => {
+  test('R5 what was made is found by what it is', () => {
     const sha = 'ab'.repeat(20);
-    expect(madeBy(json({ id: sha, parent_ids: [] }))).toEqual([sha]);
-    expect(madeBy(json({ name: 'branch', commit: { id: sha } }))).toEqual([sha]);
-    expect(madeBy(json({ id: 7, sha, source: 'api', ref: 'main' }))).toEqual([sha, 'pipeline:7']);
-    expect(madeBy(json({ id: 9, stage: 'test', pipeline: { id: 7, sha, source: 'web' } }))).toEqual(['job:9', sha, 'pipeline:7']);
-    expect(madeBy(Buffer.from('no'))).toEqual([]);
+    const P = '/api/v4/projects/:id';
+    const made = (row: string, value: unknown) => madeBy(row.replace('P/', `${P}/`), json(value));
+    expect(made('POST P/repository/commits', { id: sha, parent_ids: ['cd'.repeat(20)] })).toEqual([sha]);
+    expect(made('POST P/repository/branches', { name: 'x', commit: { id: sha } })).toEqual([`refs/heads/x@${sha}`]);
+    expect(made('POST P/repository/tags', { name: 'v1', target: sha, commit: { id: sha } })).toEqual(['refs/tags/v1']);
+    expect(made('POST P/releases', { tag_name: 'v1', commit: { id: sha } })).toEqual(['refs/tags/v1']);
+    expect(made('POST P/pipeline', { id: 7, sha, source: 'api', ref: 'main' })).toEqual(['pipeline:7']);
+    expect(made('POST P/jobs/:job_id/retry', { id: 9, stage: 'test', pipeline: { id: 7, sha, source: 'web' } })).toEqual([
+      'job:9',
+      'pipeline:7',
+    ]);
+    expect(made('POST P/merge_requests', { iid: 3, sha })).toEqual([`refs/merge-requests/3@${sha}`]);
+    expect(made('PUT P/merge_requests/:iid/merge', { target_branch: 'main', sha, merge_commit_sha: 'cd'.repeat(20) })).toEqual([
+      'cd'.repeat(20),
+      `refs/heads/main@${sha}`,
+    ]);
+    expect(made('POST P/statuses/:sha', { id: 1, sha })).toEqual([]);
+    expect(madeBy('POST x', Buffer.from('no'))).toEqual([]);
+  });
+
+  test('R5 a job runs on its commit, its branch there, its pipeline and itself', () => {
+    const job = { id: 9, pipelineId: 7, sha: 'ab'.repeat(20), ref: 'main', tag: false };
+    expect(runsOn(job)).toEqual([job.sha, 'pipeline:7', 'job:9', `refs/heads/main@${job.sha}`]);
+    expect(runsOn({ ...job, ref: 'v1', tag: true })).toContain('refs/tags/v1');
+    expect(runsOn({ ...job, ref: 'refs/merge-requests/3/head' })).toContain(`refs/merge-requests/3@${job.sha}`);
   });
 });
 

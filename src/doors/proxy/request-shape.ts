@@ -1,0 +1,44 @@
+import type { IncomingMessage } from 'node:http';
+import { JobpassError } from '../../base/errors.ts';
+import { formOf, mediaType } from './json-body.ts';
+import type { Wanted } from './judge.ts';
+import { checkText } from './params.ts';
+
+/** Headers by which a request says that it is another one than its request line. */
+const overriding = ['x-http-method-override', 'x-http-method', 'x-method-override'];
+/** Types whose bodies a forge reads as parameters, whatever the route is. */
+const parameters = /^(?:application\/(?:[a-z.+-]*json|x-www-form-urlencoded)|multipart\/.*)$/;
+
+/**
+ * What a forge could read of a request beside what is judged (A22): another method, parameters in the query or where no body belongs.
+ * @throws invalid_input, unsupported, what `checkText` throws
+ */
+export function checkShape({ headers, url }: IncomingMessage, { kind, writes, endpoint }: Wanted): void {
+  const override = overriding.find((name) => headers[name] !== undefined);
+  if (override !== undefined) throw new JobpassError('invalid_input', `The ${override} header is not supported.`);
+  checkText(formOf((url ?? '').split('?').slice(1).join('?')));
+  const type = mediaType(headers['content-type']);
+  switch (kind) {
+    case 'api':
+    case 'registry_token':
+      // A form in a GET is parameters, too.
+      if (!writes && hasBody(headers)) throw new JobpassError('invalid_input', 'Send no body with a request that reads.');
+      return;
+    case 'file':
+      if (!endpoint.endsWith('/uploads') && parameters.test(type))
+        throw new JobpassError('unsupported', 'Send the file itself, as application/octet-stream.');
+      return;
+    case 'lfs':
+    case 'lfs_batch':
+      if (/^(?:multipart|application\/x-www-form)/.test(type))
+        throw new JobpassError('unsupported', `${type} is no type for this request.`);
+      return;
+    case 'git':
+    case 'push':
+      if (parameters.test(type)) throw new JobpassError('unsupported', `${type} is no type for this request.`);
+  }
+}
+
+function hasBody(headers: IncomingMessage['headers']): boolean {
+  return headers['transfer-encoding'] !== undefined || !/^0?$/.test(headers['content-length'] ?? '');
+}

@@ -1,0 +1,59 @@
+import { JobpassError } from '../../base/errors.ts';
+import type { ProjectId } from '../../base/ids.ts';
+import type { UpstreamHistory } from '../../ports/gateway.ts';
+import type { Wanted } from './judge.ts';
+import type { PushCommand } from './push-prefix.ts';
+
+type History = Pick<UpstreamHistory, 'hasCommit' | 'commitsTouching'>;
+
+/** What a push makes, in the words of `madeBy`: commits that the forge has not yet, and the names of tags; a branch at a commit that was there is that pair only. */
+export async function pushed(history: History, project: ProjectId, commands: readonly PushCommand[]): Promise<readonly string[]> {
+  const moved = commands.filter(({ newOid }) => !/^0+$/.test(newOid));
+  const found = await Promise.all(
+    moved.map(async ({ newOid, ref }) => {
+      const isNew = !(await history.hasCommit(project, newOid));
+      const named = ref.startsWith('refs/tags/') ? ref : `${ref}@${newOid}`;
+      return isNew ? [newOid, named] : [named];
+    }),
+  );
+  return found.flat();
+}
+
+/** What a write over the API makes that its answer does not say. */
+export interface WriteTrace {
+  /** Known before it is sent. */
+  before(): Promise<readonly string[]>;
+  /** Found once it was answered. */
+  after(): Promise<readonly string[]>;
+}
+
+/**
+ * GitLab answers a write of a file without its commit, and a played job is one that was there before.
+ * @param said the parsed body
+ */
+export function traceOf(history: History, { endpoint, projectId, params }: Wanted, said: unknown, query: URLSearchParams): WriteTrace {
+  const none = { before: () => Promise.resolve([]), after: () => Promise.resolve([]) };
+  const job = params.get('job_id');
+  if (endpoint.endsWith('/play') && job !== undefined) return { ...none, before: () => Promise.resolve([`job:${job}`]) };
+  const path = params.get('file_path');
+  if (path === undefined) return none;
+  const named = (name: string): readonly string[] => [...new Set([...query.getAll(name), ...textsIn(said, name)])];
+  // A new branch begins with what the other one has.
+  const branches = named('branch');
+  const known = new Set<string>();
+  const listed = async (names: readonly string[]): Promise<readonly string[]> =>
+    (await Promise.all(names.map((branch) => history.commitsTouching(projectId, branch, path)))).flat();
+  return {
+    async before() {
+      if (branches.length > 2) throw new JobpassError('invalid_input', 'Name one branch.');
+      for (const sha of await listed([...branches, ...named('start_branch')])) known.add(sha);
+      return [];
+    },
+    after: async () => (await listed(branches)).filter((sha) => !known.has(sha)),
+  };
+}
+
+function textsIn(said: unknown, name: string): readonly string[] {
+  const value = typeof said === 'object' && said !== null ? Object.entries(said).find(([key]) => key === name)?.[1] : undefined;
+  return (Array.isArray(value) ? value : [value]).filter((one): one is string => typeof one === 'string');
+}

@@ -1,0 +1,98 @@
+import type { Endpoint, Method } from './endpoints.ts';
+import type { Permission } from './permissions.ts';
+
+const P = '/api/v4/projects/:id';
+const row = (method: Method, path: string, permissions: readonly Permission[], rest: Partial<Endpoint> = {}): Endpoint => ({
+  method,
+  path: `${P}${path}`,
+  from: 'project',
+  permissions,
+  ...rest,
+});
+const personal = { personal: true } as const;
+
+/**
+ * What a GitLab has and our own forge has not: rows that only the gateway serves, beside the shared table, which comes first. To the embedded forge
+ * these are unknown routes. What clients call of GitLab's API for releases, merge requests, issues, packages and pipelines stands here; the rest is refused (R13).
+ */
+export const gatewayEndpoints: readonly Endpoint[] = [
+  // Repository
+  row('GET', '/languages', ['project:read']),
+  row('GET', '/repository/compare', ['repository:read']),
+  row('GET', '/repository/merge_base', ['repository:read']),
+  row('GET', '/repository/contributors', ['repository:read']),
+  row('GET', '/repository/changelog', ['repository:read']),
+  row('GET', '/repository/archive', ['code:download']),
+  row('GET', '/repository/archive.zip', ['code:download']),
+  row('GET', '/repository/archive.tar.gz', ['code:download']),
+  row('GET', '/repository/blobs/:sha', ['repository:read']),
+  row('GET', '/repository/blobs/:sha/raw', ['repository:read']),
+  row('GET', '/repository/files/:file_path/blame', ['repository:read']),
+  row('GET', '/repository/commits/:sha/diff', ['commit:read']),
+  row('GET', '/repository/commits/:sha/refs', ['commit:read']),
+  row('GET', '/repository/commits/:sha/statuses', ['commit:read']),
+  row('GET', '/repository/commits/:sha/comments', ['commit:read'], personal),
+  row('GET', '/repository/commits/:sha/merge_requests', ['commit:read', 'merge_request:read']),
+  row('POST', '/statuses/:sha', ['commit_status:create']),
+
+  // Merge requests
+  row('GET', '/merge_requests', ['merge_request:read']),
+  row('POST', '/merge_requests', ['merge_request:create']),
+  row('GET', '/merge_requests/:iid', ['merge_request:read']),
+  row('PUT', '/merge_requests/:iid', ['merge_request:update']),
+  row('PUT', '/merge_requests/:iid/merge', ['merge_request:merge']),
+  row('GET', '/merge_requests/:iid/approvals', ['merge_request:read']),
+  row('POST', '/merge_requests/:iid/approve', ['merge_request:approve']),
+  row('POST', '/merge_requests/:iid/unapprove', ['merge_request:approve']),
+  row('GET', '/merge_requests/:iid/commits', ['merge_request:read']),
+  row('GET', '/merge_requests/:iid/changes', ['merge_request:read']),
+  row('GET', '/merge_requests/:iid/diffs', ['merge_request:read']),
+  row('GET', '/merge_requests/:iid/pipelines', ['merge_request:read', 'pipeline:read']),
+  row('GET', '/merge_requests/:iid/closes_issues', ['merge_request:read', 'work_item:read'], personal),
+  row('GET', '/merge_requests/:iid/notes', ['merge_request:read'], personal),
+  row('POST', '/merge_requests/:iid/notes', ['merge_request:update']),
+  row('GET', '/merge_requests/:iid/notes/:note_id', ['merge_request:read'], personal),
+  row('PUT', '/merge_requests/:iid/notes/:note_id', ['merge_request:update']),
+  row('GET', '/merge_requests/:iid/discussions', ['merge_request:read'], personal),
+  row('POST', '/merge_requests/:iid/discussions', ['merge_request:update']),
+
+  // Issues
+  row('GET', '/issues', ['work_item:read'], personal),
+  row('POST', '/issues', ['work_item:write']),
+  row('GET', '/issues/:iid', ['work_item:read'], personal),
+  row('PUT', '/issues/:iid', ['work_item:write']),
+  row('GET', '/issues/:iid/notes', ['work_item:read'], personal),
+  row('POST', '/issues/:iid/notes', ['work_item:write']),
+  row('GET', '/issues/:iid/notes/:note_id', ['work_item:read'], personal),
+  row('PUT', '/issues/:iid/notes/:note_id', ['work_item:write']),
+  row('GET', '/milestones', ['work_item:read']),
+  row('GET', '/milestones/:milestone_id', ['work_item:read']),
+  row('PUT', '/milestones/:milestone_id', ['work_item:write']),
+  row('GET', '/labels', ['work_item:read']),
+
+  // Files of releases and notes
+  row('POST', '/uploads', ['upload:create']),
+
+  // Packages
+  row('GET', '/packages', ['package:read']),
+  row('GET', '/packages/:package_id', ['package:read']),
+  row('DELETE', '/packages/:package_id', ['package:delete']),
+  row('GET', '/packages/:package_id/package_files', ['package:read']),
+  row('DELETE', '/packages/:package_id/package_files/:file_id', ['package:delete']),
+  row('GET', '/packages/generic/:package_name/:package_version/*', ['package:read']),
+  row('PUT', '/packages/generic/:package_name/:package_version/*', ['package:write']),
+  row('GET', '/packages/maven/*', ['package:read']),
+  row('PUT', '/packages/maven/*', ['package:write']),
+  row('GET', '/packages/npm/*', ['package:read']),
+  row('PUT', '/packages/npm/:package_name', ['package:write']),
+  row('GET', '/packages/pypi/*', ['package:read']),
+
+  // Pipelines and jobs
+  row('PUT', '/pipelines/:pipeline_id/metadata', ['pipeline:update']),
+  row('GET', '/pipelines/:pipeline_id/bridges', ['job:read']),
+  row('GET', '/pipelines/:pipeline_id/test_report', ['pipeline:read']),
+  row('GET', '/pipelines/:pipeline_id/test_report_summary', ['pipeline:read']),
+  row('GET', '/jobs/:job_id/artifacts/*', ['artifact:read']),
+  row('GET', '/jobs/artifacts/:ref_name/download', ['artifact:read']),
+  row('GET', '/jobs/artifacts/:ref_name/raw/*', ['artifact:read']),
+];

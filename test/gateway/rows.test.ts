@@ -1,0 +1,279 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { gatewayEndpoints } from '../../src/policy/gateway-endpoints.ts';
+import { endpoints } from '../../src/policy/endpoints.ts';
+import { isNeverAllowed, matchEndpoint, matchGatewayEndpoint } from '../../src/policy/match.ts';
+import { permissionRule } from '../../src/policy/permissions.ts';
+import { type Handed, type Scene, scene } from '../support/scripted.ts';
+
+const P = '/api/v4/projects/7';
+const filled = (path: string): string =>
+  path
+    .replace('/api/v4/projects/:id', P)
+    .replaceAll(/:[a-z_]+/g, '9')
+    .replace('*', 'x');
+
+describe('what a GitLab has beside the shared table', () => {
+  let gate: Scene;
+  let job: Handed;
+  beforeAll(async () => {
+    gate = await scene();
+    job = await gate.job();
+  });
+  beforeEach(() => gate.gitlab.answers.clear());
+  afterAll(() => gate.stop());
+
+  const answering = (method: string, path: string, reply: readonly [number, unknown?]): void =>
+    void gate.gitlab.answers.set(`${method} ${path.replace('/api/v4', '')}`, reply);
+
+  test('R13 each row is carried as its user by number, with a token of the narrowest scope, and none stands in the shared table', async () => {
+    for (const { method, path, permissions } of gatewayEndpoints) {
+      expect(isNeverAllowed(method, filled(path)), path).toBe(false);
+      expect(permissions.map((one) => permissionRule(one).pass)).not.toContain('never');
+      // Matched by what it is, not by a row with parameters that stands before it.
+      expect(matchGatewayEndpoint(method, filled(path))?.endpoint.permissions, `${method} ${path}`).toEqual(permissions);
+      if (endpoints.some((row) => row.method === method && row.path === path)) continue;
+      answering(method, filled(path), [200, { id: 1, runners_token: 'secret' }]);
+      const before = gate.gitlab.carried().length;
+      const upload = path.endsWith('/uploads');
+      const answer = await gate.call(method, filled(path).replace('/7', '/team%2Fapp'), job.pass, {
+        ...(upload
+          ? { raw: '--boundary1\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--boundary1--\r\n' }
+          : {}),
+        headers: upload ? { 'content-type': 'multipart/form-data; boundary=boundary1' } : {},
+      });
+      expect([method, path, answer.status, answer.text]).toEqual([method, path, 200, '{"id":1}']);
+      const [carried, ...more] = gate.gitlab.carried().slice(before);
+      expect(more).toEqual([]);
+      expect(carried).toMatchObject({ method, path: filled(path).replace('/api/v4', '') });
+      const token = gate.gitlab.acting.get(String(carried?.headers['private-token']));
+      expect(token).toEqual({ user: 2, scopes: [method === 'GET' ? 'read_api' : 'api'] });
+    }
+  });
+
+  test('R13 to the shared table they are unknown', () => {
+    const shared = new Set(endpoints.map((row) => `${row.method} ${row.path}`));
+    for (const { method, path } of gatewayEndpoints.filter((row) => !shared.has(`${row.method} ${row.path}`)))
+      expect(matchEndpoint(method, filled(path)), path).toBeUndefined();
+  });
+
+  test('R13 A62 a quick action is refused in the query, too, and in every form of a name', async () => {
+    const notes = `${P}/merge_requests/9/notes`;
+    for (const [query, body, type] of [
+      [`?body=${encodeURIComponent('hi\n/merge')}`, '{}', 'application/json'],
+      ['', new URLSearchParams({ 'note[body]': '/merge' }).toString(), 'application/x-www-form-urlencoded'],
+      [
+        '',
+        new URLSearchParams([
+          ['body', '/merge'],
+          ['body', 'fine'],
+        ]).toString(),
+        'application/x-www-form-urlencoded',
+      ],
+      ['', JSON.stringify({ body: ['/merge'] }), 'application/json'],
+    ] as const) {
+      const answer = await gate.call('POST', `${notes}${query}`, job.pass, { raw: body, headers: { 'content-type': type } });
+      expect([answer.status, answer.text]).toEqual([403, expect.stringContaining('quick action')]);
+    }
+  });
+
+  test.each([
+    ['sudo in the body', '', '{"sudo":"root"}', 'application/json'],
+    ['sudo in a form', '', 'sudo=1', 'application/x-www-form-urlencoded'],
+    ['sudo behind a semicolon', '?a=1;sudo=1', '{}', 'application/json'],
+    ['sudo behind a semicolon of a form', '', 'a=1;sudo=1', 'application/x-www-form-urlencoded'],
+    ['a second credential in the body', '', '{"private_token":"glpat-bob"}', 'application/json'],
+    ['another method in a form', '', '_method=DELETE', 'application/x-www-form-urlencoded'],
+  ])('R17 A22 A3 %s goes nowhere', async (_what, query, raw, type) => {
+    const before = gate.gitlab.carried().length;
+    const answer = await gate.call('POST', `${P}/issues${query}`, job.pass, { raw, headers: { 'content-type': type } });
+    expect([answer.status, gate.gitlab.carried().length]).toEqual([400, before]);
+  });
+
+  test('A22 a header that names another method goes nowhere with a pass', async () => {
+    const before = gate.gitlab.carried().length;
+    for (const name of ['x-http-method-override', 'x-http-method', 'x-method-override']) {
+      const answer = await gate.call('POST', `${P}/issues`, job.pass, { body: {}, headers: { [name]: 'DELETE' } });
+      expect(answer.status, name).toBe(400);
+    }
+    expect(gate.gitlab.carried().length).toBe(before);
+  });
+
+  test('A22 a form in the body of a request that reads goes nowhere', async () => {
+    const before = gate.gitlab.carried().length;
+    const { request } = await import('node:http');
+    const status = await new Promise((resolve, reject) => {
+      const headers = { 'private-token': job.pass, 'content-type': 'application/x-www-form-urlencoded', 'content-length': '6' };
+      const sent = request(`${gate.gateway.url}${P}/issues`, { method: 'GET', headers }, (response) =>
+        resolve(response.resume().statusCode),
+      );
+      sent.on('error', reject).end('sudo=1');
+    });
+    expect([status, gate.gitlab.carried().length]).toEqual([400, before]);
+  });
+
+  test('R5 what would be done later, or bring another project in, is refused', async () => {
+    for (const [method, path, body, status] of [
+      ['PUT', '/merge_requests/9/merge', { merge_when_pipeline_succeeds: true }, 403],
+      ['PUT', '/merge_requests/9/merge', { auto_merge: 'true' }, 403],
+      ['POST', '/merge_requests', { source_branch: 'a', target_branch: 'b', target_project_id: 8 }, 403],
+      ['POST', '/repository/commits', { branch: 'a', start_project: 8, actions: [] }, 403],
+    ] as const) {
+      const answer = await gate.call(method, `${P}${path}`, job.pass, { body });
+      expect([path, answer.status]).toEqual([path, status]);
+    }
+  });
+
+  test('R4 A66 no pass writes below .jobpass/', async () => {
+    for (const [method, path, body] of [
+      ['POST', '/repository/files/.jobpass%2Fx', { branch: 'a', content: 'x', commit_message: 'x' }],
+      ['POST', '/repository/commits', { branch: 'a', commit_message: 'x', actions: [{ action: 'create', file_path: '.jobpass/x' }] }],
+      [
+        'POST',
+        '/repository/commits',
+        { branch: 'a', commit_message: 'x', actions: [{ action: 'move', file_path: 'a', previous_path: '.JOBPASS/x' }] },
+      ],
+    ] as const) {
+      const answer = await gate.call(method, `${P}${path}`, job.pass, { body });
+      expect([answer.status, answer.text]).toEqual([403, expect.stringContaining('.jobpass/')]);
+    }
+  });
+
+  test.each([
+    ['a field beside the file', '--boundary1\r\nContent-Disposition: form-data; name="sudo"\r\n\r\nroot\r\n--boundary1--\r\n'],
+    [
+      'a second part',
+      '--boundary1\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--boundary1\r\nContent-Disposition: form-data; name="sudo"\r\n\r\nroot\r\n--boundary1--\r\n',
+    ],
+    ['no end', '--boundary1\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx'],
+    [
+      'something after its end',
+      '--boundary1\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--boundary1--\r\nmore',
+    ],
+    ['two names', '--boundary1\r\nContent-Disposition: form-data; name="file"; name="sudo"; filename="a"\r\n\r\nx\r\n--boundary1--\r\n'],
+  ])('R13 A22 an upload with %s never arrives whole', async (_what, raw) => {
+    const before = gate.gitlab.carried().length;
+    const answer = await gate.call('POST', `${P}/uploads`, job.pass, {
+      raw,
+      headers: { 'content-type': 'multipart/form-data; boundary=boundary1' },
+    });
+    expect([answer.status, gate.gitlab.carried().length]).toEqual([400, before]);
+  });
+
+  test('A22 a package whose type makes it parameters goes nowhere', async () => {
+    const before = gate.gitlab.carried().length;
+    const answer = await gate.call('PUT', `${P}/packages/generic/a/1/f`, job.pass, {
+      raw: 'sudo=1',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    });
+    expect([answer.status, gate.gitlab.carried().length]).toEqual([501, before]);
+  });
+
+  test('R12 a pass in what a job writes is revoked, and nothing of it arrives', async () => {
+    const leaking = await gate.job();
+    const before = gate.gitlab.carried().length;
+    const note = await gate.call('POST', `${P}/issues/9/notes`, leaking.pass, { body: { body: `see ${leaking.fetch} there` } });
+    expect([note.status, gate.gitlab.carried().length]).toEqual([400, before]);
+    // Its own pass: the request is cut with it.
+    await expect(gate.call('PUT', `${P}/packages/generic/a/1/f`, leaking.pass, { raw: `x ${leaking.pass} y` })).rejects.toThrow(
+      'fetch failed',
+    );
+    expect(gate.gitlab.carried().length).toBe(before);
+    expect((await gate.call('GET', '/api/v4/user', leaking.pass)).status).toBe(401);
+    await gate.end(leaking);
+  });
+
+  test('R3 notes and issues are not read for several people; what both may see is', async () => {
+    const sha = 'cd'.repeat(20);
+    gate.gitlab.answers.set('GET /projects/7/repository/commits', ({ path }) => [
+      200,
+      path.includes('ref_name=main')
+        ? [{ id: gate.sha, parent_ids: [] }]
+        : [
+            { id: sha, parent_ids: [gate.sha] },
+            { id: gate.sha, parent_ids: [] },
+          ],
+    ]);
+    gate.gitlab.answers.set('GET /projects/7/events', [
+      200,
+      [{ author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'both', commit_from: gate.sha, commit_to: sha } }],
+    ]);
+    const both = await gate.job({ sha, ref: 'both' });
+    expect(both.notes).toContain('bob (pusher)');
+    for (const path of ['/issues', '/issues/9', '/merge_requests/9/notes']) {
+      const answer = await gate.call('GET', `${P}${path}`, both.pass);
+      expect([path, answer.status, answer.text]).toEqual([path, 403, expect.stringContaining('several people')]);
+    }
+    answering('GET', `${P}/merge_requests/9`, [200, { iid: 9 }]);
+    expect((await gate.call('GET', `${P}/merge_requests/9`, both.pass)).status).toBe(200);
+    await gate.end(both);
+  });
+});
+
+describe('R5 what passes write is known, whatever becomes of the answer', () => {
+  let gate: Scene;
+  beforeAll(async () => {
+    gate = await scene();
+  });
+  beforeEach(() => gate.gitlab.answers.clear());
+  afterAll(() => gate.stop());
+
+  test('R5 a file that was written is found by its commit, which the forge does not tell', async () => {
+    const job = await gate.job();
+    const made = 'ef'.repeat(20);
+    let written = false;
+    gate.gitlab.answers.set('GET /projects/7/repository/commits', () => [
+      200,
+      [...(written ? [made] : []), gate.sha].map((id) => ({ id, parent_ids: [] })),
+    ]);
+    gate.gitlab.answers.set('POST /projects/7/repository/files/a.txt', () => {
+      written = true;
+      return [201, { file_path: 'a.txt', branch: 'main' }];
+    });
+    const answer = await gate.call('POST', `${P}/repository/files/a.txt`, job.pass, {
+      body: { branch: 'main', content: 'x', commit_message: 'x' },
+    });
+    expect(answer.status, answer.text).toBe(201);
+    expect((await gate.job({ sha: made })).payload).not.toHaveProperty('extended_job_token');
+    expect((await gate.job()).payload).toHaveProperty('extended_job_token');
+    await gate.end(job);
+  });
+
+  test('R5 a client that leaves before the answer hides nothing', async () => {
+    const job = await gate.job();
+    const made = '12'.repeat(20);
+    const arrived = Promise.withResolvers<() => void>();
+    gate.gitlab.answers.set(
+      'POST /projects/7/repository/commits',
+      () => new Promise((resolve) => arrived.resolve(() => resolve([201, { id: made, parent_ids: [gate.sha] }]))),
+    );
+    const client = new AbortController();
+    const gone = fetch(`${gate.gateway.url}${P}/repository/commits`, {
+      method: 'POST',
+      signal: client.signal,
+      headers: { 'private-token': job.pass, 'content-type': 'application/json' },
+      body: JSON.stringify({ branch: 'main', commit_message: 'x', actions: [] }),
+    });
+    const go = await arrived.promise;
+    client.abort();
+    await expect(gone).rejects.toThrow('abort');
+    const child = gate.job({ sha: made });
+    go();
+    expect((await child).payload).not.toHaveProperty('extended_job_token');
+    // The answer was heard all the same: it holds for that commit only.
+    expect((await gate.job()).payload).toHaveProperty('extended_job_token');
+    await gate.end(job);
+  });
+
+  test('R5 R13 after a write whose answer nobody heard, new jobs of the project get no pass for a while; older and other ones do', async () => {
+    const job = await gate.job();
+    gate.gitlab.answers.set('POST /projects/7/pipeline', (_heard, response) => {
+      response.destroy();
+      return undefined;
+    });
+    expect((await gate.call('POST', `${P}/pipeline`, job.pass, { body: { ref: 'main' } })).status).toBe(502);
+    expect((await gate.job()).payload).not.toHaveProperty('extended_job_token');
+    expect((await gate.job({ createdAt: '2026-01-01T00:00:00Z' })).payload).toHaveProperty('extended_job_token');
+    expect((await gate.job({ projectId: 8 })).payload).toHaveProperty('extended_job_token');
+    await gate.end(job);
+  });
+});

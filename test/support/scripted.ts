@@ -1,0 +1,96 @@
+import type { GatewayConfig } from '../../src/gateway.ts';
+import { ScriptedGitlab, type ScriptedJob } from './gitlab.ts';
+import { startTestGateway, type TestGateway } from './gateway.ts';
+
+export interface Handed {
+  readonly id: number;
+  readonly token: string;
+  readonly pass: string;
+  readonly fetch: string;
+  readonly notes: string;
+  readonly payload: Record<string, unknown>;
+}
+
+/** A gateway in front of a scripted GitLab with alice (2), bob (3), team/app (7) and libs/secret (8). */
+export interface Scene {
+  readonly gitlab: ScriptedGitlab;
+  readonly gateway: TestGateway;
+  readonly sha: string;
+  call(method: string, path: string, token?: string, options?: CallOptions): Promise<{ status: number; text: string; headers: Headers }>;
+  /** Hands out a job of alice on main. */
+  job(job?: Partial<ScriptedJob>, runnerToken?: string): Promise<Handed>;
+  end(job: Handed): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface CallOptions {
+  readonly body?: unknown;
+  readonly raw?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export async function scene(config: Partial<GatewayConfig> = {}): Promise<Scene> {
+  const gitlab = new ScriptedGitlab();
+  const upstream = await gitlab.start();
+  gitlab.user(2, 'alice');
+  gitlab.user(3, 'bob');
+  gitlab.project(7, 'team/app', { 2: 40, 3: 30 });
+  gitlab.project(8, 'libs/secret', { 2: 30 });
+  gitlab.personal.set('glpat-root', { user: 1, scopes: ['api', 'sudo', 'admin_mode'] });
+  const gateway = await startTestGateway(upstream, 'glpat-root', { trustedRunners: [5 as never], ...config });
+  const sha = 'ab'.repeat(20);
+  let count = 0;
+  const call: Scene['call'] = async (method, path, token, { body, raw, headers = {} } = {}) => {
+    const response = await fetch(`${gateway.url}${path}`, {
+      method,
+      redirect: 'manual',
+      headers: {
+        ...(token === undefined ? {} : { 'private-token': token }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(raw === undefined ? (body === undefined ? {} : { body: JSON.stringify(body) }) : { body: raw }),
+    });
+    return { status: response.status, text: await response.text(), headers: response.headers };
+  };
+  return {
+    gitlab,
+    gateway,
+    sha,
+    call,
+    async job(given = {}, runnerToken = 'glrt-five') {
+      count += 1;
+      const job = {
+        id: 100 + count,
+        token: `glcbt-${count}`,
+        projectId: 7,
+        pipelineId: 200 + count,
+        userId: 2,
+        sha,
+        ref: 'main',
+        ...given,
+      };
+      gitlab.jobs.push(job);
+      gitlab.waiting.push(job);
+      const answer = await call('POST', '/api/v4/jobs/request', undefined, { body: { token: runnerToken } });
+      if (answer.status !== 201) throw new Error(`no job: ${answer.status} ${answer.text}`);
+      const payload = JSON.parse(answer.text) as Record<string, unknown>;
+      const extended = (payload['extended_job_token'] ?? {}) as Record<string, unknown>;
+      return {
+        id: job.id,
+        token: job.token,
+        pass: String(extended['token']),
+        fetch: String(extended['fetch_token']),
+        notes: String(extended['notes']),
+        payload,
+      };
+    },
+    async end(job) {
+      await call('PUT', `/api/v4/jobs/${job.id}`, undefined, { body: { state: 'success' }, headers: { 'job-token': job.token } });
+    },
+    async stop() {
+      await gateway.stop();
+      await gitlab.stop();
+    },
+  };
+}
