@@ -114,6 +114,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   const jobs = makeJobs({
     transactor: store.transactor,
     jobs: store.jobs,
+    jobRights: store.jobRights,
     runners: store.runners,
     flow: store.flow,
     resourceGroups: store.resourceGroups,

@@ -11,6 +11,7 @@ import type { Ceilings } from '../ports/ceilings.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
 import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
+import type { JobRights } from '../ports/job-rights.ts';
 import type { JobStore, RunnerRecord, RunnerStore } from '../ports/jobs.ts';
 import type { PassStore } from '../ports/passes.ts';
 import type { TrustedProjects } from '../ports/trust.ts';
@@ -33,6 +34,7 @@ export interface InstanceSettings {
 export interface JobsDeps {
   readonly transactor: Transactor;
   readonly jobs: JobStore;
+  readonly jobRights: JobRights;
   readonly runners: RunnerStore;
   readonly flow: FlowStore;
   readonly resourceGroups: ResourceGroups;

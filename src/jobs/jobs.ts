@@ -19,6 +19,7 @@ import type {
   RunnerRecord,
   RunnerTrust,
 } from '../ports/jobs.ts';
+import type { RecordedRights } from '../ports/job-rights.ts';
 import type { PassRecord } from '../ports/passes.ts';
 import type { JobPayload, JobUpdate } from '../wire/runner.ts';
 import type { Bounds } from './bounds.ts';
@@ -48,6 +49,13 @@ export interface Jobs {
   stop(): Promise<void>;
 }
 
+/** Whose rights a job intersects, and what was made of them. */
+export interface JobPasses {
+  /** undefined until a runner takes the job */
+  readonly rights: RecordedRights | undefined;
+  readonly passes: readonly PassRecord[];
+}
+
 export interface Pipelines {
   /** From a push, web edit or API write; follows R5 (a pass's write starts something only within the chain depth). Never throws for a bad file: a failed pipeline says why. */
   pushed(event: RefsUpdated): Promise<void>;
@@ -68,7 +76,7 @@ export interface Pipelines {
   listJobs(grant: Grant, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
   job(grant: Grant, project: ProjectId, id: JobId): Promise<JobRecord | undefined>;
   /** Every pass that the job ever had, dead ones too; job:read. */
-  passes(grant: Grant, project: ProjectId, id: JobId): Promise<readonly PassRecord[]>;
+  passes(grant: Grant, project: ProjectId, id: JobId): Promise<JobPasses>;
   /** job:self: the job behind a job token or pass. */
   ownJob(grant: Grant): Promise<JobRecord>;
   trace(grant: Grant, project: ProjectId, id: JobId): Promise<Readable>;

@@ -105,7 +105,8 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
     },
     async passes(grant, project, id) {
       check(grant, 'job:read', project);
-      return deps.passes.forJob(null, (await jobIn(project, id)).id);
+      const job = await jobIn(project, id);
+      return { rights: await deps.jobRights.of(null, job.id), passes: await deps.passes.forJob(null, job.id) };
     },
     async ownJob(grant) {
       verifyGrant(grant, 'job:self', { kind: 'instance' });

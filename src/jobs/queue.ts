@@ -216,6 +216,11 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
       contactAt: now,
     });
     if (!mine) return undefined;
+    // Also where the runner gets no pass: who consumes what it makes is told whose hands were in it (R3).
+    await deps.jobRights.record(tx, job.id, {
+      principals: principals.list,
+      provable: !principals.ownProjectOnly && deps.instance.principals === 'intersect',
+    });
     const passes = !prepared.withPass
       ? undefined
       : await issuePasses(deps.passes, tx, {
@@ -251,14 +256,17 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
   return payload;
 }
 
-/** Nothing that its exposure was decided by has changed. */
+/** Nothing that was decided by what the runner is has changed. */
 function sameTrust(one: RunnerRecord, other: RunnerRecord): boolean {
   return (
     one.trust === other.trust &&
     one.unsafeAccepted === other.unsafeAccepted &&
     one.publicKey === other.publicKey &&
     one.pinned?.verdict === other.pinned?.verdict &&
-    one.assist === other.assist
+    one.assist === other.assist &&
+    // Whose rights were intersected, too.
+    one.vouched === other.vouched &&
+    one.responsibleId === other.responsibleId
   );
 }
 

@@ -34,7 +34,8 @@ export function makeRunners(deps: JobsDeps): Runners {
   };
   /** What a runner is no longer trusted with ends for the jobs that it holds, too, not only for the next ones (R7). */
   const endBeyondTrust = async (tx: Tx, before: RunnerRecord, after: RunnerRecord): Promise<void> => {
-    const none = after.trust === 'none' && before.trust !== 'none';
+    // Without the word of an admin its owner would have been a principal of all that it holds (R3).
+    const none = (after.trust === 'none' && before.trust !== 'none') || (before.vouched && !after.vouched);
     const hidden =
       (before.trust === 'full' && after.trust !== 'full') ||
       (after.pinned?.verdict === 'withhold' && before.pinned?.verdict !== 'withhold') ||

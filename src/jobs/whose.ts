@@ -38,13 +38,6 @@ export async function principalsOfJob(
     deps.forge.repository.unprotectedCommits(grant, project.id, sha, commitLimit),
   );
   const pushers = unprotectedCommits === null ? new Map<Oid, readonly UserId[]>() : await deps.pushersOf(project.id, unprotectedCommits);
-  const artifactPrincipals: UserId[] = [];
-  for (const source of artifactJobs) {
-    // A job without passes still has somebody who started it.
-    artifactPrincipals.push(source.userId);
-    for (const pass of await deps.passes.forJob(null, source.id))
-      artifactPrincipals.push(...pass.principals.map((principal) => principal.userId));
-  }
   const ref = `refs/${job.tag ? 'tags' : 'heads'}/${job.ref}`;
   // On a protected ref whoever last moved it answers for what stands there (A59), unless the project is trusted by name; nobody known means not provable.
   const trusted = await deps.trustedProjects.has(null, job.userId, project.id);
@@ -56,9 +49,20 @@ export async function principalsOfJob(
     unprotectedCommits,
     pushers,
     runnerOwner: runner.scope === 'instance' || runner.vouched ? null : (runner.responsibleId ?? runner.creatorId),
-    artifactPrincipals,
+    artifactPrincipals: await makersOf(deps, artifactJobs),
     ...lastPushers,
   });
+}
+
+/** Everybody whose hand was in what these jobs made; null = it cannot be told. That a runner got no pass for one of them changes nothing. */
+async function makersOf(deps: JobsDeps, sources: readonly JobRecord[]): Promise<readonly UserId[] | null> {
+  const makers: UserId[] = [];
+  for (const source of sources) {
+    const rights = await deps.jobRights.of(null, source.id);
+    if (rights?.provable !== true) return null;
+    makers.push(source.userId, ...rights.principals.map(({ userId }) => userId));
+  }
+  return makers;
 }
 
 /** The pipeline and its ancestors, newest first. */

@@ -16,8 +16,8 @@ export interface PrincipalEvidence {
   readonly pushers: ReadonlyMap<Oid, readonly UserId[]>;
   /** Responsible user of a group or project runner; null for an instance runner. */
   readonly runnerOwner: UserId | null;
-  /** Principals of the jobs whose artifacts it consumes. */
-  readonly artifactPrincipals: readonly UserId[];
+  /** Principals of the jobs whose artifacts it consumes; null = of one of them it is not known. */
+  readonly artifactPrincipals: readonly UserId[] | null;
   /** On a protected ref: who last pushed or merged to it, null = nobody knows. Left out elsewhere. */
   readonly lastPushers?: readonly UserId[] | null;
 }
@@ -64,7 +64,11 @@ export function principalsOf(evidence: PrincipalEvidence, mode: 'intersect' | 's
       add(pushers, 'pusher');
     }
     if (evidence.runnerOwner !== null) add([evidence.runnerOwner], 'runner_owner');
-    add(evidence.artifactPrincipals, 'artifact');
+    add(evidence.artifactPrincipals ?? [], 'artifact');
+    if (evidence.artifactPrincipals === null) {
+      provable = false;
+      notes.push('it is not known whose hands were in a job whose artifacts it uses');
+    }
     // Last, so that who is a principal for another reason counts everywhere (A59).
     add(evidence.lastPushers ?? [], 'last_merger');
     if (evidence.lastPushers === null) {

@@ -10,6 +10,7 @@ import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
 import type { ActingTokens, GatewayJobs, PassWrites } from '../ports/gateway.ts';
 import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
+import type { JobRights } from '../ports/job-rights.ts';
 import type { JobStore, RunnerStore } from '../ports/jobs.ts';
 import type { Liveness, PassStore } from '../ports/passes.ts';
 import type { RegistryTokens } from '../ports/registry-tokens.ts';
@@ -27,6 +28,7 @@ import { exposureBoundRepository } from './repositories/exposure-bounds.ts';
 import { groupRepository } from './repositories/groups.ts';
 import { imageRepository } from './repositories/images.ts';
 import { flowRepository } from './repositories/flow.ts';
+import { jobRightsRepository } from './repositories/job-rights.ts';
 import { jobRepository } from './repositories/jobs.ts';
 import { lfsRepository } from './repositories/lfs.ts';
 import { memberRepository } from './repositories/members.ts';
@@ -53,6 +55,7 @@ export interface Store {
   readonly liveness: Liveness;
   readonly audit: AuditStore;
   readonly jobs: JobStore;
+  readonly jobRights: JobRights;
   readonly runners: RunnerStore;
   readonly flow: FlowStore;
   readonly resourceGroups: ResourceGroups;
@@ -88,6 +91,7 @@ export async function openStore(url: string): Promise<Store> {
     liveness: livenessRepository(db),
     audit,
     jobs: jobRepository(db),
+    jobRights: jobRightsRepository(db),
     runners: runnerRepository(db),
     flow: flowRepository(db),
     resourceGroups: resourceGroupRepository(db),

@@ -57,6 +57,7 @@ export interface Schema {
   readonly resourceGroups: ResourceGroupsTable;
   readonly runnerNonces: { runnerId: number; nonce: string; at: number };
   readonly passes: PassesTable;
+  readonly jobRights: { jobId: number; principals: string; provable: number };
   readonly audit: AuditTable;
   readonly trustedProjects: { userId: number; projectId: number; at: number };
   readonly imageRepositories: { id: Generated<number>; projectId: number; name: string; createdAt: number };

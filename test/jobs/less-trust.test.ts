@@ -33,6 +33,7 @@ describe('a runner that is trusted with less while its job runs', () => {
     ['R7 a pinned withhold', { trust: 'full' }, { pinned_verdict: 'withhold' }, [401, 200]],
     ['R7 a pin that is taken away', { trust: 'full', pinned_verdict: 'expose' }, { pinned_verdict: null }, [401, 200]],
     ['R7 unsafe is accepted no longer', { trust: 'full', unsafe_accepted: true }, { unsafe_accepted: false }, [401, 200]],
+    ['R3 nobody vouches for it any more: nothing is left', { trust: 'full', vouched: true }, { vouched: false }, [401, 401]],
     ['more trust ends nothing', { trust: 'fetch' }, { trust: 'full' }, [200, 200]],
     ['another setting ends nothing', { trust: 'full' }, { description: 'x' }, [200, 200]],
   ] as const)('%s', async (_what, before, after, wanted) => {

@@ -9,8 +9,8 @@ export function jobPassRoutes({ jobs: { pipelines }, directory }: ApiDeps): Rout
     'GET /api/v4/projects/:id/jobs/:job_id/jobpass': async ({ grant, project, path }) => {
       const id = parseId<JobId>(path('job_id'));
       if (id === undefined) throw new JobpassError('not_found', {});
-      const passes = await pipelines.passes(grant, project.id, id);
-      const principals = passes[0]?.principals ?? [];
+      const { rights, passes } = await pipelines.passes(grant, project.id, id);
+      const principals = rights?.principals ?? [];
       const users = await directory.users(
         null,
         principals.map(({ userId }) => userId),

@@ -167,9 +167,11 @@ async function artifactPrincipals(deps: IssueDeps, jobs: readonly JobId[]): Prom
   const found: UserId[] = [];
   for (const id of jobs) {
     const source = await deps.jobs.byId(null, id);
-    if (source === undefined) return undefined;
+    const passes = await deps.passes.forJob(null, id);
+    // Of a job without passes, or whose principals were not provable, nobody knows whose hands were in it.
+    if (source === undefined || passes.length === 0 || passes.some(({ ownProjectOnly }) => ownProjectOnly)) return undefined;
     found.push(source.userId);
-    for (const pass of await deps.passes.forJob(null, id)) found.push(...pass.principals.map((principal) => principal.userId));
+    for (const pass of passes) found.push(...pass.principals.map((principal) => principal.userId));
   }
   return found;
 }

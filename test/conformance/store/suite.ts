@@ -5,6 +5,7 @@ import { auditCases } from './audit.ts';
 import type { TestEngine } from './engine.ts';
 import { imageCases } from './images.ts';
 import { jobCases } from './jobs.ts';
+import { jobRightsCases } from './job-rights.ts';
 import { passCases } from './passes.ts';
 import { projectCases } from './projects.ts';
 import { pushLogCases } from './push-log.ts';
@@ -35,6 +36,7 @@ export function storeConformance(engine: TestEngine): void {
     ['registry tokens', registryTokenCases],
     ['passes', passCases],
     ['jobs', jobCases],
+    ['job rights', jobRightsCases],
     ['runners', runnerCases],
     ['audit', auditCases],
   ];
