@@ -1,6 +1,11 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { id, type Oid, type UserId } from '../../src/base/ids.ts';
+import { limits } from '../../src/base/limits.ts';
 import { type PrincipalEvidence, principalsOf } from '../../src/pass/principals.ts';
+import { fuzz, tellCount } from '../fuzz/cases.ts';
+
+tellCount('whose rights');
 
 const [alice, bob, carol] = [id<UserId>(1), id<UserId>(2), id<UserId>(3)];
 const commit = 'a'.repeat(40) as Oid;
@@ -52,5 +57,44 @@ describe('R3 principals', () => {
   test('R3 an instance that chose `principals: starter` looks at nobody else, and says so', () => {
     const chosen = principalsOf(evidence({ runnerOwner: bob, unprotectedCommits: null }), 'starter');
     expect([chosen.list.map((principal) => principal.userId), chosen.ownProjectOnly, chosen.notes.length]).toEqual([[alice], false, 1]);
+  });
+  test('R3 of any evidence: everybody named is a principal once, the starter first, and a doubt leaves the own project only', () => {
+    const user = fc.integer({ min: 1, max: 30 }).map((number) => id<UserId>(number));
+    const some = fc.array(user, { maxLength: 6 });
+    const oids = ['a', 'b', 'c'].map((letter) => letter.repeat(40) as Oid);
+    const any = fc.record({
+      starter: user,
+      pipelines: fc.array(fc.record({ creators: some, carriesVariables: fc.boolean(), byPass: fc.boolean() }), { maxLength: 3 }),
+      unprotectedCommits: fc.option(fc.subarray(oids)),
+      pushers: fc.array(fc.tuple(fc.constantFrom(...oids), some)).map((entries) => new Map(entries)),
+      runnerOwner: fc.option(user),
+      artifactPrincipals: fc.option(some),
+      lastPushers: fc.option(some),
+    });
+    fuzz(4000, any, (found) => {
+      const { list, ownProjectOnly, notes } = principalsOf(found);
+      const commits = found.unprotectedCommits ?? [];
+      const counted = found.pipelines.filter(({ carriesVariables, byPass }) => carriesVariables || byPass);
+      const unknown = commits.findIndex((oid) => (found.pushers.get(oid) ?? []).length === 0);
+      const told = unknown === -1 ? commits : commits.slice(0, unknown);
+      const wanted = new Set([
+        found.starter,
+        ...counted.flatMap(({ creators }) => creators),
+        ...told.flatMap((oid) => found.pushers.get(oid) ?? []),
+        ...(found.runnerOwner === null ? [] : [found.runnerOwner]),
+        ...(found.artifactPrincipals ?? []),
+        ...(found.lastPushers ?? []),
+      ]);
+      const doubt =
+        found.unprotectedCommits === null ||
+        unknown !== -1 ||
+        found.artifactPrincipals === null ||
+        found.lastPushers === null ||
+        wanted.size > limits.principals;
+      expect([list[0]?.userId, ownProjectOnly, list.length]).toEqual([found.starter, doubt, Math.min(wanted.size, limits.principals)]);
+      expect(new Set(list.map(({ userId }) => userId)).size).toBe(list.length);
+      expect(list.every(({ userId }) => wanted.has(userId))).toBe(true);
+      expect(notes.length > 0).toBe(doubt);
+    });
   });
 });
