@@ -86,6 +86,7 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
     const pass = await store.passes.byId(null, passId);
     return pass !== undefined && deathOf(pass, await liveness.jobLife(null, jobId), clock.now()) === undefined;
   });
+  const deaf = await store.revocations.listen((revoked) => live.told(revoked));
   const revoker = makeRevoker({ transactor: store.transactor, passes: store.passes, live, clock });
   const liveness = new GitlabLiveness({
     upstream,
@@ -251,6 +252,7 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
       liveness.stop();
       await acting.stop();
       live.close();
+      await deaf();
       await forwarder.close();
       await client.close();
       await trail.flush();

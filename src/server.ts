@@ -70,6 +70,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     const pass = await store.passes.byId(null, passId);
     return pass !== undefined && deathOf(pass, await store.liveness.jobLife(null, jobId), clock.now()) === undefined;
   });
+  const deaf = await store.revocations.listen((revoked) => live.told(revoked));
   const metrics = makeMetrics(() => live.size);
   const gatekeeper = makeGatekeeper({
     ...store,
@@ -190,6 +191,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
       await http.close(graceMs);
       await jobs.stop();
       live.close();
+      await deaf();
       await forge.close();
       await trail.flush();
       await store.close();

@@ -1,4 +1,5 @@
 import type { JobId, PassId } from '../base/ids.ts';
+import type { Revoked } from '../ports/revocations.ts';
 
 /** A grant that a pass holds open: a stream in flight, or a request being served. */
 interface OpenGrant {
@@ -54,6 +55,12 @@ export class LiveGrants {
 
   passRevoked(passId: PassId): void {
     this.#cut((grant) => grant.passId === passId);
+  }
+
+  /** Another process ended them (DESIGN §6). */
+  told(revoked: Revoked): void {
+    if (revoked.kind === 'job') this.jobEnded(revoked.jobId);
+    else for (const pass of revoked.passIds) this.passRevoked(pass);
   }
 
   /** Asks about each pass with an open grant once, and cuts the dead. */

@@ -28,8 +28,9 @@ export function makeRevoker(deps: RevokeDeps): Revoker {
       if (passTokenKind(secret.reveal()) === undefined) return undefined;
       const pass = await deps.passes.byDigest(null, secret.digest());
       if (pass === undefined) return undefined;
-      await deps.transactor.write((tx) => deps.passes.revoke(tx, pass.id, reason, deps.clock.now()));
-      deps.live.passRevoked(pass.id);
+      const dead = await deps.transactor.write((tx) => deps.passes.revoke(tx, pass.id, reason, deps.clock.now()));
+      // Its children as well (R9).
+      for (const one of [pass.id, ...dead]) deps.live.passRevoked(one);
       return pass;
     },
     async revokeForJob(tx, job, reason) {

@@ -70,8 +70,8 @@ export interface PassStore {
   byDigest(tx: MaybeTx, digest: SecretDigest): Promise<PassRecord | undefined>;
   byId(tx: MaybeTx, id: PassId): Promise<PassRecord | undefined>;
   forJob(tx: MaybeTx, job: JobId): Promise<readonly PassRecord[]>;
-  /** Marks one pass and all its children revoked; keeps the first reason. @returns how many were still alive. */
-  revoke(tx: Tx, id: PassId, reason: string, at: EpochMillis): Promise<number>;
+  /** Marks one pass and all its children revoked; keeps the first reason. @returns those that were still alive */
+  revoke(tx: Tx, id: PassId, reason: string, at: EpochMillis): Promise<readonly PassId[]>;
   revokeForJob(tx: Tx, job: JobId, reason: string, at: EpochMillis): Promise<number>;
 }
 

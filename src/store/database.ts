@@ -8,6 +8,8 @@ export interface Engine {
   readonly name: 'sqlite' | 'postgres';
   /** Rows are locked one by one (`for update`); otherwise one writer at a time makes that needless. */
   readonly rowLocks: boolean;
+  /** What is committed can be told to other processes at once. */
+  readonly notifies: boolean;
 }
 
 /** What statements run on: a transaction, or the last committed state. */

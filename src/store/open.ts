@@ -13,13 +13,15 @@ import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
 import type { JobRights } from '../ports/job-rights.ts';
 import type { JobStore, RunnerStore } from '../ports/jobs.ts';
 import type { Liveness, PassStore } from '../ports/passes.ts';
+import type { Revocations } from '../ports/revocations.ts';
 import type { RegistryTokens } from '../ports/registry-tokens.ts';
 import type { TrustedProjects } from '../ports/trust.ts';
 import type { Settings } from '../ports/settings.ts';
 import type { Transactor } from '../ports/tx.ts';
 import { type Connections, Database, type Engine } from './database.ts';
 import { type ColumnTypes, migrate } from './migrations/migrations.ts';
-import { lockPostgres, openPostgres, postgresTypes } from './postgres/database.ts';
+import { lockPostgres, openListener, openPostgres, postgresTypes } from './postgres/database.ts';
+import { noRevocations, postgresRevocations } from './postgres/revocations.ts';
 import { AuditRepository } from './repositories/audit.ts';
 import { ceilingRepository } from './repositories/ceilings.ts';
 import { directoryRepository } from './repositories/directory.ts';
@@ -53,6 +55,7 @@ export interface Store {
   readonly credentials: Credentials;
   readonly passes: PassStore;
   readonly liveness: Liveness;
+  readonly revocations: Revocations;
   readonly audit: AuditStore;
   readonly jobs: JobStore;
   readonly jobRights: JobRights;
@@ -89,6 +92,7 @@ export async function openStore(url: string): Promise<Store> {
     credentials: credentialRepository(db),
     passes: passRepository(db),
     liveness: livenessRepository(db),
+    revocations: db.engine.notifies ? postgresRevocations(() => openListener(url)) : noRevocations,
     audit,
     jobs: jobRepository(db),
     jobRights: jobRightsRepository(db),
@@ -129,10 +133,10 @@ async function connect(url: string): Promise<Database> {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     // `begin immediate` is the lock.
     const unlocked = () => Promise.resolve();
-    return prepare({ name: 'sqlite', rowLocks: false }, () => openSqlite(path), sqliteTypes, unlocked);
+    return prepare({ name: 'sqlite', rowLocks: false, notifies: false }, () => openSqlite(path), sqliteTypes, unlocked);
   }
   if (/^postgres(?:ql)?:\/\//.test(url))
-    return prepare({ name: 'postgres', rowLocks: true }, () => openPostgres(url), postgresTypes, lockPostgres);
+    return prepare({ name: 'postgres', rowLocks: true, notifies: true }, () => openPostgres(url), postgresTypes, lockPostgres);
   throw new JobpassError('invalid_input', 'The database is `sqlite:<path>` or `postgres://…`.');
 }
 

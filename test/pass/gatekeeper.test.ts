@@ -102,7 +102,7 @@ function world(options: { auditFails?: boolean; level?: 0 | 30 } = {}) {
       byDigest: (_tx, digest) => Promise.resolve(digest === pass.digest() ? record : undefined),
       byId: () => Promise.resolve(record),
       forJob: () => Promise.resolve([]),
-      revoke: () => Promise.resolve(0),
+      revoke: () => Promise.resolve([]),
       revokeForJob: () => Promise.resolve(0),
     },
     liveness: { jobLife: () => Promise.resolve({ state: state.alive ? 'running' : 'ended', cancelingSince: null, contactAt: now }) },

@@ -54,3 +54,13 @@ test('R2 the sweep runs by itself while something is open', async () => {
   open.leave();
   expect(live.size).toBe(0);
 });
+
+test('R2 R9 what another process ended is cut here', () => {
+  const live = new LiveGrants(async () => true, 1e6);
+  const [one, two, three] = [live.enter(job, pass), live.enter(job, other), live.enter(id<JobId>(2), id<PassId>(3))];
+  live.told({ kind: 'passes', passIds: [pass] });
+  expect([one.signal.aborted, two.signal.aborted, three.signal.aborted]).toEqual([true, false, false]);
+  live.told({ kind: 'job', jobId: job });
+  expect([two.signal.aborted, three.signal.aborted]).toEqual([true, false]);
+  live.close();
+});

@@ -143,17 +143,17 @@ export class MemoryWorld {
     byId: async (_tx, pass) => this.passRows.find((row) => row.id === pass),
     forJob: async (_tx, job) => this.passRows.filter((pass) => pass.jobId === job),
     revoke: async (_tx, pass, reason, at) => this.#revoke((row) => row.id === pass || row.parentId === pass, reason, at),
-    revokeForJob: async (_tx, job, reason, at) => this.#revoke((row) => row.jobId === job, reason, at),
+    revokeForJob: async (_tx, job, reason, at) => this.#revoke((row) => row.jobId === job, reason, at).length,
   };
 
-  #revoke(which: (row: PassRecord) => boolean, revokedReason: string, revokedAt: PassRecord['issuedAt']): number {
-    let count = 0;
+  #revoke(which: (row: PassRecord) => boolean, revokedReason: string, revokedAt: PassRecord['issuedAt']): readonly PassId[] {
+    const dead: PassId[] = [];
     for (const [index, row] of this.passRows.entries()) {
       if (!which(row) || row.revokedAt !== null) continue;
       this.passRows[index] = { ...row, revokedAt, revokedReason };
-      count += 1;
+      dead.push(row.id);
     }
-    return count;
+    return dead;
   }
 
   readonly liveness: Liveness = {

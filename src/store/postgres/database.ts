@@ -14,20 +14,25 @@ const readers = 8;
  * @throws invalid_input
  */
 export function openPostgres(url: string): Connections {
-  const address = parseAddress(url);
   const open = (max: number): Kysely<Schema> => {
-    const client = postgres(address.url, {
-      ...(address.socketFolder === null ? {} : { host: address.socketFolder }),
-      max,
-      connect_timeout: 10,
-      onnotice: () => undefined,
-      connection: { application_name: 'jobpass' },
-      // Ids and times fit in a double; a bigint column otherwise arrives as text.
-      types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
-    });
+    // Ids and times fit in a double; a bigint column otherwise arrives as text.
+    const types = { bigint: { to: 20, from: [20], parse: Number, serialize: String } };
+    const client = postgres(...clientOf(url, 'jobpass', { max, types }));
     return new Kysely<Schema>({ dialect: new PostgresJSDialect({ postgres: client }) });
   };
   return { writer: open(writers), reader: open(readers) };
+}
+
+/** A client that does nothing but hear what others committed. @throws invalid_input */
+export function openListener(url: string): postgres.Sql {
+  return postgres(...clientOf(url, 'jobpass listens', { max: 1 }));
+}
+
+function clientOf<Options extends object>(url: string, name: string, options: Options) {
+  const address = parseAddress(url);
+  const host = address.socketFolder === null ? {} : { host: address.socketFolder };
+  const connection = { application_name: name };
+  return [address.url, { ...host, connect_timeout: 10, onnotice: () => undefined, connection, ...options }] as const;
 }
 
 function parseAddress(text: string): { readonly url: string; readonly socketFolder: string | null } {

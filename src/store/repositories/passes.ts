@@ -2,6 +2,7 @@ import { type Selectable, sql } from 'kysely';
 import { id, type JobId, millis, type PassId, type PipelineId, type ProjectId, type SecretDigest } from '../../base/ids.ts';
 import type { Liveness, PassLimit, PassPrincipal, PassRecord, PassStore } from '../../ports/passes.ts';
 import { type Connection, type Database, readJson } from '../database.ts';
+import { notifyRevoked } from '../postgres/revocations.ts';
 import type { PassesTable } from '../schema.ts';
 
 export function passRepository(db: Database): PassStore {
@@ -50,7 +51,9 @@ export function passRepository(db: Database): PassStore {
         update "passes" set "revokedAt" = ${at}, "revokedReason" = ${reason} where "revokedAt" is null and "id" in (select "id" from "line") returning "id"`.execute(
         db.on(tx),
       );
-      return done.rows.length;
+      const dead = done.rows.map((row) => id<PassId>(row.id));
+      if (dead.length > 0 && db.engine.notifies) await notifyRevoked(db, tx, { kind: 'passes', passIds: dead });
+      return dead;
     },
     async revokeForJob(tx, job, reason, at) {
       const done = await db
@@ -60,6 +63,7 @@ export function passRepository(db: Database): PassStore {
         .where('jobId', '=', job)
         .where('revokedAt', 'is', null)
         .executeTakeFirst();
+      if (done.numUpdatedRows > 0n && db.engine.notifies) await notifyRevoked(db, tx, { kind: 'job', jobId: job });
       return Number(done.numUpdatedRows);
     },
   };

@@ -12,6 +12,8 @@ export interface TestEngine {
   fresh(): Promise<string>;
   /** Runs SQL beside the store, as an operator could. */
   execute(url: string, statement: string): Promise<void>;
+  /** Ends the connections of this name, as a network that breaks does. @returns how many */
+  cut(url: string, name: string): Promise<number>;
   /** True where a transaction waits for another; SQLite has one writer at a time, so that one always does. */
   blocked(url: string): Promise<boolean>;
   stop(): Promise<void>;
@@ -28,6 +30,7 @@ export async function sqliteEngine(): Promise<TestEngine> {
       database.exec(statement);
       database.close();
     },
+    cut: () => Promise.resolve(0),
     blocked: () => Promise.resolve(true),
     stop: () => rm(folder, { recursive: true, force: true }),
   };
@@ -59,6 +62,13 @@ export async function postgresEngine(): Promise<TestEngine | undefined> {
       return url.href;
     },
     execute,
+    cut: async (url, name) =>
+      (
+        await query(
+          url,
+          `select pg_terminate_backend(pid) from pg_stat_activity where application_name = '${name}' and datname = current_database()`,
+        )
+      ).length,
     blocked: async (url) => (await query(url, 'select 1 from pg_locks where not granted')).length > 0,
     stop: () => server.stop(),
   };
@@ -66,7 +76,14 @@ export async function postgresEngine(): Promise<TestEngine | undefined> {
 
 const missing = (): Promise<never> => Promise.reject(new Error('the engine is not installed'));
 /** Stands in where tests are listed as not run. */
-export const missingEngine: TestEngine = { name: 'postgres', fresh: missing, execute: missing, blocked: missing, stop: missing };
+export const missingEngine: TestEngine = {
+  name: 'postgres',
+  fresh: missing,
+  execute: missing,
+  cut: missing,
+  blocked: missing,
+  stop: missing,
+};
 
 function freshName(): string {
   return `t${randomBytes(6).toString('hex')}`;

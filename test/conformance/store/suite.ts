@@ -11,6 +11,7 @@ import { projectCases } from './projects.ts';
 import { pushLogCases } from './push-log.ts';
 import { registryTokenCases } from './registry-tokens.ts';
 import { releaseCases } from './releases.ts';
+import { revocationCases } from './revocations.ts';
 import { runnerCases } from './runners.ts';
 import { schemaCases } from './schema.ts';
 import { transactionCases } from './transactions.ts';
@@ -35,6 +36,7 @@ export function storeConformance(engine: TestEngine): void {
     ['images', imageCases],
     ['registry tokens', registryTokenCases],
     ['passes', passCases],
+    ['revocations', revocationCases],
     ['jobs', jobCases],
     ['job rights', jobRightsCases],
     ['runners', runnerCases],
