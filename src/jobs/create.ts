@@ -98,6 +98,7 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Plan | st
       chainDepth: request.chainDepth,
       variables: request.variables,
       yamlErrors: failed ? planned : null,
+      ...(failed ? {} : { autoCancel: { onNewCommit: 'conservative', onJobFailure: 'none', ...planned.autoCancel } }),
       createdAt: now,
     });
     if (failed) await deps.jobs.changePipeline(tx, row.id, { finishedAt: now });
@@ -121,7 +122,9 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Plan | st
         needs: job.needs ?? null,
         retriedById: null,
         createdAt: now,
+        resourceGroup: job.resourceGroup ?? null,
       }));
+      for (const key of new Set(jobs.flatMap((job) => job.resourceGroup ?? []))) await deps.resourceGroups.ensure(tx, project.id, key, now);
       await deps.jobs.insertJobs(tx, jobs);
       await advance(deps, tx, row.id);
     }

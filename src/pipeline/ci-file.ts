@@ -1,11 +1,15 @@
 import type { Inherit } from './defaults.ts';
 import type { Expression } from './expression.ts';
 import type { Instance } from './parallel.ts';
-import type { CiError, CiPlace, PlanArtifacts, PlanImage, PlanJob, PlanService } from './plan.ts';
+import type { CiError, CiPlace, PlanArtifacts, PlanAutoCancel, PlanImage, PlanJob, PlanService } from './plan.ts';
 
 export interface CiRule {
   readonly if?: Expression;
-  readonly when?: 'on_success' | 'on_failure' | 'always' | 'manual' | 'never';
+  readonly when?: 'on_success' | 'on_failure' | 'always' | 'manual' | 'delayed' | 'never';
+  readonly startInSeconds?: number;
+  readonly interruptible?: boolean;
+  /** Of a rule of the workflow. */
+  readonly autoCancel?: Partial<PlanAutoCancel>;
   readonly allowFailure?: boolean;
   readonly variables: Readonly<Record<string, string>>;
 }
@@ -20,6 +24,7 @@ export interface CiDefaults {
   readonly timeoutSeconds?: number;
   readonly artifacts?: PlanArtifacts;
   readonly retry?: NonNullable<PlanJob['retry']>;
+  readonly interruptible?: boolean;
 }
 
 /** `instances`: those of a parallel job; gone once they are put in. */
@@ -42,6 +47,10 @@ export interface CiJob extends CiDefaults {
   readonly dependencies?: readonly string[];
   readonly rules?: readonly CiRule[];
   readonly when?: CiRule['when'];
+  readonly startInSeconds?: number;
+  readonly manualConfirmation?: string;
+  /** With its variables as they were written. */
+  readonly resourceGroup?: string;
   readonly allowFailure?: boolean;
   readonly allowFailureExitCodes: readonly number[];
   readonly inherit?: Inherit;
@@ -56,6 +65,7 @@ export interface CiFile {
   readonly defaults: CiDefaults;
   /** The first that matches says whether there is a pipeline; undefined = there is. */
   readonly workflow?: readonly CiRule[];
+  readonly autoCancel?: Partial<PlanAutoCancel>;
   readonly jobs: readonly CiJob[];
 }
 export type ParsedCiFile = { readonly ok: true; readonly file: CiFile } | { readonly ok: false; readonly errors: readonly CiError[] };

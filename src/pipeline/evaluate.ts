@@ -34,16 +34,25 @@ export function planPipeline(written: CiFile, given: ReadonlyMap<string, string>
       ...Object.entries(inheritedVariables(file.variables, job.inherit?.variables)),
       ...Object.entries(job.variables),
     ]);
-    const decided = decide(job, expander(values, given, budget), budget);
+    const forJob = expander(values, given, budget);
+    const decided = decide(job, forJob, budget);
     if (budget.left < 0) return failure([{ ...job.place, message: `job \`${job.name}\`: evaluating the rules takes too long` }]);
-    if (decided !== undefined) chosen.set(job.name, planJob(file, job, decided));
+    if (decided !== undefined) chosen.set(job.name, planJob(file, job, decided, forJob));
   }
   if (chosen.size === 0) return failure([{ message: noJobs }]);
   const errors = file.jobs.flatMap((job) => (chosen.has(job.name) ? lostNeeds(job, chosen) : []));
   if (errors.length > 0) return failure(errors);
   const jobs = [...chosen.values()].map((job) => withoutLost(job, chosen));
   if (!fits(jobs, file.variables)) return failure([{ message: `the pipeline's jobs are larger than ${limits.planBytes} bytes together` }]);
-  return { ok: true, plan: { stages: file.stages, variables: file.variables, jobs } };
+  return {
+    ok: true,
+    plan: {
+      stages: file.stages,
+      variables: file.variables,
+      ...(file.autoCancel === undefined ? {} : { autoCancel: file.autoCancel }),
+      jobs,
+    },
+  };
 }
 
 function failure(errors: readonly CiError[]): Planned {
@@ -55,13 +64,15 @@ function throughWorkflow(file: CiFile, variables: Expander, budget: Budget): CiF
   if (file.workflow === undefined) return file;
   const rule = file.workflow.find((one) => one.if === undefined || evaluateExpression(one.if, variables, budget));
   if (rule === undefined || rule.when === 'never') return undefined;
-  return { ...file, variables: { ...file.variables, ...rule.variables } };
+  return { ...file, autoCancel: { ...file.autoCancel, ...rule.autoCancel }, variables: { ...file.variables, ...rule.variables } };
 }
 
 interface Decided {
   readonly when: PlanJob['when'];
   readonly allowFailure: boolean;
   readonly variables: Readonly<Record<string, string>>;
+  readonly startInSeconds?: number | undefined;
+  readonly interruptible?: boolean | undefined;
 }
 
 /** The first rule that matches decides; no match and no job. */
@@ -73,11 +84,14 @@ function decide(job: CiJob, variables: Expander, budget: Budget): Decided | unde
   if (when === 'never') return undefined;
   // A manual job outside rules holds nothing up (GitLab).
   const allowFailure = byRule?.allowFailure ?? job.allowFailure ?? (when === 'manual' && job.rules === undefined);
-  return { when, allowFailure, variables: byRule?.variables ?? {} };
+  const startInSeconds = when === 'delayed' ? (byRule?.startInSeconds ?? job.startInSeconds) : undefined;
+  return { when, allowFailure, variables: byRule?.variables ?? {}, startInSeconds, interruptible: byRule?.interruptible };
 }
 
-function planJob(file: CiFile, job: CiJob, decided: Decided): PlanJob {
-  const { place: _place, rules: _rules, inherit, parallel: _parallel, needs, ...own } = job;
+function planJob(file: CiFile, job: CiJob, decided: Decided, variables: Expander): PlanJob {
+  const { place: _place, rules: _rules, inherit, parallel: _parallel, needs, startInSeconds: _start, resourceGroup, ...own } = job;
+  // Where its variables come to nothing there is no group (GitLab).
+  const group = variables.text(resourceGroup ?? '').slice(0, 255);
   const { services, ...merged } = { ...inheritedDefaults(file.defaults, inherit), ...own };
   return {
     beforeScript: [],
@@ -89,6 +103,9 @@ function planJob(file: CiFile, job: CiJob, decided: Decided): PlanJob {
     variables: { ...job.variables, ...decided.variables },
     ...(needs === undefined ? {} : { needs: needs.map(({ job: name, artifacts }) => ({ job: name, artifacts })) }),
     when: decided.when,
+    ...(decided.startInSeconds === undefined ? {} : { startInSeconds: decided.startInSeconds }),
+    ...(decided.interruptible === undefined ? {} : { interruptible: decided.interruptible }),
+    ...(group === '' ? {} : { resourceGroup: group }),
     allowFailure: decided.allowFailure,
     ...(inherit === undefined ? {} : { inheritVariables: inherit.variables }),
   };

@@ -16,7 +16,8 @@ export type KeywordPlace =
   | 'parallel'
   | 'inherit'
   | 'workflow'
-  | 'workflow_rule';
+  | 'workflow_rule'
+  | 'auto_cancel';
 
 /** `not_built` = jobpass may take it one day, `refused` = it never will. */
 export interface Keyword {
@@ -31,12 +32,13 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   top: table('stages default workflow variables image services before_script after_script', 'include spec cache pages', {
     types: 'use `stages`',
   }),
-  default: table('image services before_script after_script tags timeout artifacts retry', 'cache hooks interruptible id_tokens identity'),
+  default: table('image services before_script after_script tags timeout artifacts retry interruptible', 'cache hooks id_tokens identity'),
   job: table(
     `stage script before_script after_script image services variables needs dependencies artifacts
-     rules when tags allow_failure timeout retry extends parallel inherit`,
-    `cache environment trigger release resource_group interruptible
-     hooks coverage id_tokens identity pages publish start_in run manual_confirmation secrets dast_configuration`,
+     rules when tags allow_failure timeout retry extends parallel inherit
+     start_in manual_confirmation interruptible resource_group`,
+    `cache environment trigger release
+     hooks coverage id_tokens identity pages publish run secrets dast_configuration`,
     { only: 'use `rules`', except: 'use `rules`', type: 'use `stage`' },
   ),
   image: table('name entrypoint pull_policy docker', 'kubernetes'),
@@ -52,13 +54,14 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   ),
   variable: table('value description', 'options expand'),
   need: table('job artifacts optional parallel', 'pipeline project ref'),
-  rule: table('if when allow_failure variables', 'changes exists needs interruptible start_in'),
+  rule: table('if when allow_failure variables interruptible start_in', 'changes exists needs'),
   retry: table('max when exit_codes'),
   allow_failure: table('exit_codes'),
   parallel: table('matrix'),
   inherit: table('default variables'),
-  workflow: table('rules', 'name auto_cancel'),
-  workflow_rule: table('if when variables', 'changes exists auto_cancel'),
+  workflow: table('rules auto_cancel', 'name'),
+  workflow_rule: table('if when variables auto_cancel', 'changes exists'),
+  auto_cancel: table('on_new_commit on_job_failure'),
 };
 
 function table(supported: string, notBuilt = '', refused: Readonly<Record<string, string>> = {}): ReadonlyMap<string, Keyword> {

@@ -6,6 +6,7 @@ import { resolveInheritance } from './inherit.ts';
 import { keywords } from './keywords.ts';
 import { expandParallel } from './parallel.ts';
 import { readCommon } from './read-common.ts';
+import { readAutoCancel } from './read-flow.ts';
 import { isName, readJob } from './read-job.ts';
 import { readRules } from './read-rules.ts';
 import { readVariables } from './read-variables.ts';
@@ -74,7 +75,7 @@ function readDefaults(value: unknown, file: PartReader): CiDefaults {
   return readCommon(value, 'default', ['default'], reader);
 }
 
-function readWorkflow(value: unknown, file: PartReader): Pick<CiFile, 'workflow'> {
+function readWorkflow(value: unknown, file: PartReader): Pick<CiFile, 'workflow' | 'autoCancel'> {
   if (value === undefined) return {};
   if (!isFields(value)) {
     file.error(['workflow'], '`workflow` must be a map with `rules`');
@@ -82,9 +83,11 @@ function readWorkflow(value: unknown, file: PartReader): Pick<CiFile, 'workflow'
   }
   const reader = file.within('workflow');
   reader.checkKeys(value, 'workflow', ['workflow']);
-  if (value['rules'] === undefined) return {};
+  const given = value['auto_cancel'];
+  const autoCancel = given === undefined ? {} : { autoCancel: readAutoCancel(given, ['workflow', 'auto_cancel'], reader) };
+  if (value['rules'] === undefined) return autoCancel;
   const rules = readRules(value['rules'], ['workflow', 'rules'], reader, 'workflow_rule');
   if (rules.some(({ when }) => when !== undefined && when !== 'always' && when !== 'never'))
     reader.error(['workflow', 'rules'], 'rules: `when` must be always or never');
-  return { workflow: rules };
+  return { ...autoCancel, workflow: rules };
 }

@@ -3,7 +3,14 @@ export interface Plan {
   readonly stages: readonly string[];
   /** Global variables of the file. */
   readonly variables: Readonly<Record<string, string>>;
+  readonly autoCancel?: Partial<PlanAutoCancel>;
   readonly jobs: readonly PlanJob[];
+}
+
+/** What ends the pipeline by itself. */
+export interface PlanAutoCancel {
+  readonly onNewCommit: 'conservative' | 'interruptible' | 'none';
+  readonly onJobFailure: 'none' | 'all';
 }
 
 export interface PlanJob {

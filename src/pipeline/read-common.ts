@@ -4,6 +4,7 @@ import type { Fields } from './fields.ts';
 import { readImage, readServices } from './image.ts';
 import { keywords } from './keywords.ts';
 import { readArtifacts } from './read-artifacts.ts';
+import { readInterruptible } from './read-flow.ts';
 import type { PartReader } from './reader.ts';
 import { readRetry } from './retry.ts';
 
@@ -23,6 +24,7 @@ export const commonKeywords: ReadonlyMap<string, CommonKeyword> = new Map<string
   ['timeout', { field: 'timeoutSeconds', read: (value, path, reader) => ({ timeoutSeconds: readTimeout(value, path, reader) }) }],
   ['retry', { field: 'retry', read: (value, path, reader) => ({ retry: readRetry(value, path, reader) }) }],
   ['artifacts', { field: 'artifacts', read: (value, path, reader) => ({ artifacts: readArtifacts(value, path, reader) }) }],
+  ['interruptible', { field: 'interruptible', read: readInterruptible }],
 ]);
 
 /** Reads what stands in these fields of the keywords that are common to jobs, `default` and the top. */

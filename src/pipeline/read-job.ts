@@ -3,6 +3,7 @@ import { readInherit } from './defaults.ts';
 import { type Fields, scalarText } from './fields.ts';
 import { readParallel } from './parallel.ts';
 import { readCommon } from './read-common.ts';
+import { checkDelay, readManualConfirmation, readResourceGroup, readStartIn } from './read-flow.ts';
 import { readNeeds } from './read-needs.ts';
 import { readRules } from './read-rules.ts';
 import { readVariables } from './read-variables.ts';
@@ -21,6 +22,9 @@ const jobKeywords: ReadonlyMap<string, ReadKeyword> = new Map<string, ReadKeywor
   ['inherit', (value, path, reader) => ({ inherit: readInherit(value, path, reader) })],
   ['parallel', (value, path, reader) => ({ parallel: readParallel(value, path, reader) })],
   ['when', readWhen],
+  ['start_in', readStartIn],
+  ['manual_confirmation', readManualConfirmation],
+  ['resource_group', readResourceGroup],
   ['allow_failure', readAllowFailure],
 ]);
 
@@ -42,6 +46,7 @@ export function readJob(name: string, fields: Fields, stages: readonly string[],
   for (const [keyword, read] of jobKeywords)
     if (Object.hasOwn(fields, keyword) && fields[keyword] !== undefined)
       job = { ...job, ...read(fields[keyword], [name, keyword], reader) };
+  checkDelay(job, [name], reader);
   return job;
 }
 

@@ -1,5 +1,6 @@
 import type { CiRule } from './ci-file.ts';
 import { isFields, scalarText } from './fields.ts';
+import { readAutoCancel, readInterruptible, readStartIn } from './read-flow.ts';
 import { readVariables } from './read-variables.ts';
 import { readWhen } from './read-when.ts';
 import type { PartReader } from './reader.ts';
@@ -33,6 +34,9 @@ export function readRules(
         ...(parsed?.ok === true ? { if: parsed.expression } : {}),
         ...(rule['when'] === undefined ? {} : readWhen(rule['when'], [...at, 'when'], reader)),
         ...(typeof allowFailure === 'boolean' ? { allowFailure } : {}),
+        ...(rule['start_in'] === undefined ? {} : readStartIn(rule['start_in'], [...at, 'start_in'], reader)),
+        ...(rule['interruptible'] === undefined ? {} : readInterruptible(rule['interruptible'], [...at, 'interruptible'], reader)),
+        ...(rule['auto_cancel'] === undefined ? {} : { autoCancel: readAutoCancel(rule['auto_cancel'], [...at, 'auto_cancel'], reader) }),
         variables: readVariables(rule['variables'], [...at, 'variables'], reader),
       },
     ];

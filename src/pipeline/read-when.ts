@@ -4,10 +4,9 @@ import type { PartReader } from './reader.ts';
 
 /** @see GitLab, CI/CD YAML syntax reference: `when` */
 export function readWhen(value: unknown, path: readonly string[], reader: PartReader): { readonly when?: NonNullable<CiRule['when']> } {
-  const when = (['on_success', 'on_failure', 'always', 'manual', 'never'] as const).find((word) => word === value);
+  const when = (['on_success', 'on_failure', 'always', 'manual', 'delayed', 'never'] as const).find((word) => word === value);
   if (when !== undefined) return { when };
-  const late = value === 'delayed' ? ' (delayed is not supported yet)' : '';
-  reader.error(path, `\`when\` must be on_success, on_failure, always, manual or never${late}`);
+  reader.error(path, '`when` must be on_success, on_failure, always, manual, delayed or never');
   return {};
 }
 

@@ -119,10 +119,7 @@ describe('what it refuses, with the line', () => {
     ],
     [job('only: [main]'), ['line 3: job `build`: keyword `only` is not supported: use `rules`']],
     [job('rules: [{changes: [x]}]'), ['line 3: job `build`: rules: keyword `changes` is not supported yet']],
-    [
-      job('when: delayed'),
-      ['line 3: job `build`: `when` must be on_success, on_failure, always, manual or never (delayed is not supported yet)'],
-    ],
+    [job('when: delayed'), ['line 3: job `build`: `when: delayed` needs `start_in`']],
     [job('stage: x'), ['line 3: job `build`: chosen stage `x` does not exist; available stages are .pre, build, test, deploy, .post']],
     [job('rules: [{if: "$A =="}]'), ['line 3: job `build`: rules:if: the expression ends too early']],
     [job('rules: [{allow_failure: {exit_codes: 1}}]'), ['line 3: job `build`: rules: `allow_failure` must be true or false']],
