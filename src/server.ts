@@ -116,6 +116,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     transactor: store.transactor,
     jobs: store.jobs,
     jobRights: store.jobRights,
+    schedules: store.schedules,
     runners: store.runners,
     flow: store.flow,
     resourceGroups: store.resourceGroups,

@@ -47,6 +47,7 @@ export const limits = {
   /** All jobs of a pipeline as they are stored. */
   planBytes: 32 * 1024 * 1024,
   variablesPerPipeline: 200,
+  schedulesPerProject: 50,
   variableBytes: 64 * 1024,
   auditRowsPerPass: 100_000,
   requestTimeoutMs: 60_000,

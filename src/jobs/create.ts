@@ -34,6 +34,8 @@ export interface CreateRequest {
   readonly parentJobId: JobId | null;
   readonly chainDepth: number;
   readonly variables: readonly PipelineVariable[];
+  /** What only its source knows of it (`NewPipeline`). */
+  readonly sourceVariables?: Readonly<Record<string, string>>;
   /** Asks the grant behind it again, in the transaction that makes the rows (R2). */
   readonly confirm?: (tx: Tx) => Promise<void>;
 }
@@ -97,6 +99,7 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Plan | st
       parentJobId: request.parentJobId,
       chainDepth: request.chainDepth,
       variables: request.variables,
+      sourceVariables: request.sourceVariables ?? {},
       yamlErrors: failed ? planned : null,
       ...(failed ? {} : { autoCancel: { onNewCommit: 'conservative', onJobFailure: 'none', ...planned.autoCancel } }),
       createdAt: now,

@@ -14,6 +14,7 @@ import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
 import type { JobRights } from '../ports/job-rights.ts';
 import type { JobStore, RunnerRecord, RunnerStore } from '../ports/jobs.ts';
 import type { PassStore } from '../ports/passes.ts';
+import type { ScheduleStore } from '../ports/schedules.ts';
 import type { TrustedProjects } from '../ports/trust.ts';
 import type { Transactor } from '../ports/tx.ts';
 import type { Exposure } from '../wire/runner.ts';
@@ -35,6 +36,7 @@ export interface JobsDeps {
   readonly transactor: Transactor;
   readonly jobs: JobStore;
   readonly jobRights: JobRights;
+  readonly schedules: ScheduleStore;
   readonly runners: RunnerStore;
   readonly flow: FlowStore;
   readonly resourceGroups: ResourceGroups;

@@ -27,6 +27,7 @@ import type { CeilingSettings } from './ceilings.ts';
 import type { Registration } from './registration.ts';
 import type { Removal } from './removal.ts';
 import type { ResourceSettings } from './resource-settings.ts';
+import type { Schedules } from './schedules.ts';
 import type { TrustList } from './trust.ts';
 
 /**
@@ -35,6 +36,7 @@ import type { TrustList } from './trust.ts';
  */
 export interface Jobs {
   readonly pipelines: Pipelines;
+  readonly schedules: Schedules;
   readonly queue: Queue;
   readonly reports: Reports;
   readonly runners: Runners;
@@ -44,7 +46,9 @@ export interface Jobs {
   readonly trust: TrustList;
   readonly removal: Removal;
   readonly resources: ResourceSettings;
-  /** Reaper, push recovery: `start` begins their timers, `stop` ends them and waits. */
+  /** One round of what the clock starts, beside those of the timer. */
+  runSchedules(): Promise<void>;
+  /** Reaper, schedules: `start` begins their timers, `stop` ends them and waits. */
   start(): Promise<void>;
   stop(): Promise<void>;
 }

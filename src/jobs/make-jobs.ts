@@ -13,6 +13,8 @@ import { makeRemoval } from './removal.ts';
 import { makeReports } from './reports.ts';
 import { assignResources } from './resources.ts';
 import { makeResourceSettings } from './resource-settings.ts';
+import { Scheduler } from './scheduler.ts';
+import { makeSchedules } from './schedules.ts';
 import { makeRunners } from './runners.ts';
 import { Watched } from './watched.ts';
 import { makeTrustList } from './trust.ts';
@@ -22,9 +24,11 @@ export function makeJobs(deps: JobsDeps): Jobs {
   const reaper = new Reaper(deps);
   const onward = new Onward(deps, [startDue, cancelFailing, assignResources]);
   deps.wakeup.onChange(() => onward.look());
+  const scheduler = new Scheduler(deps);
   const watched = new Watched(deps.clock);
   return {
     pipelines: makePipelines(deps, watched),
+    schedules: makeSchedules(deps),
     queue: makeQueue(deps),
     reports: makeReports(deps, watched),
     runners: makeRunners(deps),
@@ -34,12 +38,15 @@ export function makeJobs(deps: JobsDeps): Jobs {
     trust: makeTrustList(deps),
     removal: makeRemoval(deps),
     resources: makeResourceSettings(deps),
+    runSchedules: () => scheduler.sweep(),
     start() {
       reaper.start();
       onward.start();
+      scheduler.start();
       return Promise.resolve();
     },
     async stop() {
+      await scheduler.stop();
       await onward.stop();
       await reaper.stop();
     },

@@ -14,6 +14,8 @@ export interface PipelineFacts {
   readonly source: PipelineRecord['source'];
   readonly protected: boolean;
   readonly commit: Commit | undefined;
+  /** What only its source knows. */
+  readonly sourceVariables?: Readonly<Record<string, string>> | undefined;
 }
 
 /** `CI_COMMIT_REF_SLUG`: lower case, letters, digits and dashes, at most 63. */
@@ -77,6 +79,7 @@ export function pipelineVariables(instance: InstanceSettings, facts: PipelineFac
     ['GITLAB_USER_LOGIN', user.username],
     ['GITLAB_USER_NAME', user.name],
     ['GITLAB_USER_EMAIL', `${user.id}-${user.username}@users.noreply.${server.hostname}`],
+    ...Object.entries(facts.sourceVariables ?? {}),
   ]);
 }
 

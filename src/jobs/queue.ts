@@ -156,6 +156,7 @@ async function prepare(
     sha: job.sha,
     beforeSha: pipeline.beforeSha,
     source: pipeline.source,
+    sourceVariables: pipeline.sourceVariables,
     protected: isProtected,
     commit,
   });

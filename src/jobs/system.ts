@@ -1,10 +1,10 @@
 import { JobpassError } from '../base/errors.ts';
 import type { ProjectId } from '../base/ids.ts';
-import type { Grant, SystemReason } from '../pass/grant.ts';
+import type { Grant, Permission, SystemReason } from '../pass/grant.ts';
 import type { JobsDeps } from './deps.ts';
 
 /**
- * The server's own reading of a repository, under a grant from the closed list that is settled with the outcome.
+ * The server's own work on a project, reading its repository where nothing else is named, under a grant from the closed list that is settled with the outcome.
  * @throws internal where the list does not have it
  */
 export async function asSystem<Result>(
@@ -13,13 +13,15 @@ export async function asSystem<Result>(
   project: ProjectId,
   requestId: string,
   work: (grant: Grant) => Promise<Result>,
+  permission: Permission = 'repository:read',
 ): Promise<Result> {
   const { gatekeeper } = deps;
-  const admission = await gatekeeper.admit(
-    { kind: 'system', reason },
-    [{ permission: 'repository:read', resource: { kind: 'project', id: project } }],
-    { door: 'jobs', endpoint: reason, requestId, secure: true },
-  );
+  const admission = await gatekeeper.admit({ kind: 'system', reason }, [{ permission, resource: { kind: 'project', id: project } }], {
+    door: 'jobs',
+    endpoint: reason,
+    requestId,
+    secure: true,
+  });
   if (!admission.ok) throw new JobpassError('internal', {}, new Error(`the system may not ${reason}: ${admission.refusal.message}`));
   try {
     const result = await work(admission.grant);

@@ -154,6 +154,18 @@ export const endpoints: readonly Endpoint[] = [
   row('POST', `${P}/jobs/:job_id/play`, 'project', ['job:run']),
   row('POST', `${P}/jobs/:job_id/erase`, 'project', ['job:erase']),
 
+  // Schedules
+  row('GET', `${P}/pipeline_schedules`, 'project', ['schedule:read']),
+  row('POST', `${P}/pipeline_schedules`, 'project', ['schedule:write']),
+  row('GET', `${P}/pipeline_schedules/:schedule_id`, 'project', ['schedule:read']),
+  row('PUT', `${P}/pipeline_schedules/:schedule_id`, 'project', ['schedule:write']),
+  row('DELETE', `${P}/pipeline_schedules/:schedule_id`, 'project', ['schedule:write']),
+  row('POST', `${P}/pipeline_schedules/:schedule_id/play`, 'project', ['schedule:write']),
+  row('POST', `${P}/pipeline_schedules/:schedule_id/take_ownership`, 'project', ['schedule:write']),
+  row('POST', `${P}/pipeline_schedules/:schedule_id/variables`, 'project', ['schedule:write']),
+  row('PUT', `${P}/pipeline_schedules/:schedule_id/variables/:key`, 'project', ['schedule:write']),
+  row('DELETE', `${P}/pipeline_schedules/:schedule_id/variables/:key`, 'project', ['schedule:write']),
+
   // Runners: their own calls. Before the others: `managers` is no id.
   row('POST', '/api/v4/runners', 'body', ['runner:write'], { more: ['project_runner:write', 'group_runner:write'] }),
   row('POST', '/api/v4/runners/verify', 'instance', ['runner:self']),

@@ -34,7 +34,7 @@ export type JobStatus =
   | 'scheduled';
 export type PipelineStatus = JobStatus;
 /** `pipeline` = a job of another project's pipeline triggered it, `parent_pipeline` = one of the same project. */
-export type PipelineSource = 'push' | 'api' | 'web' | 'trigger' | 'schedule' | 'pipeline' | 'parent_pipeline';
+export type PipelineSource = 'push' | 'api' | 'web' | 'trigger' | 'schedule' | 'pipeline' | 'parent_pipeline' | 'merge_request_event';
 
 export interface NewPipeline {
   readonly projectId: ProjectId;
@@ -54,6 +54,8 @@ export interface NewPipeline {
   readonly chainDepth: number;
   /** JSON: [{key, value}] given at creation. */
   readonly variables: readonly PipelineVariable[];
+  /** Predefined variables that only its source knows (`CI_MERGE_REQUEST_IID` …), as they stood when it was made. */
+  readonly sourceVariables?: Readonly<Record<string, string>>;
   /** Why there are no jobs, for a pipeline that failed on its file. */
   readonly yamlErrors: string | null;
   readonly createdAt: EpochMillis;

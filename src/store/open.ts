@@ -16,6 +16,7 @@ import type { Liveness, PassStore } from '../ports/passes.ts';
 import type { Revocations } from '../ports/revocations.ts';
 import type { RegistryTokens } from '../ports/registry-tokens.ts';
 import type { TrustedProjects } from '../ports/trust.ts';
+import type { ScheduleStore } from '../ports/schedules.ts';
 import type { Settings } from '../ports/settings.ts';
 import type { Transactor } from '../ports/tx.ts';
 import { type Connections, Database, type Engine } from './database.ts';
@@ -40,6 +41,7 @@ import { protectedRefRepository, pushLogRepository } from './repositories/push-l
 import { registryTokenRepository } from './repositories/registry-tokens.ts';
 import { releaseRepository } from './repositories/releases.ts';
 import { resourceGroupRepository } from './repositories/resource-groups.ts';
+import { scheduleRepository } from './repositories/schedules.ts';
 import { runnerRepository } from './repositories/runners.ts';
 import { credentialRepository, tokenRepository } from './repositories/tokens.ts';
 import { trustedProjectRepository } from './repositories/trusted-projects.ts';
@@ -59,6 +61,7 @@ export interface Store {
   readonly audit: AuditStore;
   readonly jobs: JobStore;
   readonly jobRights: JobRights;
+  readonly schedules: ScheduleStore;
   readonly runners: RunnerStore;
   readonly flow: FlowStore;
   readonly resourceGroups: ResourceGroups;
@@ -96,6 +99,7 @@ export async function openStore(url: string): Promise<Store> {
     audit,
     jobs: jobRepository(db),
     jobRights: jobRightsRepository(db),
+    schedules: scheduleRepository(db),
     runners: runnerRepository(db),
     flow: flowRepository(db),
     resourceGroups: resourceGroupRepository(db),

@@ -42,6 +42,8 @@ export interface Schema {
     linkType: string;
   };
   readonly pipelines: PipelinesTable;
+  readonly schedules: SchedulesTable;
+  readonly scheduleVariables: { projectId: number; scheduleId: number; key: string; value: string; setBy: number };
   readonly jobs: JobsTable;
   readonly runners: RunnersTable;
   readonly runnerManagers: RunnerManagersTable;
@@ -177,6 +179,7 @@ export interface PipelinesTable {
   parentJobId: number | null;
   chainDepth: number;
   variables: string;
+  sourceVariables: Generated<string>;
   yamlErrors: string | null;
   createdAt: number;
   updatedAt: number;
@@ -198,6 +201,22 @@ export interface ResourceGroupsTable {
   processMode: string;
   holderId: number | null;
   createdAt: number;
+}
+export interface SchedulesTable {
+  id: Generated<number>;
+  projectId: number;
+  description: string;
+  ref: string;
+  cron: string;
+  timezone: string;
+  active: number;
+  nextRunAt: number | null;
+  ownerId: number;
+  describedBy: number;
+  problem: string | null;
+  lastPipelineId: number | null;
+  createdAt: number;
+  updatedAt: number;
 }
 export interface JobsTable {
   id: Generated<number>;

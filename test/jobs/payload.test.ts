@@ -42,6 +42,7 @@ function parts(change: Partial<PayloadParts> = {}): PayloadParts {
       parentJobId: null,
       chainDepth: 0,
       variables: [{ key: 'GIVEN', value: 'by the pipeline' }],
+      sourceVariables: {},
       yamlErrors: null,
       createdAt: millis(0),
       updatedAt: millis(0),

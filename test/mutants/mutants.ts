@@ -12,6 +12,7 @@ import { runnerApiMutants } from './runner-api.ts';
 import { runnerInputMutants } from './runner-inputs.ts';
 import { registryDoorMutants } from './registry-door.ts';
 import { registryMutants } from './registry.ts';
+import { scheduleMutants } from './schedules.ts';
 
 const life = 'test/e2e/life.test.ts';
 
@@ -465,6 +466,7 @@ const coreMutants: readonly Mutant[] = [
 export const mutants: readonly Mutant[] = [
   ...coreMutants,
   ...registryMutants,
+  ...scheduleMutants,
   ...registryDoorMutants,
   ...lfsMutants,
   ...pipelineMutants,

@@ -154,6 +154,7 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
   const link = { name: 'tool', url: 'https://example.com/tool', direct_asset_path: '/bin/tool' };
   const release = await must('POST', `${P}/releases`, { tag_name: 'v1', description: 'first', assets: { links: [link] } });
   await must('POST', `${P}/protected_tags`, { name: 'r*', create_access_level: 40 });
+  const schedule = await must('POST', `${P}/pipeline_schedules`, { description: 'nightly', ref: 'work', cron: '0 4 1 1 *' });
   const made = await server.call('GET', `${P}/jobs/${job.id}`, { token: server.root });
   const later = await server.call('GET', `${P}/jobs?scope[]=manual`, { token: server.root });
   await server.store.transactor.write((tx) => server.store.resourceGroups.ensure(tx, id as ProjectId, 'deploy', millis(Date.now())));
@@ -179,6 +180,7 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
       manual_id: String(later.list[0]?.['id']),
       name: 'main',
       key: 'deploy',
+      schedule_id: String(schedule['id']),
       repository_id: await pushImage(server, id, `${slug}/app`, 'image'),
     },
   };

@@ -18,6 +18,7 @@ import { repositoryRoutes } from './repository.ts';
 import { resourceGroupRoutes } from './resource-groups.ts';
 import { answerError, answerUnknownRoute, type ApiDeps, registerRoutes } from './route.ts';
 import { runnerRoutes } from './runners.ts';
+import { scheduleRoutes } from './schedules.ts';
 import { trustRoutes } from './trust.ts';
 import { userRoutes } from './users.ts';
 
@@ -67,6 +68,7 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...pipelineRoutes(deps),
         ...removalRoutes(deps),
         ...resourceGroupRoutes(deps),
+        ...scheduleRoutes(deps),
         ...runnerRoutes(deps),
         ...boundRoutes(deps),
         ...ceilingRoutes(deps),

@@ -11,6 +11,7 @@ import { trust } from './0007-trust.ts';
 import { runnerManagers } from './0008-runner-managers.ts';
 import { gateway } from './0010-gateway.ts';
 import { downstream } from './0014-downstream.ts';
+import { schedules } from './0024-schedules.ts';
 import { jobRights } from './0043-job-rights.ts';
 
 /** Where the engines write the same thing differently. */
@@ -39,6 +40,7 @@ const migrations: readonly Migration[] = [
   runnerManagers,
   gateway,
   downstream,
+  schedules,
   jobRights,
 ];
 

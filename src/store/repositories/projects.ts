@@ -19,6 +19,8 @@ const dependents = [
   'jobs',
   'pipelines',
   'resourceGroups',
+  'scheduleVariables',
+  'schedules',
 ] as const;
 
 export function projectRepository(db: Database): ProjectStore {

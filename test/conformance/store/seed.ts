@@ -70,6 +70,7 @@ export function newPipeline(projectId: ProjectId, userId: UserId, change: Partia
     parentJobId: null,
     chainDepth: 0,
     variables: [{ key: 'KEY', value: 'välue' }],
+    sourceVariables: { CI_PIPELINE_SCHEDULE_DESCRIPTION: 'nightly' },
     yamlErrors: null,
     createdAt: now,
     ...change,

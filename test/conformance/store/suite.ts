@@ -13,6 +13,7 @@ import { registryTokenCases } from './registry-tokens.ts';
 import { releaseCases } from './releases.ts';
 import { revocationCases } from './revocations.ts';
 import { runnerCases } from './runners.ts';
+import { scheduleCases } from './schedules.ts';
 import { schemaCases } from './schema.ts';
 import { transactionCases } from './transactions.ts';
 import { visibilityCases } from './visibility.ts';
@@ -39,6 +40,7 @@ export function storeConformance(engine: TestEngine): void {
     ['revocations', revocationCases],
     ['jobs', jobCases],
     ['job rights', jobRightsCases],
+    ['schedules', scheduleCases],
     ['runners', runnerCases],
     ['audit', auditCases],
   ];

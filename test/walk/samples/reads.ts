@@ -65,6 +65,8 @@ export const reads: Samples = {
   [`GET ${P}/jobs/:job_id`]: plain,
   [`GET ${P}/jobs/:job_id/trace`]: plain,
   [`GET ${P}/jobs/:job_id/artifacts`]: plain,
+  [`GET ${P}/pipeline_schedules`]: plain,
+  [`GET ${P}/pipeline_schedules/:schedule_id`]: { pass: { status: 200, why: "without the schedule's variables, which a maintainer sees" } },
   'GET /api/v4/runners/all': plain,
   'GET /api/v4/runners/:id': { params: { id: '1' } },
   'GET /api/v4/runners/:id/managers': { params: { id: '1' } },

@@ -67,6 +67,14 @@ const manual = async (world: World, target: Target): Promise<Params> => {
   const made = await pipeline(world, target);
   return { ...made, job_id: made['manual_id'] ?? '' };
 };
+const nightly = { description: 'nightly', ref: 'work', cron: '0 4 1 1 *' };
+/** The caller's own: of somebody else's only a maintainer may take care. */
+const schedule = async ({ server }: World, target: Target, person: Person): Promise<Params> => {
+  const root = `/api/v4/projects/${target.id}/pipeline_schedules`;
+  const { id } = await server.must('POST', root, nightly, person.token);
+  await server.must('POST', `${root}/${String(id)}/variables`, { key: 'ONE', value: 'x' }, person.token);
+  return { schedule_id: String(id) };
+};
 const protection =
   (kind: 'branches' | 'tags') =>
   async ({ server, next }: World, target: Target): Promise<Params> => {
@@ -167,6 +175,15 @@ export const writes: Samples = {
   [`POST ${P}/jobs/:job_id/cancel`]: { fresh: pipeline },
   [`POST ${P}/jobs/:job_id/retry`]: { fresh: canceled, pass: chain },
   [`POST ${P}/jobs/:job_id/play`]: { ok: 200, fresh: manual, pass: chain },
+
+  [`POST ${P}/pipeline_schedules`]: { body: () => nightly },
+  [`PUT ${P}/pipeline_schedules/:schedule_id`]: { fresh: schedule, body: () => ({ description: 'walked' }) },
+  [`DELETE ${P}/pipeline_schedules/:schedule_id`]: { ok: 204, fresh: schedule },
+  [`POST ${P}/pipeline_schedules/:schedule_id/play`]: { fresh: schedule },
+  [`POST ${P}/pipeline_schedules/:schedule_id/take_ownership`]: { fresh: schedule },
+  [`POST ${P}/pipeline_schedules/:schedule_id/variables`]: { fresh: schedule, body: () => ({ key: 'MORE', value: 'x' }) },
+  [`PUT ${P}/pipeline_schedules/:schedule_id/variables/:key`]: { fresh: schedule, params: { key: 'ONE' }, body: () => ({ value: 'x' }) },
+  [`DELETE ${P}/pipeline_schedules/:schedule_id/variables/:key`]: { ok: 202, fresh: schedule, params: { key: 'ONE' } },
 
   'POST /api/v4/user/runners': {
     asks: ['project_runner:write'],

@@ -20,6 +20,7 @@ export const readers: readonly Permission[] = [
   'pipeline:update',
   'job:read',
   'job:run',
+  'schedule:write',
   'project:read',
   'project:create',
 ];
