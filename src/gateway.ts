@@ -19,7 +19,6 @@ import { makeGitlabDirectory } from './forge/gitlab/directory.ts';
 import { makeGitlabHistory } from './forge/gitlab/history.ts';
 import { makeGitlabJobs } from './forge/gitlab/jobs.ts';
 import { GitlabLiveness } from './forge/gitlab/liveness.ts';
-import { fileSeal } from './forge/gitlab/seal.ts';
 import { LeakScanner } from './jobs/leaks.ts';
 import { makeGatekeeper } from './pass/admit.ts';
 import { ceilingFromFile } from './pass/ceiling-file.ts';
@@ -28,6 +27,7 @@ import { LiveGrants } from './pass/live.ts';
 import { makeRevoker } from './pass/revoke.ts';
 import type { Gatekeeper } from './pass/subject.ts';
 import type { Credentials } from './ports/credentials.ts';
+import { fileSeal } from './store/key-files.ts';
 import { openStore, type Store } from './store/open.ts';
 import type { Exposure } from './wire/runner.ts';
 
@@ -77,7 +77,7 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
   const config = { ...given, dataDir: resolve(given.dataDir) };
   const clock = systemClock;
   const store = await openStore(config.database ?? `sqlite:${join(config.dataDir, 'gateway.db')}`);
-  const seal = fileSeal(config.dataDir);
+  const seal = fileSeal(config.dataDir, 'passes of running jobs end, nothing else is lost (remove it then)');
   const client = new UpstreamClient({ url: config.upstream, adminTokenFile: config.adminTokenFile, ca: config.upstreamCa });
   const directory = makeGitlabDirectory(client);
   const upstream = { ...makeGitlabJobs(client), ...makeGitlabHistory(client, directory), powerOf: directory.powerOf };

@@ -27,6 +27,7 @@ import type { RefName } from './base/ids.ts';
 import { fileContent } from './store/blobs/content.ts';
 import { fileBlobs } from './store/blobs/files.ts';
 import { fileTraces } from './store/blobs/traces.ts';
+import { fileSeal } from './store/key-files.ts';
 import { openStore, type Store } from './store/open.ts';
 import type { Exposure } from './wire/runner.ts';
 
@@ -123,6 +124,8 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     exposureBounds: store.exposureBounds,
     ceilings: store.ceilings,
     trustedProjects: store.trustedProjects,
+    variables: store.variables,
+    seal: fileSeal(config.dataDir, 'the values of CI/CD variables are lost'),
     passes: store.passes,
     credentials: store.credentials,
     settings: store.settings,

@@ -19,6 +19,8 @@ export type PassId = Branded<number, 'PassId'>;
 export type TokenId = Branded<number, 'TokenId'>;
 export type AuditId = Branded<number, 'AuditId'>;
 export type PushId = Branded<number, 'PushId'>;
+/** A CI/CD variable of the instance, a group or a project. */
+export type VariableId = Branded<number, 'VariableId'>;
 /** An image repository of the container registry. */
 export type RepositoryId = Branded<number, 'RepositoryId'>;
 

@@ -49,6 +49,10 @@ export const limits = {
   variablesPerPipeline: 200,
   schedulesPerProject: 50,
   variableBytes: 64 * 1024,
+  /** Of CI/CD variables that are kept for a project, a group or the instance; GitLab's bound of a value. */
+  keptVariableCharacters: 10_000,
+  variablesPerOwner: 1000,
+  variableBytesPerOwner: 1024 * 1024,
   auditRowsPerPass: 100_000,
   requestTimeoutMs: 60_000,
   longPollMs: 50_000,

@@ -1,6 +1,7 @@
 import type { Addresses } from '../base/addresses.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
+import type { Seal } from '../base/seal.ts';
 import type { Forge } from '../forge/forge.ts';
 import type { Revoker } from '../pass/revoke.ts';
 import type { Gatekeeper } from '../pass/subject.ts';
@@ -17,6 +18,7 @@ import type { PassStore } from '../ports/passes.ts';
 import type { ScheduleStore } from '../ports/schedules.ts';
 import type { TrustedProjects } from '../ports/trust.ts';
 import type { Transactor } from '../ports/tx.ts';
+import type { VariableStore } from '../ports/variables.ts';
 import type { Exposure } from '../wire/runner.ts';
 import type { Wakeup } from './wakeup.ts';
 import type { Oid, ProjectId, UserId } from '../base/ids.ts';
@@ -54,6 +56,9 @@ export interface JobsDeps {
   readonly exposureBounds: ExposureBounds;
   readonly ceilings: Ceilings;
   readonly trustedProjects: TrustedProjects;
+  readonly variables: VariableStore;
+  /** Opens values of variables. */
+  readonly seal: Seal;
   readonly instance: InstanceSettings;
   readonly wakeup: Wakeup<RunnerRecord>;
   /** Who pushed which commit (R3). */

@@ -29,6 +29,7 @@ import type { Removal } from './removal.ts';
 import type { ResourceSettings } from './resource-settings.ts';
 import type { Schedules } from './schedules.ts';
 import type { TrustList } from './trust.ts';
+import type { CiVariables } from './variables.ts';
 
 /**
  * Pipelines, jobs and runners as the doors see them. Methods that take a grant verify it; the runner's own calls take ids that
@@ -49,6 +50,8 @@ export interface Jobs {
   /** One round of what the clock starts, beside those of the timer. */
   runSchedules(): Promise<void>;
   /** Reaper, schedules: `start` begins their timers, `stop` ends them and waits. */
+  readonly variables: CiVariables;
+  /** Reaper, push recovery: `start` begins their timers, `stop` ends them and waits. */
   start(): Promise<void>;
   stop(): Promise<void>;
 }

@@ -18,6 +18,7 @@ import { makeSchedules } from './schedules.ts';
 import { makeRunners } from './runners.ts';
 import { Watched } from './watched.ts';
 import { makeTrustList } from './trust.ts';
+import { makeCiVariables } from './variables.ts';
 
 /** Pipelines, jobs and runners, wired. */
 export function makeJobs(deps: JobsDeps): Jobs {
@@ -39,6 +40,7 @@ export function makeJobs(deps: JobsDeps): Jobs {
     removal: makeRemoval(deps),
     resources: makeResourceSettings(deps),
     runSchedules: () => scheduler.sweep(),
+    variables: makeCiVariables(deps),
     start() {
       reaper.start();
       onward.start();

@@ -32,7 +32,8 @@ async function levels(deps: CeilingDeps, tx: MaybeTx, projectId: ProjectId, user
   const found: SetCeiling[] = [];
   for (const [by, owner] of owners) {
     const document = await deps.ceilings.of(tx, owner);
-    if (document !== undefined) found.push({ by, ceiling: readCeiling(document), rule: 'R4' });
+    if (document === undefined) continue;
+    found.push({ by, ceiling: readCeiling(document), rule: 'R4', standing: owner.kind === 'user' ? owner.id : 'place' });
   }
   return found;
 }

@@ -1,4 +1,4 @@
-import type { GroupId, ProjectId } from '../base/ids.ts';
+import type { GroupId, ProjectId, UserId } from '../base/ids.ts';
 import type { ResourceFacts } from './facts.ts';
 import { type Permission, permissions } from './permissions.ts';
 
@@ -18,6 +18,8 @@ export interface SetCeiling {
   readonly ceiling: Ceiling | null;
   /** R4, or R9 for what a pass gave to its child. */
   readonly rule: 'R4' | 'R9';
+  /** Whose it is, where it stands whatever the job says: the instance's, a group's or a project's, or a user's for that user's own rights. */
+  readonly standing?: 'place' | UserId;
 }
 
 /** The ceiling with the groups' paths as they are now: a group that is gone has none. */
@@ -51,6 +53,24 @@ export function beyond({ ceiling, groupPaths }: GatheredCeiling, permission: Per
   const named = resource.kind === 'project' ? projectIds.includes(resource.id) : groupIds.includes(resource.id);
   const path = resource.path.toLowerCase();
   return named || groupPaths.some((group) => path.startsWith(`${group.toLowerCase()}/`)) ? undefined : { what: 'place' };
+}
+
+/**
+ * Whether somebody who answers for it names the permission there (R5): instance, groups or project, or else every user whose rights count. `*` names
+ * nothing, and neither does what a job says of itself. Pure.
+ */
+export function named(
+  ceilings: readonly GatheredCeiling[],
+  users: readonly UserId[],
+  permission: Permission,
+  resource: ResourceFacts,
+): boolean {
+  const kind = permission.split(':')[0] ?? '';
+  const names = (one: GatheredCeiling): boolean =>
+    one.ceiling?.permissions.some((pattern) => pattern === permission || pattern === `${kind}:*`) === true &&
+    beyond(one, permission, resource) === undefined;
+  const standing = ceilings.filter(names).map((one) => one.standing);
+  return standing.includes('place') || (users.length > 0 && users.every((user) => standing.includes(user)));
 }
 
 /** What a stored ceiling says; null where it cannot be read with certainty (R13). */

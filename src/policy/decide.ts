@@ -1,6 +1,6 @@
 import type { AccessLevel } from '../base/levels.ts';
 import type { Asker, AskedAccess, Decision, DenyCode, PassAsker, PrincipalFacts, ResourceFacts } from './facts.ts';
-import { beyond } from './ceiling.ts';
+import { beyond, named } from './ceiling.ts';
 import { type Permission, permissionRule, type PermissionRule } from './permissions.ts';
 
 /** Everything that the runner's fetch pass can do (R8); every other kind of pass can do it too. */
@@ -159,6 +159,14 @@ function decidePass(asker: PassAsker, permission: Permission, rule: PermissionRu
     const decision = decidePrincipal(principal, false, permission, rule, resource, principal.username);
     if (!decision.allow) return decision;
   }
+  const users = principals.map(({ id }) => id);
+  if (rule.pass === 'own' && !own && !named(asker.ceilings ?? [], users, permission, resource))
+    return deny(
+      'access_denied',
+      'R5',
+      `${permission} outside the own project, and no ceiling names it`,
+      `${permission}${on(resource)} is missing: outside its own project a pass needs it named by a ceiling of the instance, its groups or its project, or of each user behind it.`,
+    );
   // Last: a ceiling is told of only to those who could do it without (R11).
   return overCeiling(asker, permission, resource) ?? allow('R3');
 }

@@ -165,6 +165,22 @@ export const endpoints: readonly Endpoint[] = [
   row('POST', `${P}/pipeline_schedules/:schedule_id/variables`, 'project', ['schedule:write']),
   row('PUT', `${P}/pipeline_schedules/:schedule_id/variables/:key`, 'project', ['schedule:write']),
   row('DELETE', `${P}/pipeline_schedules/:schedule_id/variables/:key`, 'project', ['schedule:write']),
+  // CI/CD variables
+  row('GET', `${P}/variables`, 'project', ['variable:read']),
+  row('POST', `${P}/variables`, 'project', ['variable:write']),
+  row('GET', `${P}/variables/:key`, 'project', ['variable:read']),
+  row('PUT', `${P}/variables/:key`, 'project', ['variable:write']),
+  row('DELETE', `${P}/variables/:key`, 'project', ['variable:write']),
+  row('GET', `${G}/variables`, 'group', ['group_variable:read']),
+  row('POST', `${G}/variables`, 'group', ['group_variable:write']),
+  row('GET', `${G}/variables/:key`, 'group', ['group_variable:read']),
+  row('PUT', `${G}/variables/:key`, 'group', ['group_variable:write']),
+  row('DELETE', `${G}/variables/:key`, 'group', ['group_variable:write']),
+  row('GET', '/api/v4/admin/ci/variables', 'instance', ['instance:settings']),
+  row('POST', '/api/v4/admin/ci/variables', 'instance', ['instance:settings']),
+  row('GET', '/api/v4/admin/ci/variables/:key', 'instance', ['instance:settings']),
+  row('PUT', '/api/v4/admin/ci/variables/:key', 'instance', ['instance:settings']),
+  row('DELETE', '/api/v4/admin/ci/variables/:key', 'instance', ['instance:settings']),
 
   // Runners: their own calls. Before the others: `managers` is no id.
   row('POST', '/api/v4/runners', 'body', ['runner:write'], { more: ['project_runner:write', 'group_runner:write'] }),

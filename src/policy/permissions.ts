@@ -2,7 +2,7 @@ import type { AccessLevel } from '../base/levels.ts';
 
 /**
  * What a pass may do with a permission: `yes` = as its principals may; `never` = R5's list, no override;
- * `own` = only for the job's own project unless a ceiling names it.
+ * `own` = only in the job's own project, unless a ceiling names it there (`named` in ceiling.ts).
  */
 export type PassRule = 'yes' | 'own' | 'never';
 /** What the ordinary job token may do with it: nothing, or in its own project. */
@@ -84,6 +84,9 @@ export const permissions = {
   'package:delete': { on: 'project', role: 40, ...write },
   'commit_status:create': { on: 'project', role: 30, ...write },
   'protection:read': { on: 'project', role: 40, visible: false, ...read },
+  /** Values of CI/CD variables: long-lived secrets. Outside the job's own project a pass needs a ceiling that names it (R5). */
+  'variable:read': { on: 'project', role: 40, visible: false, ...read, pass: 'own' },
+  'group_variable:read': { on: 'group', role: 50, visible: false, ...read, pass: 'own' },
   /** The job that asks, about itself: `GET /job`, artifacts that it depends on. Exempt from the intersection (R3). */
   'job:self': { on: 'instance', role: 'self', visible: false, ...read, jobToken: 'own' },
   /** A pass about itself: introspect, give back. Exempt from the intersection and from R5's list. */
@@ -110,6 +113,8 @@ export const permissions = {
   'group_member:write': { on: 'group', role: 50, write: true, ...never },
   'schedule:write': { on: 'project', role: 30, write: true, ...never, frozenByArchive: true },
   'protection:write': { on: 'project', role: 40, write: true, ...never },
+  'variable:write': { on: 'project', role: 40, write: true, ...never },
+  'group_variable:write': { on: 'group', role: 50, write: true, ...never },
   'runner:read': { on: 'instance', role: 'admin', write: false, ...never },
   'runner:write': { on: 'instance', role: 'admin', write: true, ...never },
   'resource_group:write': { on: 'project', role: 30, write: true, ...never },

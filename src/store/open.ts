@@ -19,6 +19,7 @@ import type { TrustedProjects } from '../ports/trust.ts';
 import type { ScheduleStore } from '../ports/schedules.ts';
 import type { Settings } from '../ports/settings.ts';
 import type { Transactor } from '../ports/tx.ts';
+import type { VariableStore } from '../ports/variables.ts';
 import { type Connections, Database, type Engine } from './database.ts';
 import { type ColumnTypes, migrate } from './migrations/migrations.ts';
 import { lockPostgres, openListener, openPostgres, postgresTypes } from './postgres/database.ts';
@@ -46,6 +47,7 @@ import { runnerRepository } from './repositories/runners.ts';
 import { credentialRepository, tokenRepository } from './repositories/tokens.ts';
 import { trustedProjectRepository } from './repositories/trusted-projects.ts';
 import { userRepository } from './repositories/users.ts';
+import { variableRepository } from './repositories/variables.ts';
 import type { Schema } from './schema.ts';
 import { openSqlite, sqliteTypes } from './sqlite/database.ts';
 
@@ -75,6 +77,7 @@ export interface Store {
   readonly passWrites: PassWrites;
   readonly forge: ForgeStores;
   readonly settings: Settings;
+  readonly variables: VariableStore;
   /** @throws store_unavailable */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -123,6 +126,7 @@ export async function openStore(url: string): Promise<Store> {
       lfs: lfsRepository(db),
     },
     settings: settingsRepository(db),
+    variables: variableRepository(db),
     ping: () => db.ping(),
     async close() {
       await audit.flush();

@@ -84,6 +84,7 @@ export interface Schema {
   gatewayJobs: GatewayJobsTable;
   actingTokens: ActingTokensTable;
   passWrites: PassWritesTable;
+  ciVariables: CiVariablesTable;
 }
 
 export interface UsersTable {
@@ -394,6 +395,23 @@ export interface ActingTokensTable {
   upstreamId: number | null;
   createdAt: number;
   revokedAt: number | null;
+}
+export interface CiVariablesTable {
+  id: Generated<number>;
+  ownerKind: string;
+  /** 0 for the instance. */
+  ownerId: number;
+  key: string;
+  sealed: string;
+  sizeBytes: number;
+  type: string;
+  protected: number;
+  masked: number;
+  hidden: number;
+  raw: number;
+  environmentScope: string;
+  description: string | null;
+  createdAt: number;
 }
 export interface PassWritesTable {
   projectId: number;

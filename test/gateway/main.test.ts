@@ -131,7 +131,9 @@ describe('a gateway in front of a forge that knows nothing of passes', () => {
     for (const [method, path, status] of [
       ['POST', '/api/v4/user/personal_access_tokens', 403],
       ['POST', `/api/v4/users/${alice.id}/impersonation_tokens`, 403],
-      ['GET', `/api/v4/projects/${app}/variables`, 403],
+      ['POST', `/api/v4/projects/${app}/variables`, 403],
+      ['GET', `/api/v4/projects/${app}/variables`, 200],
+      ['GET', `/api/v4/projects/${lib}/variables`, 403],
       ['POST', '/api/graphql', 403],
       ['GET', '/admin', 403],
       ['GET', '/api/v4/version', 200],

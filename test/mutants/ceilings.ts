@@ -4,7 +4,36 @@ const narrowing = 'test/doors/oauth/narrowing.test.ts';
 
 const leaks = 'test/jobs/leaks.test.ts';
 
+const variables = 'test/doors/api/variables.test.ts';
+
 export const ceilingMutants: readonly Mutant[] = [
+  {
+    id: 'R5',
+    defence: 'outside its own project a pass reads variables only where a ceiling names them',
+    file: 'src/policy/decide.ts',
+    find: "rule.pass === 'own' && !own && !named(",
+    replace: "rule.pass === 'own' && false && !named(",
+    test: variables,
+    name: 'R5 a pass reads variables',
+  },
+  {
+    id: 'R5',
+    defence: 'a ceiling of everything names no variable',
+    file: 'src/policy/ceiling.ts',
+    find: 'pattern === permission || pattern === `${kind}:*`',
+    replace: 'matches(pattern, permission)',
+    test: variables,
+    name: 'R5 a pass reads variables',
+  },
+  {
+    id: 'R13',
+    defence: 'a sealed value opens in its own place only',
+    file: 'src/base/seal.ts',
+    find: 'bytes.subarray(0, nonceBytes)).setAAD(Buffer.from(place));',
+    replace: 'bytes.subarray(0, nonceBytes));',
+    test: variables,
+    name: 'R13 a value that was moved',
+  },
   {
     id: 'R9',
     defence: 'a child does only what it names',

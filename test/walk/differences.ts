@@ -8,6 +8,8 @@ export function differenceOf(row: Endpoint, sample: Sample): string | undefined 
   const permissions: readonly Permission[] = sample.asks ?? row.permissions;
   const never = permissions.find((permission) => permissionRule(permission).pass === 'never');
   if (never !== undefined) return `refused: \`${never}\` is never for a pass (R5)`;
+  const own = permissions.find((permission) => permissionRule(permission).pass === 'own');
+  if (own !== undefined) return `403 outside the job's own project, unless a ceiling names \`${own}\` (R5)`;
   if (sample.pass !== undefined) return `${sample.pass.status}: ${sample.pass.why}`;
   if (permissions.includes('job:self')) return 'answered: it is about the job itself; a person hears 403 (R3)';
   if (permissions.includes('pass:self')) return 'answered: it is about the pass itself; a personal token is none (R3)';

@@ -40,7 +40,9 @@ const rightsOf = (permission: Permission) =>
 
 /** R5, in words of its own: what no pass does, whoever stands behind it. */
 const never =
-  /^(?:user:(?:create|update)|token:.*|self:settings|(?:sub)?group:create|project:(?:create|settings|delete)|(?:group_)?member:write|protection:write|schedule:write|(?:project_|group_)?runner:(?:read|write)|audit:read|runner:self|job:report|(?:instance|group):settings)$/;
+  /^(?:user:(?:create|update)|token:.*|self:settings|(?:sub)?group:create|project:(?:create|settings|delete)|(?:group_)?member:write|protection:write|(?:group_)?variable:write|schedule:write|(?:project_|group_)?runner:(?:read|write)|audit:read|runner:self|job:report|(?:instance|group):settings)$/;
+/** R5: values that are long-lived secrets; no ceiling of the walk names them. */
+const ownOnly = new Set<Permission>(['variable:read', 'group_variable:read']);
 const aboutItself = new Set<Permission>(['pass:self', 'job:self', 'registry:login']);
 const fetching = new Set<Permission>(['code:download', 'container:read', 'registry:login']);
 
@@ -82,7 +84,9 @@ function answerTo(caller: Caller, permission: Permission, place: Place): Answer 
   if (caller.kind === 'fetch' && !fetching.has(permission)) return 'forbidden';
   const answers = caller.people.map((person) => personMay(person, permission, place, false));
   const refused = answers.find((answer) => answer !== 'ok');
-  if (refused !== undefined || caller.kind !== 'narrowed') return refused ?? 'ok';
+  if (refused !== undefined) return refused;
+  if (ownOnly.has(permission) && !home) return 'forbidden';
+  if (caller.kind !== 'narrowed') return 'ok';
   return names(caller, permission, place) ? 'ok' : 'forbidden';
 }
 

@@ -50,6 +50,7 @@ export async function buildWorld(): Promise<World> {
   people.push({ name: 'wadmin', role: 0, admin: true, ...(await admin(server, 'wadmin')) });
   const buddy = await server.user('buddy');
   const runner = await server.runner();
+  await must('POST', '/api/v4/admin/ci/variables', { key: 'WALKED', value: 'x' });
 
   const targets: Target[] = [];
   for (const [key, visibility] of [
@@ -153,6 +154,7 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
   await must('POST', `${P}/repository/tags`, { tag_name: 'v1', ref: 'main' });
   const link = { name: 'tool', url: 'https://example.com/tool', direct_asset_path: '/bin/tool' };
   const release = await must('POST', `${P}/releases`, { tag_name: 'v1', description: 'first', assets: { links: [link] } });
+  for (const where of [P, `/api/v4/groups/${groupId}`]) await must('POST', `${where}/variables`, { key: 'WALKED', value: 'x' });
   await must('POST', `${P}/protected_tags`, { name: 'r*', create_access_level: 40 });
   const schedule = await must('POST', `${P}/pipeline_schedules`, { description: 'nightly', ref: 'work', cron: '0 4 1 1 *' });
   const made = await server.call('GET', `${P}/jobs/${job.id}`, { token: server.root });

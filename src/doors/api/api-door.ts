@@ -21,6 +21,7 @@ import { runnerRoutes } from './runners.ts';
 import { scheduleRoutes } from './schedules.ts';
 import { trustRoutes } from './trust.ts';
 import { userRoutes } from './users.ts';
+import { variableRoutes } from './variables.ts';
 
 /** `/api/v4`: GitLab's REST API, as far as a job's pass and a person at curl reach. */
 export function makeApiDoor(deps: ApiDeps): Door {
@@ -74,6 +75,7 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...ceilingRoutes(deps),
         ...trustRoutes(deps),
         ...jobPassRoutes(deps),
+        ...variableRoutes(deps),
       });
     },
   };

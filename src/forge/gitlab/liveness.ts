@@ -5,7 +5,7 @@ import type { Secret } from '../../base/secret.ts';
 import type { GatewayJob, GatewayJobs, UpstreamJob, UpstreamJobs } from '../../ports/gateway.ts';
 import type { JobLife, Liveness } from '../../ports/passes.ts';
 import type { Transactor } from '../../ports/tx.ts';
-import type { Seal } from './seal.ts';
+import type { Seal } from '../../base/seal.ts';
 
 /** A yes of the forge counts for so long (R2). */
 const yesMs = 1000;

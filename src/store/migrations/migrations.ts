@@ -13,6 +13,7 @@ import { gateway } from './0010-gateway.ts';
 import { downstream } from './0014-downstream.ts';
 import { schedules } from './0024-schedules.ts';
 import { jobRights } from './0043-job-rights.ts';
+import { variables } from './0019-variables.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -42,6 +43,7 @@ const migrations: readonly Migration[] = [
   downstream,
   schedules,
   jobRights,
+  variables,
 ];
 
 /**

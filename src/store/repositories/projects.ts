@@ -93,6 +93,7 @@ export function projectRepository(db: Database): ProjectStore {
       const on = db.on(tx);
       for (const table of dependents) await on.deleteFrom(table).where('projectId', '=', projectId).execute();
       await removeImages(on, projectId);
+      await on.deleteFrom('ciVariables').where('ownerKind', '=', 'project').where('ownerId', '=', projectId).execute();
       await on.deleteFrom('members').where('sourceKind', '=', 'project').where('sourceId', '=', projectId).execute();
       await on.deleteFrom('routes').where('kind', '=', 'project').where('targetId', '=', projectId).execute();
       await on.deleteFrom('projects').where('id', '=', projectId).execute();

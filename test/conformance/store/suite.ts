@@ -16,6 +16,7 @@ import { runnerCases } from './runners.ts';
 import { scheduleCases } from './schedules.ts';
 import { schemaCases } from './schema.ts';
 import { transactionCases } from './transactions.ts';
+import { variableCases } from './variables.ts';
 import { visibilityCases } from './visibility.ts';
 
 /** What a group of cases works on: one store, opened before the first of them. */
@@ -42,6 +43,7 @@ export function storeConformance(engine: TestEngine): void {
     ['job rights', jobRightsCases],
     ['schedules', scheduleCases],
     ['runners', runnerCases],
+    ['variables', variableCases],
     ['audit', auditCases],
   ];
   for (const [name, cases] of groups) {

@@ -75,6 +75,16 @@ const schedule = async ({ server }: World, target: Target, person: Person): Prom
   await server.must('POST', `${root}/${String(id)}/variables`, { key: 'ONE', value: 'x' }, person.token);
   return { schedule_id: String(id) };
 };
+const variable =
+  (root: (target: Target) => string) =>
+  async ({ server, next }: World, target: Target): Promise<Params> => {
+    const key = `FRESH_${next()}`;
+    await server.must('POST', root(target), { key, value: 'x' });
+    return { key };
+  };
+const projectVariable = variable(({ id }) => `/api/v4/projects/${id}/variables`);
+const groupVariable = variable(({ groupId }) => `/api/v4/groups/${groupId}/variables`);
+const instanceVariable = variable(() => '/api/v4/admin/ci/variables');
 const protection =
   (kind: 'branches' | 'tags') =>
   async ({ server, next }: World, target: Target): Promise<Params> => {
@@ -185,6 +195,15 @@ export const writes: Samples = {
   [`PUT ${P}/pipeline_schedules/:schedule_id/variables/:key`]: { fresh: schedule, params: { key: 'ONE' }, body: () => ({ value: 'x' }) },
   [`DELETE ${P}/pipeline_schedules/:schedule_id/variables/:key`]: { ok: 202, fresh: schedule, params: { key: 'ONE' } },
 
+  [`POST ${P}/variables`]: { body: (p) => ({ key: `FRESH_${p['n'] ?? ''}`, value: 'x' }) },
+  [`PUT ${P}/variables/:key`]: { fresh: projectVariable, body: () => ({ value: 'walked' }) },
+  [`DELETE ${P}/variables/:key`]: { ok: 204, fresh: projectVariable },
+  [`POST ${G}/variables`]: { body: (p) => ({ key: `FRESH_${p['n'] ?? ''}`, value: 'x' }) },
+  [`PUT ${G}/variables/:key`]: { fresh: groupVariable, body: () => ({ value: 'walked' }) },
+  [`DELETE ${G}/variables/:key`]: { ok: 204, fresh: groupVariable },
+  'POST /api/v4/admin/ci/variables': { body: (p) => ({ key: `FRESH_${p['n'] ?? ''}`, value: 'x' }) },
+  'PUT /api/v4/admin/ci/variables/:key': { fresh: instanceVariable, body: () => ({ value: 'walked' }) },
+  'DELETE /api/v4/admin/ci/variables/:key': { ok: 204, fresh: instanceVariable },
   'POST /api/v4/user/runners': {
     asks: ['project_runner:write'],
     body: (p) => ({ runner_type: 'project_type', project_id: Number(p['project']) }),
