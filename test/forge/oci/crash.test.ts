@@ -8,31 +8,53 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { parseDigest } from '../../../src/base/digest.ts';
+import { type Digest, parseDigest } from '../../../src/base/digest.ts';
 import { millis } from '../../../src/base/ids.ts';
 import { limits } from '../../../src/base/limits.ts';
 import { collect } from '../../../src/forge/embedded/oci/collect.ts';
 import { bytesOf, digestOf, grantFor, openImages, place } from './images.ts';
 
 const child = fileURLToPath(new URL('crash-child.ts', import.meta.url));
-/** Each is a process of its own: 200 take a minute or two, so that an ordinary run has fewer. `JOBPASS_TEST_CRASHES=200` has them all. */
+/** Each is a process of its own: 200 take most of a minute, so that an ordinary run has fewer. `.ci/run` asks for all of them. */
 const lives = Number(process.env['JOBPASS_TEST_CRASHES'] ?? 24);
 const sideBySide = 3;
+/** What a life says before it dies, spread from its first word to full swing. */
+const words = (life: number): number => 1 + ((life * 37) % 41);
 const keep = { ...place, name: 'keep' };
+const shared = { ...place, name: 'shared' };
 
 interface Acknowledged {
   readonly blobs: Map<string, number>;
+  /** Blobs that another repository was given. */
+  readonly mounted: Map<string, number>;
   readonly tags: Map<string, string>;
+  /** Manifests, and the one that each refers to. */
+  readonly referrers: Map<string, string>;
+  /** Tags, manifests and blobs that were taken away. */
+  readonly untagged: Set<string>;
+  readonly gone: Set<string>;
   /** Uploads that are open, and how far the client was told that they are. */
   readonly uploads: Map<string, number>;
   readonly problems: string[];
 }
+
+const nothingYet = (): Acknowledged => ({
+  blobs: new Map(),
+  mounted: new Map(),
+  tags: new Map(),
+  referrers: new Map(),
+  untagged: new Set(),
+  gone: new Set(),
+  uploads: new Map(),
+  problems: [],
+});
 
 /** Pushes until `lines` things were acknowledged, then dies. */
 async function liveAndDie(folder: string, life: number, lines: number, told: Acknowledged): Promise<void> {
   const [resume] = told.uploads;
   const work = spawn(process.execPath, [child, folder, String(life), resume === undefined ? '' : resume.join(':')], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NODE_COMPILE_CACHE: join(folder, '..', 'compiled') },
   });
   const gone = once(work, 'close');
   let said = '';
@@ -43,7 +65,11 @@ async function liveAndDie(folder: string, life: number, lines: number, told: Ack
     if (left === 0) work.kill('SIGKILL');
     const [what, name = '', value = ''] = line.split(' ');
     if (what === 'blob') told.blobs.set(name, Number(value));
+    else if (what === 'mounted') told.mounted.set(name, Number(value));
     else if (what === 'tag') told.tags.set(name, value);
+    else if (what === 'referrer') told.referrers.set(name, value);
+    else if (what === 'untagged' || what === 'unlisted') told.untagged.add(name);
+    else if (what === 'gone') told.gone.add(name);
     else if (what === 'upload') told.uploads.set(name, Number(value));
     else if (what === 'finishing') told.uploads.delete(name);
     else if (what !== 'ready') told.problems.push(line);
@@ -64,9 +90,8 @@ test('a SIGKILL at any moment leaves every acknowledged push whole, and no half 
     const columns = await Promise.allSettled(
       Array.from({ length: sideBySide }, async (_, column) => {
         const folder = join(top, String(column));
-        const told: Acknowledged = { blobs: new Map(), tags: new Map(), uploads: new Map(), problems: [] };
-        // Spread over the first hundred lines: the start, the first pushes, and full swing.
-        for (let life = column; life < lives; life += sideBySide) await liveAndDie(folder, life, 1 + ((life * 37) % 101), told);
+        const told = nothingYet();
+        for (let life = column; life < lives; life += sideBySide) await liveAndDie(folder, life, words(life), told);
         await verify(folder, told);
       }),
     );
@@ -76,23 +101,38 @@ test('a SIGKILL at any moment leaves every acknowledged push whole, and no half 
   }
 });
 
+function digestNamed(name: string): Digest {
+  const digest = parseDigest(name);
+  if (digest === undefined) throw new Error(`no digest: ${name}`);
+  return digest;
+}
+
 async function verify(folder: string, told: Acknowledged): Promise<void> {
   expect(told.problems).toEqual([]);
   const images = await openImages(folder);
-  for (const [name, sizeBytes] of told.blobs) {
-    const digest = parseDigest(name);
-    if (digest === undefined) throw new Error(`no digest: ${name}`);
-    const found = await images.forge.readBlob(grantFor(), keep, digest);
-    expect(found.sizeBytes).toBe(sizeBytes);
-    expect(digestOf(await bytesOf(found.body))).toBe(digest);
-  }
+  const { forge } = images;
+  for (const [where, blobs] of [
+    [keep, told.blobs],
+    [shared, told.mounted],
+  ] as const)
+    for (const [name, sizeBytes] of blobs) {
+      const found = await forge.readBlob(grantFor(), where, digestNamed(name));
+      expect(found.sizeBytes).toBe(sizeBytes);
+      expect(digestOf(await bytesOf(found.body))).toBe(name);
+    }
   for (const [tag, digest] of told.tags) {
-    const manifest = await images.forge.manifest(grantFor(), keep, tag);
+    const manifest = await forge.manifest(grantFor(), keep, tag);
     expect(manifest?.digest).toBe(digest);
     expect(digestOf(manifest?.bytes ?? '')).toBe(digest);
   }
+  for (const [referrer, subject] of told.referrers) {
+    const found = await forge.referrers(grantFor(), keep, digestNamed(subject), { limit: 10 });
+    expect(found.map(({ digest }) => digest)).toContain(referrer);
+  }
+  for (const reference of told.untagged) expect(await forge.manifest(grantFor(), keep, reference)).toBeUndefined();
+  for (const name of told.gone) expect(await forge.blob(grantFor(), keep, digestNamed(name))).toBeUndefined();
   for (const [id, sizeBytes] of told.uploads)
-    expect((await images.forge.upload(grantFor(), keep, id))?.sizeBytes ?? -1).toBeGreaterThanOrEqual(sizeBytes);
+    expect((await forge.upload(grantFor(), keep, id))?.sizeBytes ?? -1).toBeGreaterThanOrEqual(sizeBytes);
   images.clock.now = millis(Date.now() + limits.uploadIdleMs + 3600_000);
   await collect(images.deps);
   const files = join(folder, 'images');
