@@ -24,6 +24,7 @@ import { makeGatekeeper } from './pass/admit.ts';
 import { ceilingFromFile } from './pass/ceiling-file.ts';
 import { deathOf } from './pass/life.ts';
 import { LiveGrants } from './pass/live.ts';
+import { makeLeaks } from './pass/leaks.ts';
 import { makeRevoker } from './pass/revoke.ts';
 import type { Gatekeeper } from './pass/subject.ts';
 import type { Credentials } from './ports/credentials.ts';
@@ -102,7 +103,9 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
       acting.endJob(job).catch((error: unknown) => log.error('gateway.tokens_left', { job }, error));
     },
   });
-  const newScanner = (): LeakScanner => new LeakScanner(revoker, (job, pass) => log.warn('pass.leaked', { job, pass }));
+  const trail = new AuditTrail(store.audit, clock, (error) => log.error('audit.refusal_lost', {}, error));
+  const leaked = makeLeaks({ revoker, trail, log });
+  const newScanner = (): LeakScanner => new LeakScanner(leaked);
   const leaks = newScanner();
   const acting = makeActingCredentials({
     client,
@@ -112,7 +115,6 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
     log,
     ended: (job) => liveness.hasEnded(job),
   });
-  const trail = new AuditTrail(store.audit, clock, (error) => log.error('audit.refusal_lost', {}, error));
   const gatekeeper = makeGatekeeper({
     ...store,
     directory,

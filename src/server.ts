@@ -21,6 +21,7 @@ import { Wakeup } from './jobs/wakeup.ts';
 import { makeGatekeeper } from './pass/admit.ts';
 import { deathOf } from './pass/life.ts';
 import { LiveGrants } from './pass/live.ts';
+import { makeLeaks } from './pass/leaks.ts';
 import { makeRevoker } from './pass/revoke.ts';
 import type { Gatekeeper } from './pass/subject.ts';
 import type { RefName } from './base/ids.ts';
@@ -83,6 +84,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     onDecision: metrics.decision,
   });
   const revoker = makeRevoker({ transactor: store.transactor, passes: store.passes, live, clock });
+  const leaks = makeLeaks({ revoker, trail, log });
   const unknown = await store.audit.settleUnknown(clock.now());
   if (unknown > 0) log.warn('audit.unknown_outcomes', { rows: unknown });
 
@@ -95,6 +97,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     transactor: store.transactor,
     content: await fileContent(join(config.dataDir, 'images')),
     lfsContent: await fileContent(join(config.dataDir, 'lfs')),
+    leaks,
     clock,
     log,
     onRefsUpdated: async (event) => {
@@ -133,6 +136,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     forge,
     gatekeeper,
     revoker,
+    leaks,
     blobs: fileBlobs(join(config.dataDir, 'blobs')),
     traces: fileTraces(join(config.dataDir, 'blobs')),
     clock,

@@ -36,6 +36,11 @@ export class AuditTrail {
     }
   }
 
+  /** What befell a pass without having been asked for; durable when it resolves. @throws audit_unavailable */
+  async note(entry: AuditEntry): Promise<void> {
+    await this.allow(entry);
+  }
+
   /** Counts a refusal; it is written within a second. */
   refuse(entry: AuditEntry): void {
     const key = JSON.stringify([

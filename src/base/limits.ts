@@ -12,6 +12,9 @@ export const limits = {
   traceBytes: 100 * 1024 * 1024,
   artifactBytes: 1024 * 1024 * 1024,
   reportBytes: 100 * 1024 * 1024,
+  /** What is looked at for leaked passes (R12), unpacked: of an upload, and of a push. */
+  searchedUploadBytes: 4 * 1024 * 1024 * 1024,
+  searchedPushBytes: 512 * 1024 * 1024,
   dotenvBytes: 5 * 1024,
   dotenvVariables: 50,
   /** Of one cache at a runner, packed, and of all that a runner keeps. */

@@ -4,6 +4,7 @@ import { JobpassError } from '../base/errors.ts';
 import { type EpochMillis, type JobId, millis } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
+import type { StoredBlob } from '../ports/blobs.ts';
 import type { JobRecord, PipelineVariable } from '../ports/jobs.ts';
 import { dependenciesOf } from './dependencies.ts';
 import type { JobsDeps } from './deps.ts';
@@ -11,6 +12,7 @@ import { parseDotenv } from './dotenv.ts';
 import type { Reports } from './jobs.ts';
 import { artifactKey, reportKey } from './keys.ts';
 import { hasEnded } from './state.ts';
+import { UploadSearch } from './upload-search.ts';
 
 /** What jobs upload, and fetch of each other. */
 export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 'storeReport' | 'dependencyArtifacts'> {
@@ -33,6 +35,15 @@ export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 
       uploading.delete(key);
     }
   }
+  /** Stores what has no pass in it; one that has is dead before anybody could read it (R12, A27). */
+  async function keep(id: JobId, key: string, body: Readable, maxBytes: number): Promise<StoredBlob> {
+    const search = new UploadSearch();
+    const stored = await deps.blobs.write(key, search.through(body), maxBytes);
+    const leaked = await deps.leaks.revokeAll(search.found, { door: 'runner', what: `an upload of job ${id}`, requestId: `job ${id}` });
+    if (leaked === 0) return stored;
+    await deps.blobs.remove(key);
+    throw new JobpassError('invalid_input', 'A pass (jpt_…) stands in what was uploaded: it is revoked now, and nothing is kept (R12).');
+  }
   const endOf = (seconds: number | null): EpochMillis | null => (seconds === null ? null : millis(clock.now() + seconds * 1000));
 
   return {
@@ -40,7 +51,7 @@ export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 
       const job = await running(id);
       const key = artifactKey(id);
       return once(key, job.artifactsFile !== null, async () => {
-        const { sizeBytes } = await deps.blobs.write(key, body, limits.artifactBytes);
+        const { sizeBytes } = await keep(id, key, body, limits.artifactBytes);
         const change = {
           artifactsFile: filename,
           artifactsSizeBytes: sizeBytes,
@@ -58,7 +69,7 @@ export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 
       const stored = (await jobs.reportsOf(null, id)).some((report) => report.type === type);
       return once(key, stored, async () => {
         const { dotenv, content } = type === 'dotenv' ? await readDotenv(body) : { dotenv: undefined, content: body };
-        const { sizeBytes } = await deps.blobs.write(key, content, limits.reportBytes);
+        const { sizeBytes } = await keep(id, key, content, limits.reportBytes);
         const kept = await transactor.write(async (tx) => {
           const change = { contactAt: clock.now(), ...(dotenv === undefined ? {} : { dotenv }) };
           if (!(await jobs.changeJob(tx, id, ['running', 'canceling'], change))) return false;

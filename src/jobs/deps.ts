@@ -13,6 +13,7 @@ import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
 import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
 import type { JobRights } from '../ports/job-rights.ts';
+import type { Leaks } from '../ports/leaks.ts';
 import type { JobStore, RunnerRecord, RunnerStore } from '../ports/jobs.ts';
 import type { PassStore } from '../ports/passes.ts';
 import type { ScheduleStore } from '../ports/schedules.ts';
@@ -49,6 +50,7 @@ export interface JobsDeps {
   readonly forge: Pick<Forge, 'repository'>;
   readonly gatekeeper: Gatekeeper;
   readonly revoker: Revoker;
+  readonly leaks: Leaks;
   readonly blobs: Blobs;
   readonly traces: TraceFiles;
   readonly clock: Clock;

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { TraceFiles } from '../ports/blobs.ts';
-import { compacted, tailLength } from './leaks.ts';
+import { compacted } from '../base/pass-search.ts';
+import { tailLength } from './leaks.ts';
 
 /** A form of a pass that has begun: any part of `start`, or all of it and fewer than `more` characters of `letter`. */
 interface Begun {

@@ -17,7 +17,7 @@ import type { Watched } from './watched.ts';
 /** What runners say of their jobs: state, trace, artifacts. */
 export function makeReports(deps: JobsDeps, watched: Watched): Reports {
   const { jobs, transactor, clock } = deps;
-  const leaks = new LeakScanner(deps.revoker, (job, pass) => deps.log.warn('pass.leaked', { job, pass }));
+  const leaks = new LeakScanner(deps.leaks);
   /** Traces that were asked for a second time: whatever comes then is kept. */
   const resent = new Set<JobId>();
   const forget = (id: JobId): void => {

@@ -10,13 +10,16 @@ export const lifeLimits = { silenceMs: 3 * 60_000, cancelingMs: 5 * 60_000 } as 
  * @returns undefined when alive, else why not
  */
 export function deathOf(
-  pass: Pick<PassRecord, 'kind' | 'expiresAt' | 'revokedAt'>,
+  pass: Pick<PassRecord, 'kind' | 'expiresAt' | 'revokedAt' | 'revokedReason'>,
   life: JobLife | undefined,
   now: EpochMillis,
 ): string | undefined {
   if (life === undefined) return 'its job is unknown';
   if (life.state === 'waiting' || life.state === 'ended') return 'its job is not running';
-  if (pass.revokedAt !== null) return 'the pass was given back or revoked';
+  if (pass.revokedAt !== null)
+    return leaked(pass.revokedReason)
+      ? 'the pass was found where it could be read, and revoked (R12)'
+      : 'the pass was given back or revoked';
   if (now >= pass.expiresAt) return 'the pass has expired';
   if (now - life.contactAt > lifeLimits.silenceMs) return 'its runner has been silent for 3 minutes';
   if (life.state === 'running') return undefined;
@@ -29,4 +32,9 @@ export function deathOf(
 /** Is the ordinary job token alive? While its job runs or cancels. */
 export function jobTokenAlive(life: JobLife | undefined): boolean {
   return life !== undefined && (life.state === 'running' || life.state === 'canceling');
+}
+
+/** Reasons of `pass/leaks.ts`. Where it was is for the audit trail: who shows a dead pass may be anybody. */
+function leaked(reason: string | null): boolean {
+  return reason?.startsWith('found in ') === true;
 }

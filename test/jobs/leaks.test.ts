@@ -13,17 +13,14 @@ function bench() {
   const { secret } = world.pass('full', [world.user(1)]);
   const reported: number[] = [];
   const revoked: string[] = [];
-  const scanner = new LeakScanner(
-    {
-      async revokeSecret(found, reason) {
-        revoked.push(reason);
-        return world.passRows.find((row) => row.digest === found.digest());
-      },
-      revokeForJob: async () => {},
-      jobEnded: () => {},
+  const scanner = new LeakScanner({
+    async revoke(found, { what }) {
+      revoked.push(what);
+      const pass = world.passRows.find((row) => row.digest === found.digest());
+      if (pass !== undefined) reported.push(pass.id);
+      return pass;
     },
-    (_job, pass) => reported.push(pass),
-  );
+  });
   /** What a viewer would have seen after each piece, and what is stored in the end. */
   const watch = async (...pieces: string[]): Promise<{ stored: string; seen: readonly string[] }> => {
     let stored = Buffer.alloc(0);

@@ -3,6 +3,7 @@ import { dockerMutants } from './docker.ts';
 import { exposureMutants } from './exposure.ts';
 import { gateMutants } from './gate.ts';
 import { gatewayMutants } from './gateway.ts';
+import { leakMutants } from './leaks.ts';
 import { lfsMutants } from './lfs.ts';
 import type { Mutant } from './mutant.ts';
 import { pipelineMutants } from './pipelines.ts';
@@ -469,6 +470,7 @@ export const mutants: readonly Mutant[] = [
   ...scheduleMutants,
   ...registryDoorMutants,
   ...lfsMutants,
+  ...leakMutants,
   ...pipelineMutants,
   ...dockerMutants,
   ...gateMutants,

@@ -5,7 +5,7 @@ import { deathOf, lifeLimits } from '../../src/pass/life.ts';
 import type { JobLife } from '../../src/ports/passes.ts';
 
 const now = millis(1_000_000_000);
-const pass = (kind: 'full' | 'fetch' | 'narrowed') => ({ kind, expiresAt: millis(now + 1000), revokedAt: null });
+const pass = (kind: 'full' | 'fetch' | 'narrowed') => ({ kind, expiresAt: millis(now + 1000), revokedAt: null, revokedReason: null });
 const life = (state: JobLife['state'], change: Partial<JobLife> = {}): JobLife => ({
   state,
   cancelingSince: null,
@@ -24,6 +24,11 @@ describe('R2 the life of a pass', () => {
   test('R2 a pass is refused at its end, without leeway, and once it is revoked', () => {
     expect(deathOf({ ...pass('full'), expiresAt: now }, life('running'), now)).toBe('the pass has expired');
     expect(deathOf({ ...pass('full'), revokedAt: now }, life('running'), now)).toBe('the pass was given back or revoked');
+  });
+
+  test('R12 who shows a pass that leaked is told so, and not where: it may be anybody', () => {
+    const found = { ...pass('full'), revokedAt: now, revokedReason: 'found in a push to project 7' };
+    expect(deathOf(found, life('running'), now)).toBe('the pass was found where it could be read, and revoked (R12)');
   });
 
   test('R2 canceling leaves the fetch pass, for five minutes at most', () => {
@@ -46,7 +51,7 @@ describe('R2 the life of a pass', () => {
         times,
         fc.option(times),
         (kind, expiresAt, revokedAt, state, contactAt, cancelingSince) => {
-          if (deathOf({ kind, expiresAt, revokedAt }, { state, contactAt, cancelingSince }, now) !== undefined) return;
+          if (deathOf({ kind, expiresAt, revokedAt, revokedReason: null }, { state, contactAt, cancelingSince }, now) !== undefined) return;
           expect(revokedAt).toBeNull();
           expect(expiresAt).toBeGreaterThan(now);
           expect(now - contactAt).toBeLessThanOrEqual(lifeLimits.silenceMs);

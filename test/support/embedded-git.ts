@@ -40,6 +40,10 @@ export interface EmbeddedGit {
   readonly repository: RepositoryForge;
   readonly push: PushDeps;
   readonly log: LogRow[];
+  /** What pushes were found to hold; all of it is taken for alive. */
+  readonly leaked: string[];
+  /** Whether what was found counts as dead already. */
+  readonly ignoresLeaks: { value: boolean };
   readonly events: RefsUpdated[];
   readonly rules: ProtectedRef[];
   /** Folder of the repository of `project`. */
@@ -56,12 +60,22 @@ export async function startEmbeddedGit(): Promise<EmbeddedGit> {
   const repositories = new Repositories(join(folder, 'repositories'), runner);
   await repositories.create(project, 'main');
   const log: LogRow[] = [];
+  const leaked: string[] = [];
+  const ignoresLeaks = { value: false };
   const events: RefsUpdated[] = [];
   const rules: ProtectedRef[] = [];
   const push: PushDeps = {
     git: runner,
     transactor: fakeTransactor,
     pushLog: fakePushLog(log),
+    leaks: {
+      revoke: () => Promise.resolve(undefined),
+      revokeAll(found) {
+        const list = [...found];
+        leaked.push(...list);
+        return Promise.resolve(ignoresLeaks.value ? 0 : list.length);
+      },
+    },
     clock: systemClock,
     log: silentLog,
     onRefsUpdated: async (event) => void events.push(event),
@@ -75,6 +89,8 @@ export async function startEmbeddedGit(): Promise<EmbeddedGit> {
     repository: makeRepositoryForge(deps),
     push,
     log,
+    leaked,
+    ignoresLeaks,
     events,
     rules,
     path: repositories.path(project),

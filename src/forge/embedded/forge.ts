@@ -4,6 +4,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { ContentStore } from '../../ports/content.ts';
 import type { Directory } from '../../ports/directory.ts';
+import type { Leaks } from '../../ports/leaks.ts';
 import type { Transactor } from '../../ports/tx.ts';
 import type { Forge, RefsUpdated } from '../forge.ts';
 import { makeEventForge } from './events/event-forge.ts';
@@ -33,6 +34,7 @@ export interface EmbeddedForgeDeps {
   readonly content: ContentStore;
   /** Of large files. */
   readonly lfsContent: ContentStore;
+  readonly leaks: Leaks;
   readonly clock: Clock;
   readonly log: Log;
   /** Told once for each write that moved refs; pipelines start from here. */
@@ -57,6 +59,7 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
     git,
     transactor: deps.transactor,
     pushLog: deps.stores.pushLog,
+    leaks: deps.leaks,
     clock: deps.clock,
     log: deps.log,
     onRefsUpdated: deps.onRefsUpdated,

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { JobpassError } from '../../../src/base/errors.ts';
+import { newPassToken } from '../../../src/base/pass-token.ts';
 import { recoverPushes } from '../../../src/forge/embedded/git/recover.ts';
 import { type EmbeddedGit, grantFor, project, pushers, startEmbeddedGit, watching } from '../../support/embedded-git.ts';
 import { client, type GitHttp, ok, serveGit } from '../../support/git-http.ts';
@@ -44,6 +45,44 @@ describe('a push', () => {
       { state: 'applied', handled: true, pushers, passId: 5, jobId: 6, commits: [second, first], changes, skipCi: false },
     ]);
     expect(forge.events).toEqual([{ pushId: 1, projectId: project, changes, pushers, passId: 5, jobId: 6, skipCi: false }]);
+  });
+
+  test('R12 A27 a pass in a file, a name or a message is found before any ref moves; what was there already is not looked at again', async () => {
+    const [inFile, inName, inMessage, old] = Array.from({ length: 4 }, () => newPassToken('full').reveal());
+    await commit('a');
+    await ok(work, 'push', '-q', 'origin', 'main');
+    const before = await tips();
+    const refused = async (found: string | undefined): Promise<void> => {
+      const { code, text } = await client(work, 'push', '-q', 'origin', 'main');
+      expect([code, text]).toEqual([1, expect.stringContaining('a pass (jpt_…) stands in this push: it is revoked now')]);
+      expect(text).toContain('take it out of the commits');
+      expect(forge.leaked.splice(0)).toEqual([found]);
+      expect(await tips()).toBe(before);
+      await ok(work, 'reset', '-q', '--hard', 'origin/main');
+    };
+    await commit('deep/er/file.txt', `${'a line\n'.repeat(50_000)}user:${Buffer.from(`x:${inFile}`).toString('base64')}`);
+    await refused(inFile);
+    await commit(`deep/${inName}.txt`, 'content');
+    await refused(inName);
+    await commit('b');
+    await ok(work, 'commit', '-q', '--amend', '-m', `with ${inMessage}`);
+    await refused(inMessage);
+    // In a pack of many objects as well as loose, and in a commit that another one takes back.
+    for (let index = 0; index < 120; index += 1) await writeFile(join(work, `many-${index}`), `${index} ${index === 60 ? inFile : ''}`);
+    await commit('c');
+    await commit('many-60', 'gone again');
+    await refused(inFile);
+
+    forge.ignoresLeaks.value = true;
+    await commit('old', old);
+    await ok(work, 'push', '-q', 'origin', 'main');
+    forge.ignoresLeaks.value = false;
+    forge.leaked.splice(0);
+    await commit('new');
+    await ok(work, 'push', '-q', 'origin', 'main');
+    await ok(work, 'push', '-q', 'origin', 'main:refs/heads/copy');
+    await ok(work, 'push', '-q', 'origin', ':refs/heads/copy');
+    expect(forge.leaked).toEqual([]);
   });
 
   test('is cloned back: shallow, by protocol v0 and v2, with tags', async () => {

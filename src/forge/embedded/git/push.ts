@@ -4,11 +4,13 @@ import { parseRefName, type ProjectId, type PushId, type RefName, zeroOid } from
 import type { Log } from '../../../base/log.ts';
 import type { DecideRefs } from '../../../base/refs.ts';
 import type { Grant } from '../../../pass/grant.ts';
+import type { Leaks } from '../../../ports/leaks.ts';
 import type { Transactor } from '../../../ports/tx.ts';
 import type { PushOutcome, RefsUpdated } from '../../forge.ts';
 import type { NewPush, PushLogStore } from '../ports.ts';
 import { pushFacts } from './change-facts.ts';
 import { hookReader, type HookQuestion } from './hooks.ts';
+import { passesInPush } from './leak-search.ts';
 import type { GitEnd, GitOptions, GitRunner } from './processes.ts';
 import { readRefs } from './refs.ts';
 
@@ -16,10 +18,14 @@ export interface PushDeps {
   readonly git: GitRunner;
   readonly transactor: Transactor;
   readonly pushLog: PushLogStore;
+  /** Told of the passes that a push would publish. */
+  readonly leaks: Leaks;
   readonly clock: Clock;
   readonly log: Log;
   readonly onRefsUpdated: (event: RefsUpdated) => Promise<void>;
 }
+
+const leakWords = ['a pass (jpt_…) stands in this push: it is revoked now (R12)', 'take it out of the commits, and push again'];
 
 /** One write to a repository's refs: from the first question of the hooks to the event that starts pipelines. */
 export class Push {
@@ -118,6 +124,7 @@ export class Push {
     const decisions = new Map((await this.#decide(facts.changes)).map((decision) => [decision.ref, decision]));
     const refused = facts.changes.filter((change) => decisions.get(change.ref)?.allowed !== true);
     if (refused.length > 0) return refused.map((change) => decisions.get(change.ref)?.message ?? `${change.ref} was not decided`);
+    if (await this.#leaks(objects.join(' '))) return leakWords;
     const { identity, principals } = this.#grant;
     const push: NewPush = {
       projectId: this.#project,
@@ -137,6 +144,14 @@ export class Push {
     });
     this.#prepared = { id, push };
     return [];
+  }
+
+  /** A pass that would be published is dead before anybody reads it (R12). */
+  async #leaks(objects: string): Promise<boolean> {
+    const { git, leaks } = this.#deps;
+    const found = await passesInPush(git, this.#repository, objects, this.#grant.signal);
+    const place = { door: 'git', what: `a push to project ${this.#project}`, requestId: this.#grant.requestId };
+    return (await leaks.revokeAll(found, place)) > 0;
   }
 
   async #tell(pushId: PushId, push: NewPush): Promise<void> {

@@ -1,0 +1,101 @@
+import { buffer } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { ZipFile } from 'yazl';
+import { passFor } from '../support/pass.ts';
+import { type Claimed, oneJob, type Reply, startTestServer, type TestServer } from '../support/server.ts';
+
+describe('R12 A27 a pass in what a job leaves behind', () => {
+  let server: TestServer;
+  let alice: { id: number; token: string };
+  let app: number;
+  let runner: { token: string };
+  let job: Claimed;
+  let pass: string;
+
+  beforeAll(async () => {
+    server = await startTestServer();
+    alice = await server.user('alice');
+    app = await server.project('team/app');
+    await server.member(app, alice.id, 40);
+    await server.commit(app, '.gitlab-ci.yml', oneJob, { token: alice.token });
+    runner = await server.runner();
+  });
+  afterAll(() => server.stop());
+  beforeEach(async () => {
+    await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token);
+    const claimed = await server.claim(runner.token);
+    if (claimed === undefined) throw new Error('no job');
+    job = claimed;
+    pass = await passFor(server, job, [alice.id]);
+    expect(await alive()).toBe(200);
+  });
+
+  const alive = async (): Promise<number> => (await server.call('GET', '/api/v4/user', { token: pass })).status;
+
+  function upload(bytes: Buffer, query = 'artifact_type=archive&artifact_format=zip'): Promise<Reply> {
+    const head = '--x\r\nContent-Disposition: form-data; name="file"; filename="a.zip"\r\nContent-Type: application/octet-stream\r\n\r\n';
+    return server.call('POST', `/api/v4/jobs/${job.id}/artifacts?${query}`, {
+      headers: { 'job-token': job.token, 'content-type': 'multipart/form-data; boundary=x' },
+      raw: Buffer.concat([Buffer.from(head), bytes, Buffer.from('\r\n--x--\r\n')]),
+    });
+  }
+  function zip(content: string): Promise<Buffer> {
+    const file = new ZipFile();
+    file.addBuffer(Buffer.from(content), 'log.txt');
+    file.end();
+    return buffer(file.outputStream);
+  }
+  async function leak(): Promise<unknown> {
+    const rows = await server.store.audit.query({ jobId: job.id as never, limit: 1000 });
+    return rows
+      .filter(({ rule }) => rule === 'R12')
+      .map(({ decision, door, reason, principals }) => ({ decision, door, reason, principals }));
+  }
+
+  test('R12 A27 an archive is refused, the pass is dead, the job and its user are told', async () => {
+    const refused = await upload(await zip(`${'text\n'.repeat(1000)}${Buffer.from(pass).toString('base64')}`));
+    expect([refused.status, refused.text]).toEqual([400, expect.stringContaining('A pass (jpt_…) stands in what was uploaded')]);
+    expect(await alive()).toBe(401);
+    expect(await leak()).toEqual([
+      { decision: 'deny', door: 'runner', reason: `it was found in an upload of job ${job.id}, and revoked`, principals: [alice.id] },
+    ]);
+    // The job goes on, and may leave something better; its dead pass harms nobody.
+    expect((await upload(await zip('nothing'))).status).toBe(201);
+    expect((await server.finish(job)).status).toBe(200);
+  });
+
+  test('R12 A27 a report is refused like an archive; one that has a dead pass is not', async () => {
+    const report = gzipSync(`<testsuite name="${pass}"/>`);
+    const query = 'artifact_type=junit&artifact_format=gzip';
+    expect((await upload(report, query)).status).toBe(400);
+    expect(await alive()).toBe(401);
+    expect((await upload(report, query)).status).toBe(201);
+    expect(await leak()).toHaveLength(1);
+    await server.finish(job);
+  });
+
+  test('R12 a commit over the API is refused, whoever makes it, and nothing of it is there', async () => {
+    const actions = [{ action: 'create', file_path: 'config.txt', content: `token = ${pass}\n` }];
+    const body = { branch: 'main', commit_message: 'configuration', actions };
+    const refused = await server.call('POST', `/api/v4/projects/${app}/repository/commits`, { token: alice.token, body });
+    expect([refused.status >= 400, refused.text]).toEqual([true, expect.stringContaining('a pass (jpt_…) stands in this push')]);
+    expect(await alive()).toBe(401);
+    expect(await leak()).toMatchObject([{ door: 'git', reason: `it was found in a push to project ${app}, and revoked` }]);
+    expect((await server.call('GET', `/api/v4/projects/${app}/repository/files/config.txt?ref=main`, { token: alice.token })).status).toBe(
+      404,
+    );
+    await server.finish(job);
+  });
+
+  test('R10 R12 a pass in a log leaves a row as well', async () => {
+    const patched = await server.call('PATCH', `/api/v4/jobs/${job.id}/trace`, {
+      headers: { 'job-token': job.token, 'content-range': `0-${pass.length - 1}`, 'content-type': 'text/plain' },
+      raw: pass,
+    });
+    expect(patched.status).toBe(202);
+    expect(await alive()).toBe(401);
+    expect(await leak()).toMatchObject([{ reason: `it was found in the log of job ${job.id}, and revoked` }]);
+    await server.finish(job);
+  });
+});
