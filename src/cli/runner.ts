@@ -26,6 +26,13 @@ const verbs: Readonly<Record<string, (flags: Flags, io: Io) => Promise<number>>>
       buildsDir: flags.text('builds-dir'),
       unsafe: flags.flag('unsafe'),
       docker: { image: flags.text('docker-image'), host: flags.text('docker-host') },
+      ssh: {
+        host: flags.text('ssh-host'),
+        port: flags.text('ssh-port'),
+        user: flags.text('ssh-user'),
+        identity_file: flags.text('ssh-identity-file'),
+        known_hosts_file: flags.text('ssh-known-hosts-file'),
+      },
     });
     io.out(`runner ${id} is registered in ${configPath}\n`);
     return 0;
@@ -64,7 +71,8 @@ export const runner: Command = {
   about: 'register, run, verify or unregister a runner',
   help: () => `usage: jobpass runner register|run|verify|unregister [--config config.toml]
 
-register   --url URL [--name TEXT] [--executor shell|docker] [--builds-dir DIR] [--docker-image NAME] [--docker-host unix:///…] [--unsafe]
+register   --url URL [--name TEXT] [--executor shell|docker|ssh] [--builds-dir DIR] [--docker-image NAME] [--docker-host unix:///…] [--unsafe]
+           [--ssh-host NAME --ssh-user NAME --ssh-identity-file FILE] [--ssh-port N] [--ssh-known-hosts-file FILE]
            the token (glrt-…) comes from JOBPASS_RUNNER_TOKEN or JOBPASS_RUNNER_TOKEN_FILE; makes a key that signs this runner's requests
 run        [--unsafe]   takes jobs until SIGTERM, SIGINT or SIGQUIT, then finishes those that run; a second signal ends them, and after
            shutdown_timeout (30 s) the runner with them
@@ -80,7 +88,20 @@ example: JOBPASS_RUNNER_TOKEN=glrt-… jobpass runner register --url http://127.
     const flags = parseFlags(
       args,
       [],
-      ['config', 'url', 'name', 'executor', 'builds-dir', 'docker-image', 'docker-host'],
+      [
+        'config',
+        'url',
+        'name',
+        'executor',
+        'builds-dir',
+        'docker-image',
+        'docker-host',
+        'ssh-host',
+        'ssh-port',
+        'ssh-user',
+        'ssh-identity-file',
+        'ssh-known-hosts-file',
+      ],
       ['unsafe'],
       true,
     );

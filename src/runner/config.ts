@@ -4,6 +4,7 @@ import { parse, stringify, TomlDate, type TomlTable } from 'smol-toml';
 import { JobpassError } from '../base/errors.ts';
 import { Secret } from '../base/secret.ts';
 import { type DockerConfig, parseDocker } from './executors/docker/config.ts';
+import { parseSsh, type SshConfig } from './executors/ssh/config.ts';
 import { flagIn, isTable, numberIn, type Table, tableIn, tablesIn, textIn, textsIn, timeIn, valueIn } from './parsed.ts';
 
 /** One `[[runners]]` of gitlab-runner's config.toml, with our own `[runners.jobpass]`. */
@@ -45,6 +46,8 @@ export interface RunnerEntry {
   readonly unsafe: boolean;
   /** `[runners.docker]`; undefined where there is none. */
   readonly docker: DockerConfig | undefined;
+  /** `[runners.ssh]` of the ssh executor. */
+  readonly ssh: SshConfig | undefined;
   /** OS user of shell jobs; undefined = one of their own for each slot (when the runner is root). */
   readonly user: string | undefined;
 }
@@ -75,6 +78,7 @@ export interface NewEntry {
   readonly unsafe?: boolean | undefined;
   readonly user?: string | undefined;
   readonly docker?: Readonly<Record<string, string>> | undefined;
+  readonly ssh?: Readonly<Record<string, string>> | undefined;
 }
 
 const maxConfigBytes = 1024 * 1024;
@@ -100,6 +104,7 @@ function parseEntry(entry: Table, folder: string): RunnerEntry {
   const within = (path: string): string => (isAbsolute(path) ? path : join(folder, path));
   const key = textIn(own, 'key');
   const docker = tableIn(entry, 'docker');
+  const ssh = tableIn(entry, 'ssh');
   const kib = numberIn(entry, 'output_limit') ?? 0;
   return {
     name: textIn(entry, 'name') ?? '',
@@ -131,6 +136,7 @@ function parseEntry(entry: Table, folder: string): RunnerEntry {
     keyFile: key === undefined ? undefined : within(key),
     unsafe: flagIn(own, 'unsafe') ?? false,
     docker: docker === undefined || textIn(entry, 'executor') !== 'docker' ? undefined : parseDocker(docker),
+    ssh: ssh === undefined || textIn(entry, 'executor') !== 'ssh' ? undefined : parseSsh(ssh, folder),
     user: textIn(own, 'user'),
   };
 }
@@ -194,6 +200,7 @@ export async function appendEntry(path: string, entry: NewEntry): Promise<void> 
       ...(entry.user === undefined ? {} : { user: entry.user }),
     },
     ...(entry.docker === undefined ? {} : { docker: { ...entry.docker } }),
+    ...(entry.ssh === undefined ? {} : { ssh: { ...entry.ssh } }),
   };
   const block = stringify({ runners: [table] }).trim();
   await writeWhole(path, `${text.trimEnd()}\n\n${block}\n`);

@@ -4,7 +4,7 @@ import { hash } from 'node:crypto';
 import type { Secret } from '../base/secret.ts';
 
 /** The runner's own folders below builds_dir; no job's user can enter them. */
-export type PrivateKind = 'mirrors' | 'traces' | 'jobs' | 'slots' | 'staging' | 'home' | 'cache';
+export type PrivateKind = 'mirrors' | 'traces' | 'jobs' | 'slots' | 'staging' | 'home' | 'cache' | 'ssh';
 
 /** `<builds_dir>/.jobpass/<kind>`, made where it is missing, mode 0700. */
 export async function privateDir(buildsDir: string, kind: PrivateKind): Promise<string> {

@@ -6,6 +6,7 @@ import { randomBase62, type Secret } from '../base/secret.ts';
 import { RunnerClient } from './client.ts';
 import { appendEntry, normalUrl, readConfig, removeEntry, type RunnerConfig, type RunnerEntry } from './config.ts';
 import { executorNames } from './executors/executor.ts';
+import { parseSsh } from './executors/ssh/config.ts';
 import { judge } from './gate/judge.ts';
 import { createKey, loadKey, type Signer } from './identity.ts';
 import { runnerInfo } from './info.ts';
@@ -23,6 +24,8 @@ export interface RegisterOptions {
   readonly user?: string | undefined;
   /** Of the docker executor: the image of jobs that name none, and the engine's socket. */
   readonly docker?: { readonly image?: string | undefined; readonly host?: string | undefined } | undefined;
+  /** Of the ssh executor; paths are taken from here on. */
+  readonly ssh?: Readonly<Partial<Record<'host' | 'port' | 'user' | 'identity_file' | 'known_hosts_file', string | undefined>>> | undefined;
 }
 
 /**
@@ -51,6 +54,7 @@ export async function registerRunner(options: RegisterOptions): Promise<{ readon
       unsafe: options.unsafe,
       user: options.user,
       docker: dockerSection(options),
+      ssh: sshSection(options, dirname(configPath)),
     });
     return { id, name };
   } catch (error) {
@@ -64,6 +68,16 @@ function dockerSection({ executor, docker }: RegisterOptions): Readonly<Record<s
   if (executor !== 'docker') return undefined;
   const { image, host } = docker ?? {};
   return { ...(image === undefined ? {} : { image }), ...(host === undefined ? {} : { host }), pull_policy: 'always' };
+}
+
+/** What `register` writes for the ssh executor, once it is known to be whole. @throws invalid_input */
+function sshSection({ executor, ssh }: RegisterOptions, folder: string): Readonly<Record<string, string>> | undefined {
+  if (executor !== 'ssh') return undefined;
+  const section: Record<string, string> = {};
+  for (const [key, value] of Object.entries(ssh ?? {}))
+    if (value !== undefined) section[key] = key.endsWith('_file') ? resolve(value) : value;
+  parseSsh(section, folder);
+  return section;
 }
 
 async function introduce(options: RegisterOptions, signer: Signer): ReturnType<RunnerClient['verify']> {

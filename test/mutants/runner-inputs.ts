@@ -56,4 +56,22 @@ export const runnerInputMutants: readonly Mutant[] = [
     test: 'test/runner/settings.test.ts',
     name: 'R8 hooks',
   },
+  {
+    id: 'A39',
+    defence: 'a host is known by its key',
+    file: 'src/runner/executors/ssh/connection.ts',
+    find: "StrictHostKeyChecking: config.strictHostKey ? 'yes' : 'no'",
+    replace: "StrictHostKeyChecking: 'no'",
+    test: 'test/runner/ssh.test.ts',
+    name: 'A39 a host with another key',
+  },
+  {
+    id: 'A39',
+    defence: 'a host that ssh would read as a flag',
+    file: 'src/runner/executors/ssh/config.ts',
+    find: '/^[A-Za-z0-9](?:[A-Za-z0-9._:-]*[A-Za-z0-9])?$/',
+    replace: '/./',
+    test: 'test/runner/ssh.test.ts',
+    name: 'A39 R13',
+  },
 ];

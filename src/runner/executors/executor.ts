@@ -94,6 +94,8 @@ export interface PrepareOptions {
 /** A prepared place for one job. */
 export interface Workspace {
   readonly place: BuildPlace;
+  /** There is something new in `place`, which the next script is to find where it runs. */
+  deliver?(): Promise<void>;
   /** Brings what scripts made to `place`, where they ran elsewhere. */
   collect?(): Promise<void>;
   /** @throws not_found where what it would run in is gone */
@@ -117,4 +119,4 @@ export interface Executor {
 }
 
 /** Names for `register`; the map itself is in `executors/index.ts`. */
-export const executorNames: readonly string[] = ['shell', 'docker'];
+export const executorNames: readonly string[] = ['shell', 'docker', 'ssh'];

@@ -2,8 +2,9 @@ import { JobpassError } from '../../base/errors.ts';
 import type { Executor } from './executor.ts';
 import { dockerExecutor } from './docker/docker.ts';
 import { shellExecutor } from './shell/shell.ts';
+import { sshExecutor } from './ssh/ssh.ts';
 
-const executors: Readonly<Record<string, Executor>> = { shell: shellExecutor, docker: dockerExecutor };
+const executors: Readonly<Record<string, Executor>> = { shell: shellExecutor, docker: dockerExecutor, ssh: sshExecutor };
 
 /** @throws unsupported */
 export function executorNamed(name: string): Executor {

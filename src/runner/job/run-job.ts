@@ -149,20 +149,23 @@ async function runPrepared(opened: OpenedJob, exposure: ExposureDecision): Promi
 
 async function runStages(context: JobContext): Promise<Outcome> {
   const { control } = context;
-  const { job } = context;
+  const { job, workspace } = context;
   await writeFileVariables(context);
+  await workspace.deliver?.();
   await section(context, 'get_sources', 'Getting source from Git repository', async () => {
     await fetchSources(context);
     await returnFetchPass(context);
+    await workspace.deliver?.();
     await runHook(context, 'post_get_sources_script');
   });
   if (job.cache.some(({ policy }) => policy !== 'push'))
     await section(context, 'restore_cache', 'Restoring cache', () => restoreCaches(context));
   if (job.dependencies.some(({ artifacts_file: file }) => file !== undefined))
     await section(context, 'download_artifacts', 'Downloading artifacts', () => restoreArtifacts(context));
+  if (job.cache.length > 0 || job.dependencies.length > 0) await workspace.deliver?.();
   const outcome = await runSteps(context);
   // Whatever the script left running could still change what is kept.
-  await context.workspace.endProcesses();
+  await workspace.endProcesses();
   if (!control.all.aborted) await keepFiles(context, outcome);
   return outcome;
 }

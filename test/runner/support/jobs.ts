@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { silentLog } from '../../../src/base/log.ts';
 import { Secret } from '../../../src/base/secret.ts';
 import { type RunnerHandle, startRunner } from '../../../src/runner/loop.ts';
-import { registerRunner } from '../../../src/runner/register.ts';
+import { registerRunner, type RegisterOptions } from '../../../src/runner/register.ts';
 import { newPassToken } from '../../../src/base/pass-token.ts';
 import type { JobPayload, JobVariable } from '../../../src/wire/runner.ts';
 import { FakeForge, type JobReport } from './fake-forge.ts';
@@ -26,14 +26,19 @@ export interface Scene {
 
 export type Payload = Omit<Partial<JobPayload>, 'id'> & { readonly id: number };
 
-export async function makeScene(): Promise<Scene> {
+/** What `register` needs beside the server's address. */
+export type SceneOptions = Partial<Pick<RegisterOptions, 'executor' | 'docker' | 'ssh'>>;
+
+export async function makeScene(more: SceneOptions = {}): Promise<Scene> {
   const dir = await mkdtemp(join(tmpdir(), 'jobpass-runner-'));
   // A job's own OS user has to get to its folder.
   await chmod(dir, 0o711);
   const forge = await new FakeForge(dir).start();
   const configPath = join(dir, 'config', 'config.toml');
   const buildsDir = join(dir, 'builds');
-  await registerRunner({ url: forge.url, token: new Secret('glrt-good'), executor: 'shell', configPath, name: 'test', buildsDir });
+  await registerRunner({ url: forge.url, token: new Secret('glrt-good'), executor: 'shell', configPath, name: 'test', buildsDir, ...more });
+  // Images of tests are in no registry.
+  if (more.executor === 'docker') await writeFile(configPath, (await readFile(configPath, 'utf8')).replace('"always"', '"never"'));
   const handles: RunnerHandle[] = [];
   const scene: Scene = {
     dir,

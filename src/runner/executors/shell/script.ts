@@ -21,7 +21,9 @@ const clear = String.raw`\r\033[0K`;
  * its own standard input cannot swallow the rest, and a stray `}` cannot break out.
  */
 export function shellScript(lines: readonly string[], style: ScriptStyle): string {
-  const body = [style.shell === 'bash' ? 'set -eo pipefail' : 'set -e', 'set +o noclobber'];
+  // As gitlab-runner: also where the shell that runs it is known only there.
+  const pipefail = 'if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi';
+  const body = ['set -e', style.shell === 'bash' ? 'set -o pipefail' : pipefail, 'set +o noclobber'];
   if (style.xtrace) body.push('set -o xtrace');
   lines.forEach((line, index) => body.push(announce(line.trimEnd(), style.sections, index), line));
   return `exec 2>&1\neval ${quote(`${body.join('\n')}\n`)} </dev/null\n`;
