@@ -129,6 +129,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     trustedProjects: store.trustedProjects,
     variables: store.variables,
     seal: fileSeal(config.dataDir, 'the values of CI/CD variables are lost'),
+    pipelineIncludes: store.pipelineIncludes,
     passes: store.passes,
     credentials: store.credentials,
     settings: store.settings,

@@ -46,6 +46,13 @@ export const limits = {
   pageSize: 100,
   ciFileBytes: 1024 * 1024,
   ciNodes: 50_000,
+  /** Files of one pipeline's configuration, the first included. */
+  ciFiles: 100,
+  /** Of all of them together. */
+  ciFilesBytes: 2 * 1024 * 1024,
+  ciIncludeDepth: 20,
+  /** Paths of a commit, or of a difference, that rules look at. */
+  rulePaths: 200_000,
   jobsPerPipeline: 500,
   /** All jobs of a pipeline as they are stored. */
   planBytes: 32 * 1024 * 1024,

@@ -142,6 +142,19 @@ export interface RepositoryForge {
   blob(grant: Grant, project: ProjectId, blobId: Oid): Promise<{ readonly sizeBytes: number; readonly body: Readable }>;
   /** Small text file at a commit, for reading `.gitlab-ci.yml`. @returns undefined when there is none. @throws too_large */
   textFile(grant: Grant, project: ProjectId, sha: Oid, path: string, maxBytes: number): Promise<string | undefined>;
+  /** Every file of a commit, sorted; null past `limit`. repository:read. @throws not_found {what: 'Tree'} */
+  paths(grant: Grant, project: ProjectId, sha: Oid, limit: number): Promise<readonly string[] | null>;
+  /**
+   * Files that differ, a moved one under both names; sorted; null past `limit`. repository:read.
+   * @param query.sinceFork from where the two histories parted, not from `from` itself
+   * @returns `unrelated` where there is no `from` any more, or the two have no commit in common
+   */
+  changedPaths(
+    grant: Grant,
+    project: ProjectId,
+    query: { readonly from: Oid; readonly to: Oid; readonly sinceFork: boolean },
+    limit: number,
+  ): Promise<readonly string[] | 'unrelated' | null>;
   branches(grant: Grant, project: ProjectId, search: string | undefined, page: Page): Promise<Paged<Branch>>;
   branch(grant: Grant, project: ProjectId, name: string): Promise<Branch | undefined>;
   createBranch(grant: Grant, project: ProjectId, name: string, ref: string, decide: DecideRefs): Promise<Branch>;

@@ -1,20 +1,17 @@
 import { isJobpassError, JobpassError } from '../base/errors.ts';
-import { type JobId, type Oid, parseOid, type UserId, zeroOid } from '../base/ids.ts';
+import { type JobId, type Oid, parseOid, type PassId, type UserId, zeroOid } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
-import { isProtected } from '../base/refs.ts';
 import type { RefsUpdated } from '../forge/forge.ts';
 import type { Grant } from '../pass/grant.ts';
 import { inheritedVariables } from '../pipeline/defaults.ts';
-import { planPipeline } from '../pipeline/evaluate.ts';
-import { parseCiFile } from '../pipeline/parse.ts';
-import { errorText, type Plan } from '../pipeline/plan.ts';
+import type { Plan } from '../pipeline/plan.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
 import type { NewJob, PipelineRecord, PipelineSource, PipelineVariable } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
 import { advance } from './advance.ts';
 import { cancelRedundant } from './auto-cancel.ts';
+import { type Configuration, configure } from './configuration.ts';
 import type { JobsDeps } from './deps.ts';
-import { pipelineVariables } from './predefined.ts';
 import { asSystem } from './system.ts';
 
 const ciFile = '.gitlab-ci.yml';
@@ -32,12 +29,19 @@ export interface CreateRequest {
   /** Ordered; the first is the pipeline's user. */
   readonly creators: readonly UserId[];
   readonly parentJobId: JobId | null;
+  /** The pass that started it; null = none did. */
+  readonly passId: PassId | null;
   readonly chainDepth: number;
   readonly variables: readonly PipelineVariable[];
   /** What only its source knows of it (`NewPipeline`). */
   readonly sourceVariables?: Readonly<Record<string, string>>;
   /** Asks the grant behind it again, in the transaction that makes the rows (R2). */
   readonly confirm?: (tx: Tx) => Promise<void>;
+}
+
+/** A configuration that comes to a pipeline. */
+interface Configured extends Pick<Configuration, 'commits'> {
+  readonly plan: Plan;
 }
 
 /**
@@ -60,25 +64,14 @@ function tooLarge(error: unknown): null {
   throw error;
 }
 
-async function plan(deps: JobsDeps, grant: Grant, request: CreateRequest, text: string): Promise<Plan | string | undefined> {
-  const parsed = parseCiFile(text);
-  if (!parsed.ok) return parsed.errors.map(errorText).join('\n');
-  const [userId] = request.creators;
-  const user = userId === undefined ? undefined : (await deps.directory.users(null, [userId])).get(userId);
-  if (user === undefined) return 'The user of this pipeline is gone.';
-  const rules = await deps.directory.protectedRefs(null, request.project.id);
-  const commit = await deps.forge.repository.commit(grant, request.project.id, request.sha);
-  const facts = { ...request, user, commit, protected: isProtected(rules, request.tag ? 'tag' : 'branch', request.ref) };
-  const variables = pipelineVariables(deps.instance, facts);
-  for (const { key, value } of request.variables) variables.set(key, value);
-  const planned = planPipeline(parsed.file, variables);
-  if (planned.ok) return planned.plan;
+async function plan(deps: JobsDeps, grant: Grant, request: CreateRequest, text: string): Promise<Configured | string | undefined> {
+  const { plan: planned, errors, filtered, commits } = await configure(deps, grant, request, ciFile, text);
+  if (planned !== undefined) return { plan: planned, commits };
   // Who asked for the pipeline is told; who pushed asked for none.
-  if (planned.filtered === true && request.source === 'push') return undefined;
-  return planned.errors.map(errorText).join('\n');
+  return filtered && request.source === 'push' ? undefined : errors.join('\n');
 }
 
-async function insert(deps: JobsDeps, request: CreateRequest, planned: Plan | string): Promise<PipelineRecord> {
+async function insert(deps: JobsDeps, request: CreateRequest, planned: Configured | string): Promise<PipelineRecord> {
   const { project, ref, tag, sha } = request;
   const [userId] = request.creators;
   if (userId === undefined) throw new JobpassError('internal', {}, new Error('a pipeline without a user'));
@@ -101,12 +94,15 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Plan | st
       variables: request.variables,
       sourceVariables: request.sourceVariables ?? {},
       yamlErrors: failed ? planned : null,
-      ...(failed ? {} : { autoCancel: { onNewCommit: 'conservative', onJobFailure: 'none', ...planned.autoCancel } }),
+      ...(failed ? {} : { autoCancel: { onNewCommit: 'conservative', onJobFailure: 'none', ...planned.plan.autoCancel } }),
+      ...(failed || planned.plan.name === undefined ? {} : { name: planned.plan.name }),
       createdAt: now,
     });
     if (failed) await deps.jobs.changePipeline(tx, row.id, { finishedAt: now });
     else {
-      const jobs = planned.jobs.map((job): NewJob => ({
+      const { plan: made, commits } = planned;
+      await deps.pipelineIncludes.put(tx, row.id, commits);
+      const jobs = made.jobs.map((job): NewJob => ({
         pipelineId: row.id,
         projectId: project.id,
         name: job.name,
@@ -121,7 +117,7 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Plan | st
         when: job.when,
         tags: job.tags,
         timeoutSeconds: job.timeoutSeconds ?? 3600,
-        plan: JSON.stringify({ job, globals: inheritedVariables(planned.variables, job.inheritVariables) }),
+        plan: JSON.stringify({ job, globals: inheritedVariables(made.variables, job.inheritVariables) }),
         needs: job.needs ?? null,
         retriedById: null,
         createdAt: now,
@@ -182,6 +178,7 @@ export async function pipelinesOfPush(deps: JobsDeps, event: RefsUpdated): Promi
       source: 'push',
       creators: event.pushers,
       parentJobId: event.passId === null ? null : event.jobId,
+      passId: event.passId,
       chainDepth,
       variables: [],
     });

@@ -12,6 +12,7 @@ import type { Ceilings } from '../ports/ceilings.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
 import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
+import type { PipelineIncludes } from '../ports/includes.ts';
 import type { JobRights } from '../ports/job-rights.ts';
 import type { Leaks } from '../ports/leaks.ts';
 import type { JobStore, RunnerRecord, RunnerStore } from '../ports/jobs.ts';
@@ -61,6 +62,7 @@ export interface JobsDeps {
   readonly variables: VariableStore;
   /** Opens values of variables. */
   readonly seal: Seal;
+  readonly pipelineIncludes: PipelineIncludes;
   readonly instance: InstanceSettings;
   readonly wakeup: Wakeup<RunnerRecord>;
   /** Who pushed which commit (R3). */

@@ -67,6 +67,7 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
         source: 'api',
         creators: grant.principals,
         parentJobId: identity.kind === 'pass' ? identity.jobId : null,
+        passId: identity.kind === 'pass' ? identity.passId : null,
         chainDepth: depth,
         variables: request.variables,
       });

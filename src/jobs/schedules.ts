@@ -224,6 +224,7 @@ export async function runSchedule(
     source: 'schedule',
     creators: [...new Set([user, schedule.describedBy, ...schedule.variables.map(({ setBy }) => setBy)])],
     parentJobId: null,
+    passId: null,
     chainDepth: 0,
     variables: schedule.variables.map(({ key, value }) => ({ key, value })),
     sourceVariables: { CI_PIPELINE_SCHEDULE_DESCRIPTION: schedule.description },

@@ -1,5 +1,5 @@
 import { JobpassError } from '../base/errors.ts';
-import type { ProjectId } from '../base/ids.ts';
+import type { PassId, ProjectId, UserId } from '../base/ids.ts';
 import type { Grant, Permission, SystemReason } from '../pass/grant.ts';
 import type { JobsDeps } from './deps.ts';
 
@@ -31,4 +31,23 @@ export async function asSystem<Result>(
     await gatekeeper.settle(admission.grant, 'failed');
     throw error;
   }
+}
+
+/**
+ * A grant to read a project's repository, if everybody behind a pipeline may do that now, within the pass that started it where one did.
+ * Whoever gets it settles it.
+ * @returns undefined where one of them may not, and where there is no such project: the two look alike (R11)
+ */
+export async function asCreators(
+  deps: Pick<JobsDeps, 'gatekeeper'>,
+  { users, passId }: { readonly users: readonly UserId[]; readonly passId: PassId | null },
+  project: ProjectId,
+  requestId: string,
+): Promise<Grant | undefined> {
+  const admission = await deps.gatekeeper.admit(
+    { kind: 'creators', users, passId },
+    [{ permission: 'repository:read', resource: { kind: 'project', id: project } }],
+    { door: 'jobs', endpoint: 'include', requestId, secure: true },
+  );
+  return admission.ok ? admission.grant : undefined;
 }

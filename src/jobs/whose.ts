@@ -5,6 +5,7 @@ import { type Principals, principalsOf } from '../pass/principals.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
 import type { JobRecord, PipelineRecord, RunnerRecord } from '../ports/jobs.ts';
 import type { JobsDeps } from './deps.ts';
+import { evidenceOfIncludes } from './include-evidence.ts';
 import { asSystem } from './system.ts';
 
 /** More commits than this outside protected refs cannot be told apart in reasonable time: not provable (R3). */
@@ -50,6 +51,7 @@ export async function principalsOfJob(
     pushers,
     runnerOwner: runner.scope === 'instance' || runner.vouched ? null : (runner.responsibleId ?? runner.creatorId),
     artifactPrincipals: await makersOf(deps, artifactJobs),
+    includes: await evidenceOfIncludes(deps, pipeline, project, job.userId),
     ...lastPushers,
   });
 }

@@ -203,7 +203,7 @@ function entryOf(
   rule: string,
   reason: string,
 ): AuditEntry {
-  const pass = passOf(identity);
+  const pass = identity.kind === 'creators' ? identity.pass : passOf(identity);
   const job = identity.kind === 'job' || identity.kind === 'pass' ? identity : undefined;
   return {
     decision,

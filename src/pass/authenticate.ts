@@ -46,6 +46,7 @@ export async function authenticate(
 ): Promise<Authentication> {
   if (subject.kind === 'anonymous') return { ok: true, identity: { kind: 'anonymous' } };
   if (subject.kind === 'system') return { ok: true, identity: systemIdentity(subject.reason) };
+  if (subject.kind === 'creators') return creators(deps, subject, tx);
   const { secret, carrier } = subject;
   const text = secret.reveal();
   if (text === '' || text.length > limits.credentialBytes) return no('credential_invalid', 'R13', 'The token is malformed.');
@@ -60,6 +61,18 @@ export async function authenticate(
 
 function systemIdentity(reason: SystemReason): Identity {
   return { kind: 'system', reason };
+}
+
+/** They asked for the pipeline with a credential that was checked then; their rights are looked at now. */
+async function creators(
+  deps: AuthenticateDeps,
+  { users, passId }: Extract<Subject, { kind: 'creators' }>,
+  tx: MaybeTx,
+): Promise<Authentication> {
+  if (passId === null) return { ok: true, identity: { kind: 'creators', userIds: users } };
+  const pass = await deps.passes.byId(tx, passId);
+  if (pass === undefined) return no('credential_invalid', 'R2', 'The pass is unknown.');
+  return { ok: true, identity: { kind: 'creators', userIds: users, pass: passIdentity(pass) } };
 }
 
 async function authenticatePass(

@@ -37,6 +37,12 @@ export async function gatherAsker(deps: FactDeps, tx: MaybeTx, identity: Identit
       return { kind: identity.kind };
     case 'system':
       return { kind: 'system', permissions: systemPermissions[identity.reason] };
+    case 'creators':
+      return {
+        kind: 'creators',
+        principals: await principals(deps, tx, identity.userIds),
+        ...(identity.pass === undefined ? {} : { pass: await gatherPass(deps, tx, identity.pass) }),
+      };
     case 'user':
       return { kind: 'user', principal: await principal(deps, tx, identity.userId), scopes: identity.scopes };
     case 'job':
@@ -155,5 +161,6 @@ export async function gatherRefs(deps: FactDeps, identity: Identity, projectId: 
 export function usersOf(identity: Identity): readonly UserId[] {
   if (identity.kind === 'pass') return identity.principals;
   if (identity.kind === 'job') return [...new Set([identity.userId, ...(identity.assist?.principals ?? [])])];
+  if (identity.kind === 'creators') return [...new Set([...identity.userIds, ...(identity.pass?.principals ?? [])])];
   return identity.kind === 'user' ? [identity.userId] : [];
 }

@@ -11,6 +11,12 @@ export type { Access, Resource, Permission };
 export type Identity =
   | { readonly kind: 'anonymous' }
   | { readonly kind: 'system'; readonly reason: SystemReason }
+  | {
+      readonly kind: 'creators';
+      readonly userIds: readonly UserId[];
+      /** Bounds what they read, also when it is dead by now (R5). */
+      readonly pass?: PassIdentity;
+    }
   | { readonly kind: 'user'; readonly userId: UserId; readonly tokenId: TokenId; readonly scopes: readonly string[] }
   | {
       readonly kind: 'job';
@@ -110,6 +116,7 @@ export class Grant {
   get principals(): readonly UserId[] {
     const { identity } = this;
     if (identity.kind === 'pass') return identity.principals;
+    if (identity.kind === 'creators') return identity.userIds;
     return identity.kind === 'user' || identity.kind === 'job' ? [identity.userId] : [];
   }
 }

@@ -18,8 +18,22 @@ export interface PrincipalEvidence {
   readonly runnerOwner: UserId | null;
   /** Principals of the jobs whose artifacts it consumes; null = of one of them it is not known. */
   readonly artifactPrincipals: readonly UserId[] | null;
+  /** Of each commit that the configuration includes files from, beside the job's own. */
+  readonly includes?: readonly IncludeEvidence[];
   /** On a protected ref: who last pushed or merged to it, null = nobody knows. Left out elsewhere. */
   readonly lastPushers?: readonly UserId[] | null;
+}
+
+/** Who answers for a commit that files were included from (A57). */
+export interface IncludeEvidence {
+  /** For people. */
+  readonly name: string;
+  readonly unprotectedCommits: readonly Oid[] | null;
+  readonly pushers: ReadonlyMap<Oid, readonly UserId[]>;
+  /** Who put it where it was included from; null = nobody knows. */
+  readonly movers: readonly UserId[] | null;
+  /** Inside the top-level group of the job's project: there its movers are trusted, as those of the job's own ref are (A59). */
+  readonly atHome: boolean;
 }
 
 export interface Principals {
@@ -50,26 +64,38 @@ export function principalsOf(evidence: PrincipalEvidence, mode: 'intersect' | 's
     }
     // They steer the job as well, also where another retries it (A56).
     if (evidence.variablesBy !== undefined && evidence.variablesBy !== null) add([evidence.variablesBy], 'pipeline_creator');
-    if (evidence.unprotectedCommits === null) {
-      provable = false;
-      notes.push('too many commits outside protected refs to tell who pushed them');
-    }
-    for (const commit of evidence.unprotectedCommits ?? []) {
-      const pushers = evidence.pushers.get(commit);
-      if (pushers === undefined || pushers.length === 0) {
+    const addPushers = (from: Pick<IncludeEvidence, 'unprotectedCommits' | 'pushers'>, reason: PrincipalReason, where = ''): void => {
+      if (from.unprotectedCommits === null) {
         provable = false;
-        notes.push(`nobody is known to have pushed commit ${commit.slice(0, 8)}`);
-        break;
+        notes.push(`too many commits outside protected refs to tell who pushed them${where}`);
       }
-      add(pushers, 'pusher');
-    }
+      for (const commit of from.unprotectedCommits ?? []) {
+        const pushers = from.pushers.get(commit);
+        if (pushers === undefined || pushers.length === 0) {
+          provable = false;
+          notes.push(`nobody is known to have pushed commit ${commit.slice(0, 8)}${where}`);
+          break;
+        }
+        add(pushers, reason);
+      }
+    };
+    addPushers(evidence, 'pusher');
+    for (const include of evidence.includes ?? []) addPushers(include, 'include', ` (included from ${include.name})`);
     if (evidence.runnerOwner !== null) add([evidence.runnerOwner], 'runner_owner');
     add(evidence.artifactPrincipals ?? [], 'artifact');
     if (evidence.artifactPrincipals === null) {
       provable = false;
       notes.push('it is not known whose hands were in a job whose artifacts it uses');
     }
+    for (const { name, movers, atHome } of evidence.includes ?? []) {
+      if (!atHome) add(movers ?? [], 'include');
+      if (movers === null) {
+        provable = false;
+        notes.push(`nobody is known to have put ${name} where it was included from`);
+      }
+    }
     // Last, so that who is a principal for another reason counts everywhere (A59).
+    for (const { movers, atHome } of evidence.includes ?? []) if (atHome) add(movers ?? [], 'last_merger');
     add(evidence.lastPushers ?? [], 'last_merger');
     if (evidence.lastPushers === null) {
       provable = false;

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../base/errors.ts';
 import type { Secret } from '../base/secret.ts';
+import type { PassId, UserId } from '../base/ids.ts';
 import type { Access } from '../policy/access.ts';
 import type { RefChange, RefDecision } from '../base/refs.ts';
 import type { Grant, SystemReason } from './grant.ts';
@@ -22,7 +23,9 @@ export type Carrier =
 export type Subject =
   | { readonly kind: 'secret'; readonly secret: Secret; readonly carrier: Carrier }
   | { readonly kind: 'anonymous' }
-  | { readonly kind: 'system'; readonly reason: SystemReason };
+  | { readonly kind: 'system'; readonly reason: SystemReason }
+  /** Everybody behind a pipeline whose file includes something of another project, and the pass where one started it. For reading only (A57). */
+  | { readonly kind: 'creators'; readonly users: readonly UserId[]; readonly passId: PassId | null };
 
 /** What a door adds to a question. */
 export interface AskContext {

@@ -1,10 +1,15 @@
 import type { Inherit } from './defaults.ts';
 import type { Expression } from './expression.ts';
+import type { Fields } from './fields.ts';
 import type { Instance } from './parallel.ts';
 import type { CiError, CiPlace, PlanArtifacts, PlanAutoCancel, PlanImage, PlanJob, PlanService } from './plan.ts';
 
 export interface CiRule {
   readonly if?: Expression;
+  /** Patterns of files; one that changed is enough. @see rule-facts.ts */
+  readonly changes?: { readonly paths: readonly string[]; readonly compareTo?: string };
+  /** Patterns of files; one that is there is enough. */
+  readonly exists?: readonly string[];
   readonly when?: 'on_success' | 'on_failure' | 'always' | 'manual' | 'delayed' | 'never';
   readonly startInSeconds?: number;
   readonly interruptible?: boolean;
@@ -12,6 +17,15 @@ export interface CiRule {
   readonly autoCancel?: Partial<PlanAutoCancel>;
   readonly allowFailure?: boolean;
   readonly variables: Readonly<Record<string, string>>;
+  /** In place of the job's. */
+  readonly needs?: readonly CiNeed[];
+}
+
+export interface CiWorkflow {
+  /** The pipeline's name, variables not put in. */
+  readonly name?: string;
+  /** The first that matches says whether there is a pipeline; undefined = there is. */
+  readonly rules?: readonly CiRule[];
 }
 
 /** Keywords that stand the same in a job, in `default` and (the older ones) at the top. What `PlanJob` has by the same name gets there as it is. */
@@ -63,9 +77,14 @@ export interface CiFile {
   readonly stages: readonly string[];
   readonly variables: Readonly<Record<string, string>>;
   readonly defaults: CiDefaults;
-  /** The first that matches says whether there is a pipeline; undefined = there is. */
-  readonly workflow?: readonly CiRule[];
+  readonly workflow?: CiWorkflow;
   readonly autoCancel?: Partial<PlanAutoCancel>;
   readonly jobs: readonly CiJob[];
 }
-export type ParsedCiFile = { readonly ok: true; readonly file: CiFile } | { readonly ok: false; readonly errors: readonly CiError[] };
+export type ParsedCiFile =
+  | {
+      readonly ok: true;
+      readonly file: CiFile;
+      /** With everything put in that it includes, extends and refers to. */ readonly root: Fields;
+    }
+  | { readonly ok: false; readonly errors: readonly CiError[] };

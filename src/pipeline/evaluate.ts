@@ -1,9 +1,10 @@
 import { limits } from '../base/limits.ts';
 import { type Budget, newBudget } from './budget.ts';
 import { inheritedDefaults, inheritedVariables } from './defaults.ts';
-import { evaluateExpression } from './expression.ts';
-import type { CiFile, CiJob } from './ci-file.ts';
+import { circleIn } from './graph.ts';
+import type { CiFile, CiJob, CiNeed, CiRule } from './ci-file.ts';
 import type { CiError, Plan, PlanJob } from './plan.ts';
+import { matchingRule, noFacts, type RuleFacts } from './rule-facts.ts';
 import { type Expander, expander } from './variables.ts';
 
 export type Planned =
@@ -16,31 +17,42 @@ export type Planned =
     };
 
 const maxErrors = 20;
+/** GitLab's, of a pipeline's name. */
+const longestName = 255;
+
+/** The first of the rules that holds. */
+type Look = (rules: readonly CiRule[], variables: Expander) => CiRule | undefined;
 const noJobs =
   'Pipeline will not run for the selected trigger. The rules configuration prevented any jobs from being added to the pipeline.';
 
 /**
  * Decides which jobs run and what each is. Pure.
  * @param given predefined variables and those given at the pipeline's creation, as they stand; in rules they win over the file's
+ * @param facts what `wantedFacts` of its rules asks for
  */
-export function planPipeline(written: CiFile, given: ReadonlyMap<string, string>): Planned {
+export function planPipeline(written: CiFile, given: ReadonlyMap<string, string>, facts: RuleFacts = noFacts): Planned {
   const budget = newBudget();
-  const file = throughWorkflow(written, expander(new Map(Object.entries(written.variables)), given, budget), budget);
+  const look: Look = (rules, variables) => matchingRule(rules, variables, given, facts, budget);
+  const file = throughWorkflow(written, expander(new Map(Object.entries(written.variables)), given, budget), look);
   if (budget.left < 0) return failure([{ message: 'workflow: evaluating the rules takes too long' }]);
   if (file === undefined) return { ok: false, errors: [{ message: 'Pipeline filtered out by workflow rules.' }], filtered: true };
   const chosen = new Map<string, PlanJob>();
+  const needs = new Map<string, CiJob>();
   for (const job of file.jobs) {
     const values = new Map([
       ...Object.entries(inheritedVariables(file.variables, job.inherit?.variables)),
       ...Object.entries(job.variables),
     ]);
     const forJob = expander(values, given, budget);
-    const decided = decide(job, forJob, budget);
+    const decided = decide(job, forJob, look);
     if (budget.left < 0) return failure([{ ...job.place, message: `job \`${job.name}\`: evaluating the rules takes too long` }]);
-    if (decided !== undefined) chosen.set(job.name, planJob(file, job, decided, forJob));
+    if (decided === undefined) continue;
+    const needing = decided.needs === undefined ? job : { ...job, needs: decided.needs };
+    needs.set(job.name, needing);
+    chosen.set(job.name, planJob(file, needing, decided, forJob));
   }
   if (chosen.size === 0) return failure([{ message: noJobs }]);
-  const errors = file.jobs.flatMap((job) => (chosen.has(job.name) ? lostNeeds(job, chosen) : []));
+  const errors = [...[...needs.values()].flatMap((job) => lostNeeds(job, chosen)), ...circleIn([...needs.values()])];
   if (errors.length > 0) return failure(errors);
   const jobs = [...chosen.values()].map((job) => withoutLost(job, chosen));
   if (!fits(jobs, file.variables)) return failure([{ message: `the pipeline's jobs are larger than ${limits.planBytes} bytes together` }]);
@@ -48,6 +60,7 @@ export function planPipeline(written: CiFile, given: ReadonlyMap<string, string>
     ok: true,
     plan: {
       stages: file.stages,
+      ...nameOf(file, given, budget),
       variables: file.variables,
       ...(file.autoCancel === undefined ? {} : { autoCancel: file.autoCancel }),
       jobs,
@@ -55,14 +68,22 @@ export function planPipeline(written: CiFile, given: ReadonlyMap<string, string>
   };
 }
 
+function nameOf({ workflow, variables }: CiFile, given: ReadonlyMap<string, string>, budget: Budget): Pick<Plan, 'name'> {
+  if (workflow?.name === undefined) return {};
+  const name = expander(new Map(Object.entries(variables)), given, budget)
+    .text(workflow.name)
+    .trim();
+  return name === '' ? {} : { name: name.slice(0, longestName) };
+}
+
 function failure(errors: readonly CiError[]): Planned {
   return { ok: false, errors: errors.slice(0, maxErrors) };
 }
 
 /** The file with the variables of the workflow's rule that matches; undefined where there is to be no pipeline. */
-function throughWorkflow(file: CiFile, variables: Expander, budget: Budget): CiFile | undefined {
-  if (file.workflow === undefined) return file;
-  const rule = file.workflow.find((one) => one.if === undefined || evaluateExpression(one.if, variables, budget));
+function throughWorkflow(file: CiFile, variables: Expander, look: Look): CiFile | undefined {
+  if (file.workflow?.rules === undefined) return file;
+  const rule = look(file.workflow.rules, variables);
   if (rule === undefined || rule.when === 'never') return undefined;
   return { ...file, autoCancel: { ...file.autoCancel, ...rule.autoCancel }, variables: { ...file.variables, ...rule.variables } };
 }
@@ -73,19 +94,22 @@ interface Decided {
   readonly variables: Readonly<Record<string, string>>;
   readonly startInSeconds?: number | undefined;
   readonly interruptible?: boolean | undefined;
+  /** Of the rule, in place of the job's. */
+  readonly needs?: readonly CiNeed[] | undefined;
 }
 
 /** The first rule that matches decides; no match and no job. */
-function decide(job: CiJob, variables: Expander, budget: Budget): Decided | undefined {
+function decide(job: CiJob, variables: Expander, look: Look): Decided | undefined {
   const own = job.when ?? 'on_success';
-  const byRule = job.rules?.find((rule) => rule.if === undefined || evaluateExpression(rule.if, variables, budget));
+  const byRule = job.rules === undefined ? undefined : look(job.rules, variables);
   if (job.rules !== undefined && byRule === undefined) return undefined;
   const when = byRule?.when ?? own;
   if (when === 'never') return undefined;
   // A manual job outside rules holds nothing up (GitLab).
   const allowFailure = byRule?.allowFailure ?? job.allowFailure ?? (when === 'manual' && job.rules === undefined);
   const startInSeconds = when === 'delayed' ? (byRule?.startInSeconds ?? job.startInSeconds) : undefined;
-  return { when, allowFailure, variables: byRule?.variables ?? {}, startInSeconds, interruptible: byRule?.interruptible };
+  const { needs, interruptible, variables: ruled = {} } = byRule ?? {};
+  return { when, allowFailure, variables: ruled, startInSeconds, interruptible, needs };
 }
 
 function planJob(file: CiFile, job: CiJob, decided: Decided, variables: Expander): PlanJob {

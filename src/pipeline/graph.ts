@@ -7,6 +7,7 @@ export interface GraphJob {
   readonly stage: string;
   readonly needs?: readonly { readonly job: string; readonly optional: boolean }[];
   readonly dependencies?: readonly string[];
+  readonly rules?: readonly { readonly needs?: readonly { readonly job: string; readonly optional: boolean }[] }[];
 }
 
 /** Mistakes in `needs` and `dependencies` that no rule can mend; names are unique, stages known. */
@@ -17,12 +18,13 @@ export function checkGraph(stages: readonly string[], jobs: readonly GraphJob[])
   const errors: CiError[] = [];
   for (const job of jobs) {
     const report = (what: string): void => void errors.push({ ...job.place, message: `job \`${job.name}\` ${what}` });
-    for (const need of job.needs ?? []) {
+    const ruled = job.rules?.flatMap((rule) => rule.needs ?? []) ?? [];
+    for (const need of [...(job.needs ?? []), ...ruled]) {
       const target = byName.get(need.job);
       if (target === undefined && !need.optional) report(`needs \`${need.job}\`, which does not exist`);
       if (target !== undefined && stageOf(target) > stageOf(job)) report(`needs \`${need.job}\`, which runs in a later stage`);
     }
-    const needed = job.needs && new Set(job.needs.map((need) => need.job));
+    const needed = job.needs && new Set([...job.needs, ...ruled].map((need) => need.job));
     for (const name of job.dependencies ?? []) {
       const target = byName.get(name);
       if (target === undefined) report(`depends on \`${name}\`, which does not exist`);
@@ -30,13 +32,17 @@ export function checkGraph(stages: readonly string[], jobs: readonly GraphJob[])
       else if (needed === undefined && stageOf(target) >= stageOf(job)) report(`depends on \`${name}\`, which is not in an earlier stage`);
     }
   }
+  return [...errors, ...circleIn(jobs)];
+}
+
+/** Rules may bring needs of their own: then this is asked once more when they are known. */
+export function circleIn(jobs: readonly GraphJob[]): readonly CiError[] {
+  const byName = new Map(jobs.map((job) => [job.name, job]));
   const circle = findCircle(byName);
   const [first = ''] = circle ?? [];
-  if (circle !== undefined) {
-    const shown = circle.length > 10 ? [...circle.slice(0, 10), '…'] : [...circle, first];
-    errors.push({ ...byName.get(first)?.place, message: `\`needs\` goes round in a circle: ${shown.join(' → ')}` });
-  }
-  return errors;
+  if (circle === undefined) return [];
+  const shown = circle.length > 10 ? [...circle.slice(0, 10), '…'] : [...circle, first];
+  return [{ ...byName.get(first)?.place, message: `\`needs\` goes round in a circle: ${shown.join(' → ')}` }];
 }
 
 /** The jobs of one circle, each needing the next. Depth first, with a stack of its own. */

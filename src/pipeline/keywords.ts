@@ -15,6 +15,10 @@ export type KeywordPlace =
   | 'allow_failure'
   | 'parallel'
   | 'inherit'
+  | 'changes'
+  | 'exists'
+  | 'include'
+  | 'include_rule'
   | 'workflow'
   | 'workflow_rule'
   | 'auto_cancel';
@@ -29,7 +33,7 @@ export interface Keyword {
 /** GitLab's keywords, so that an error can tell one that is missing here from a typing mistake. @see GitLab, CI/CD YAML syntax reference */
 export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword>>> = {
   // A name at the top that is not listed here is a job's: a job may be called `release` or `retry`.
-  top: table('stages default workflow variables image services before_script after_script', 'include spec cache pages', {
+  top: table('include stages default workflow variables image services before_script after_script', 'spec cache pages', {
     types: 'use `stages`',
   }),
   default: table('image services before_script after_script tags timeout artifacts retry interruptible', 'cache hooks id_tokens identity'),
@@ -54,13 +58,22 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   ),
   variable: table('value description', 'options expand'),
   need: table('job artifacts optional parallel', 'pipeline project ref'),
-  rule: table('if when allow_failure variables interruptible start_in', 'changes exists needs'),
+  rule: table('if changes exists when allow_failure variables needs interruptible start_in'),
+  changes: table('paths compare_to'),
+  exists: table('paths', 'project ref'),
+  include: table('local project file ref rules', 'inputs cache integrity', {
+    remote: 'the server asks no other address; put the file into a project',
+    template: "GitLab's own templates are not part of jobpass; put the file into a project",
+    component: 'there is no component catalog; put the file into a project',
+    artifact: 'it stands below `trigger` only',
+  }),
+  include_rule: table('if changes exists when'),
   retry: table('max when exit_codes'),
   allow_failure: table('exit_codes'),
   parallel: table('matrix'),
   inherit: table('default variables'),
-  workflow: table('rules auto_cancel', 'name'),
-  workflow_rule: table('if when variables auto_cancel', 'changes exists'),
+  workflow: table('name rules auto_cancel'),
+  workflow_rule: table('if changes exists when variables auto_cancel'),
   auto_cancel: table('on_new_commit on_job_failure'),
 };
 

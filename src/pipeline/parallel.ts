@@ -1,6 +1,6 @@
 import { limits } from '../base/limits.ts';
 import { isFields } from './fields.ts';
-import type { CiJob } from './ci-file.ts';
+import type { CiJob, CiNeed } from './ci-file.ts';
 import type { CiError } from './plan.ts';
 import type { PartReader } from './reader.ts';
 
@@ -73,16 +73,19 @@ export function expandParallel(jobs: readonly CiJob[]): { readonly jobs: readonl
   if (total > limits.jobsPerPipeline) return { jobs, errors: [{ message: `the file has more than ${limits.jobsPerPipeline} jobs` }] };
   const expanded = jobs.flatMap((job) => {
     const report = (what: string): void => void errors.push({ ...job.place, message: `job \`${job.name}\` ${what}` });
-    const needs = once(job.needs)?.flatMap(({ instances: chosen, ...need }) => {
-      const names = instances.get(need.job) ?? [need.job];
-      const wanted = chosen?.map(({ suffix }) => need.job + suffix) ?? names;
-      for (const name of wanted) if (!need.optional && !names.includes(name)) report(`needs \`${name}\`, which does not exist`);
-      return wanted.map((name) => ({ ...need, job: name }));
-    });
+    const put = (given: readonly CiNeed[]): readonly CiNeed[] =>
+      once(given).flatMap(({ instances: chosen, ...need }) => {
+        const names = instances.get(need.job) ?? [need.job];
+        const wanted = chosen?.map(({ suffix }) => need.job + suffix) ?? names;
+        for (const name of wanted) if (!need.optional && !names.includes(name)) report(`needs \`${name}\`, which does not exist`);
+        return wanted.map((name) => ({ ...need, job: name }));
+      });
+    const rules = job.rules?.map((rule) => (rule.needs === undefined ? rule : { ...rule, needs: put(rule.needs) }));
     const dependencies = job.dependencies && [...new Set(job.dependencies)].flatMap((name) => instances.get(name) ?? [name]);
     const { parallel, ...rest } = {
       ...job,
-      ...(needs === undefined ? {} : { needs }),
+      ...(job.needs === undefined ? {} : { needs: put(job.needs) }),
+      ...(rules === undefined ? {} : { rules }),
       ...(dependencies === undefined ? {} : { dependencies }),
     };
     if (parallel === undefined) return [rest];
@@ -100,8 +103,7 @@ export function expandParallel(jobs: readonly CiJob[]): { readonly jobs: readonl
 }
 
 /** Twice the same need is once: each would become two hundred. */
-function once(needs: CiJob['needs']): CiJob['needs'] {
-  if (needs === undefined) return undefined;
+function once(needs: readonly CiNeed[]): readonly CiNeed[] {
   const whole = new Map(needs.flatMap((need) => (need.instances === undefined ? [[need.job, need] as const] : [])));
   return [...whole.values(), ...needs.filter((need) => need.instances !== undefined)];
 }

@@ -11,20 +11,29 @@ import { isName, readJob } from './read-job.ts';
 import { readRules } from './read-rules.ts';
 import { readVariables } from './read-variables.ts';
 import { FileReader, type PartReader, type PlaceOf, shorten } from './reader.ts';
+import { mergeFiles, type SourceFile } from './source-file.ts';
 import { readYaml } from './yaml.ts';
 
 const maxErrors = 20;
+export const notMap = 'the file must be a map of keywords and jobs';
 
-/**
- * Reads a `.gitlab-ci.yml` keyword by keyword. Never throws.
- * @returns the file, or its first mistakes (at most 20), in words that name the keyword and its line
- */
+/** Reads a `.gitlab-ci.yml` that includes nothing; see `parseFiles`. */
 export function parseCiFile(text: string): ParsedCiFile {
   const yaml = readYaml(text);
   if (!yaml.ok) return yaml;
-  if (!isFields(yaml.value)) return { ok: false, errors: [{ message: 'the file must be a map of keywords and jobs' }] };
-  const resolved = resolveInheritance(yaml.value, yaml.placeOf);
-  return resolved.ok ? readFile(resolved.root, yaml.placeOf) : resolved;
+  if (!isFields(yaml.value)) return { ok: false, errors: [{ message: notMap }] };
+  return parseFiles({ root: yaml.value, locate: yaml.locate, includes: [] });
+}
+
+/**
+ * Reads a `.gitlab-ci.yml`, with what it includes, keyword by keyword. Never throws.
+ * @returns the file, or its first mistakes (at most 20), in words that name the keyword, its line, and the file where it is an included one
+ */
+export function parseFiles(source: SourceFile): ParsedCiFile {
+  const merged = mergeFiles(source);
+  if (merged === undefined) return { ok: false, errors: [{ message: `the files have more than ${limits.ciNodes} values together` }] };
+  const resolved = resolveInheritance(merged.root, merged.placeOf);
+  return resolved.ok ? readFile(resolved.root, merged.placeOf) : resolved;
 }
 
 /** Reads the file's map, with what it extends and refers to put in. */
@@ -51,7 +60,7 @@ function readFile(root: Fields, placeOf: PlaceOf): ParsedCiFile {
   const mistakes = reader.errors.length > 0 ? reader.errors : checkGraph(stages, jobs);
   const expanded = mistakes.length > 0 ? { jobs, errors: mistakes } : expandParallel(jobs);
   if (expanded.errors.length > 0) return { ok: false, errors: expanded.errors.slice(0, maxErrors) };
-  return { ok: true, file: { stages, variables, defaults, ...workflow, jobs: expanded.jobs } };
+  return { ok: true, root, file: { stages, variables, defaults, ...workflow, jobs: expanded.jobs } };
 }
 
 function readStages(value: unknown, reader: PartReader): readonly string[] {
@@ -85,9 +94,11 @@ function readWorkflow(value: unknown, file: PartReader): Pick<CiFile, 'workflow'
   reader.checkKeys(value, 'workflow', ['workflow']);
   const given = value['auto_cancel'];
   const autoCancel = given === undefined ? {} : { autoCancel: readAutoCancel(given, ['workflow', 'auto_cancel'], reader) };
-  if (value['rules'] === undefined) return autoCancel;
-  const rules = readRules(value['rules'], ['workflow', 'rules'], reader, 'workflow_rule');
-  if (rules.some(({ when }) => when !== undefined && when !== 'always' && when !== 'never'))
+  const name = value['name'];
+  if (name !== undefined && (typeof name !== 'string' || name.trim() === ''))
+    reader.error(['workflow', 'name'], '`name` must be a text, and not empty');
+  const rules = value['rules'] === undefined ? undefined : readRules(value['rules'], ['workflow', 'rules'], reader, 'workflow_rule');
+  if (rules?.some(({ when }) => when !== undefined && when !== 'always' && when !== 'never'))
     reader.error(['workflow', 'rules'], 'rules: `when` must be always or never');
-  return { ...autoCancel, workflow: rules };
+  return { ...autoCancel, workflow: { ...(typeof name === 'string' ? { name } : {}), ...(rules === undefined ? {} : { rules }) } };
 }

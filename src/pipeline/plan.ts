@@ -1,6 +1,8 @@
 /** What a `.gitlab-ci.yml` comes to for one pipeline: plain data, kept as JSON with each job. */
 export interface Plan {
   readonly stages: readonly string[];
+  /** `workflow:name`, variables put in. */
+  readonly name?: string;
   /** Global variables of the file. */
   readonly variables: Readonly<Record<string, string>>;
   readonly autoCancel?: Partial<PlanAutoCancel>;

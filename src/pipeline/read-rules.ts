@@ -1,6 +1,8 @@
 import type { CiRule } from './ci-file.ts';
 import { isFields, scalarText } from './fields.ts';
 import { readAutoCancel, readInterruptible, readStartIn } from './read-flow.ts';
+import { readChanges, readExists } from './read-globs.ts';
+import { readNeeds } from './read-needs.ts';
 import { readVariables } from './read-variables.ts';
 import { readWhen } from './read-when.ts';
 import type { PartReader } from './reader.ts';
@@ -10,7 +12,7 @@ export function readRules(
   value: unknown,
   path: readonly string[],
   outer: PartReader,
-  place: 'rule' | 'workflow_rule' = 'rule',
+  place: 'rule' | 'workflow_rule' | 'include_rule' = 'rule',
 ): readonly CiRule[] {
   if (!Array.isArray(value)) {
     outer.error(path, '`rules` must be a list');
@@ -32,12 +34,15 @@ export function readRules(
     return [
       {
         ...(parsed?.ok === true ? { if: parsed.expression } : {}),
+        ...(rule['changes'] === undefined ? {} : { changes: readChanges(rule['changes'], [...at, 'changes'], reader) }),
+        ...(rule['exists'] === undefined ? {} : { exists: readExists(rule['exists'], [...at, 'exists'], reader) }),
         ...(rule['when'] === undefined ? {} : readWhen(rule['when'], [...at, 'when'], reader)),
         ...(typeof allowFailure === 'boolean' ? { allowFailure } : {}),
         ...(rule['start_in'] === undefined ? {} : readStartIn(rule['start_in'], [...at, 'start_in'], reader)),
         ...(rule['interruptible'] === undefined ? {} : readInterruptible(rule['interruptible'], [...at, 'interruptible'], reader)),
         ...(rule['auto_cancel'] === undefined ? {} : { autoCancel: readAutoCancel(rule['auto_cancel'], [...at, 'auto_cancel'], reader) }),
         variables: readVariables(rule['variables'], [...at, 'variables'], reader),
+        ...(rule['needs'] === undefined ? {} : { needs: readNeeds(rule['needs'], [...at, 'needs'], reader) }),
       },
     ];
   });

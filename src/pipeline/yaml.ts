@@ -1,11 +1,12 @@
 import { isAlias, isMap, isNode, isScalar, isSeq, Lexer, LineCounter, parseDocument, visit } from 'yaml';
 import type { CollectionTag, Document, Node, ScalarTag, Tags, YAMLMap, YAMLSeq } from 'yaml';
 import { limits } from '../base/limits.ts';
-import type { CiError, CiPlace } from './plan.ts';
-import type { PlaceOf } from './reader.ts';
+import type { CiError } from './plan.ts';
 
+/** How much of a path is there, and the line of the last part that is; no line for an empty path. */
+export type Locate = (path: readonly string[]) => { readonly depth: number; readonly line?: number };
 export type YamlFile =
-  | { readonly ok: true; readonly value: unknown; readonly placeOf: PlaceOf }
+  | { readonly ok: true; readonly value: unknown; readonly locate: Locate }
   | { readonly ok: false; readonly errors: readonly CiError[] };
 
 const maxErrors = 20;
@@ -59,7 +60,7 @@ function parse(text: string): YamlFile {
   const value: unknown = document.toJS({ maxAliasCount: 1000 });
   if (!fits(value))
     return failure(`the file has more than ${limits.ciNodes} values or ${maxCharacters} characters, with its aliases resolved`);
-  return { ok: true, value, placeOf: (path) => placeOf(document, lines, path) };
+  return { ok: true, value, locate: (path) => locate(document, lines, path) };
 }
 
 /** What stands for another place of the file until `resolveInheritance` puts that in. */
@@ -146,18 +147,17 @@ function keyName(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-/** The line of the last part of the path that is there; none for an empty path. */
-function placeOf(document: Document, lines: LineCounter, path: readonly string[]): CiPlace {
+function locate(document: Document, lines: LineCounter, path: readonly string[]): ReturnType<Locate> {
   let node: unknown = document.contents;
-  let place: CiPlace = {};
+  let found: ReturnType<Locate> = { depth: 0 };
   for (const name of path) {
     if (isAlias(node)) node = node.resolve(document);
-    const found = isSeq(node) ? itemOf(node, name) : isMap(node) ? pairOf(node, name) : undefined;
-    if (found === undefined) break;
-    place = { line: lines.linePos(found.at).line };
-    node = found.value;
+    const next = isSeq(node) ? itemOf(node, name) : isMap(node) ? pairOf(node, name) : undefined;
+    if (next === undefined) break;
+    found = { depth: found.depth + 1, line: lines.linePos(next.at).line };
+    node = next.value;
   }
-  return place;
+  return found;
 }
 
 function pairOf(map: YAMLMap, name: string): { readonly at: number; readonly value: unknown } | undefined {

@@ -63,6 +63,8 @@ function decideOne(asker: Asker, access: AskedAccess): Decision {
         : deny('access_denied', 'R7', 'a runner token serves the Runner API only', 'A runner token serves the Runner API only.');
     case 'anonymous':
       return decideAnonymous(rule, resource);
+    case 'creators':
+      return decideCreators(asker, access.permission, rule, resource);
     case 'user':
       return decideUser(asker.principal, asker.scopes, access.permission, rule, resource);
     case 'job': {
@@ -129,6 +131,23 @@ function decideJob(
     'a job token reaches its own project only',
     `The job token does not reach this (${permission}); use the job's pass.`,
   );
+}
+
+/** Each of them must be able to read it; an administrator's power reads nothing here (R1, R3). */
+function decideCreators(
+  { principals, pass }: Extract<Asker, { kind: 'creators' }>,
+  permission: Permission,
+  rule: PermissionRule,
+  resource: ResourceFacts,
+): Decision {
+  if (permission !== 'repository:read') return deny('access_denied', 'R13', 'for reading includes only', 'For reading includes only.');
+  if (principals.length === 0) return deny('access_denied', 'R3', 'no principal', 'Nobody stands behind this pipeline.');
+  if (resource.kind === 'absent') return hidden(resource.what);
+  for (const principal of principals) {
+    const decision = decidePrincipal(principal, false, permission, rule, resource, principal.username);
+    if (!decision.allow) return decision;
+  }
+  return pass === undefined ? allow('R3') : decidePass(pass, permission, rule, resource);
 }
 
 function decidePass(asker: PassAsker, permission: Permission, rule: PermissionRule, resource: ResourceFacts): Decision {

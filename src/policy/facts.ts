@@ -19,6 +19,8 @@ export type Asker =
   | { readonly kind: 'anonymous' }
   | { readonly kind: 'system'; readonly permissions: readonly Permission[] }
   | { readonly kind: 'runner' }
+  /** Everybody behind a pipeline, for reading what its file includes; `pass` where one started it. */
+  | { readonly kind: 'creators'; readonly principals: readonly PrincipalFacts[]; readonly pass?: PassAsker }
   | { readonly kind: 'user'; readonly principal: PrincipalFacts; readonly scopes: readonly string[] }
   | {
       readonly kind: 'job';

@@ -10,6 +10,7 @@ import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
 import type { ActingTokens, GatewayJobs, PassWrites } from '../ports/gateway.ts';
 import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
+import type { PipelineIncludes } from '../ports/includes.ts';
 import type { JobRights } from '../ports/job-rights.ts';
 import type { JobStore, RunnerStore } from '../ports/jobs.ts';
 import type { Liveness, PassStore } from '../ports/passes.ts';
@@ -37,6 +38,7 @@ import { jobRepository } from './repositories/jobs.ts';
 import { lfsRepository } from './repositories/lfs.ts';
 import { memberRepository } from './repositories/members.ts';
 import { livenessRepository, passRepository } from './repositories/passes.ts';
+import { pipelineIncludeRepository } from './repositories/pipeline-includes.ts';
 import { projectRepository } from './repositories/projects.ts';
 import { protectedRefRepository, pushLogRepository } from './repositories/push-log.ts';
 import { registryTokenRepository } from './repositories/registry-tokens.ts';
@@ -71,6 +73,7 @@ export interface Store {
   readonly ceilings: Ceilings;
   readonly registryTokens: RegistryTokens;
   readonly trustedProjects: TrustedProjects;
+  readonly pipelineIncludes: PipelineIncludes;
   /** Of a gateway. */
   readonly gatewayJobs: GatewayJobs;
   readonly actingTokens: ActingTokens;
@@ -110,6 +113,7 @@ export async function openStore(url: string): Promise<Store> {
     ceilings: ceilingRepository(db),
     registryTokens: registryTokenRepository(db),
     trustedProjects: trustedProjectRepository(db),
+    pipelineIncludes: pipelineIncludeRepository(db),
     gatewayJobs: gatewayJobRepository(db),
     actingTokens: actingTokenRepository(db),
     passWrites: passWriteRepository(db),

@@ -61,6 +61,7 @@ export interface Schema {
   readonly passes: PassesTable;
   readonly jobRights: { jobId: number; principals: string; provable: number };
   readonly audit: AuditTable;
+  readonly pipelineIncludes: { pipelineId: number; projectId: number; sha: string; ref: string; movers: string | null };
   readonly trustedProjects: { userId: number; projectId: number; at: number };
   readonly imageRepositories: { id: Generated<number>; projectId: number; name: string; createdAt: number };
   readonly imageBlobs: { repositoryId: number; digest: string; sizeBytes: number; createdAt: number };

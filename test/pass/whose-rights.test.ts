@@ -31,6 +31,18 @@ describe('R3 principals', () => {
   test('A58 a write by a pass counts as by all its principals', () => {
     expect(users({ pipelines: [{ creators: [alice, bob, carol], carriesVariables: false, byPass: true }] })).toEqual([alice, bob, carol]);
   });
+  test('A57 of what is included: every pusher of an unprotected commit, and who put it there; unknown means the own project only', () => {
+    const include = { name: 'a/b@1', unprotectedCommits: [commit], pushers: new Map([[commit, [bob]]]), movers: [carol], atHome: false };
+    const told = (change: Partial<typeof include> | { movers: null } | { unprotectedCommits: null }) => {
+      const { list, ownProjectOnly } = principalsOf(evidence({ includes: [{ ...include, ...change }] }));
+      return [list.map(({ userId, reason }) => `${userId} ${reason}`).join(', '), ownProjectOnly];
+    };
+    expect(told({})).toEqual(['1 starter, 2 include, 3 include', false]);
+    expect(told({ atHome: true })).toEqual(['1 starter, 2 include, 3 last_merger', false]);
+    expect(told({ movers: null })).toEqual(['1 starter, 2 include', true]);
+    expect(told({ unprotectedCommits: null })).toEqual(['1 starter, 3 include', true]);
+    expect(told({ pushers: new Map() })).toEqual(['1 starter, 3 include', true]);
+  });
   test('A55 every pusher of an unprotected commit', () => {
     expect(users({ unprotectedCommits: [commit], pushers: new Map([[commit, [bob]]]) })).toEqual([alice, bob]);
   });

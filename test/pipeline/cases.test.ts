@@ -3,34 +3,40 @@ import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { isFields } from '../../src/pipeline/fields.ts';
 import { planPipeline } from '../../src/pipeline/evaluate.ts';
-import { parseCiFile } from '../../src/pipeline/parse.ts';
-import { type CiError, errorText, type PlanJob } from '../../src/pipeline/plan.ts';
+import { loadFiles } from '../../src/pipeline/include-files.ts';
+import { parseFiles } from '../../src/pipeline/parse.ts';
+import { type CiError, errorText, type Plan } from '../../src/pipeline/plan.ts';
+import { caseSource } from './case-source.ts';
 
 /**
- * A case is a file of parts between lines of `---`: what is given (`given: {NAME: value}`; may be left out), the CI file, and what it comes to:
- * `jobs` (each with at least these values, and no others) or `errors`.
+ * A case is a file of parts between lines of `---`: what is given (`given: {NAME: value}`, and what `caseSource` takes; may be left out), the
+ * CI file, and what it comes to: `jobs` (each with at least these values, and no others), `name` of the pipeline, or `errors`.
  */
 const folder = new URL('../cases/', import.meta.url);
 const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.yml'));
 
-test.each(names.toSorted())('test/cases/%s', (name) => {
+test.each(names.toSorted())('test/cases/%s', async (name) => {
   const parts = readFileSync(new URL(name, folder), 'utf8').split(/^---\n/m);
   const [text = '', expected = ''] = parts.slice(-2);
   const settings: unknown = parts.length > 2 ? parse(parts[0] ?? '') : undefined;
-  const given = isFields(settings) && isFields(settings['given']) ? Object.entries(settings['given']) : [];
   const wanted: unknown = parse(expected);
-  const result = outcome(text, new Map(given.map(([key, value]) => [key, String(value)])));
+  const result = await outcome(text, settings);
   if (isFields(wanted) && 'errors' in wanted) expect(result.errors).toEqual(wanted['errors']);
   else {
     expect(result.errors).toEqual([]);
-    expect({ jobs: result.jobs }).toMatchObject(wanted as object);
+    expect(result.plan).toMatchObject(wanted as object);
   }
 });
 
-function outcome(text: string, given: ReadonlyMap<string, string>): { errors: readonly string[]; jobs: readonly PlanJob[] } {
-  const failed = (errors: readonly CiError[]) => ({ errors: errors.map(errorText), jobs: [] });
-  const parsed = parseCiFile(text);
+async function outcome(text: string, settings: unknown): Promise<{ errors: readonly string[]; plan?: Plan }> {
+  const values = isFields(settings) && isFields(settings['given']) ? Object.entries(settings['given']) : [];
+  const given = new Map(values.map(([key, value]) => [key, String(value)]));
+  const failed = (errors: readonly CiError[]) => ({ errors: errors.map(errorText) });
+  const source = caseSource(settings);
+  const loaded = await loadFiles(text, '.gitlab-ci.yml', source.here, source, given);
+  if (!loaded.ok) return failed(loaded.errors);
+  const parsed = parseFiles(loaded.file);
   if (!parsed.ok) return failed(parsed.errors);
-  const planned = planPipeline(parsed.file, given);
-  return planned.ok ? { errors: [], jobs: planned.plan.jobs } : failed(planned.errors);
+  const planned = planPipeline(parsed.file, given, source.known);
+  return planned.ok ? { errors: [], plan: planned.plan } : failed(planned.errors);
 }

@@ -74,6 +74,32 @@ describe('decide', () => {
     expect(ask(pass([user(1), user(2)]), 'member:write', project([[1, 50]]))).toMatchObject({ allow: false, code: 'not_found' });
   });
 
+  test('A57 R1 R3 what a pipeline includes each of its creators must be able to read, within the pass that started it; nothing else is read for them', () => {
+    const creators = (principals: readonly PrincipalFacts[], started?: Asker): Asker => ({
+      kind: 'creators',
+      principals,
+      ...(started?.kind === 'pass' ? { pass: started } : {}),
+    });
+    const both = project([
+      [1, 30],
+      [2, 20],
+    ]);
+    expect(ask(creators([user(1), user(2)]), 'repository:read', both).allow).toBe(true);
+    for (const asker of [
+      creators([user(1), user(3)]),
+      creators([]),
+      creators([user(3, { admin: true })]),
+      creators([user(1, { active: false })]),
+      creators([user(1)], pass([user(1), user(3)])),
+      creators([user(1)], pass([user(1)], { ownProjectOnly: true })),
+    ])
+      expect(ask(asker, 'repository:read', both).allow).toBe(false);
+    expect(ask(creators([user(1)]), 'code:push', both).allow).toBe(false);
+    expect(ask(creators([user(1)]), 'code:download', both).allow).toBe(false);
+    const hidden = ask(creators([user(1)]), 'repository:read', project([]));
+    expect(hidden).toEqual(ask(creators([user(1)]), 'repository:read', { kind: 'absent', what: 'Project' }));
+  });
+
   test('R3 the own project can always be fetched, and only fetched', () => {
     const asker = pass([user(1)], { projectId: id<ProjectId>(7), passKind: 'fetch' });
     expect(ask(asker, 'code:download', project([])).allow).toBe(true);

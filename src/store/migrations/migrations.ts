@@ -10,6 +10,7 @@ import { ceilings } from './0006-ceilings.ts';
 import { trust } from './0007-trust.ts';
 import { runnerManagers } from './0008-runner-managers.ts';
 import { gateway } from './0010-gateway.ts';
+import { includes } from './0011-includes.ts';
 import { downstream } from './0014-downstream.ts';
 import { schedules } from './0024-schedules.ts';
 import { jobRights } from './0043-job-rights.ts';
@@ -40,6 +41,7 @@ const migrations: readonly Migration[] = [
   trust,
   runnerManagers,
   gateway,
+  includes,
   downstream,
   schedules,
   jobRights,

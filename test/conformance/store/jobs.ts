@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { id, millis, type RunnerId } from '../../../src/base/ids.ts';
+import { id, millis, type Oid, type RefName, type RunnerId } from '../../../src/base/ids.ts';
 import type { ClaimFilter, JobChange, JobRecord } from '../../../src/ports/jobs.ts';
 import { startChild } from './processes.ts';
 import { addJob, addJobs, digestOf, firstPage, newJob, newPipeline, now, unknownId, unknownJob } from './seed.ts';
@@ -12,6 +12,19 @@ export function jobCases(bench: Bench): void {
     bench.store.transactor.write(async (tx) =>
       (await bench.store.jobs.claimCandidates(tx, { ...anyone, ...filter }, limit)).map((job) => job.name),
     );
+
+  test('A57 what a pipeline includes comes back as it was put', async () => {
+    const { pipelineIncludes, transactor } = bench.store;
+    const { pipeline } = await addJobs(bench.store, 1);
+    const sha = 'a'.repeat(40) as Oid;
+    const included = [
+      { projectId: pipeline.projectId, sha, ref: null, movers: null },
+      { projectId: pipeline.projectId, sha, ref: 'refs/heads/main' as RefName, movers: [pipeline.userId] },
+    ];
+    await transactor.write(async (tx) => pipelineIncludes.put(tx, pipeline.id, included));
+    expect(await pipelineIncludes.of(null, pipeline.id)).toEqual(included);
+    expect(await pipelineIncludes.of(null, unknownId as never)).toEqual([]);
+  });
 
   test('pipelines and jobs come back as they were put; iid counts in each project', async () => {
     const { jobs, transactor } = bench.store;

@@ -261,6 +261,23 @@ describe('reads', () => {
     expect(await forge.repository.resolve(grant, project, 'refs/heads/main')).toEqual({ oid: second.id, ref: 'refs/heads/main' });
   });
 
+  test('paths of a commit, and what differs between two', async () => {
+    const first = await commit([create('a'), create('dir/b')]);
+    const second = await commit([{ action: 'move', path: 'dir/c', previousPath: 'dir/b' }, create('d')]);
+    const side = await commit([create('side')], 'side', first.id);
+    const { repository } = forge;
+    expect(await repository.paths(grant, project, second.id, 10)).toEqual(['a', 'd', 'dir/c']);
+    expect(await repository.paths(grant, project, second.id, 2)).toBeNull();
+    const changed = (from: Oid, to: Oid, sinceFork: boolean, limit = 10) =>
+      repository.changedPaths(grant, project, { from, to, sinceFork }, limit);
+    expect(await changed(first.id, second.id, false)).toEqual(['d', 'dir/b', 'dir/c']);
+    expect(await changed(first.id, second.id, false, 2)).toBeNull();
+    expect(await changed(second.id, side.id, true)).toEqual(['side']);
+    expect(await changed(second.id, side.id, false)).toEqual(['d', 'dir/b', 'dir/c', 'side']);
+    for (const sinceFork of [true, false]) expect(await changed('1'.repeat(40) as Oid, second.id, sinceFork)).toBe('unrelated');
+    await expect(repository.paths(grant, project, '1'.repeat(40) as Oid, 10)).rejects.toMatchObject({ code: 'not_found' });
+  });
+
   test('R3 unprotected commits stop at protected branches and tags; null past the limit', async () => {
     forge.rules.push({ kind: 'branch', pattern: 'main', pushLevel: 40, mergeLevel: 40, allowForcePush: false });
     forge.rules.push({ kind: 'tag', pattern: 'v*', pushLevel: 40, mergeLevel: 40, allowForcePush: false });

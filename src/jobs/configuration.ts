@@ -1,0 +1,79 @@
+import { isProtected } from '../base/refs.ts';
+import type { Grant } from '../pass/grant.ts';
+import type { CiFile } from '../pipeline/ci-file.ts';
+import { planPipeline } from '../pipeline/evaluate.ts';
+import type { Fields } from '../pipeline/fields.ts';
+import { type Included, loadFiles } from '../pipeline/include-files.ts';
+import { parseFiles } from '../pipeline/parse.ts';
+import { errorText, type Plan } from '../pipeline/plan.ts';
+import { allRules, wantedFacts } from '../pipeline/rule-facts.ts';
+import type { IncludedCommit } from '../ports/includes.ts';
+import type { PipelineVariable } from '../ports/jobs.ts';
+import type { JobsDeps } from './deps.ts';
+import { type ConfigurationRequest, IncludeSource, type Place } from './include-source.ts';
+import { pipelineVariables } from './predefined.ts';
+
+/** What a configuration comes to for one pipeline. */
+export interface Configuration {
+  /** Undefined where there is to be no pipeline; `errors` says why. */
+  readonly plan?: Plan;
+  /** Lines for people. */
+  readonly errors: readonly string[];
+  /** The file's own will (`workflow:rules`), not a mistake in it. */
+  readonly filtered: boolean;
+  /** Whose rights its jobs intersect, beside those of its own commit (A57). */
+  readonly commits: readonly IncludedCommit[];
+  readonly included: readonly Included<Place>[];
+  /** As far as it could be read. */
+  readonly file?: CiFile;
+  readonly root?: Fields;
+}
+
+/**
+ * Reads a configuration with everything that it includes, and plans a pipeline from it. Makes nothing.
+ * @param grant for reading the pipeline's own project
+ * @param text of the file at `path`
+ */
+export async function configure(
+  deps: JobsDeps,
+  grant: Grant,
+  request: ConfigurationRequest & { readonly variables: readonly PipelineVariable[] },
+  path: string,
+  text: string,
+): Promise<Configuration> {
+  const source = new IncludeSource(deps, request, grant);
+  try {
+    return await read(deps, source, request, path, text);
+  } finally {
+    await source.close();
+  }
+}
+
+async function read(
+  deps: JobsDeps,
+  source: IncludeSource,
+  request: Parameters<typeof configure>[2],
+  path: string,
+  text: string,
+): Promise<Configuration> {
+  const { project, ref, tag, sha, creators } = request;
+  const none: Configuration = { errors: [], filtered: false, commits: [], included: [] };
+  const [userId] = creators;
+  const user = userId === undefined ? undefined : (await deps.directory.users(null, [userId])).get(userId);
+  if (user === undefined) return { ...none, errors: ['The user of this pipeline is gone.'] };
+  const rules = await deps.directory.protectedRefs(null, project.id);
+  const commit = await deps.forge.repository.commit(source.here.grant, project.id, sha);
+  const given = pipelineVariables(deps.instance, { ...request, user, commit, protected: isProtected(rules, tag ? 'tag' : 'branch', ref) });
+  for (const { key, value } of request.variables) given.set(key, value);
+  const loaded = await loadFiles(text, path, source.here, source, given);
+  if (!loaded.ok) return { ...none, errors: loaded.errors.map(errorText) };
+  const { included } = loaded;
+  const parsed = parseFiles(loaded.file);
+  if (!parsed.ok) return { ...none, included, errors: parsed.errors.map(errorText) };
+  const { file, root } = parsed;
+  const facts = await source.facts(wantedFacts(allRules(file), given));
+  if (typeof facts === 'string') return { ...none, included, file, root, errors: [facts] };
+  const planned = planPipeline(file, given, facts);
+  if (!planned.ok) return { ...none, included, file, root, errors: planned.errors.map(errorText), filtered: planned.filtered === true };
+  return { ...none, plan: planned.plan, commits: await source.commits(included.map(({ place }) => place)), included, file, root };
+}

@@ -1,0 +1,186 @@
+import { limits } from '../base/limits.ts';
+import { newBudget } from './budget.ts';
+import { isFields } from './fields.ts';
+import { matchesWildcard } from './glob.ts';
+import { notMap } from './parse.ts';
+import type { CiError } from './plan.ts';
+import { type CiInclude, readIncludes } from './read-include.ts';
+import { FileReader, shorten } from './reader.ts';
+import { matchingRule, type RuleFacts, wantedFacts, type WantedFacts } from './rule-facts.ts';
+import type { SourceFile } from './source-file.ts';
+import { expander } from './variables.ts';
+import { readYaml } from './yaml.ts';
+
+/** A commit of a project. */
+export interface Origin {
+  /** Stands in front of a file's path, for people; empty for the pipeline's own project. */
+  readonly label: string;
+  /** The same for the same commit of the same project, and for no other. */
+  readonly key: string;
+}
+
+/** Where files come from. Answers are ordinary; what fails for another reason throws. */
+export interface FileSource<Place extends Origin> {
+  /** @returns undefined where there is no such project for everybody whose pipeline this is; `no_ref` where it has no such commit */
+  project(path: string, ref: string | undefined): Promise<Place | 'no_ref' | undefined>;
+  /** Every file of the commit, sorted; undefined = more than `limits.rulePaths`. */
+  paths(place: Place): Promise<readonly string[] | undefined>;
+  /** @returns undefined where there is no such file; `too_large` beyond `limits.ciFileBytes` */
+  read(place: Place, path: string): Promise<{ readonly text: string } | 'too_large' | undefined>;
+  /** Of the pipeline's own commit. A message says why they cannot be known. */
+  facts(wanted: WantedFacts): Promise<RuleFacts | string>;
+}
+
+/** One file that was included, in the order of reading. */
+export interface Included<Place extends Origin> {
+  readonly path: string;
+  readonly place: Place;
+  readonly project: CiInclude['project'];
+  readonly text: string;
+}
+
+export type LoadedFiles<Place extends Origin> =
+  | { readonly ok: true; readonly file: SourceFile; readonly included: readonly Included<Place>[] }
+  | { readonly ok: false; readonly errors: readonly CiError[] };
+
+/**
+ * Follows every `include` of a configuration. Pure but for its source, and bounded: `limits.ciFiles`, `ciFilesBytes`, `ciIncludeDepth`.
+ * @param text of the file that the pipeline begins with, at `place`
+ * @param given variables that rules and paths may name; those of the files themselves are not known yet
+ */
+export async function loadFiles<Place extends Origin>(
+  text: string,
+  path: string,
+  place: Place,
+  source: FileSource<Place>,
+  given: ReadonlyMap<string, string>,
+): Promise<LoadedFiles<Place>> {
+  const walk = new Walk(source, given);
+  const file = await walk.read({ text, path, place });
+  if (file === undefined || walk.errors.length > 0) return { ok: false, errors: walk.errors };
+  return { ok: true, file, included: walk.included };
+}
+
+interface Found<Place> {
+  readonly text: string;
+  readonly path: string;
+  readonly place: Place;
+}
+
+class Walk<Place extends Origin> {
+  readonly errors: CiError[] = [];
+  readonly included: Included<Place>[] = [];
+  readonly #source: FileSource<Place>;
+  readonly #given: ReadonlyMap<string, string>;
+  readonly #budget = newBudget();
+  #files = 0;
+  #bytes = 0;
+
+  constructor(source: FileSource<Place>, given: ReadonlyMap<string, string>) {
+    this.#source = source;
+    this.#given = given;
+  }
+
+  /** @param chain keys of the files that led here */
+  async read({ text, path, place }: Found<Place>, chain: readonly string[] = []): Promise<SourceFile | undefined> {
+    const name = chain.length === 0 ? {} : { name: nameOf(place, path) };
+    const file = name.name === undefined ? {} : { file: name.name };
+    const yaml = readYaml(text);
+    if (!yaml.ok) return this.#fail(yaml.errors.map((error) => ({ ...error, ...file })));
+    if (!isFields(yaml.value)) return this.#fail([{ ...file, message: notMap }]);
+    const root = yaml.value;
+    const reader = new FileReader((at) => {
+      const { line } = yaml.locate(at);
+      return { ...(line === undefined ? {} : { line }), ...file };
+    });
+    const entries = Object.hasOwn(root, 'include') ? readIncludes(root['include'], reader) : [];
+    if (reader.errors.length > 0) return this.#fail(reader.errors);
+    const includes: SourceFile[] = [];
+    for (const entry of entries) {
+      for (const found of await this.#filesOf(entry, place)) {
+        const read = await this.#follow(found, entry, [...chain, keyOf(place, path)]);
+        if (read === undefined) return undefined;
+        includes.push(read);
+      }
+      // One mistake is told; what is behind it would only repeat it.
+      if (this.errors.length > 0) return undefined;
+    }
+    return { ...name, root, locate: yaml.locate, includes };
+  }
+
+  #fail(errors: readonly CiError[]): undefined {
+    this.errors.push(...errors);
+  }
+
+  async #follow(found: Found<Place>, entry: CiInclude, chain: readonly string[]): Promise<SourceFile | undefined> {
+    const shown = shorten(nameOf(found.place, found.path), 200);
+    const fail = (message: string): undefined => this.#fail([{ ...entry.place, message: `include: ${message}` }]);
+    this.#files += 1;
+    this.#bytes += Buffer.byteLength(found.text);
+    if (chain.includes(keyOf(found.place, found.path))) return fail(`\`${shown}\` includes itself`);
+    if (chain.length > limits.ciIncludeDepth) return fail(`\`${shown}\` is more than ${limits.ciIncludeDepth} files deep`);
+    if (this.#files >= limits.ciFiles) return fail(`there are more than ${limits.ciFiles} files`);
+    if (this.#bytes > limits.ciFilesBytes) return fail(`the files are larger than ${limits.ciFilesBytes} bytes together`);
+    this.included.push({ path: found.path, place: found.place, project: entry.project, text: found.text });
+    return this.read(found, chain);
+  }
+
+  /** The files of an entry whose rules want them; none after a mistake. */
+  async #filesOf(entry: CiInclude, here: Place): Promise<readonly Found<Place>[]> {
+    const fail = (message: string): [] => {
+      this.#fail([{ ...entry.place, message: `include: ${message}` }]);
+      return [];
+    };
+    const wanted = await this.#isWanted(entry);
+    if (typeof wanted === 'string') return fail(wanted);
+    if (!wanted) return [];
+    const variables = expander(new Map(), this.#given, this.#budget);
+    const project = entry.project === undefined ? undefined : variables.text(entry.project.path);
+    const ref = entry.project?.ref === undefined ? undefined : variables.text(entry.project.ref);
+    const place = project === undefined ? here : await this.#source.project(project, ref);
+    if (place === undefined)
+      return fail(`project \`${shorten(project ?? '')}\` does not exist, or not everybody whose pipeline this is may read it`);
+    if (place === 'no_ref') return fail(`project \`${shorten(project ?? '')}\` has no \`${shorten(ref ?? 'default branch')}\``);
+    const found: Found<Place>[] = [];
+    for (const file of entry.files) {
+      const path = variables.text(file).replace(/^\/+/, '');
+      if (!/\.ya?ml$/.test(path)) return fail(`\`${shorten(path)}\` must end in .yml or .yaml`);
+      const paths = entry.project === undefined && path.includes('*') ? await this.#matching(place, path) : [path];
+      if (typeof paths === 'string') return fail(paths);
+      if (paths.length === 0) return fail(`nothing matches \`${shorten(nameOf(place, path))}\``);
+      if (this.#files + paths.length > limits.ciFiles) return fail(`there are more than ${limits.ciFiles} files`);
+      for (const one of paths) {
+        const read = await this.#source.read(place, one);
+        const shown = `\`${shorten(nameOf(place, one), 200)}\``;
+        if (read === undefined) return fail(`there is no file ${shown}`);
+        if (read === 'too_large') return fail(`${shown} is larger than ${limits.ciFileBytes} bytes`);
+        found.push({ text: read.text, path: one, place });
+      }
+    }
+    return found;
+  }
+
+  async #matching(place: Place, pattern: string): Promise<readonly string[] | string> {
+    const paths = await this.#source.paths(place);
+    if (paths === undefined) return `\`${shorten(pattern)}\` cannot be looked for: there are more than ${limits.rulePaths} files`;
+    const found = paths.filter((path) => matchesWildcard(pattern, path, this.#budget));
+    return this.#budget.left < 0 ? `looking for \`${shorten(pattern)}\` takes too long` : found;
+  }
+
+  async #isWanted({ rules }: CiInclude): Promise<boolean | string> {
+    if (rules === undefined) return true;
+    const facts = await this.#source.facts(wantedFacts(rules, this.#given));
+    if (typeof facts === 'string') return facts;
+    const rule = matchingRule(rules, expander(new Map(), this.#given, this.#budget), this.#given, facts, this.#budget);
+    if (this.#budget.left < 0) return 'evaluating the rules takes too long';
+    return rule !== undefined && rule.when !== 'never';
+  }
+}
+
+function nameOf({ label }: Origin, path: string): string {
+  return label === '' ? path : `${label}:${path}`;
+}
+
+function keyOf({ key }: Origin, path: string): string {
+  return `${key}:${path}`;
+}
