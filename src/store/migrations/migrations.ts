@@ -43,9 +43,9 @@ const migrations: readonly Migration[] = [
   gateway,
   includes,
   downstream,
+  variables,
   schedules,
   jobRights,
-  variables,
 ];
 
 /**
