@@ -68,7 +68,7 @@ async function serve(deps: RegistryDoorDeps, request: IncomingMessage, response:
   }
   const path = parseRegistryPath(context.path);
   if (path === undefined) throw new OciError('UNSUPPORTED', 'not_found', 'There is no such route.');
-  if (path.kind === 'malformed') throw malformed(path.what);
+  if (path.kind === 'malformed') throw malformed(path.what, request.method ?? '');
   if (path.kind === 'base') return serveBase(deps, request, response, context, subject);
   // Nobody lists every repository here: the REST API of a project lists its own.
   if (path.kind === 'catalog') throw new JobpassError('unsupported', 'The catalog is not served; ask for the repositories of a project.');
@@ -210,7 +210,10 @@ function refuse(
   answerOci(response, { status: 401, code: 'UNAUTHORIZED', message: asks ? 'A token is needed.' : said.message, headers });
 }
 
-function malformed(what: 'name' | 'digest' | 'reference'): OciError {
+function malformed(what: 'name' | 'digest' | 'reference', method: string): OciError {
+  // What cannot be a tag is a manifest that nobody has, as the conformance suite sees it; only who pushes can put it right.
+  if (what === 'reference' && method !== 'PUT')
+    return new OciError('MANIFEST_UNKNOWN', 'not_found', 'There is no such manifest: the reference is malformed.');
   const codes = { name: 'NAME_INVALID', digest: 'DIGEST_INVALID', reference: 'TAG_INVALID' } as const;
   return new OciError(codes[what], 'invalid_input', `The ${what} is malformed.`);
 }

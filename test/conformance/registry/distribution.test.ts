@@ -270,7 +270,10 @@ describe('OCI distribution-spec 1.1', () => {
   describe('Error Codes', () => {
     test.each([
       ['GET', '/v2/UPPER/case/manifests/x', 400, 'NAME_INVALID'],
-      ['GET', `${V}/manifests/.bad`, 400, 'TAG_INVALID'],
+      ['GET', `${V}/manifests/.bad`, 404, 'MANIFEST_UNKNOWN'],
+      ['HEAD', `${V}/manifests/.bad`, 404, undefined],
+      ['DELETE', `${V}/manifests/.bad`, 404, 'MANIFEST_UNKNOWN'],
+      ['PUT', `${V}/manifests/.bad`, 400, 'TAG_INVALID'],
       ['GET', `${V}/manifests/sha256:1`, 400, 'DIGEST_INVALID'],
       ['GET', '/v2/nobody/there/manifests/x', 404, 'NAME_UNKNOWN'],
       ['GET', '/v2/single/manifests/x', 404, 'NAME_UNKNOWN'],
