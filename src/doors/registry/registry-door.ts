@@ -119,8 +119,10 @@ async function serveRepository(
   let source = admission.ok ? from : undefined;
   // A mount that may not read its source is an ordinary upload, in every case and with the same answer (A13).
   if (!admission.ok && from !== undefined) admission = await deps.gatekeeper.admit(subject, [access(route.permission, place)], ask);
-  if (!admission.ok)
-    return refuse(deps, request, response, admission.refusal, admission.anonymous === true, `repository:${path.name}:${route.scope}`);
+  if (!admission.ok) {
+    const scope = `repository:${path.name}:${route.scope}${from === undefined ? '' : ` repository:${String(context.query.get('from'))}:pull`}`;
+    return refuse(deps, request, response, admission.refusal, admission.anonymous === true, scope);
+  }
   const { grant } = admission;
   if (place.project === undefined) throw new JobpassError('not_found', {});
   if (source?.project === undefined) source = undefined;

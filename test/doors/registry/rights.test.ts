@@ -246,6 +246,14 @@ describe('the registry: who may do what, through real HTTP', () => {
     expect((await target.ask('POST', path)).status).toBe(202);
     const both = await withToken(pass, 'repository:team/app:pull,push', 'repository:ops/tools:pull');
     expect((await both.ask('POST', path)).status).toBe(201);
+    // Whoever has no token yet is told to ask for both, whether or not there is such a source.
+    for (const from of ['ops/tools', 'nobody/there']) {
+      const asked = await server.call('POST', `/v2/team/app/blobs/uploads/?mount=${digestOf('tools')}&from=${from}`);
+      expect([asked.status, asked.headers.get('www-authenticate')]).toEqual([
+        401,
+        expect.stringContaining(`scope="repository:team/app:pull,push repository:${from}:pull"`),
+      ]);
+    }
   });
 
   test('A16 what was pushed is never shown as a page', async () => {
