@@ -59,6 +59,7 @@ describe.each([
       const report = await forge.ended(payload.id);
       return { ...report, text: textOf(report.trace) };
     }
+    const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=4096:4096'];
     const left = (): string => own.cli('ps', '-aq', '--filter', 'label=com.jobpass.runner').trim();
 
     test('a script has its sources, its variables and its own home, and its exit code is the job’s', async () => {
@@ -94,6 +95,28 @@ describe.each([
       expect(report.final, report.text).toMatchObject({ state: 'success' });
       expect(report.text).toContain('OF_SERVICE=yes');
       expect(report.text).not.toMatch(/jpt_|CI_EXTENDED_JOB_TOKEN/);
+      expect(left()).toBe('');
+    });
+
+    test('a service that opens a port is waited for; one that never answers is told of, and a service that is not allowed is refused', async () => {
+      const ports = `${own.image.split(':')[0] ?? ''}:ports`;
+      own.cli('commit', '--change', 'EXPOSE 7000', own.cli('create', ...limits, own.image, 'true').trim(), ports);
+      const late = ['sh', '-c', 'sleep 1; while true; do echo up | nc -l -p 7000; done'];
+      const report = await run(
+        // Without trying twice: when the script begins, the service is there.
+        jobPayload(['nc late 7000 > seen; cat seen'], { services: [{ name: ports, alias: 'late', command: late }] }),
+      );
+      expect(report.final, report.text).toMatchObject({ state: 'success' });
+      expect(report.text).toContain('up\n');
+      await configure('wait_for_services_timeout = 1\nallowed_services = ["jobpass-test/*"]\n');
+      const never = await run(jobPayload(['true'], { services: [{ name: ports, alias: 'never', command: ['sleep', '60'] }] }));
+      expect(never.final, never.text).toMatchObject({ state: 'success' });
+      expect(never.text).toMatch(/WARNING: service \S+:ports probably didn't start properly/);
+      const refused = await run(jobPayload(['true'], { services: [{ name: 'elsewhere/db:1' }] }));
+      expect(refused.final).toMatchObject({ failure_reason: 'runner_configuration_error' });
+      expect(refused.text).toContain('The service "elsewhere/db:1" is not allowed by this runner; allowed are: jobpass-test/*');
+      await configure('');
+      own.cli('rmi', '--force', ports);
       expect(left()).toBe('');
     });
 
@@ -191,7 +214,6 @@ describe.each([
         `com.jobpass.process=${mark}`,
       ];
       const { processMark } = await import('../../src/runner/cleanup.ts');
-      const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=4096:4096'];
       const dead = own.cli('create', ...limits, ...labels('999999:1'), own.image, 'true').trim();
       const alive = own.cli('create', ...limits, ...labels(await processMark()), own.image, 'true').trim();
       await configure('');
