@@ -121,6 +121,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     jobs: store.jobs,
     jobRights: store.jobRights,
     schedules: store.schedules,
+    triggers: store.triggers,
     runners: store.runners,
     flow: store.flow,
     resourceGroups: store.resourceGroups,

@@ -58,6 +58,7 @@ export const limits = {
   planBytes: 32 * 1024 * 1024,
   variablesPerPipeline: 200,
   schedulesPerProject: 50,
+  triggersPerProject: 100,
   variableBytes: 64 * 1024,
   /** Of CI/CD variables that are kept for a project, a group or the instance; GitLab's bound of a value. */
   keptVariableCharacters: 10_000,

@@ -145,6 +145,17 @@ export async function chainDepthFor(deps: JobsDeps, parentJob: JobId, target: Pr
   return depth <= Math.min(source.chainDepth, target.chainDepth) ? depth : undefined;
 }
 
+/**
+ * Whoever a job's credential stands for, and all whose hands are in the job: what it starts is made by each of them (R3, A58).
+ * @throws access_denied where they cannot be told
+ */
+export async function everybodyBehind(deps: JobsDeps, job: JobId, first: readonly UserId[]): Promise<readonly UserId[]> {
+  const rights = await deps.jobRights.of(null, job);
+  if (rights?.provable !== true)
+    throw new JobpassError('access_denied', 'This job may start no pipeline: it cannot be told whose rights it intersects (R3).');
+  return [...new Set([...first, ...rights.principals.map(({ userId }) => userId)])];
+}
+
 /** Pipelines of a push, web edit or API write; at most one for each ref. */
 export async function pipelinesOfPush(deps: JobsDeps, event: RefsUpdated): Promise<void> {
   const project = await deps.directory.project(null, event.projectId);

@@ -18,6 +18,7 @@ import type { Leaks } from '../ports/leaks.ts';
 import type { JobStore, RunnerRecord, RunnerStore } from '../ports/jobs.ts';
 import type { PassStore } from '../ports/passes.ts';
 import type { ScheduleStore } from '../ports/schedules.ts';
+import type { TriggerStore } from '../ports/triggers.ts';
 import type { TrustedProjects } from '../ports/trust.ts';
 import type { Transactor } from '../ports/tx.ts';
 import type { VariableStore } from '../ports/variables.ts';
@@ -41,6 +42,7 @@ export interface JobsDeps {
   readonly jobs: JobStore;
   readonly jobRights: JobRights;
   readonly schedules: ScheduleStore;
+  readonly triggers: TriggerStore;
   readonly runners: RunnerStore;
   readonly flow: FlowStore;
   readonly resourceGroups: ResourceGroups;

@@ -28,6 +28,7 @@ import type { Registration } from './registration.ts';
 import type { Removal } from './removal.ts';
 import type { ResourceSettings } from './resource-settings.ts';
 import type { Schedules } from './schedules.ts';
+import type { Triggers } from './triggers.ts';
 import type { TrustList } from './trust.ts';
 import type { CiVariables } from './variables.ts';
 
@@ -38,6 +39,7 @@ import type { CiVariables } from './variables.ts';
 export interface Jobs {
   readonly pipelines: Pipelines;
   readonly schedules: Schedules;
+  readonly triggers: Triggers;
   readonly queue: Queue;
   readonly reports: Reports;
   readonly runners: Runners;
@@ -66,11 +68,16 @@ export interface JobPasses {
 export interface Pipelines {
   /** From a push, web edit or API write; follows R5 (a pass's write starts something only within the chain depth). Never throws for a bad file: a failed pipeline says why. */
   pushed(event: RefsUpdated): Promise<void>;
-  /** `POST /projects/:id/pipeline`. pipeline:create. @throws invalid_input (unknown ref, no jobs, YAML errors, chain not allowed) */
+  /** `POST /projects/:id/pipeline`, and by trigger. pipeline:create; what a job starts records it, and counts as made by all of its principals (R5). @throws invalid_input (unknown ref, no jobs, YAML errors, chain not allowed) */
   create(
     grant: Grant,
     project: ProjectId,
-    request: { readonly ref: string; readonly variables: readonly PipelineVariable[] },
+    request: {
+      readonly ref: string;
+      readonly variables: readonly PipelineVariable[];
+      /** `api` where nothing is said. */
+      readonly source?: 'trigger' | 'pipeline';
+    },
   ): Promise<PipelineRecord>;
   one(grant: Grant, project: ProjectId, id: PipelineId): Promise<PipelineRecord | undefined>;
   list(

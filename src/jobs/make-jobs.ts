@@ -17,6 +17,7 @@ import { Scheduler } from './scheduler.ts';
 import { makeSchedules } from './schedules.ts';
 import { makeRunners } from './runners.ts';
 import { Watched } from './watched.ts';
+import { makeTriggers } from './triggers.ts';
 import { makeTrustList } from './trust.ts';
 import { makeCiVariables } from './variables.ts';
 
@@ -30,6 +31,7 @@ export function makeJobs(deps: JobsDeps): Jobs {
   return {
     pipelines: makePipelines(deps, watched),
     schedules: makeSchedules(deps),
+    triggers: makeTriggers(deps),
     queue: makeQueue(deps),
     reports: makeReports(deps, watched),
     runners: makeRunners(deps),

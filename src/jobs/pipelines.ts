@@ -4,7 +4,7 @@ import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
 import type { JobRecord } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
 import { makeActions } from './actions.ts';
-import { chainDepthFor, createPipeline, pipelinesOfPush } from './create.ts';
+import { chainDepthFor, createPipeline, everybodyBehind, pipelinesOfPush } from './create.ts';
 import type { JobsDeps } from './deps.ts';
 import { checkVariables } from './given.ts';
 import { readGrowing } from './held-back.ts';
@@ -42,11 +42,12 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
       const facts = await deps.directory.project(null, project);
       if (facts === undefined) throw new JobpassError('not_found', { what: 'Project' });
       const { identity } = grant;
-      const depth = identity.kind === 'pass' ? await chainDepthFor(deps, identity.jobId, facts) : 0;
+      const byJob = identity.kind === 'pass' || identity.kind === 'job' ? identity.jobId : undefined;
+      const depth = byJob === undefined ? 0 : await chainDepthFor(deps, byJob, facts);
       if (depth === undefined)
         throw new JobpassError(
           'access_denied',
-          'A pipeline started by a pass would be a job started by a job: the project does not allow that (jobpass_chain_depth is 0; R5).',
+          'This would be a job started by a job: the project does not allow that (jobpass_chain_depth is 0; R5).',
         );
       const found = await deps.forge.repository.resolve(grant, project, request.ref);
       if (found?.ref === null || found === undefined)
@@ -54,7 +55,9 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
       const ref = { name: found.ref.replace(/^refs\/(?:heads|tags)\//, ''), tag: found.ref.startsWith('refs/tags/') };
       const confirm = async (tx: Tx): Promise<void> => {
         await grant.confirm(tx);
-        if (!(await mayRunOn(deps, tx, grant.principals, project, ref, identity.kind !== 'pass')))
+        if (request.source === 'trigger' && identity.kind === 'user')
+          await deps.triggers.change(tx, identity.tokenId, { lastUsedAt: deps.clock.now() });
+        if (!(await mayRunOn(deps, tx, grant.principals, project, ref, byJob === undefined)))
           throw new JobpassError('access_denied', refText);
       };
       const made = await createPipeline(deps, {
@@ -64,12 +67,13 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
         tag: ref.tag,
         sha: found.oid,
         beforeSha: zeroOid,
-        source: 'api',
-        creators: grant.principals,
-        parentJobId: identity.kind === 'pass' ? identity.jobId : null,
+        source: request.source ?? 'api',
+        creators: byJob === undefined ? grant.principals : await everybodyBehind(deps, byJob, grant.principals),
+        parentJobId: byJob ?? null,
         passId: identity.kind === 'pass' ? identity.passId : null,
         chainDepth: depth,
         variables: request.variables,
+        ...(request.source === 'trigger' ? { sourceVariables: { CI_PIPELINE_TRIGGERED: 'true' } } : {}),
       });
       if (made === undefined) throw new JobpassError('invalid_input', { fields: { base: ['Missing CI config file: .gitlab-ci.yml'] } });
       if (made.yamlErrors !== null) throw new JobpassError('invalid_input', { fields: { base: made.yamlErrors.split('\n') } });

@@ -42,7 +42,7 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
     if (!who.ok) return refuse(identity, accesses, context, who.refusal);
     const decision = await ask(null, who.identity, accesses);
     if (!decision.allow) return refuse(identity, accesses, context, decision, decision.reason);
-    const beyond = beyondScope(who.scope, accesses);
+    const beyond = beyondScope(who.scope, accesses) ?? elsewhere(who.project, accesses);
     if (beyond !== undefined) return refuse(identity, accesses, context, beyond);
     return { ok: true, grant: await grantFor(who.identity, subject, accesses, context, decision) };
   }
@@ -180,6 +180,12 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
       await Promise.all([grant.auditId, ...refs].map((row) => deps.trail.settle(row, outcome, detail ?? null)));
     },
   };
+}
+
+/** A trigger token is none at all for another project. */
+function elsewhere(only: ProjectId | undefined, accesses: readonly Access[]): Refusal | undefined {
+  if (only === undefined || accesses.every(({ resource }) => resource.kind === 'project' && resource.id === only)) return undefined;
+  return { code: 'not_found', rule: 'R11', message: '404 Project Not Found', what: 'Project' };
 }
 
 /** The pass with whose rights it is decided. */

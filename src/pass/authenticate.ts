@@ -2,13 +2,14 @@ import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import { looksLikePass, passTokenKind } from '../base/pass-token.ts';
 import { anonymousRegistryToken, isRegistryToken } from '../base/registry-token.ts';
-import type { SecretDigest } from '../base/ids.ts';
+import type { ProjectId, SecretDigest } from '../base/ids.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Credentials } from '../ports/credentials.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { Liveness, PassRecord, PassStore } from '../ports/passes.ts';
 import type { RegistryToken, RegistryTokens } from '../ports/registry-tokens.ts';
 import type { MaybeTx } from '../ports/tx.ts';
+import type { TriggerStore } from '../ports/triggers.ts';
 import type { Identity, PassIdentity, SystemReason } from './grant.ts';
 import { deathOf, jobTokenAlive } from './life.ts';
 import type { Carrier, Refusal, Subject } from './subject.ts';
@@ -19,12 +20,14 @@ export interface AuthenticateDeps {
   readonly passes: PassStore;
   readonly liveness: Liveness;
   readonly registryTokens: RegistryTokens;
+  /** Left out where there are none (the gateway). */
+  readonly triggers?: Pick<TriggerStore, 'byDigest'>;
   readonly clock: Clock;
 }
 
-/** `scope` is all that a registry token reaches of what its identity may. `identity` is set on a refusal too where the credential was recognised: the audit trail then names it. */
+/** `project` is the only one that a trigger token reaches; `scope` is all that a registry token reaches of what its identity may. `identity` is set on a refusal too where the credential was recognised: the audit trail then names it. */
 export type Authentication =
-  | { readonly ok: true; readonly identity: Identity; readonly scope?: RegistryToken['scope'] }
+  | { readonly ok: true; readonly identity: Identity; readonly scope?: RegistryToken['scope']; readonly project?: ProjectId }
   | { readonly ok: false; readonly refusal: Refusal; readonly identity?: Identity };
 
 /** Places in which a pass is accepted (DESIGN §3). */
@@ -54,6 +57,7 @@ export async function authenticate(
   if (isRegistryToken(text)) return authenticateRegistryToken(deps, secret, carrier, secure, tx, again);
   if (carrier === 'registration_token') return authenticateRegistration(deps, secret.digest(), tx);
   if (text.startsWith('glcbt-') && jobTokenCarriers.has(carrier)) return authenticateJobToken(deps, secret.digest(), tx);
+  if (carrier === 'trigger_token') return authenticateTrigger(deps, secret.digest(), tx);
   if (text.startsWith('glrt-') && carrier === 'runner_token') return authenticateRunner(deps, secret, tx);
   if (personalTokenCarriers.has(carrier)) return authenticatePersonal(deps, secret.digest(), tx);
   return no('credential_invalid', 'R13', 'The token is not valid here.');
@@ -200,6 +204,22 @@ async function authenticateRegistration(deps: AuthenticateDeps, digest: SecretDi
       refusal: { code: 'credential_invalid', rule: 'R1', message: 'Who made this registration token is blocked.' },
     };
   return { ok: true, identity };
+}
+
+/** Starts pipelines of its project as who made it, and nothing else. */
+async function authenticateTrigger(deps: AuthenticateDeps, digest: SecretDigest, tx: MaybeTx): Promise<Authentication> {
+  const token = await deps.triggers?.byDigest(tx, digest);
+  if (token === undefined) return no('credential_invalid', 'R1', 'The trigger token is unknown.');
+  const identity: Identity = { kind: 'user', userId: token.ownerId, tokenId: token.id, scopes: ['trigger_pipeline'] };
+  const refuse = (message: string): Authentication => ({
+    ok: false,
+    identity,
+    refusal: { code: 'credential_invalid', rule: 'R1', message },
+  });
+  if (token.expiresAt !== null && deps.clock.now() >= token.expiresAt) return refuse('The trigger token is expired.');
+  const user = (await deps.directory.users(tx, [token.ownerId])).get(token.ownerId);
+  if (user === undefined || user.state !== 'active') return refuse('Who made this trigger token is blocked.');
+  return { ok: true, identity, project: token.projectId };
 }
 
 async function authenticatePersonal(deps: AuthenticateDeps, digest: SecretDigest, tx: MaybeTx): Promise<Authentication> {

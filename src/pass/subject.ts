@@ -17,7 +17,8 @@ export type Carrier =
   | 'runner_token'
   | 'oauth_form'
   | 'body_token'
-  | 'registration_token';
+  | 'registration_token'
+  | 'trigger_token';
 
 /** Who asks, before anything is checked. */
 export type Subject =

@@ -256,6 +256,7 @@ function missingScope(scopes: readonly string[], permission: Permission, rule: P
   const fine =
     scopes.includes('api') ||
     (scopes.includes('create_runner') && runnerPermissions.has(permission)) ||
+    (scopes.includes('trigger_pipeline') && permission === 'pipeline:create') ||
     (scopes.includes('read_api') && !rule.write) ||
     (permission === 'self:read' && scopes.includes('read_user')) ||
     (permission === 'code:download' && (scopes.includes('read_repository') || scopes.includes('write_repository'))) ||

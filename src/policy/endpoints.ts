@@ -182,6 +182,15 @@ export const endpoints: readonly Endpoint[] = [
   row('PUT', '/api/v4/admin/ci/variables/:key', 'instance', ['instance:settings']),
   row('DELETE', '/api/v4/admin/ci/variables/:key', 'instance', ['instance:settings']),
 
+  // Trigger tokens
+  row('GET', `${P}/triggers`, 'project', ['trigger:read']),
+  row('POST', `${P}/triggers`, 'project', ['trigger:write']),
+  row('GET', `${P}/triggers/:trigger_id`, 'project', ['trigger:read']),
+  row('PUT', `${P}/triggers/:trigger_id`, 'project', ['trigger:write']),
+  row('DELETE', `${P}/triggers/:trigger_id`, 'project', ['trigger:write']),
+  row('POST', `${P}/trigger/pipeline`, 'project', ['pipeline:create']),
+  row('POST', `${P}/ref/:ref/trigger/pipeline`, 'project', ['pipeline:create']),
+
   // Runners: their own calls. Before the others: `managers` is no id.
   row('POST', '/api/v4/runners', 'body', ['runner:write'], { more: ['project_runner:write', 'group_runner:write'] }),
   row('POST', '/api/v4/runners/verify', 'instance', ['runner:self']),

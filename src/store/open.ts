@@ -19,6 +19,7 @@ import type { RegistryTokens } from '../ports/registry-tokens.ts';
 import type { TrustedProjects } from '../ports/trust.ts';
 import type { ScheduleStore } from '../ports/schedules.ts';
 import type { Settings } from '../ports/settings.ts';
+import type { TriggerStore } from '../ports/triggers.ts';
 import type { Transactor } from '../ports/tx.ts';
 import type { VariableStore } from '../ports/variables.ts';
 import { type Connections, Database, type Engine } from './database.ts';
@@ -46,6 +47,7 @@ import { releaseRepository } from './repositories/releases.ts';
 import { resourceGroupRepository } from './repositories/resource-groups.ts';
 import { scheduleRepository } from './repositories/schedules.ts';
 import { runnerRepository } from './repositories/runners.ts';
+import { triggerRepository } from './repositories/triggers.ts';
 import { credentialRepository, tokenRepository } from './repositories/tokens.ts';
 import { trustedProjectRepository } from './repositories/trusted-projects.ts';
 import { userRepository } from './repositories/users.ts';
@@ -66,6 +68,7 @@ export interface Store {
   readonly jobs: JobStore;
   readonly jobRights: JobRights;
   readonly schedules: ScheduleStore;
+  readonly triggers: TriggerStore;
   readonly runners: RunnerStore;
   readonly flow: FlowStore;
   readonly resourceGroups: ResourceGroups;
@@ -106,6 +109,7 @@ export async function openStore(url: string): Promise<Store> {
     jobs: jobRepository(db),
     jobRights: jobRightsRepository(db),
     schedules: scheduleRepository(db),
+    triggers: triggerRepository(db),
     runners: runnerRepository(db),
     flow: flowRepository(db),
     resourceGroups: resourceGroupRepository(db),

@@ -43,6 +43,7 @@ export interface Schema {
   };
   readonly pipelines: PipelinesTable;
   readonly schedules: SchedulesTable;
+  readonly triggers: TriggersTable;
   readonly scheduleVariables: { projectId: number; scheduleId: number; key: string; value: string; setBy: number };
   readonly jobs: JobsTable;
   readonly runners: RunnersTable;
@@ -219,6 +220,16 @@ export interface SchedulesTable {
   lastPipelineId: number | null;
   createdAt: number;
   updatedAt: number;
+}
+export interface TriggersTable {
+  id: Generated<number>;
+  projectId: number;
+  description: string;
+  digest: string;
+  ownerId: number;
+  createdAt: number;
+  expiresAt: number | null;
+  lastUsedAt: number | null;
 }
 export interface JobsTable {
   id: Generated<number>;

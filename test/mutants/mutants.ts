@@ -14,6 +14,7 @@ import { runnerInputMutants } from './runner-inputs.ts';
 import { registryDoorMutants } from './registry-door.ts';
 import { registryMutants } from './registry.ts';
 import { scheduleMutants } from './schedules.ts';
+import { triggerMutants } from './triggers.ts';
 
 const life = 'test/e2e/life.test.ts';
 
@@ -468,6 +469,7 @@ export const mutants: readonly Mutant[] = [
   ...coreMutants,
   ...registryMutants,
   ...scheduleMutants,
+  ...triggerMutants,
   ...registryDoorMutants,
   ...lfsMutants,
   ...leakMutants,

@@ -157,6 +157,7 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
   for (const where of [P, `/api/v4/groups/${groupId}`]) await must('POST', `${where}/variables`, { key: 'WALKED', value: 'x' });
   await must('POST', `${P}/protected_tags`, { name: 'r*', create_access_level: 40 });
   const schedule = await must('POST', `${P}/pipeline_schedules`, { description: 'nightly', ref: 'work', cron: '0 4 1 1 *' });
+  const trigger = await must('POST', `${P}/triggers`, { description: 'bot' });
   const made = await server.call('GET', `${P}/jobs/${job.id}`, { token: server.root });
   const later = await server.call('GET', `${P}/jobs?scope[]=manual`, { token: server.root });
   await server.store.transactor.write((tx) => server.store.resourceGroups.ensure(tx, id as ProjectId, 'deploy', millis(Date.now())));
@@ -183,6 +184,7 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
       name: 'main',
       key: 'deploy',
       schedule_id: String(schedule['id']),
+      trigger_id: String(trigger['id']),
       repository_id: await pushImage(server, id, `${slug}/app`, 'image'),
     },
   };

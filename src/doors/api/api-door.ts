@@ -19,6 +19,7 @@ import { resourceGroupRoutes } from './resource-groups.ts';
 import { answerError, answerUnknownRoute, type ApiDeps, registerRoutes } from './route.ts';
 import { runnerRoutes } from './runners.ts';
 import { scheduleRoutes } from './schedules.ts';
+import { triggerRoutes } from './triggers.ts';
 import { trustRoutes } from './trust.ts';
 import { userRoutes } from './users.ts';
 import { variableRoutes } from './variables.ts';
@@ -70,6 +71,7 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...removalRoutes(deps),
         ...resourceGroupRoutes(deps),
         ...scheduleRoutes(deps),
+        ...triggerRoutes(deps),
         ...runnerRoutes(deps),
         ...boundRoutes(deps),
         ...ceilingRoutes(deps),

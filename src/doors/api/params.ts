@@ -98,6 +98,19 @@ export class Params {
     return new Params(new URLSearchParams(), typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {});
   }
 
+  /** A map of texts: `{K: v}` or `name[K]=v`. @throws ParamError for anything nested */
+  pairs(name: string): readonly (readonly [string, string])[] {
+    const value = this.#values.get(name);
+    if (value === undefined || value === null) return [];
+    if (typeof value !== 'object' || Array.isArray(value)) throw new ParamError(`${name} is invalid`);
+    const entries: readonly (readonly [unknown, unknown])[] = value instanceof Map ? [...value] : Object.entries(value);
+    return entries.map(([key, text]) => {
+      if (typeof key !== 'string' || (typeof text !== 'string' && typeof text !== 'number' && typeof text !== 'boolean'))
+        throw new ParamError(`${name} is invalid`);
+      return [key, String(text)];
+    });
+  }
+
   /** A day (`2026-12-31`) or time in RFC 3339. */
   time(name: string): EpochMillis | undefined {
     const value = this.optionalText(name);

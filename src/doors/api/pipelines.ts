@@ -7,6 +7,7 @@ import type { Params } from './params.ts';
 import { type Presenter, presenter } from './job-presenter.ts';
 import { pipeline } from './present.ts';
 import type { ApiDeps, Call, RouteTable } from './route.ts';
+import { namedVariable } from './named-variable.ts';
 
 const P = '/api/v4/projects/:id';
 const statuses = [
@@ -137,14 +138,9 @@ function scopeOf(params: Params): readonly JobStatus[] {
   });
 }
 
-/** `[{key, value}]`, or `{KEY: value}` as the trigger API takes it. */
+/** `[{key, value}]`. */
 function variablesOf(params: Params, field = 'variables'): PipelineVariable[] {
-  return params.list(field).map((variable) => {
-    const key = variable.text('key');
-    if (!/^[A-Za-z_][A-Za-z0-9_]{0,254}$/.test(key))
-      throw new JobpassError('invalid_input', `The variable name ${key.slice(0, 50)} is invalid.`);
-    return { key, value: variable.optionalText('value') ?? '' };
-  });
+  return params.list(field).map((variable) => namedVariable(variable.text('key'), variable.optionalText('value') ?? ''));
 }
 
 function gone(): never {

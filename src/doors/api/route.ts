@@ -6,6 +6,7 @@ import { type GroupId, parseId, type ProjectId, type UserId } from '../../base/i
 import type { Log } from '../../base/log.ts';
 import type { Forge } from '../../forge/forge.ts';
 import { limits } from '../../base/limits.ts';
+import { Secret } from '../../base/secret.ts';
 import type { Jobs } from '../../jobs/jobs.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { Revoker } from '../../pass/revoke.ts';
@@ -139,7 +140,7 @@ export async function answerError(
 }
 
 /** The subject of a request. @throws credential_misplaced, credential_invalid */
-export function subjectOf(request: FastifyRequest): { subject: Subject; query: URLSearchParams } {
+export function subjectOf(request: FastifyRequest, endpoint?: Endpoint): { subject: Subject; query: URLSearchParams } {
   const query = new URLSearchParams((request.raw.url ?? '').split('?').slice(1).join('?'));
   const read = credentialOf(request.headers, request.raw.rawHeaders, query);
   if ('refusal' in read) throw errorOfRefusal(read.refusal);
@@ -149,12 +150,28 @@ export function subjectOf(request: FastifyRequest): { subject: Subject; query: U
       'A pass is not accepted in a body; send it in the PRIVATE-TOKEN header. Treat this one as leaked.',
     );
   }
+  if (endpoint?.path.endsWith('/trigger/pipeline') === true)
+    return { subject: withTrigger(read.subject, new Params(query, request.body)), query };
   return { subject: read.subject, query };
+}
+
+/**
+ * GitLab's field `token` of this one route: a trigger token or a job token, in query, form or JSON. A pass was refused there before.
+ * @throws credential_misplaced beside another credential (R17), credential_invalid
+ */
+function withTrigger(subject: Subject, params: Params): Subject {
+  const text = params.optionalText('token');
+  if (text === undefined || text === '') return subject;
+  if (subject.kind !== 'anonymous')
+    throw new JobpassError('credential_misplaced', 'Send one credential only: this request has a token in a header, too.');
+  if (text.length > limits.credentialBytes) throw new JobpassError('credential_invalid', 'The token is too long.');
+  const carrier = text.startsWith('glcbt-') ? 'job_token' : 'trigger_token';
+  return { kind: 'secret', secret: new Secret(text), carrier };
 }
 
 async function prepare(deps: ApiDeps, endpoint: Endpoint, request: FastifyRequest, granted: Grant[]): Promise<Call> {
   const { requestId, secure } = factsOf(request.raw);
-  const { subject, query } = subjectOf(request);
+  const { subject, query } = subjectOf(request, endpoint);
   const context = { door: 'api', endpoint: `${endpoint.method} ${endpoint.path}`, requestId, secure };
   const admit = async (accesses: readonly Access[]): Promise<Grant> => {
     const admission = await deps.gatekeeper.admit(subject, accesses, context);

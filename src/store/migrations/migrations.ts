@@ -12,9 +12,10 @@ import { runnerManagers } from './0008-runner-managers.ts';
 import { gateway } from './0010-gateway.ts';
 import { includes } from './0011-includes.ts';
 import { downstream } from './0014-downstream.ts';
-import { schedules } from './0024-schedules.ts';
-import { jobRights } from './0043-job-rights.ts';
 import { variables } from './0019-variables.ts';
+import { schedules } from './0024-schedules.ts';
+import { triggers } from './0025-triggers.ts';
+import { jobRights } from './0043-job-rights.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -45,6 +46,7 @@ const migrations: readonly Migration[] = [
   downstream,
   variables,
   schedules,
+  triggers,
   jobRights,
 ];
 

@@ -21,6 +21,7 @@ const dependents = [
   'resourceGroups',
   'scheduleVariables',
   'schedules',
+  'triggers',
 ] as const;
 
 export function projectRepository(db: Database): ProjectStore {

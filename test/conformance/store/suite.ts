@@ -14,6 +14,7 @@ import { releaseCases } from './releases.ts';
 import { revocationCases } from './revocations.ts';
 import { runnerCases } from './runners.ts';
 import { scheduleCases } from './schedules.ts';
+import { triggerCases } from './triggers.ts';
 import { schemaCases } from './schema.ts';
 import { transactionCases } from './transactions.ts';
 import { variableCases } from './variables.ts';
@@ -42,6 +43,7 @@ export function storeConformance(engine: TestEngine): void {
     ['jobs', jobCases],
     ['job rights', jobRightsCases],
     ['schedules', scheduleCases],
+    ['triggers', triggerCases],
     ['runners', runnerCases],
     ['variables', variableCases],
     ['audit', auditCases],

@@ -73,6 +73,8 @@ export const reads: Samples = {
   [`GET ${G}/variables/:key`]: { params: { key: 'WALKED' } },
   'GET /api/v4/admin/ci/variables': plain,
   'GET /api/v4/admin/ci/variables/:key': { params: { key: 'WALKED' } },
+  [`GET ${P}/triggers`]: plain,
+  [`GET ${P}/triggers/:trigger_id`]: plain,
   'GET /api/v4/runners/all': plain,
   'GET /api/v4/runners/:id': { params: { id: '1' } },
   'GET /api/v4/runners/:id/managers': { params: { id: '1' } },

@@ -85,6 +85,10 @@ const variable =
 const projectVariable = variable(({ id }) => `/api/v4/projects/${id}/variables`);
 const groupVariable = variable(({ groupId }) => `/api/v4/groups/${groupId}/variables`);
 const instanceVariable = variable(() => '/api/v4/admin/ci/variables');
+const trigger = async ({ server }: World, target: Target, person: Person): Promise<Params> => {
+  const { id } = await server.must('POST', `/api/v4/projects/${target.id}/triggers`, { description: 'bot' }, person.token);
+  return { trigger_id: String(id) };
+};
 const protection =
   (kind: 'branches' | 'tags') =>
   async ({ server, next }: World, target: Target): Promise<Params> => {
@@ -204,6 +208,13 @@ export const writes: Samples = {
   'POST /api/v4/admin/ci/variables': { body: (p) => ({ key: `FRESH_${p['n'] ?? ''}`, value: 'x' }) },
   'PUT /api/v4/admin/ci/variables/:key': { fresh: instanceVariable, body: () => ({ value: 'walked' }) },
   'DELETE /api/v4/admin/ci/variables/:key': { ok: 204, fresh: instanceVariable },
+  [`POST ${P}/triggers`]: { body: () => ({ description: 'walked' }) },
+  [`PUT ${P}/triggers/:trigger_id`]: { fresh: trigger, body: () => ({ description: 'walked' }) },
+  [`DELETE ${P}/triggers/:trigger_id`]: { ok: 204, fresh: trigger },
+  // What a trigger token does is test/jobs/triggers.test.ts; a personal token has POST …/pipeline for it.
+  [`POST ${P}/trigger/pipeline`]: { ok: 400, body: () => ({ ref: 'work' }), pass: chain },
+  [`POST ${P}/ref/:ref/trigger/pipeline`]: { ok: 400, params: { ref: 'work' }, pass: chain },
+
   'POST /api/v4/user/runners': {
     asks: ['project_runner:write'],
     body: (p) => ({ runner_type: 'project_type', project_id: Number(p['project']) }),
