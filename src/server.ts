@@ -10,6 +10,7 @@ import { makeGitDoor } from './doors/git/git-door.ts';
 import { makeLfsDoor } from './doors/git/lfs/lfs-door.ts';
 import { type Listen, makeHttpServer } from './doors/http.ts';
 import { addressesOf, chosenPorts } from './doors/listen.ts';
+import { makeOidcDoor } from './doors/oidc/oidc-door.ts';
 import { makeOauthDoor } from './doors/oauth/oauth-door.ts';
 import { makeMetrics, makeOpsDoor } from './doors/ops/ops-door.ts';
 import { makeRegistryDoor } from './doors/registry/registry-door.ts';
@@ -28,6 +29,7 @@ import type { RefName } from './base/ids.ts';
 import { fileContent } from './store/blobs/content.ts';
 import { fileBlobs } from './store/blobs/files.ts';
 import { fileTraces } from './store/blobs/traces.ts';
+import { fileIdTokenSigner } from './store/id-token-keys.ts';
 import { fileSeal } from './store/key-files.ts';
 import { openStore, type Store } from './store/open.ts';
 import type { Exposure } from './wire/runner.ts';
@@ -116,6 +118,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     principals: config.principals,
     version: config.version,
   };
+  const idTokens = fileIdTokenSigner(join(config.dataDir, 'id-token-keys'));
   const jobs = makeJobs({
     transactor: store.transactor,
     jobs: store.jobs,
@@ -143,6 +146,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     traces: fileTraces(join(config.dataDir, 'blobs')),
     clock,
     log,
+    idTokens,
     instance,
     wakeup: new Wakeup(randomBase62(8)),
     pushersOf: (project, commits) => store.forge.pushLog.pushersOf(null, project, commits),
@@ -182,6 +186,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
         log,
       }),
       makeOpsDoor({ metrics, ping: () => store.ping() }),
+      makeOidcDoor({ idTokens, log, externalUrl: addresses.url }),
       makeOauthDoor({ ...api, passes: store.passes, transactor: store.transactor }),
       makeApiDoor(api),
     ],

@@ -64,6 +64,10 @@ export const limits = {
   keptVariableCharacters: 10_000,
   variablesPerOwner: 1000,
   variableBytesPerOwner: 1024 * 1024,
+  idTokensPerJob: 20,
+  /** Ended no later than this, as nobody can take one back. */
+  idTokenSeconds: 3600,
+  payloadVariableCharacters: 8 * 1024 * 1024,
   auditRowsPerPass: 100_000,
   requestTimeoutMs: 60_000,
   longPollMs: 50_000,

@@ -139,6 +139,13 @@ export interface RepositoryForge {
   ): Promise<Paged<TreeEntry>>;
   /** repository:read. @throws not_found {what: 'File' | 'Commit'} */
   file(grant: Grant, project: ProjectId, path: string, ref: string | undefined): Promise<RepositoryFile>;
+  /** A file's content and last commit, by their ids. @returns undefined when there is no such file */
+  fileVersion(
+    grant: Grant,
+    project: ProjectId,
+    sha: Oid,
+    path: string,
+  ): Promise<{ readonly blobId: Oid; readonly lastCommitId: Oid } | undefined>;
   blob(grant: Grant, project: ProjectId, blobId: Oid): Promise<{ readonly sizeBytes: number; readonly body: Readable }>;
   /** Small text file at a commit, for reading `.gitlab-ci.yml`. @returns undefined when there is none. @throws too_large */
   textFile(grant: Grant, project: ProjectId, sha: Oid, path: string, maxBytes: number): Promise<string | undefined>;

@@ -117,7 +117,11 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Configure
         when: job.when,
         tags: job.tags,
         timeoutSeconds: job.timeoutSeconds ?? 3600,
-        plan: JSON.stringify({ job, globals: inheritedVariables(made.variables, job.inheritVariables) }),
+        plan: JSON.stringify({
+          job,
+          globals: inheritedVariables(made.variables, job.inheritVariables),
+          ...(made.rawVariables === undefined ? {} : { rawGlobals: made.rawVariables }),
+        }),
         needs: job.needs ?? null,
         retriedById: null,
         createdAt: now,
@@ -161,6 +165,8 @@ export async function pipelinesOfPush(deps: JobsDeps, event: RefsUpdated): Promi
   const project = await deps.directory.project(null, event.projectId);
   if (project === undefined || event.skipCi || event.pushers.length === 0) return;
   let chainDepth = 0;
+  // What the ordinary job token wrote starts nothing (GitLab): there is no pass whose limits a child could have (R5).
+  if (event.passId === null && event.jobId !== null) return;
   if (event.passId !== null) {
     const depth = event.jobId === null ? undefined : await chainDepthFor(deps, event.jobId, project);
     if (depth === undefined) {

@@ -15,6 +15,7 @@ import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
 import type { PipelineIncludes } from '../ports/includes.ts';
 import type { JobRights } from '../ports/job-rights.ts';
 import type { Leaks } from '../ports/leaks.ts';
+import type { IdTokenSigner } from '../ports/id-tokens.ts';
 import type { JobStore, RunnerRecord, RunnerStore } from '../ports/jobs.ts';
 import type { PassStore } from '../ports/passes.ts';
 import type { ScheduleStore } from '../ports/schedules.ts';
@@ -65,6 +66,7 @@ export interface JobsDeps {
   /** Opens values of variables. */
   readonly seal: Seal;
   readonly pipelineIncludes: PipelineIncludes;
+  readonly idTokens: IdTokenSigner;
   readonly instance: InstanceSettings;
   readonly wakeup: Wakeup<RunnerRecord>;
   /** Who pushed which commit (R3). */

@@ -18,6 +18,8 @@ export interface ExposureAsk {
   readonly given: string | undefined;
   /** `JOBPASS_EXPOSE` given when the job was played: narrows once more. */
   readonly played?: string | undefined;
+  /** `JOBPASS_EXPOSE` of a variable that is kept for the project, its groups or the instance: narrows, too (A50). */
+  readonly kept?: string | undefined;
   /** Of the instance, the project and the starting user. */
   readonly bounds: readonly ExposureBound[];
   readonly runner: Pick<RunnerRecord, 'trust' | 'unsafeAccepted' | 'publicKey' | 'pinned'>;
@@ -38,10 +40,17 @@ export function exposureOf(ask: ExposureAsk): { readonly exposure: Exposure; rea
   if (given === undefined) return no('JOBPASS_EXPOSE of the pipeline is none of the known words');
   const played = ask.played === undefined ? asked : order.find((word) => word === ask.played);
   if (played === undefined) return no('JOBPASS_EXPOSE of who played the job is none of the known words');
+  const kept = ask.kept === undefined ? asked : order.find((word) => word === ask.kept);
+  if (kept === undefined) return no('JOBPASS_EXPOSE of the CI/CD variables is none of the known words');
   if (ask.runner.trust !== 'full') return no(`the runner's trust is ${ask.runner.trust}; an admin has to set it to full`);
   const judged = judgedSafe(ask);
   if (!judged.safe) return no(judged.why);
-  const bounds = [{ by: 'the pipeline', maximum: given }, { by: 'who played it', maximum: played }, ...ask.bounds];
+  const bounds = [
+    { by: 'the pipeline', maximum: given },
+    { by: 'who played it', maximum: played },
+    { by: 'a CI/CD variable', maximum: kept },
+    ...ask.bounds,
+  ];
   const exposure = bounds.map(({ maximum }) => maximum ?? asked).reduce(narrower, asked);
   if (exposure !== asked) {
     const by = bounds.filter(({ maximum }) => maximum === exposure).map((bound) => bound.by);

@@ -1,3 +1,4 @@
+import { limits } from '../base/limits.ts';
 import type { Secret } from '../base/secret.ts';
 import type { PlanImage, PlanJob, PlanService } from '../pipeline/plan.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
@@ -14,8 +15,11 @@ import {
 } from '../wire/runner.ts';
 import type { InstanceSettings } from './deps.ts';
 import { reportFormat, reportName } from '../wire/reports.ts';
-import { dotenvVariables } from './dotenv.ts';
+import { type KeyedCache, sentCaches } from './job-caches.ts';
+import { jobVariablesOf } from './job-variables.ts';
+import type { KeptVariable } from './kept-variables.ts';
 import { jobVariables } from './predefined.ts';
+import { releaseStep } from './release-step.ts';
 
 export interface PayloadParts {
   readonly instance: InstanceSettings;
@@ -25,7 +29,14 @@ export interface PayloadParts {
   readonly job: JobRecord;
   readonly plan: PlanJob;
   readonly globals: Readonly<Record<string, string>>;
+  readonly rawGlobals: readonly string[];
   readonly predefined: ReadonlyMap<string, string>;
+  /** What is kept for the project, its groups and the instance. */
+  readonly kept: readonly KeptVariable[];
+  readonly idTokens: ReadonlyMap<string, Secret>;
+  readonly caches: readonly KeyedCache[];
+  /** What jobs that share a cache have in common (R15). */
+  readonly inputsKey: string;
   readonly jobToken: Secret;
   readonly extended: ExtendedJobToken | undefined;
   readonly dependencies: readonly JobRecord[];
@@ -81,6 +92,7 @@ export function buildPayload(parts: PayloadParts): JobPayload {
         when: 'on_success',
         allow_failure: false,
       },
+      ...(plan.release === undefined ? [] : [releaseStep(plan.release, variables, job.timeoutSeconds)]),
       ...(plan.afterScript.length === 0
         ? []
         : ([{ name: 'after_script', script: [...plan.afterScript], timeout: 300, when: 'always', allow_failure: true }] as const)),
@@ -88,7 +100,10 @@ export function buildPayload(parts: PayloadParts): JobPayload {
     image: plan.image === undefined ? null : containerOf(plan.image),
     services: (plan.services ?? []).map(serviceOf),
     artifacts: artifactsOf(plan),
-    cache: [],
+    cache: sentCaches(parts.caches, parts.inputsKey),
+    ...(plan.hooks === undefined || plan.hooks.preGetSources.length === 0
+      ? {}
+      : { hooks: [{ name: 'pre_get_sources_script', script: plan.hooks.preGetSources }] as const }),
     // For the images of its own project at any runner; with `assist` for those that its fetch pass reaches.
     credentials: [{ type: 'registry', url: instance.addresses.registry, username: 'gitlab-ci-token', password: token }],
     dependencies: parts.dependencies.flatMap(({ id, name, artifactsFile, artifactsSizeBytes }): JobDependency[] =>
@@ -100,29 +115,27 @@ export function buildPayload(parts: PayloadParts): JobPayload {
   return payload;
 }
 
-/** Later ones win: predefined, the file's, the job's, the pipeline's (GitLab: variable precedence). */
-function variablesOf(parts: PayloadParts, token: string): JobVariable[] {
+function variablesOf(parts: PayloadParts, token: string): readonly JobVariable[] {
   const { instance, project, pipeline, job } = parts;
-  const open = (entries: Iterable<readonly [string, string]>, raw: boolean): JobVariable[] =>
-    [...entries].map(([key, value]) => ({ key, value, public: true, masked: false, ...(raw ? { raw } : {}) }));
-  const secret = (key: string, value: string): JobVariable => ({ key, value, public: false, masked: true, raw: true });
-  return [
-    ...open(parts.predefined, true),
-    ...open(jobVariables(instance, project, pipeline, job), true),
-    ...open(runnerVariables(parts.runner), true),
-    secret('CI_JOB_TOKEN', token),
-    secret('CI_REPOSITORY_URL', withUser(`${instance.addresses.url}/${project.path}.git`, token)),
-    secret('CI_REGISTRY_PASSWORD', token),
-    ...open([['CI_REGISTRY_USER', 'gitlab-ci-token']], true),
-    ...open(Object.entries(parts.globals), false),
-    ...open(Object.entries(parts.plan.variables), false),
-    ...open(dotenvVariables(parts.dependencies), true),
-    ...open(
-      [...pipeline.variables, ...job.variables].map(({ key, value }) => [key, value] as const),
-      false,
-    ),
-    ...(parts.inVariable && parts.extended?.token !== undefined ? [secret(passVariable, parts.extended.token)] : []),
-  ];
+  const variables = jobVariablesOf({
+    ...parts,
+    predefined: [
+      ...parts.predefined,
+      ...jobVariables(instance, project, pipeline, job),
+      ...runnerVariables(parts.runner),
+      ['CI_REGISTRY_USER', 'gitlab-ci-token'],
+    ],
+    secrets: [
+      ['CI_JOB_TOKEN', token],
+      ['CI_REPOSITORY_URL', withUser(`${instance.addresses.url}/${project.path}.git`, token)],
+      ['CI_REGISTRY_PASSWORD', token],
+      ...[...parts.idTokens].map(([name, secret]) => [name, secret.reveal()] as const),
+    ],
+  });
+  const pass = parts.inVariable ? parts.extended?.token : undefined;
+  if (pass === undefined) return variables;
+  const others = variables.filter(({ key }) => key !== passVariable);
+  return [...others, { key: passVariable, value: pass, public: false, masked: true, raw: true }];
 }
 
 /** What only the runner that took the job brings. @see GitLab CI/CD, "Predefined variables" */
@@ -183,6 +196,9 @@ function artifactsOf({ artifacts }: PlanJob): readonly JobArtifact[] {
 export function payloadProblem(payload: JobPayload, inVariable = false): string | undefined {
   if (!/^[0-9a-f]{40,64}$/.test(payload.git_info.sha)) return 'the sha is malformed';
   if (payload.steps[0] === undefined || payload.steps[0].script.length === 0) return 'there is no script';
+  const bytes = payload.variables.reduce((sum, { value }) => sum + value.length, 0);
+  if (bytes > limits.payloadVariableCharacters)
+    return `its variables have more than ${limits.payloadVariableCharacters} characters together`;
   if (!payload.variables.every(({ key, value }) => typeof key === 'string' && typeof value === 'string')) return 'a variable is not a text';
   if (
     ![payload.id, payload.job_info.project_id, payload.job_info.pipeline_id, payload.runner_info.timeout].every(

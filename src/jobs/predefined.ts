@@ -78,9 +78,14 @@ export function pipelineVariables(instance: InstanceSettings, facts: PipelineFac
     ['GITLAB_USER_ID', String(user.id)],
     ['GITLAB_USER_LOGIN', user.username],
     ['GITLAB_USER_NAME', user.name],
-    ['GITLAB_USER_EMAIL', `${user.id}-${user.username}@users.noreply.${server.hostname}`],
+    ['GITLAB_USER_EMAIL', emailOf(instance, user)],
     ...Object.entries(facts.sourceVariables ?? {}),
   ]);
+}
+
+/** An address that is the user's and nobody's mailbox: jobs, and whoever reads what they print, do not learn the real one. */
+export function emailOf(instance: InstanceSettings, { id, username }: UserFacts): string {
+  return `${id}-${username}@users.noreply.${new URL(instance.addresses.url).hostname}`;
 }
 
 /** What the job's own row adds. */

@@ -1,7 +1,8 @@
-import { isJobpassError } from '../base/errors.ts';
-import type { JobId } from '../base/ids.ts';
+import { isJobpassError, JobpassError } from '../base/errors.ts';
+import type { JobId, Oid } from '../base/ids.ts';
 import { randomBase62, Secret } from '../base/secret.ts';
 import { assistProblem } from '../pass/assist.ts';
+import { inputsKey } from '../pass/inputs-key.ts';
 import { issuePasses } from '../pass/issue.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, PipelineRecord, PipelineVariable, RunnerRecord } from '../ports/jobs.ts';
@@ -15,7 +16,11 @@ import { dependenciesOf } from './dependencies.ts';
 import type { JobsDeps } from './deps.ts';
 import { exposureOf, withinBounds } from './exposure.ts';
 import { extendedToken } from './extended-token.ts';
+import { idTokensOf } from './id-tokens.ts';
+import { type KeyedCache, keyedCaches } from './job-caches.ts';
 import type { ClaimRequest, Queue } from './jobs.ts';
+import { jobVariablesOf } from './job-variables.ts';
+import { type KeptVariable, keptVariables } from './kept-variables.ts';
 import { buildPayload, payloadProblem } from './payload.ts';
 import { pipelineVariables } from './predefined.ts';
 import { missingFeatures } from './features.ts';
@@ -36,7 +41,12 @@ interface Prepared {
   readonly user: UserFacts;
   readonly plan: PlanJob;
   readonly globals: Readonly<Record<string, string>>;
+  readonly rawGlobals: readonly string[];
   readonly predefined: ReadonlyMap<string, string>;
+  readonly kept: readonly KeptVariable[];
+  readonly caches: readonly KeyedCache[];
+  readonly environment: string | undefined;
+  readonly idTokens: ReadonlyMap<string, Secret>;
   readonly protected: boolean;
   readonly dependencies: readonly JobRecord[];
   readonly principals: Principals;
@@ -123,6 +133,13 @@ interface Failed {
   readonly reason: FailureReason;
 }
 
+/** A job's plan as `create.ts` keeps it. */
+interface StoredPlan {
+  readonly job: PlanJob;
+  readonly globals: Record<string, string>;
+  readonly rawGlobals?: readonly string[];
+}
+
 async function prepare(
   deps: JobsDeps,
   { runner, signed, secure, features }: Asking,
@@ -139,15 +156,23 @@ async function prepare(
   if (!(await mayRunOn(deps, null, [job.userId], job.projectId, { name: job.ref, tag: job.tag }, true)))
     return no('the user who started it may no longer run jobs on this ref');
   const isProtected = await refProtected(deps, job);
-  const { job: plan, globals }: { job: PlanJob; globals: Record<string, string> } = JSON.parse(job.plan);
+  const { job: plan, globals, rawGlobals = [] }: StoredPlan = JSON.parse(job.plan);
   const missing = missingFeatures(plan, features);
   if (missing.length > 0) return no(`its runner lacks ${missing.join(', ')}`, 'runner_unsupported');
   const dependencies = await dependenciesOf(deps, job, plan);
   // Each asks git: side by side, as somebody waits for the job.
-  const [commit, principals] = await Promise.all([
-    asSystem(deps, 'job_payload', project.id, `job-${job.id}`, (grant) => deps.forge.repository.commit(grant, project.id, job.sha)),
+  const [[commit, caches], principals] = await Promise.all([
+    asSystem(deps, 'job_payload', project.id, `job-${job.id}`, (grant) =>
+      Promise.all([
+        deps.forge.repository.commit(grant, project.id, job.sha),
+        keyedCaches(deps.forge, grant, project.id, job.sha as Oid, plan.caches ?? []),
+      ]),
+    ),
     principalsOfJob(deps, project, pipeline, job, runner, dependencies),
   ]);
+  const environment = undefined;
+  const kept = await keptVariables(deps, project.id, { protected: isProtected, environment }).catch(unopened);
+  if (kept instanceof JobpassError) return no(kept.message);
   const predefined = pipelineVariables(deps.instance, {
     project,
     user,
@@ -163,10 +188,12 @@ async function prepare(
   const bounds = await boundsOf(deps, null, project, job.userId);
   const last = (variables: readonly PipelineVariable[]) => (name: string) => variables.findLast(({ key }) => key === name)?.value;
   const [ofPipeline, ofPlay] = [last(pipeline.variables), last(job.variables)];
+  const ofKept = (name: string) => kept.find(({ key }) => key === name)?.value.reveal();
   const { exposure, why } = exposureOf({
     asked: plan.variables['JOBPASS_EXPOSE'] ?? globals['JOBPASS_EXPOSE'],
     given: ofPipeline('JOBPASS_EXPOSE'),
     played: ofPlay('JOBPASS_EXPOSE'),
+    kept: ofKept('JOBPASS_EXPOSE'),
     bounds,
     runner,
     signed,
@@ -175,21 +202,25 @@ async function prepare(
   const bounded = await jobLimits(deps.directory, [
     { by: 'the job', permissions: variable('JOBPASS_PERMISSIONS'), projects: variable('JOBPASS_PROJECTS') },
     { by: 'the pipeline', permissions: ofPipeline('JOBPASS_PERMISSIONS'), projects: ofPipeline('JOBPASS_PROJECTS') },
+    { by: 'a CI/CD variable', permissions: ofKept('JOBPASS_PERMISSIONS'), projects: ofKept('JOBPASS_PROJECTS') },
     { by: 'who played it', permissions: ofPlay('JOBPASS_PERMISSIONS'), projects: ofPlay('JOBPASS_PROJECTS') },
   ]);
+  const timed = { ...job, timeoutSeconds: Math.min(job.timeoutSeconds, runner.maximumTimeoutSeconds ?? Infinity) };
+  const facts = { project, pipeline, user, plan, environment, principals, protected: isProtected, job: timed };
+  // An audience is for others to read: no secret becomes part of one.
+  const audience = jobVariablesOf({ ...facts, predefined, secrets: [], globals, rawGlobals, dependencies, kept: [] });
+  const idTokens = await idTokensOf(deps.idTokens, { ...facts, instance: deps.instance, runner }, audience, deps.clock.now());
   // In clear nothing of a pass goes out (R16).
   const withPass = secure && runner.trust !== 'none';
   return {
-    job: { ...job, timeoutSeconds: Math.min(job.timeoutSeconds, runner.maximumTimeoutSeconds ?? Infinity) },
-    project,
-    pipeline,
-    user,
-    plan,
+    ...facts,
     globals,
+    rawGlobals,
     predefined,
-    protected: isProtected,
+    kept,
+    caches,
+    idTokens,
     dependencies,
-    principals,
     withPass,
     exposure,
     why,
@@ -244,7 +275,15 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
   const extended = started.passes === undefined ? undefined : await extendedToken(deps, prepared, started.passes);
   // For a runner that ignores the field (DESIGN §3, `assist: expose`): what is exposed is decided alike.
   const inVariable = runner.assist === 'expose' && assistProblem(runner) === undefined;
-  const payload = buildPayload({ ...prepared, runner, instance: deps.instance, jobToken, extended, inVariable });
+  const payload = buildPayload({
+    ...prepared,
+    runner,
+    instance: deps.instance,
+    jobToken,
+    extended,
+    inVariable,
+    inputsKey: inputsKey(prepared.protected, principals, job.id),
+  });
   const problem = payloadProblem(payload, inVariable);
   if (problem !== undefined) return fail(deps, job, 'running', { why: problem, reason: 'runner_system_failure' });
   deps.log.info('job.started', {
@@ -255,6 +294,12 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
     principals: principals.list.length,
   });
   return payload;
+}
+
+/** What the job needs and cannot have is why it fails, in words. */
+function unopened(error: unknown): JobpassError {
+  if (isJobpassError(error, 'unprocessable')) return error;
+  throw error;
 }
 
 /** Nothing that was decided by what the runner is has changed. */

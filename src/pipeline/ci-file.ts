@@ -2,7 +2,7 @@ import type { Inherit } from './defaults.ts';
 import type { Expression } from './expression.ts';
 import type { Fields } from './fields.ts';
 import type { Instance } from './parallel.ts';
-import type { CiError, CiPlace, PlanArtifacts, PlanAutoCancel, PlanImage, PlanJob, PlanService } from './plan.ts';
+import type { CiError, CiPlace, PlanArtifacts, PlanAutoCancel, PlanCache, PlanImage, PlanJob, PlanService } from './plan.ts';
 
 export interface CiRule {
   readonly if?: Expression;
@@ -17,6 +17,7 @@ export interface CiRule {
   readonly autoCancel?: Partial<PlanAutoCancel>;
   readonly allowFailure?: boolean;
   readonly variables: Readonly<Record<string, string>>;
+  readonly rawVariables?: readonly string[];
   /** In place of the job's. */
   readonly needs?: readonly CiNeed[];
 }
@@ -39,6 +40,9 @@ export interface CiDefaults {
   readonly artifacts?: PlanArtifacts;
   readonly retry?: NonNullable<PlanJob['retry']>;
   readonly interruptible?: boolean;
+  readonly caches?: readonly PlanCache[];
+  readonly hooks?: NonNullable<PlanJob['hooks']>;
+  readonly idTokens?: NonNullable<PlanJob['idTokens']>;
 }
 
 /** `instances`: those of a parallel job; gone once they are put in. */
@@ -57,6 +61,8 @@ export interface CiJob extends CiDefaults {
   readonly stage: string;
   readonly script: readonly string[];
   readonly variables: Readonly<Record<string, string>>;
+  /** Those of them with `expand: false`. */
+  readonly rawVariables?: readonly string[];
   readonly needs?: readonly CiNeed[];
   readonly dependencies?: readonly string[];
   readonly rules?: readonly CiRule[];
@@ -67,6 +73,8 @@ export interface CiJob extends CiDefaults {
   readonly resourceGroup?: string;
   readonly allowFailure?: boolean;
   readonly allowFailureExitCodes: readonly number[];
+  readonly release?: NonNullable<PlanJob['release']>;
+  readonly coverage?: string;
   readonly inherit?: Inherit;
   /** Gone once each has its own job. */
   readonly parallel?: readonly Instance[];
@@ -76,6 +84,8 @@ export interface CiJob extends CiDefaults {
 export interface CiFile {
   readonly stages: readonly string[];
   readonly variables: Readonly<Record<string, string>>;
+  /** Those of them with `expand: false`. */
+  readonly rawVariables?: readonly string[];
   readonly defaults: CiDefaults;
   readonly workflow?: CiWorkflow;
   readonly autoCancel?: Partial<PlanAutoCancel>;

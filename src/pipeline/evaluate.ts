@@ -5,7 +5,7 @@ import { circleIn } from './graph.ts';
 import type { CiFile, CiJob, CiNeed, CiRule } from './ci-file.ts';
 import type { CiError, Plan, PlanJob } from './plan.ts';
 import { matchingRule, noFacts, type RuleFacts } from './rule-facts.ts';
-import { type Expander, expander } from './variables.ts';
+import { type Expander, expander, type Layer, layerOver } from './variables.ts';
 
 export type Planned =
   | { readonly ok: true; readonly plan: Plan }
@@ -62,6 +62,7 @@ export function planPipeline(written: CiFile, given: ReadonlyMap<string, string>
       stages: file.stages,
       ...nameOf(file, given, budget),
       variables: file.variables,
+      ...(file.rawVariables === undefined ? {} : { rawVariables: file.rawVariables }),
       ...(file.autoCancel === undefined ? {} : { autoCancel: file.autoCancel }),
       jobs,
     },
@@ -85,13 +86,13 @@ function throughWorkflow(file: CiFile, variables: Expander, look: Look): CiFile 
   if (file.workflow?.rules === undefined) return file;
   const rule = look(file.workflow.rules, variables);
   if (rule === undefined || rule.when === 'never') return undefined;
-  return { ...file, autoCancel: { ...file.autoCancel, ...rule.autoCancel }, variables: { ...file.variables, ...rule.variables } };
+  return { ...file, autoCancel: { ...file.autoCancel, ...rule.autoCancel }, ...layerOver(file, rule) };
 }
 
 interface Decided {
   readonly when: PlanJob['when'];
   readonly allowFailure: boolean;
-  readonly variables: Readonly<Record<string, string>>;
+  readonly layer: Layer;
   readonly startInSeconds?: number | undefined;
   readonly interruptible?: boolean | undefined;
   /** Of the rule, in place of the job's. */
@@ -108,8 +109,14 @@ function decide(job: CiJob, variables: Expander, look: Look): Decided | undefine
   // A manual job outside rules holds nothing up (GitLab).
   const allowFailure = byRule?.allowFailure ?? job.allowFailure ?? (when === 'manual' && job.rules === undefined);
   const startInSeconds = when === 'delayed' ? (byRule?.startInSeconds ?? job.startInSeconds) : undefined;
-  const { needs, interruptible, variables: ruled = {} } = byRule ?? {};
-  return { when, allowFailure, variables: ruled, startInSeconds, interruptible, needs };
+  return {
+    when,
+    allowFailure,
+    layer: byRule ?? { variables: {} },
+    startInSeconds,
+    interruptible: byRule?.interruptible,
+    needs: byRule?.needs,
+  };
 }
 
 function planJob(file: CiFile, job: CiJob, decided: Decided, variables: Expander): PlanJob {
@@ -124,7 +131,7 @@ function planJob(file: CiFile, job: CiJob, decided: Decided, variables: Expander
     ...merged,
     stageIndex: file.stages.indexOf(job.stage),
     ...(services === undefined || services.length === 0 ? {} : { services }),
-    variables: { ...job.variables, ...decided.variables },
+    ...layerOver(job, decided.layer),
     ...(needs === undefined ? {} : { needs: needs.map(({ job: name, artifacts }) => ({ job: name, artifacts })) }),
     when: decided.when,
     ...(decided.startInSeconds === undefined ? {} : { startInSeconds: decided.startInSeconds }),

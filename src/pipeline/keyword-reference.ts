@@ -6,6 +6,11 @@ GitLab's keywords, and where each stands here. Printed from the table that the p
 
 A keyword that is not supported, or that nobody knows, is an error with its name and line; none is passed over. Hidden jobs (\`.name\`), anchors, merge keys
 and \`!reference\` work as in GitLab.
+
+- \`cache\`: the server puts trust tier and principals behind each key (R15, [doors/runner.md](doors/runner.md)), so \`unprotect: true\` is refused; files of a key are paths without \`*\`.
+- \`id_tokens\`: [id-tokens.md](id-tokens.md).
+- \`release\`: after the script the runner gets a step that makes the release with the job token. It needs curl in the image, else the release-cli or glab that the image brings; variables that the
+  script itself exports are not seen. A tag that it makes starts no pipeline (R5).
 `;
 
 /** docs/keywords.md: the keyword table for people. */

@@ -21,7 +21,14 @@ export type KeywordPlace =
   | 'include_rule'
   | 'workflow'
   | 'workflow_rule'
-  | 'auto_cancel';
+  | 'auto_cancel'
+  | 'cache'
+  | 'cache_key'
+  | 'hooks'
+  | 'id_token'
+  | 'release'
+  | 'release_assets'
+  | 'release_link';
 
 /** `not_built` = jobpass may take it one day, `refused` = it never will. */
 export interface Keyword {
@@ -30,25 +37,42 @@ export interface Keyword {
   readonly reason: string;
 }
 
+const identity = "use `id_tokens` with the cloud's own workload identity";
+
 /** GitLab's keywords, so that an error can tell one that is missing here from a typing mistake. @see GitLab, CI/CD YAML syntax reference */
 export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword>>> = {
   // A name at the top that is not listed here is a job's: a job may be called `release` or `retry`.
-  top: table('include stages default workflow variables image services before_script after_script', 'spec cache pages', {
+  top: table('include stages default workflow variables image services before_script after_script cache', 'spec', {
     types: 'use `stages`',
+    pages: 'jobpass serves no pages; give the job another name and publish from its `script`',
   }),
-  default: table('image services before_script after_script tags timeout artifacts retry interruptible', 'cache hooks id_tokens identity'),
+  default: table('image services before_script after_script tags timeout artifacts retry interruptible cache hooks id_tokens', '', {
+    identity,
+  }),
   job: table(
     `stage script before_script after_script image services variables needs dependencies artifacts
      rules when tags allow_failure timeout retry extends parallel inherit
-     start_in manual_confirmation interruptible resource_group`,
-    `cache environment trigger release
-     hooks coverage id_tokens identity pages publish run secrets dast_configuration`,
-    { only: 'use `rules`', except: 'use `rules`', type: 'use `stage`' },
+     start_in manual_confirmation interruptible resource_group
+     cache release hooks id_tokens`,
+    'environment trigger coverage',
+    {
+      only: 'use `rules`',
+      except: 'use `rules`',
+      type: 'use `stage`',
+      identity,
+      secrets: 'use `id_tokens` and fetch the secret in `script`, or a masked CI/CD variable',
+      pages: 'jobpass serves no pages; publish from `script`',
+      publish: 'jobpass serves no pages; publish from `script`',
+      run: "it needs GitLab's step runner; use `script`",
+      dast_configuration: "it names a profile that GitLab keeps; set the scanner's `variables`",
+    },
   ),
   image: table('name entrypoint pull_policy docker', 'kubernetes'),
   service: table('name alias entrypoint command variables pull_policy docker', 'kubernetes'),
   docker: table('user platform'),
-  artifacts: table('paths exclude name expire_in when untracked reports', 'public access expose_as'),
+  artifacts: table('paths exclude name expire_in when untracked reports', 'public access', {
+    expose_as: 'there is no merge request page to show it on; the API serves the archive',
+  }),
   reports: table(
     `accessibility annotations api_fuzzing browser_performance cluster_image_scanning codequality container_scanning coverage_fuzzing
      coverage_report cyclonedx dast dependency_scanning dotenv junit load_performance lsif metrics repository_xray requirements sarif sast
@@ -56,7 +80,7 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
     '',
     { cobertura: 'use `coverage_report`' },
   ),
-  variable: table('value description', 'options expand'),
+  variable: table('value description options expand'),
   need: table('job artifacts optional parallel', 'pipeline project ref'),
   rule: table('if changes exists when allow_failure variables needs interruptible start_in'),
   changes: table('paths compare_to'),
@@ -75,6 +99,13 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   workflow: table('name rules auto_cancel'),
   workflow_rule: table('if changes exists when variables auto_cancel'),
   auto_cancel: table('on_new_commit on_job_failure'),
+  cache: table('key paths untracked policy when unprotect fallback_keys'),
+  cache_key: table('files files_commits prefix'),
+  hooks: table('pre_get_sources_script'),
+  id_token: table('aud'),
+  release: table('tag_name tag_message name description ref released_at assets', '', { milestones: 'there are no milestones' }),
+  release_assets: table('links'),
+  release_link: table('name url filepath link_type'),
 };
 
 function table(supported: string, notBuilt = '', refused: Readonly<Record<string, string>> = {}): ReadonlyMap<string, Keyword> {

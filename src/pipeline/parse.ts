@@ -9,7 +9,7 @@ import { readCommon } from './read-common.ts';
 import { readAutoCancel } from './read-flow.ts';
 import { isName, readJob } from './read-job.ts';
 import { readRules } from './read-rules.ts';
-import { readVariables } from './read-variables.ts';
+import { readRawVariables, readVariables } from './read-variables.ts';
 import { FileReader, type PartReader, type PlaceOf, shorten } from './reader.ts';
 import { mergeFiles, type SourceFile } from './source-file.ts';
 import { readYaml } from './yaml.ts';
@@ -60,7 +60,11 @@ function readFile(root: Fields, placeOf: PlaceOf): ParsedCiFile {
   const mistakes = reader.errors.length > 0 ? reader.errors : checkGraph(stages, jobs);
   const expanded = mistakes.length > 0 ? { jobs, errors: mistakes } : expandParallel(jobs);
   if (expanded.errors.length > 0) return { ok: false, errors: expanded.errors.slice(0, maxErrors) };
-  return { ok: true, root, file: { stages, variables, defaults, ...workflow, jobs: expanded.jobs } };
+  return {
+    ok: true,
+    root,
+    file: { stages, variables, ...readRawVariables(global('variables')), defaults, ...workflow, jobs: expanded.jobs },
+  };
 }
 
 function readStages(value: unknown, reader: PartReader): readonly string[] {

@@ -5,6 +5,8 @@ export interface Plan {
   readonly name?: string;
   /** Global variables of the file. */
   readonly variables: Readonly<Record<string, string>>;
+  /** Those of them in which `$` stands for itself (`expand: false`). */
+  readonly rawVariables?: readonly string[];
   readonly autoCancel?: Partial<PlanAutoCancel>;
   readonly jobs: readonly PlanJob[];
 }
@@ -26,6 +28,8 @@ export interface PlanJob {
   readonly services?: readonly PlanService[];
   /** The job's own, and those of the rule that matched. */
   readonly variables: Readonly<Record<string, string>>;
+  /** Those of them in which `$` stands for itself (`expand: false`). */
+  readonly rawVariables?: readonly string[];
   /** undefined = everything of earlier stages. */
   readonly needs?: readonly { readonly job: string; readonly artifacts: boolean }[];
   /** Jobs whose artifacts are fetched; undefined = all that it waits for. */
@@ -46,8 +50,40 @@ export interface PlanJob {
   readonly timeoutSeconds?: number;
   /** Which of the file's variables it takes: `inherit:variables`; undefined = all. */
   readonly inheritVariables?: boolean | readonly string[];
+  readonly caches?: readonly PlanCache[];
+  readonly hooks?: { readonly preGetSources: readonly string[] };
+  /** Name of the variable → audience. */
+  readonly idTokens?: Readonly<Record<string, string | readonly string[]>>;
+  readonly release?: PlanRelease;
+  /** A regular expression (RE2) that finds the coverage in the trace. */
+  readonly coverage?: string;
   /** How often a failed job is made anew, and after which failures (`always`, or GitLab's reasons). */
   readonly retry?: { readonly max: number; readonly when: readonly string[]; readonly exitCodes?: readonly number[] };
+}
+/** A file's key: the text, or files that it stands for, by content or by the last commit that changed them. Variables as they were written. */
+export interface PlanCache {
+  readonly key: string | { readonly by: 'files' | 'files_commits'; readonly files: readonly string[]; readonly prefix: string };
+  readonly paths: readonly string[];
+  readonly untracked: boolean;
+  readonly policy: 'pull-push' | 'pull' | 'push';
+  readonly when: 'on_success' | 'on_failure' | 'always';
+  readonly fallbackKeys: readonly string[];
+}
+/** Variables as they were written. */
+export interface PlanRelease {
+  readonly tagName: string;
+  readonly tagMessage?: string;
+  readonly name?: string;
+  /** The text, or the path of a file with it. */
+  readonly description: string;
+  readonly ref?: string;
+  readonly releasedAt?: string;
+  readonly links: readonly {
+    readonly name: string;
+    readonly url: string;
+    readonly filepath?: string;
+    readonly linkType: 'other' | 'runbook' | 'image' | 'package';
+  }[];
 }
 export interface PlanImage {
   readonly name: string;
@@ -68,6 +104,8 @@ export interface PlanArtifacts {
   readonly expireIn?: string;
   readonly when: 'on_success' | 'on_failure' | 'always';
   readonly untracked: boolean;
+  /** Who may fetch the archive over the API; undefined = whoever sees the job. Jobs that depend on it always do. */
+  readonly access?: 'developer' | 'maintainer' | 'none';
   /** `artifacts:reports`: type → paths. */
   readonly reports?: Readonly<Record<string, readonly string[]>>;
 }

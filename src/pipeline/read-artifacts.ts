@@ -1,5 +1,5 @@
 import { parseDuration } from './duration.ts';
-import { isFields, scalarText } from './fields.ts';
+import { type Fields, isFields, scalarText } from './fields.ts';
 import type { PlanArtifacts } from './plan.ts';
 import type { PartReader } from './reader.ts';
 import { readReports } from './reports.ts';
@@ -24,6 +24,19 @@ export function readArtifacts(value: unknown, path: readonly string[], reader: P
     ...(expireIn === undefined || expireIn === 'never' ? {} : { expireIn: scalarText(expireIn) }),
     when: when === 'on_failure' || when === 'always' ? when : 'on_success',
     untracked: value['untracked'] === true,
+    ...readAccess(value, path, reader),
     ...(value['reports'] === undefined ? {} : { reports: readReports(value['reports'], [...path, 'reports'], reader) }),
   };
+}
+
+/** `artifacts:access`, or `public: false` for the same as `developer`. @see GitLab, CI/CD YAML syntax reference: `artifacts:access` */
+function readAccess(fields: Fields, path: readonly string[], reader: PartReader): Pick<PlanArtifacts, 'access'> {
+  const { public: open, access } = fields;
+  if (open !== undefined && typeof open !== 'boolean') reader.error([...path, 'public'], '`artifacts:public` must be true or false');
+  if (open !== undefined && access !== undefined)
+    reader.error([...path, 'access'], '`artifacts:access` and `artifacts:public` say the same: keep one of them');
+  const given = access ?? (open === false ? 'developer' : 'all');
+  const word = (['all', 'developer', 'maintainer', 'none'] as const).find((one) => one === given);
+  if (word === undefined) reader.error([...path, 'access'], '`artifacts:access` must be all, developer, maintainer or none');
+  return word === undefined || word === 'all' ? {} : { access: word };
 }

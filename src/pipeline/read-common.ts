@@ -4,7 +4,9 @@ import type { Fields } from './fields.ts';
 import { readImage, readServices } from './image.ts';
 import { keywords } from './keywords.ts';
 import { readArtifacts } from './read-artifacts.ts';
+import { readCaches } from './read-cache.ts';
 import { readInterruptible } from './read-flow.ts';
+import { readHooks, readIdTokens } from './read-given.ts';
 import type { PartReader } from './reader.ts';
 import { readRetry } from './retry.ts';
 
@@ -24,6 +26,9 @@ export const commonKeywords: ReadonlyMap<string, CommonKeyword> = new Map<string
   ['timeout', { field: 'timeoutSeconds', read: (value, path, reader) => ({ timeoutSeconds: readTimeout(value, path, reader) }) }],
   ['retry', { field: 'retry', read: (value, path, reader) => ({ retry: readRetry(value, path, reader) }) }],
   ['artifacts', { field: 'artifacts', read: (value, path, reader) => ({ artifacts: readArtifacts(value, path, reader) }) }],
+  ['cache', { field: 'caches', read: (value, path, reader) => ({ caches: readCaches(value, path, reader) }) }],
+  ['hooks', { field: 'hooks', read: readHooks }],
+  ['id_tokens', { field: 'idTokens', read: readIdTokens }],
   ['interruptible', { field: 'interruptible', read: readInterruptible }],
 ]);
 

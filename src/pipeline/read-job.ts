@@ -3,10 +3,12 @@ import { readInherit } from './defaults.ts';
 import { type Fields, scalarText } from './fields.ts';
 import { readParallel } from './parallel.ts';
 import { readCommon } from './read-common.ts';
+import { readCoverage } from './read-coverage.ts';
 import { checkDelay, readManualConfirmation, readResourceGroup, readStartIn } from './read-flow.ts';
 import { readNeeds } from './read-needs.ts';
+import { readRelease } from './read-release.ts';
 import { readRules } from './read-rules.ts';
-import { readVariables } from './read-variables.ts';
+import { readRawVariables, readVariables } from './read-variables.ts';
 import { readAllowFailure, readWhen } from './read-when.ts';
 import { type PartReader, shorten } from './reader.ts';
 
@@ -15,7 +17,7 @@ type ReadKeyword = (value: unknown, path: readonly string[], reader: PartReader)
 /** A keyword of jobs alone is a row here; its messages begin with the job's name. Those of `default`, too, stand in `read-common.ts`. */
 const jobKeywords: ReadonlyMap<string, ReadKeyword> = new Map<string, ReadKeyword>([
   ['script', (value, path, reader) => ({ script: reader.script(value, path, true) })],
-  ['variables', (value, path, reader) => ({ variables: readVariables(value, path, reader) })],
+  ['variables', (value, path, reader) => ({ variables: readVariables(value, path, reader), ...readRawVariables(value) })],
   ['needs', (value, path, reader) => ({ needs: readNeeds(value, path, reader) })],
   ['dependencies', (value, path, reader) => ({ dependencies: reader.texts(value, path) })],
   ['rules', (value, path, reader) => ({ rules: readRules(value, path, reader) })],
@@ -26,6 +28,8 @@ const jobKeywords: ReadonlyMap<string, ReadKeyword> = new Map<string, ReadKeywor
   ['manual_confirmation', readManualConfirmation],
   ['resource_group', readResourceGroup],
   ['allow_failure', readAllowFailure],
+  ['release', readRelease],
+  ['coverage', readCoverage],
 ]);
 
 /** @param path where the job stands; its name is the last of it */

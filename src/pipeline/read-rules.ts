@@ -3,7 +3,7 @@ import { isFields, scalarText } from './fields.ts';
 import { readAutoCancel, readInterruptible, readStartIn } from './read-flow.ts';
 import { readChanges, readExists } from './read-globs.ts';
 import { readNeeds } from './read-needs.ts';
-import { readVariables } from './read-variables.ts';
+import { readRawVariables, readVariables } from './read-variables.ts';
 import { readWhen } from './read-when.ts';
 import type { PartReader } from './reader.ts';
 
@@ -43,6 +43,7 @@ export function readRules(
         ...(rule['auto_cancel'] === undefined ? {} : { autoCancel: readAutoCancel(rule['auto_cancel'], [...at, 'auto_cancel'], reader) }),
         variables: readVariables(rule['variables'], [...at, 'variables'], reader),
         ...(rule['needs'] === undefined ? {} : { needs: readNeeds(rule['needs'], [...at, 'needs'], reader) }),
+        ...readRawVariables(rule['variables']),
       },
     ];
   });

@@ -53,6 +53,19 @@ export function expander(
   return { get, text };
 }
 
+/** Variables as they were written. */
+export interface Layer {
+  readonly variables: Readonly<Record<string, string>>;
+  /** Those of them in which `$` stands for itself; left out where there are none. */
+  readonly rawVariables?: readonly string[];
+}
+
+/** One layer over another: of a name, the upper one's value counts, and whether that is expanded. */
+export function layerOver(below: Layer, over: Layer): Layer {
+  const raw = [...(below.rawVariables ?? []).filter((name) => !Object.hasOwn(over.variables, name)), ...(over.rawVariables ?? [])];
+  return { variables: { ...below.variables, ...over.variables }, ...(raw.length === 0 ? {} : { rawVariables: raw }) };
+}
+
 /** Expands `$NAME`, `${NAME}` and `$$` in one text; see `expander`. */
 export function expandVariables(text: string, variables: ReadonlyMap<string, string>): string {
   return expander(variables).text(text);

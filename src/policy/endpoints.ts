@@ -296,4 +296,6 @@ export const openRoutes: readonly string[] = [
   'GET /-/readiness',
   'GET /-/metrics',
   'GET /-/jobpass/oauth/.well-known/oauth-authorization-server',
+  'GET /.well-known/openid-configuration',
+  'GET /oauth/discovery/keys',
 ];

@@ -77,5 +77,9 @@ describe('R7 exposure', () => {
     expect(ask({ given: 'withhold' }).exposure).toBe('withhold');
     expect(ask({ given: 'all' }).exposure).toBe('withhold');
     expect(ask({ asked: undefined, given: 'replace' }).exposure).toBe('withhold');
+    expect(ask({ kept: 'replace' }).exposure).toBe('variable');
+    expect(ask({ asked: 'replace', kept: 'variable' }).exposure).toBe('variable');
+    expect(ask({ kept: 'all' }).exposure).toBe('withhold');
+    expect(ask({ asked: undefined, kept: 'replace' }).exposure).toBe('withhold');
   });
 });

@@ -67,6 +67,11 @@ function parts(change: Partial<PayloadParts> = {}): PayloadParts {
       tags: [],
     },
     globals: { GIVEN: 'by the file' },
+    rawGlobals: [],
+    kept: [],
+    idTokens: new Map(),
+    caches: [],
+    inputsKey: 'protected-0123456789abcdef',
     predefined: new Map([['CI', 'true']]),
     jobToken: new Secret('glcbt-token'),
     extended: {
@@ -148,7 +153,11 @@ describe("a job's payload", () => {
 
   test('later variables win: the file, the job, the pipeline', () => {
     const given = buildPayload(parts()).variables.filter(({ key }) => key === 'GIVEN');
-    expect(given.map(({ value }) => value)).toEqual(['by the file', 'by the job', 'by the pipeline']);
+    expect(given.map(({ value }) => value)).toEqual(['by the pipeline']);
+    const { pipeline, plan } = parts();
+    const valueOf = (change: Partial<PayloadParts>) =>
+      buildPayload(parts({ pipeline: { ...pipeline, variables: [] }, ...change })).variables.find(({ key }) => key === 'GIVEN')?.value;
+    expect([valueOf({}), valueOf({ plan: { ...plan, variables: {} } })]).toEqual(['by the job', 'by the file']);
   });
 
   test('a branch and a tag are fetched by their own refspec, as deep as GIT_DEPTH says', () => {

@@ -3,7 +3,81 @@ import type { Mutant } from './mutant.ts';
 const inherit = 'test/pipeline/inherit.test.ts';
 const cases = 'test/pipeline/cases.test.ts';
 
+const given = 'test/jobs/given.test.ts';
+
 export const pipelineMutants: readonly Mutant[] = [
+  {
+    id: 'R15',
+    defence: 'the key of a cache ends with who shares it',
+    file: 'src/jobs/job-caches.ts',
+    find: 'key: `${key}-${inputs}`',
+    replace: 'key',
+    test: given,
+    name: 'R15 A33',
+  },
+  {
+    id: 'R15',
+    defence: 'a fallback key ends with who shares it',
+    file: 'src/jobs/job-caches.ts',
+    find: '`${fallback}-${inputs}`',
+    replace: 'fallback',
+    test: given,
+    name: 'R15 A33',
+  },
+  {
+    id: 'A50',
+    defence: 'a CI/CD variable bounds what the pass may do',
+    file: 'src/jobs/queue.ts',
+    find: "permissions: ofKept('JOBPASS_PERMISSIONS')",
+    replace: 'permissions: undefined',
+    test: given,
+    name: 'A50',
+  },
+  {
+    id: 'A50',
+    defence: 'a CI/CD variable narrows what the job sees',
+    file: 'src/jobs/exposure.ts',
+    find: "{ by: 'a CI/CD variable', maximum: kept }, ",
+    replace: '',
+    test: 'test/jobs/exposure.test.ts',
+    name: 'A50',
+  },
+  {
+    id: 'R5',
+    defence: 'an ID token ends with its job',
+    file: 'src/jobs/id-tokens.ts',
+    find: 'Math.min(job.timeoutSeconds, limits.idTokenSeconds)',
+    replace: 'limits.idTokenSeconds',
+    test: given,
+    name: 'R5 an ID token',
+  },
+  {
+    id: 'R3',
+    defence: 'an ID token does not speak for one person of several',
+    file: 'src/jobs/id-tokens.ts',
+    find: 'principals.ownProjectOnly || principals.list.length !== 1',
+    replace: 'principals.ownProjectOnly',
+    test: given,
+    name: 'R5 an ID token',
+  },
+  {
+    id: 'R5',
+    defence: 'what a job token writes starts nothing',
+    file: 'src/jobs/create.ts',
+    find: 'if (event.passId === null && event.jobId !== null) return;',
+    replace: '',
+    test: given,
+    name: 'R5 a release',
+  },
+  {
+    id: 'R13',
+    defence: 'a protected variable is for protected refs',
+    file: 'src/jobs/kept-variables.ts',
+    find: '(!one.protected || at.protected)',
+    replace: 'true',
+    test: given,
+    name: "the nearest owner's variable",
+  },
   {
     id: 'R15',
     defence: 'caches of other principals stay apart',

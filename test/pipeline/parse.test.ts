@@ -114,8 +114,11 @@ describe('what it refuses, with the line', () => {
     ['build:\n  scirpt: x', ['line 2: job `build`: unknown keyword `scirpt`', 'line 1: job `build`: `script` is missing']],
     ['a: make', ['line 1: `a` is neither a keyword nor a job: a job is a map with `script`']],
     [
-      `pages: x\n${job('cache: {}')}`,
-      ['line 1: keyword `pages` is not supported yet', 'line 4: job `build`: keyword `cache` is not supported yet'],
+      `spec: x\n${job('secrets: {}')}`,
+      [
+        'line 1: keyword `spec` is not supported yet',
+        'line 4: job `build`: keyword `secrets` is not supported: use `id_tokens` and fetch the secret in `script`, or a masked CI/CD variable',
+      ],
     ],
     [job('only: [main]'), ['line 3: job `build`: keyword `only` is not supported: use `rules`']],
     [job('rules: [{start: x}]'), ['line 3: job `build`: rules: unknown keyword `start`']],
@@ -126,7 +129,7 @@ describe('what it refuses, with the line', () => {
     [job('timeout: soon'), ['line 3: job `build`: `timeout` must be a duration from 10 seconds to one month, such as `1h 30m`']],
     [job('variables: {A: yes}'), ['line 3: job `build`: variable `A` must be a text or a number (quote a date, `yes` or `true`)']],
     [job('variables: {A: 2026-01-01}'), ['line 3: job `build`: variable `A` must be a text or a number (quote a date, `yes` or `true`)']],
-    [job('variables: {A: {value: x, expand: false}}'), ['line 3: job `build`: variable `A`: keyword `expand` is not supported yet']],
+    [job('variables: {A: {value: x, kind: y}}'), ['line 3: job `build`: variable `A`: unknown keyword `kind`']],
     [job('needs: [x]'), ['line 1: job `build` needs `x`, which does not exist']],
     [job('script: again'), ['line 3: duplicate key `script`']],
     ['a: {script: !reference [.x, script]}', ['line 1: `!reference [.x, script]` names nothing in this file']],

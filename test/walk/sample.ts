@@ -1,6 +1,6 @@
 import { endpoints, type Endpoint } from '../../src/policy/endpoints.ts';
 import { type Permission, permissionRule } from '../../src/policy/permissions.ts';
-import type { Answer, Ask, Person, Place } from './oracle.ts';
+import type { Answer, Ask, Caller, Person, Place } from './oracle.ts';
 import type { Params, Target, World } from './world.ts';
 
 /** How one row of the endpoint table is called so that it could succeed. */
@@ -9,6 +9,8 @@ export interface Sample {
   readonly ok?: number;
   /** The accesses in the order in which they are decided, where they are not just the row's. */
   readonly asks?: readonly Permission[];
+  /** The same of the ordinary job token, where that differs. */
+  readonly jobAsks?: readonly Permission[];
   /** Values that the path needs beside the target's own. */
   readonly params?: Params;
   readonly query?: string;
@@ -57,8 +59,9 @@ export function rowsWith(samples: Samples, belongs: (row: Endpoint) => boolean):
     });
 }
 
-export function asksOf(row: Endpoint, sample: Sample, target: Target, absent: boolean): readonly Ask[] {
-  return (sample.asks ?? row.permissions).map((permission) => [permission, placeOf(permission, target, absent)] as const);
+export function asksOf(row: Endpoint, sample: Sample, target: Target, absent: boolean, kind?: Caller['kind']): readonly Ask[] {
+  const asks = (kind === 'job' ? sample.jobAsks : undefined) ?? sample.asks ?? row.permissions;
+  return asks.map((permission) => [permission, placeOf(permission, target, absent)] as const);
 }
 
 function placeOf(permission: Permission, target: Target, absent: boolean): Place {

@@ -86,7 +86,7 @@ describe('the walk over everything that writes', () => {
     await inParallel(cells, 32, async (cell) => {
       const { row, sample, target, credential } = cell;
       const { caller } = credential;
-      const answer = expected(caller, asksOf(row, sample, target, false));
+      const answer = expected(caller, asksOf(row, sample, target, false, caller.kind));
       const right =
         answer === 'ok' && sample.pass !== undefined && caller.kind !== 'user' ? sample.pass.status : statusOf(row, sample, answer, false);
       const { status, text } = await call(cell, answer);

@@ -62,10 +62,9 @@ export function releaseRoutes(deps: ApiDeps): RouteTable {
         const ref = params.optionalText('ref');
         if (ref === undefined || ref === '') throw new JobpassError('unprocessable', 'Ref is not specified');
         // The tag is a write of its own, decided together with the release's.
-        const grant = await call.admit([
-          { permission: 'release:write', resource: { kind: 'project', id: project.id } },
-          { permission: 'tag:write', resource: { kind: 'project', id: project.id } },
-        ]);
+        const writes = { permission: 'release:write', resource: { kind: 'project', id: project.id } } as const;
+        const byJob = call.grant.identity.kind === 'job';
+        const grant = await call.admit(byJob ? [writes] : [writes, { ...writes, permission: 'tag:write' }]);
         await repository.createTag(
           grant,
           project.id,

@@ -170,7 +170,11 @@ export const writes: Samples = {
     }),
   },
 
-  [`POST ${P}/releases`]: { asks: ['release:write', 'tag:write'], body: (p) => ({ tag_name: name(p), ref: 'main' }) },
+  [`POST ${P}/releases`]: {
+    asks: ['release:write', 'tag:write'],
+    jobAsks: ['release:write'],
+    body: (p) => ({ tag_name: name(p), ref: 'main' }),
+  },
   [`PUT ${P}/releases/:tag_name`]: { fresh: release, body: () => ({ name: 'walked' }) },
   [`DELETE ${P}/releases/:tag_name`]: { fresh: release },
   [`POST ${P}/releases/:tag_name/assets/links`]: { body: (p) => ({ name: name(p), url: `https://example.com/${name(p)}` }) },

@@ -18,7 +18,7 @@ export interface ReadDeps {
 /** Reads of trees, files and commits. */
 export function contentReads(
   deps: ReadDeps,
-): Pick<RepositoryForge, 'resolve' | 'tree' | 'file' | 'blob' | 'textFile' | 'commits' | 'commit'> {
+): Pick<RepositoryForge, 'resolve' | 'tree' | 'file' | 'fileVersion' | 'blob' | 'textFile' | 'commits' | 'commit'> {
   const { git, repositories, directory } = deps;
   const resolveOrDefault = async (repository: string, project: ProjectId, name: string | undefined): Promise<Oid | undefined> => {
     const wanted = name ?? (await directory.project(null, project))?.defaultBranch;
@@ -61,6 +61,14 @@ export function contentReads(
       const { sha256, sizeBytes } = await digestOf(git, repository, entry.oid, grant.signal);
       const executable = entry.mode === '100755';
       return { path: entry.path, blobId: entry.oid, commitId, lastCommitId: last?.id ?? commitId, sizeBytes, executable, sha256 };
+    },
+    async fileVersion(grant, project, sha, path) {
+      requireAny(grant, project, contentReaders);
+      const repository = await repositories.existing(project);
+      const entry = await entryAt(git, repository, sha, readablePath(path) ?? '');
+      if (entry?.type !== 'blob') return undefined;
+      const [last] = await readCommits(git, repository, ['--max-count=1', sha, '--', `:(literal)${entry.path}`]);
+      return { blobId: entry.oid, lastCommitId: last?.id ?? sha };
     },
     async blob(grant, project, blobId) {
       requireAny(grant, project, contentReaders);

@@ -37,7 +37,8 @@ export function refWrites(deps: Deps, reads: RefReads): Pick<RepositoryForge, 'c
       await withScratch(deps, repository, (scratch) => moveRef(deps, grant, project, scratch, change, undefined, decide));
     },
     async createTag(grant, project, name, from, message, tagger, decide) {
-      requireAny(grant, project, ['tag:write']);
+      // A job's own token makes the tag of its release (GitLab), which is asked as `release:write`; whether it may is the ref's rule, as for anybody.
+      requireAny(grant, project, grant.identity.kind === 'job' ? ['tag:write', 'release:write'] : ['tag:write']);
       const repository = await repositories.existing(project);
       const ref = tagRef(name);
       const target = await resolveCommit(git, repository, from);
