@@ -44,6 +44,8 @@ export interface JobAnswer {
   /** The parsed body of a 201. */
   readonly body?: unknown;
   readonly lastUpdate: string | undefined;
+  /** How long a server that is busy or that limits wants to be left alone. */
+  readonly waitMs: number | undefined;
 }
 
 export interface TracePart {
@@ -150,6 +152,7 @@ export class RunnerClient {
     return {
       status: answer.statusCode,
       lastUpdate: header(answer, 'x-gitlab-last-update'),
+      waitMs: retried(answer.statusCode) ? wishedMs(answer) : undefined,
       ...(answer.statusCode === 201 ? { body: parseJson(text) } : {}),
     };
   }
@@ -271,11 +274,15 @@ function header(answer: Dispatcher.ResponseData, name: string): string | undefin
 
 /** As a server that limits says, but a minute at most; else doubling, with jitter. @see protocol notes §0 */
 function waitMs(answer: Dispatcher.ResponseData, attempt: number): number {
+  return wishedMs(answer) ?? 100 * 2 ** attempt * (0.5 + Math.random() / 2);
+}
+
+function wishedMs(answer: Dispatcher.ResponseData): number | undefined {
   const reset = Date.parse(header(answer, 'ratelimit-resettime') ?? '');
   if (!Number.isNaN(reset)) return Math.min(Math.max(0, reset - Date.now()), longestWaitMs);
   const after = header(answer, 'retry-after');
   if (after !== undefined && /^\d{1,6}$/.test(after)) return Math.min(Number(after) * 1000, longestWaitMs);
-  return 100 * 2 ** attempt * (0.5 + Math.random() / 2);
+  return undefined;
 }
 
 async function readText(answer: Dispatcher.ResponseData): Promise<string> {

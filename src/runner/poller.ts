@@ -97,7 +97,7 @@ export class Poller {
         this.#start(slot, answer.body);
         return 0;
       }
-      return this.#afterAnswer(answer.status, held);
+      return Math.max(this.#afterAnswer(answer.status, held), answer.waitMs ?? 0);
     } catch (error) {
       if (draining.aborted) return 0;
       this.#failures += 1;

@@ -74,4 +74,22 @@ export const runnerInputMutants: readonly Mutant[] = [
     test: 'test/runner/ssh.test.ts',
     name: 'A39 R13',
   },
+  {
+    id: 'R6',
+    defence: 'the fetch pass is in no argv of git',
+    file: 'src/runner/git/mirror.ts',
+    find: "'--', order.url.href, ...what]",
+    replace: "'--', order.url.href.replace('://', `://x:${order.credential?.password.reveal()}@`), ...what]",
+    test: 'test/runner/secret-scan.test.ts',
+    name: 'R6 R8 A26 A30',
+  },
+  {
+    id: 'R2',
+    defence: 'an ended job kills what runs',
+    file: 'src/runner/trace/sender.ts',
+    find: "answer.status === 403 || answer.jobStatus === 'canceled'",
+    replace: "answer.jobStatus === 'canceled'",
+    test: 'test/runner/scripted-server.test.ts',
+    name: 'R2 §6 the trace answered with 403',
+  },
 ];

@@ -94,6 +94,7 @@ async function runTraced(deps: JobDeps, job: Job, token: Secret, control: JobCon
     log: deps.log,
     debugTrace,
     intervalMs: deps.traceIntervalMs,
+    retryMs: deps.retryMs,
     heartbeatMs: deps.heartbeatMs,
     onCanceling: () => control.stopScript('canceling'),
     onCanceled: () => control.stopAll('canceled'),

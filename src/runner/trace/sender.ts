@@ -18,6 +18,8 @@ export interface SenderOptions {
   /** The server has ended the job: everything stops at once. */
   readonly onCanceled: () => void;
   readonly intervalMs: number;
+  /** Before a refused or lost final report is tried again; doubles. */
+  readonly retryMs: number;
   /** Without output for this long, the server hears `running` again; its answer is also how a silent job learns of a cancel. */
   readonly heartbeatMs: number;
 }
@@ -126,7 +128,7 @@ export class TraceSender {
         if (signal.aborted) return false;
         log.warn('job.final_update_failed', { job, reason: error instanceof Error ? error.message : String(error) });
       }
-      await waitFor(Math.min(1000 * 2 ** (round - 1), maxBackoffMs), signal);
+      await waitFor(Math.min(this.#options.retryMs * 2 ** (round - 1), maxBackoffMs), signal);
     }
     return false;
   }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { passesIn } from '../../support/pass-forms.ts';
 import { id, type JobId, millis } from '../../../src/base/ids.ts';
 import { type Claimed, startTestServer, type TestServer } from '../../support/server.ts';
 
@@ -61,6 +62,7 @@ describe('assist: what an older runner gets of a pass that it does not know', ()
     const job = await start();
     const { extended_job_token: _field, ...payload } = job.payload;
     expect(JSON.stringify(payload)).not.toMatch(pass);
+    expect(passesIn(JSON.stringify(payload))).toEqual([]);
     expect([await git(job, 'team/app'), await git(job, 'other/lib')]).toEqual([200, 403]);
     expect(await registry(job, 'other/lib')).toBe('DENIED');
     await server.finish(job);
