@@ -69,7 +69,8 @@ async function read(
   if (!loaded.ok) return { ...none, errors: loaded.errors.map(errorText) };
   const { included } = loaded;
   const parsed = parseFiles(loaded.file);
-  if (!parsed.ok) return { ...none, included, errors: parsed.errors.map(errorText) };
+  if (!parsed.ok)
+    return { ...none, included, ...(parsed.root === undefined ? {} : { root: parsed.root }), errors: parsed.errors.map(errorText) };
   const { file, root } = parsed;
   const facts = await source.facts(wantedFacts(allRules(file), given));
   if (typeof facts === 'string') return { ...none, included, file, root, errors: [facts] };

@@ -24,6 +24,7 @@ import type { PassRecord } from '../ports/passes.ts';
 import type { JobPayload, JobUpdate } from '../wire/runner.ts';
 import type { Bounds } from './bounds.ts';
 import type { CeilingSettings } from './ceilings.ts';
+import type { Lint } from './lint.ts';
 import type { Registration } from './registration.ts';
 import type { Removal } from './removal.ts';
 import type { ResourceSettings } from './resource-settings.ts';
@@ -38,6 +39,7 @@ import type { CiVariables } from './variables.ts';
  */
 export interface Jobs {
   readonly pipelines: Pipelines;
+  readonly lint: Lint;
   readonly schedules: Schedules;
   readonly triggers: Triggers;
   readonly queue: Queue;

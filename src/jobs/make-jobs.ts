@@ -5,6 +5,7 @@ import type { JobsDeps } from './deps.ts';
 import type { Jobs } from './jobs.ts';
 import { cancelFailing } from './on-failure.ts';
 import { Onward } from './onward.ts';
+import { makeLint } from './lint.ts';
 import { makePipelines } from './pipelines.ts';
 import { makeQueue } from './queue.ts';
 import { Reaper } from './reaper.ts';
@@ -30,6 +31,7 @@ export function makeJobs(deps: JobsDeps): Jobs {
   const watched = new Watched(deps.clock);
   return {
     pipelines: makePipelines(deps, watched),
+    lint: makeLint(deps),
     schedules: makeSchedules(deps),
     triggers: makeTriggers(deps),
     queue: makeQueue(deps),

@@ -97,4 +97,4 @@ export type ParsedCiFile =
       readonly file: CiFile;
       /** With everything put in that it includes, extends and refers to. */ readonly root: Fields;
     }
-  | { readonly ok: false; readonly errors: readonly CiError[] };
+  | { readonly ok: false; readonly errors: readonly CiError[]; readonly root?: Fields };

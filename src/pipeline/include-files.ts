@@ -36,7 +36,8 @@ export interface Included<Place extends Origin> {
   readonly path: string;
   readonly place: Place;
   readonly project: CiInclude['project'];
-  readonly text: string;
+  /** Where the including file is. */
+  readonly by: Place;
 }
 
 export type LoadedFiles<Place extends Origin> =
@@ -98,7 +99,7 @@ class Walk<Place extends Origin> {
     const includes: SourceFile[] = [];
     for (const entry of entries) {
       for (const found of await this.#filesOf(entry, place)) {
-        const read = await this.#follow(found, entry, [...chain, keyOf(place, path)]);
+        const read = await this.#follow(found, entry, place, [...chain, keyOf(place, path)]);
         if (read === undefined) return undefined;
         includes.push(read);
       }
@@ -112,7 +113,7 @@ class Walk<Place extends Origin> {
     this.errors.push(...errors);
   }
 
-  async #follow(found: Found<Place>, entry: CiInclude, chain: readonly string[]): Promise<SourceFile | undefined> {
+  async #follow(found: Found<Place>, entry: CiInclude, by: Place, chain: readonly string[]): Promise<SourceFile | undefined> {
     const shown = shorten(nameOf(found.place, found.path), 200);
     const fail = (message: string): undefined => this.#fail([{ ...entry.place, message: `include: ${message}` }]);
     this.#files += 1;
@@ -121,7 +122,7 @@ class Walk<Place extends Origin> {
     if (chain.length > limits.ciIncludeDepth) return fail(`\`${shown}\` is more than ${limits.ciIncludeDepth} files deep`);
     if (this.#files >= limits.ciFiles) return fail(`there are more than ${limits.ciFiles} files`);
     if (this.#bytes > limits.ciFilesBytes) return fail(`the files are larger than ${limits.ciFilesBytes} bytes together`);
-    this.included.push({ path: found.path, place: found.place, project: entry.project, text: found.text });
+    this.included.push({ path: found.path, place: found.place, project: entry.project, by });
     return this.read(found, chain);
   }
 

@@ -33,7 +33,7 @@ export function parseFiles(source: SourceFile): ParsedCiFile {
   const merged = mergeFiles(source);
   if (merged === undefined) return { ok: false, errors: [{ message: `the files have more than ${limits.ciNodes} values together` }] };
   const resolved = resolveInheritance(merged.root, merged.placeOf);
-  return resolved.ok ? readFile(resolved.root, merged.placeOf) : resolved;
+  return resolved.ok ? { root: resolved.root, ...readFile(resolved.root, merged.placeOf) } : resolved;
 }
 
 /** Reads the file's map, with what it extends and refers to put in. */

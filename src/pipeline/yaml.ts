@@ -1,4 +1,4 @@
-import { isAlias, isMap, isNode, isScalar, isSeq, Lexer, LineCounter, parseDocument, visit } from 'yaml';
+import { stringify, isAlias, isMap, isNode, isScalar, isSeq, Lexer, LineCounter, parseDocument, visit } from 'yaml';
 import type { CollectionTag, Document, Node, ScalarTag, Tags, YAMLMap, YAMLSeq } from 'yaml';
 import { limits } from '../base/limits.ts';
 import type { CiError } from './plan.ts';
@@ -139,6 +139,11 @@ export function fits(root: unknown): boolean {
     if (typeof value === 'object' && value !== null) for (const inner of Object.values(value)) stack.push(inner);
   }
   return true;
+}
+
+/** A value as one YAML document, with nothing left to look up elsewhere in it. */
+export function writeYaml(value: unknown): string {
+  return `---\n${stringify(value, { version: '1.1', aliasDuplicateObjects: false, lineWidth: 0 })}`;
 }
 
 /** How a key reads once it is an object's. */

@@ -131,6 +131,8 @@ export const endpoints: readonly Endpoint[] = [
 
   // Pipelines and jobs
   row('POST', `${P}/pipeline`, 'project', ['pipeline:create']),
+  row('GET', `${P}/ci/lint`, 'project', ['ci_config:read'], { signedIn: true }),
+  row('POST', `${P}/ci/lint`, 'project', ['ci_config:lint']),
   row('GET', `${P}/pipelines`, 'project', ['pipeline:read']),
   row('GET', `${P}/pipelines/latest`, 'project', ['pipeline:read']),
   row('GET', `${P}/pipelines/:pipeline_id`, 'project', ['pipeline:read']),

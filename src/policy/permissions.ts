@@ -58,6 +58,10 @@ export const permissions = {
   'pipeline:update': { on: 'project', role: 30, ...write },
   'pipeline:delete': { on: 'project', role: 50, ...write },
   'schedule:read': { on: 'project', role: 20, visible: true, ...read },
+  /** What stands in the repository, in one piece. */
+  'ci_config:read': { on: 'project', role: 15, visible: true, ...read },
+  /** What the caller sends: it is judged as a pipeline of theirs would be, and nothing is made. */
+  'ci_config:lint': { on: 'project', role: 30, ...write },
   'job:read': { on: 'project', role: 20, visible: true, ...read },
   'job:run': { on: 'project', role: 30, ...write },
   'job:update': { on: 'project', role: 30, ...write },

@@ -56,6 +56,16 @@ describe('what a GitLab has beside the shared table', () => {
       expect(matchEndpoint(method, filled(path)), path).toBeUndefined();
   });
 
+  test('R3 R4 CI lint is not carried: the forge would include with the rights of one user, and without a ceiling', async () => {
+    for (const [method, body] of [
+      ['GET', undefined],
+      ['POST', '{"content":"a: {script: x}"}'],
+    ] as const) {
+      const answer = await gate.call(method, `${P}/ci/lint`, job.pass, body === undefined ? {} : { raw: body });
+      expect([answer.status, answer.text]).toEqual([501, expect.stringContaining('without a ceiling')]);
+    }
+  });
+
   test('R13 A62 a quick action is refused in the query, too, and in every form of a name', async () => {
     const notes = `${P}/merge_requests/9/notes`;
     for (const [query, body, type] of [

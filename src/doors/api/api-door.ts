@@ -9,6 +9,7 @@ import { impersonationRoutes } from './impersonation.ts';
 import { instanceRoutes } from './instance.ts';
 import { jobPassRoutes } from './job-passes.ts';
 import { memberRoutes } from './members.ts';
+import { lintRoutes } from './lint.ts';
 import { pipelineRoutes } from './pipelines.ts';
 import { projectRoutes } from './projects.ts';
 import { registryRoutes } from './registry.ts';
@@ -68,6 +69,7 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...releaseRoutes(deps),
         ...registryRoutes(deps),
         ...pipelineRoutes(deps),
+        ...lintRoutes(deps),
         ...removalRoutes(deps),
         ...resourceGroupRoutes(deps),
         ...scheduleRoutes(deps),

@@ -36,6 +36,8 @@ const nobody = 0;
 const takesFile = /\/(?:uploads|packages\/(?:generic|maven)\/.+)$/;
 
 /** Rows whose accesses stand in their body; the embedded forge's own handlers read it, the gateway does not yet. */
+const noLint =
+  'The gateway does not carry this request with a pass: the forge would read what is included with all the rights of one user, without a ceiling.';
 const notCarried = 'The gateway does not carry this request with a pass: what it is about stands in its body only.';
 
 /**
@@ -90,6 +92,7 @@ async function judgeApi(directory: Directory, method: string, path: string): Pro
   if (match === undefined || /\/jobpass(?:\/|$)/.test(match.endpoint.path)) return passRouteRefusal(method, path);
   const { endpoint, params } = match;
   if (endpoint.from === 'body' || endpoint.from === 'job') return { code: 'unsupported', rule: 'R13', message: notCarried };
+  if (endpoint.path.endsWith('/ci/lint')) return { code: 'unsupported', rule: 'R3', message: noLint };
   const resource = await resourceOf(directory, endpoint.from, params.get('id') ?? '');
   // What a body could ask for beside is asked for at once: less would be decided than done.
   const permissions = [...endpoint.permissions, ...(endpoint.more ?? [])];

@@ -52,6 +52,7 @@ export const reads: Samples = {
   [`GET ${P}/registry/repositories/:repository_id`]: plain,
   [`GET ${P}/registry/repositories/:repository_id/tags`]: plain,
   [`GET ${P}/registry/repositories/:repository_id/tags/:tag_name`]: plain,
+  [`GET ${P}/ci/lint`]: { query: 'dry_run=true&include_jobs=true' },
   [`GET ${P}/pipelines`]: plain,
   [`GET ${P}/pipelines/latest`]: plain,
   [`GET ${P}/pipelines/:pipeline_id`]: plain,

@@ -181,6 +181,7 @@ export const writes: Samples = {
   [`PUT ${P}/releases/:tag_name/assets/links/:link_id`]: { fresh: release, body: () => ({ name: 'walked' }) },
   [`DELETE ${P}/releases/:tag_name/assets/links/:link_id`]: { fresh: release },
 
+  [`POST ${P}/ci/lint`]: { ok: 200, body: () => ({ content: 'a: {script: x}' }) },
   [`POST ${P}/pipeline`]: { body: () => ({ ref: 'work' }), pass: chain },
   [`DELETE ${P}/registry/repositories/:repository_id`]: { ok: 202, fresh: image },
   [`DELETE ${P}/registry/repositories/:repository_id/tags/:tag_name`]: { fresh: image },

@@ -1,0 +1,84 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startTestServer, type TestServer } from '../support/server.ts';
+
+let server: TestServer;
+let alice: { id: number; token: string };
+let app: number;
+let secret: number;
+const lint = (body: Record<string, unknown>, token = alice.token) =>
+  server.call('POST', `/api/v4/projects/${app}/ci/lint`, { token, body });
+
+beforeAll(async () => {
+  server = await startTestServer();
+  alice = await server.user('alice');
+  [app, secret] = [await server.project('team/app'), await server.project('other/secret')];
+  await server.member(app, alice.id, 30);
+  await server.commit(app, 'ci/build.yml', '.build: {script: [make], tags: [linux]}');
+  await server.commit(secret, 'a.yml', '.x: {script: hidden}');
+});
+afterAll(() => server.stop());
+
+test('what is sent is judged and shown in one piece, with what it includes', async () => {
+  const content = 'include: ci/build.yml\nbuild: {extends: .build, stage: build}\n';
+  const { body } = await lint({ content, include_jobs: true });
+  expect(body).toMatchObject({
+    valid: true,
+    errors: [],
+    warnings: [],
+    includes: [{ type: 'local', location: 'ci/build.yml', blob: null, extra: {}, context_project: 'team/app' }],
+    jobs: [{ name: 'build', stage: 'build', script: ['make'], tag_list: ['linux'], when: 'on_success', allow_failure: false, needs: null }],
+  });
+  expect(body['merged_yaml']).toBe(
+    [
+      '---',
+      '.build:',
+      '  script:',
+      '    - make',
+      '  tags:',
+      '    - linux',
+      'build:',
+      '  script:',
+      '    - make',
+      '  tags:',
+      '    - linux',
+      '  stage: build',
+      '',
+    ].join('\n'),
+  );
+});
+
+test('mistakes are those that a pipeline would fail with; rules count in a dry run only', async () => {
+  const broken = 'a: {script: x, cach: y}';
+  const { body } = await lint({ content: broken });
+  expect(body).toMatchObject({ valid: false, errors: ['line 1: job `a`: unknown keyword `cach`'], includes: [] });
+  expect(body['jobs']).toBeUndefined();
+  await server.commit(app, '.gitlab-ci.yml', broken, { token: server.root, branch: 'broken', start: 'main' });
+  const made = await server.call('POST', `/api/v4/projects/${app}/pipeline`, { token: alice.token, body: { ref: 'broken' } });
+  expect(made.body['message']).toEqual({ base: body['errors'] });
+  const never = { content: 'a: {script: x, rules: [{when: never}]}' };
+  expect((await lint(never)).body).toMatchObject({ valid: true });
+  const dry = await lint({ ...never, dry_run: true, ref: 'broken' });
+  expect(dry.body).toMatchObject({ valid: false, errors: [expect.stringContaining('rules configuration prevented any jobs')] });
+  expect((await lint({ ...never, dry_run: true })).body['errors']).toEqual(['You may not start a pipeline on this branch or tag.']);
+  expect((await lint({ content: 'a: {script: x}', ref: 'none' })).body['errors']).toEqual(['Reference not found']);
+  expect((await lint({})).status).toBe(400);
+});
+
+test('the file of the repository, at a ref of its own', async () => {
+  const path = `/api/v4/projects/${app}/ci/lint`;
+  expect((await server.call('GET', path, { token: alice.token })).status).toBe(404);
+  const at = await server.call('GET', `${path}?content_ref=broken`, { token: alice.token });
+  expect(at.body).toMatchObject({ valid: false, merged_yaml: '---\na:\n  script: x\n  cach: "y"\n' });
+  expect((await server.call('GET', path)).status).toBe(404);
+});
+
+test('A41 A57 R3 what is included is read with the rights of who asks, an administrator’s power aside', async () => {
+  const content = 'include: {project: other/secret, file: a.yml}\na: {extends: .x}';
+  const why = 'line 1: include: project `other/secret` does not exist, or not everybody whose pipeline this is may read it';
+  expect((await lint({ content })).body).toMatchObject({ valid: false, errors: [why], merged_yaml: null });
+  const { id } = await server.must('POST', '/api/v4/users', { username: 'boss', name: 'boss', email: 'boss@example.com', admin: true });
+  const { token } = await server.must('POST', `/api/v4/users/${String(id)}/personal_access_tokens`, { name: 'x', scopes: ['api'] });
+  expect((await lint({ content }, String(token))).body).toMatchObject({ valid: false, errors: [why] });
+  await server.member(secret, alice.id, 20);
+  expect((await lint({ content })).body).toMatchObject({ valid: true, includes: [{ type: 'file', extra: { project: 'other/secret' } }] });
+});
