@@ -3,7 +3,7 @@ import { BlockList, isIPv6 } from 'node:net';
 import { AuditTrail } from './audit/trail.ts';
 import { systemClock } from './base/clock.ts';
 import { JobpassError } from './base/errors.ts';
-import type { RunnerId } from './base/ids.ts';
+import type { JobId, ProjectId, RunnerId } from './base/ids.ts';
 import type { Log } from './base/log.ts';
 import { type Listen, makeHttpServer } from './doors/http.ts';
 import { addressesOf, chosenPorts } from './doors/listen.ts';
@@ -15,18 +15,24 @@ import { carriedAnswers, scrubbed } from './doors/proxy/scrub.ts';
 import { WriteLog } from './doors/proxy/write-log.ts';
 import { makeActingCredentials } from './forge/gitlab/acting.ts';
 import { UpstreamClient } from './forge/gitlab/client.ts';
-import { makeGitlabDirectory } from './forge/gitlab/directory.ts';
+import { type GitlabAskers, makeGitlabAskers } from './forge/gitlab/askers.ts';
+import { type GitlabDirectory, makeGitlabDirectory } from './forge/gitlab/directory.ts';
 import { makeGitlabHistory } from './forge/gitlab/history.ts';
 import { makeGitlabJobs } from './forge/gitlab/jobs.ts';
 import { GitlabLiveness } from './forge/gitlab/liveness.ts';
 import { LeakScanner } from './jobs/leaks.ts';
-import { makeGatekeeper } from './pass/admit.ts';
+import { makeBounds } from './jobs/bounds.ts';
+import { makeCeilingSettings } from './jobs/ceilings.ts';
+import { makeTrustList } from './jobs/trust.ts';
+import { type GatekeeperDeps, makeGatekeeper } from './pass/admit.ts';
 import { ceilingFromFile } from './pass/ceiling-file.ts';
 import { deathOf } from './pass/life.ts';
 import { LiveGrants } from './pass/live.ts';
 import { makeLeaks } from './pass/leaks.ts';
 import { makeRevoker } from './pass/revoke.ts';
+import { type Grant, verifyGrant } from './pass/grant.ts';
 import type { Gatekeeper } from './pass/subject.ts';
+import type { PassRecord } from './ports/passes.ts';
 import type { Credentials } from './ports/credentials.ts';
 import { fileSeal } from './store/key-files.ts';
 import { openStore, type Store } from './store/open.ts';
@@ -115,11 +121,12 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
     log,
     ended: (job) => liveness.hasEnded(job),
   });
-  const gatekeeper = makeGatekeeper({
+  const askers = makeGitlabAskers(client, directory, clock);
+  const judging: GatekeeperDeps = {
     ...store,
     directory,
     liveness,
-    credentials: jobsOnly(store),
+    credentials: jobsOnly(store, askers),
     assist: {
       async assisting(tx, job) {
         const record = await store.gatewayJobs.byId(tx, job);
@@ -132,7 +139,8 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
     trail,
     auditStore: store.audit,
     live,
-  });
+  };
+  const gatekeeper = makeGatekeeper(judging);
   const unknown = await store.audit.settleUnknown(clock.now());
   if (unknown > 0) log.warn('audit.unknown_outcomes', { rows: unknown });
   if (config.principals === 'starter')
@@ -196,6 +204,8 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
       clock,
       addresses,
       maxExposure: config.maxExposure,
+      exposureBounds: store.exposureBounds,
+      trustedProjects: store.trustedProjects,
       principals: config.principals,
       trustOf: (runner) => ({
         trust: config.distrustedRunners.includes(runner) ? 'none' : config.trustedRunners.includes(runner) ? 'full' : 'fetch',
@@ -212,7 +222,21 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
   });
   const http = makeHttpServer(
     [
-      makeOwnRoutes(() => store.ping()),
+      makeOwnRoutes({
+        gatekeepers: { user: gatekeeper, admin: makeGatekeeper({ ...judging, directory: withAdmins(directory) }) },
+        prove: (token) => askers.prove(token),
+        jobs: {
+          bounds: makeBounds(store),
+          ceilings: makeCeilingSettings({ ...store, clock }),
+          trust: makeTrustList({ ...store, clock }),
+          pipelines: { passes: (grant, project, job) => passesOf(store, grant, project, job) },
+        },
+        audit: store.audit,
+        directory,
+        log,
+        externalUrl: addresses.url,
+        ping: () => store.ping(),
+      }),
       makeOauthDoor({
         gatekeeper,
         revoker,
@@ -264,12 +288,36 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
   };
 }
 
-/** The forge knows its own tokens; here passes are known, and the tokens of the jobs that were handed out (for `assist`). */
-function jobsOnly({ credentials, gatewayJobs }: Store): Credentials {
+/** For people who proved that their token reaches what an administrator's does. */
+function withAdmins(directory: GitlabDirectory): GitlabDirectory {
+  return {
+    ...directory,
+    async users(tx, ids) {
+      const found = await directory.users(tx, ids);
+      const powers = await Promise.all([...found.keys()].map(async (id) => [id, await directory.powerOf(id)] as const));
+      const admins = new Set(powers.filter(([, power]) => power === 'admin').map(([id]) => id));
+      return new Map([...found].map(([id, user]) => [id, { ...user, isAdmin: admins.has(id) }]));
+    },
+  };
+}
+
+/** Every pass that a job which was handed out here ever had. @throws not_found */
+async function passesOf(store: Store, grant: Grant, project: ProjectId, id: JobId): Promise<readonly PassRecord[]> {
+  verifyGrant(grant, 'job:read', { kind: 'project', id: project });
+  const job = await store.gatewayJobs.byId(null, id);
+  if (job === undefined || job.projectId !== project) throw new JobpassError('not_found', { what: 'Job' });
+  return store.passes.forJob(null, id);
+}
+
+/**
+ * The forge knows its own tokens; here passes are known, the tokens of the jobs that were handed out (for `assist`), and whose token it is that the forge
+ * was just asked about.
+ */
+function jobsOnly({ credentials, gatewayJobs }: Store, askers: GitlabAskers): Credentials {
   const none = () => Promise.resolve(undefined);
   return {
     ...credentials,
-    personalToken: none,
+    personalToken: (_tx, digest) => Promise.resolve(askers.proven(digest)),
     runnerToken: none,
     registrationToken: none,
     async jobToken(tx, digest) {

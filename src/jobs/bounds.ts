@@ -16,7 +16,7 @@ export interface Bounds {
   setMaximum(grant: Grant, owner: BoundOwner, maximum: Exposure | null): Promise<void>;
 }
 
-export function makeBounds(deps: JobsDeps): Bounds {
+export function makeBounds(deps: Pick<JobsDeps, 'exposureBounds' | 'transactor'>): Bounds {
   const check = (grant: Grant, owner: BoundOwner, project: 'project:read' | 'project:settings', self: 'self:read' | 'self:settings') => {
     if (owner.kind === 'project') return verifyGrant(grant, project, owner);
     verifyGrant(grant, self, { kind: 'instance' });

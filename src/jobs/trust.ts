@@ -13,7 +13,11 @@ export interface TrustList {
   remove(grant: Grant, project: ProjectId): Promise<boolean>;
 }
 
-export function makeTrustList({ transactor, trustedProjects, clock }: JobsDeps): TrustList {
+export function makeTrustList({
+  transactor,
+  trustedProjects,
+  clock,
+}: Pick<JobsDeps, 'transactor' | 'trustedProjects' | 'clock'>): TrustList {
   const self = (grant: Grant, permission: 'self:read' | 'self:settings'): UserId => {
     verifyGrant(grant, permission, { kind: 'instance' });
     const [user] = grant.principals;

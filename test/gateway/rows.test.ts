@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { silentLog } from '../../src/base/log.ts';
 import { gatewayEndpoints } from '../../src/policy/gateway-endpoints.ts';
 import { endpoints } from '../../src/policy/endpoints.ts';
 import { isNeverAllowed, matchEndpoint, matchGatewayEndpoint } from '../../src/policy/match.ts';
@@ -221,8 +222,9 @@ describe('what a GitLab has beside the shared table', () => {
 
 describe('R5 what passes write is known, whatever becomes of the answer', () => {
   let gate: Scene;
+  let over: (path: unknown) => void = () => {};
   beforeAll(async () => {
-    gate = await scene();
+    gate = await scene({}, { ...silentLog, info: (event, fields) => void (event === 'http.request' && over(fields?.['path'])) });
   });
   beforeEach(() => gate.gitlab.answers.clear());
   afterAll(() => gate.stop());
@@ -264,8 +266,12 @@ describe('R5 what passes write is known, whatever becomes of the answer', () => 
       body: JSON.stringify({ branch: 'main', commit_message: 'x', actions: [] }),
     });
     const go = await arrived.promise;
+    const noticed = new Promise<void>((resolve) => {
+      over = (path) => void (path === `${P}/repository/commits` && resolve());
+    });
     client.abort();
     await expect(gone).rejects.toThrow('abort');
+    await noticed;
     const child = gate.job({ sha: made });
     go();
     expect((await child).payload).not.toHaveProperty('extended_job_token');

@@ -4,6 +4,7 @@ const main = 'test/gateway/main.test.ts';
 const stories = 'test/gateway/stories.test.ts';
 const robust = 'test/gateway/robust.test.ts';
 const rows = 'test/gateway/rows.test.ts';
+const settings = 'test/gateway/settings.test.ts';
 const bodies = 'test/doors/proxy/bodies.test.ts';
 
 export const gatewayMutants: readonly Mutant[] = [
@@ -240,5 +241,32 @@ export const gatewayMutants: readonly Mutant[] = [
     replace: 'return undefined;',
     test: rows,
     name: 'R5 R13 after a write',
+  },
+  {
+    id: 'R10',
+    defence: "an administrator's power counts where the token itself reaches it",
+    file: 'src/forge/gitlab/askers.ts',
+    find: "status === 200 ? 'admin' : 'user';",
+    replace: "status > 0 ? 'admin' : 'user';",
+    test: settings,
+    name: 'R10 the trail',
+  },
+  {
+    id: 'R4',
+    defence: "whose token it is, is the forge's word",
+    file: 'src/gateway.ts',
+    find: 'prove: (token) => askers.prove(token),',
+    replace: "prove: (token) => askers.prove(token).then(() => 'admin' as const),",
+    test: settings,
+    name: 'R4 who may set a ceiling',
+  },
+  {
+    id: 'R7',
+    defence: 'project and starting user bound the exposure, in the gateway, too',
+    file: 'src/doors/proxy/job-issue.ts',
+    find: "maximum: await deps.exposureBounds.of(null, { kind: 'user', id: job.userId })",
+    replace: 'maximum: null',
+    test: settings,
+    name: 'R7 project and starting user',
   },
 ];

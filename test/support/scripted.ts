@@ -1,3 +1,4 @@
+import { type Log, silentLog } from '../../src/base/log.ts';
 import type { GatewayConfig } from '../../src/gateway.ts';
 import { ScriptedGitlab, type ScriptedJob } from './gitlab.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
@@ -29,7 +30,7 @@ export interface CallOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export async function scene(config: Partial<GatewayConfig> = {}): Promise<Scene> {
+export async function scene(config: Partial<GatewayConfig> = {}, log: Log = silentLog): Promise<Scene> {
   const gitlab = new ScriptedGitlab();
   const upstream = await gitlab.start();
   gitlab.user(2, 'alice');
@@ -37,7 +38,7 @@ export async function scene(config: Partial<GatewayConfig> = {}): Promise<Scene>
   gitlab.project(7, 'team/app', { 2: 40, 3: 30 });
   gitlab.project(8, 'libs/secret', { 2: 30 });
   gitlab.personal.set('glpat-root', { user: 1, scopes: ['api', 'sudo', 'admin_mode'] });
-  const gateway = await startTestGateway(upstream, 'glpat-root', { trustedRunners: [5 as never], ...config });
+  const gateway = await startTestGateway(upstream, 'glpat-root', { trustedRunners: [5 as never], ...config }, log);
   const sha = 'ab'.repeat(20);
   let count = 0;
   const call: Scene['call'] = async (method, path, token, { body, raw, headers = {} } = {}) => {

@@ -1,6 +1,8 @@
+import type { FastifyInstance } from 'fastify';
 import { limits } from '../../base/limits.ts';
 import { JobpassError } from '../../base/errors.ts';
 import type { Door } from '../door.ts';
+import { auditRoutes } from './audit.ts';
 import { boundRoutes } from './bounds.ts';
 import { ceilingRoutes } from './ceilings.ts';
 import { eventRoutes } from './events.ts';
@@ -17,7 +19,7 @@ import { removalRoutes } from './removal.ts';
 import { releaseRoutes } from './releases.ts';
 import { repositoryRoutes } from './repository.ts';
 import { resourceGroupRoutes } from './resource-groups.ts';
-import { answerError, answerUnknownRoute, type ApiDeps, registerRoutes } from './route.ts';
+import { answerError, answerUnknownRoute, type ApiDeps, registerRoutes, type RouteDeps } from './route.ts';
 import { runnerRoutes } from './runners.ts';
 import { scheduleRoutes } from './schedules.ts';
 import { triggerRoutes } from './triggers.ts';
@@ -31,34 +33,10 @@ export function makeApiDoor(deps: ApiDeps): Door {
     kind: 'routes',
     name: 'api',
     register(app) {
-      app.removeAllContentTypeParsers();
-      app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-        try {
-          done(null, parseJson(String(body)));
-        } catch (error) {
-          done(error instanceof Error ? error : new Error('bad JSON'));
-        }
-      });
-      app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) =>
-        done(null, new URLSearchParams(String(body))),
-      );
-      app.setErrorHandler((error: { statusCode?: number } & Error, request, reply) => {
-        if (error.statusCode === 413) return answerError(deps, new JobpassError('too_large', 'The body is too large.'), request, reply);
-        if (error.statusCode === 415)
-          return reply
-            .code(415)
-            .type('application/json')
-            .send('{"error":"The provided content-type is not supported: send application/json or a form."}');
-        return answerError(
-          deps,
-          error.statusCode === undefined || error.statusCode >= 500 ? error : new JobpassError('invalid_input', error.message),
-          request,
-          reply,
-        );
-      });
-      app.setNotFoundHandler((request, reply) => answerUnknownRoute(deps, request, reply));
+      apiSurface(app, deps);
       registerRoutes(app, deps, {
         ...instanceRoutes(deps),
+        ...auditRoutes(deps),
         ...userRoutes(deps),
         ...impersonationRoutes(deps),
         ...eventRoutes(deps),
@@ -83,6 +61,36 @@ export function makeApiDoor(deps: ApiDeps): Door {
       });
     },
   };
+}
+
+/** How API routes read bodies and say no, also where there is no route. */
+export function apiSurface(app: FastifyInstance, deps: RouteDeps): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, parseJson(String(body)));
+    } catch (error) {
+      done(error instanceof Error ? error : new Error('bad JSON'));
+    }
+  });
+  app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, (_request, body, done) =>
+    done(null, new URLSearchParams(String(body))),
+  );
+  app.setErrorHandler((error: { statusCode?: number } & Error, request, reply) => {
+    if (error.statusCode === 413) return answerError(deps, new JobpassError('too_large', 'The body is too large.'), request, reply);
+    if (error.statusCode === 415)
+      return reply
+        .code(415)
+        .type('application/json')
+        .send('{"error":"The provided content-type is not supported: send application/json or a form."}');
+    return answerError(
+      deps,
+      error.statusCode === undefined || error.statusCode >= 500 ? error : new JobpassError('invalid_input', error.message),
+      request,
+      reply,
+    );
+  });
+  app.setNotFoundHandler((request, reply) => answerUnknownRoute(deps, request, reply));
 }
 
 /** @throws invalid_input for what is not JSON, or nests too deep */

@@ -1,11 +1,12 @@
+import type { Jobs } from '../../jobs/jobs.ts';
 import type { BoundOwner } from '../../ports/exposure.ts';
 import { actorId } from './actor.ts';
 import { ParamError } from './errors.ts';
 import type { Params } from './params.ts';
-import type { ApiDeps, Call, RouteTable } from './route.ts';
+import type { Call, RouteTable } from './route.ts';
 
 /** Ours: how much of their pass scripts may see (DESIGN R7). `{"max_exposure": "withhold" | "variable" | "replace" | null}` */
-export function boundRoutes(deps: ApiDeps): RouteTable {
+export function boundRoutes(deps: { readonly jobs: Pick<Jobs, 'bounds'> }): RouteTable {
   const { bounds } = deps.jobs;
   const show = async ({ grant }: Call, owner: BoundOwner) => ({ body: { max_exposure: await bounds.maximum(grant, owner) } });
   const set = async ({ grant, params }: Call, owner: BoundOwner) => {

@@ -5,10 +5,17 @@ import type { Ceiling } from '../../pass/ceiling-document.ts';
 import type { CeilingOwner } from '../../ports/ceilings.ts';
 import { actorId } from './actor.ts';
 import { ParamError } from './errors.ts';
-import type { ApiDeps, Call, RouteTable } from './route.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
+import type { Directory } from '../../ports/directory.ts';
+import type { Call, RouteTable } from './route.ts';
+
+export interface CeilingRouteDeps {
+  readonly directory: Directory;
+  readonly jobs: Pick<Jobs, 'ceilings'>;
+}
 
 /** Ours: what passes may do at most (DESIGN R4). `{"permissions": ["code:*"], "projects": ["group/app", "tools/*"]}`; without `projects` everywhere. */
-export function ceilingRoutes(deps: ApiDeps): RouteTable {
+export function ceilingRoutes(deps: CeilingRouteDeps): RouteTable {
   const { ceilings } = deps.jobs;
   const levels: Readonly<Record<string, (call: Call) => CeilingOwner>> = {
     '/api/v4/jobpass/ceiling': () => ({ kind: 'instance' }),
@@ -48,7 +55,7 @@ function shown(ceiling: Ceiling | null | 'unreadable') {
   };
 }
 
-async function ceilingIn(deps: ApiDeps, { params, admit }: Call): Promise<Ceiling> {
+async function ceilingIn(deps: CeilingRouteDeps, { params, admit }: Call): Promise<Ceiling> {
   const given = params.words('permissions');
   if (given === undefined || given.length === 0) throw new ParamError('permissions is missing');
   const read = permissionWords(given.join(' '));

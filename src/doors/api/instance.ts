@@ -1,11 +1,6 @@
-import { type AuditId, type JobId, parseId, type ProjectId, type UserId } from '../../base/ids.ts';
-import { limits } from '../../base/limits.ts';
-import { ParamError } from './errors.ts';
-import { auditRow } from './present.ts';
 import type { ApiDeps, RouteTable } from './route.ts';
-import type { Params } from './params.ts';
 
-/** @see GitLab REST API, "Version" and "Metadata"; the audit trail is ours (DESIGN R10) */
+/** @see GitLab REST API, "Version" and "Metadata" */
 export function instanceRoutes(deps: ApiDeps): RouteTable {
   // Clients ask for GitLab's version to know what they may call.
   const version = { version: `17.0.0-jobpass.${deps.version}`, revision: 'jobpass' };
@@ -14,34 +9,5 @@ export function instanceRoutes(deps: ApiDeps): RouteTable {
     'GET /api/v4/metadata': async () => ({
       body: { ...version, enterprise: false, kas: { enabled: false, externalUrl: null, version: null } },
     }),
-    'GET /api/v4/jobpass/audit': async ({ params }) => {
-      const limit = Math.min(params.integer('per_page') ?? 20, limits.pageSize);
-      if (limit < 1) throw new ParamError('per_page does not have a valid value');
-      const [userId, projectId, jobId, afterId] = [
-        idParam<UserId>(params, 'user_id'),
-        idParam<ProjectId>(params, 'project_id'),
-        idParam<JobId>(params, 'job_id'),
-        idParam<AuditId>(params, 'after_id'),
-      ];
-      const decision = params.oneOf('decision', ['allow', 'deny']);
-      const rows = await deps.audit.query({
-        limit,
-        ...(userId === undefined ? {} : { userId }),
-        ...(projectId === undefined ? {} : { projectId }),
-        ...(jobId === undefined ? {} : { jobId }),
-        ...(afterId === undefined ? {} : { afterId }),
-        ...(decision === undefined ? {} : { decision }),
-      });
-      return { body: rows.map(auditRow) };
-    },
   };
-}
-
-function idParam<Id extends AuditId | JobId | ProjectId | UserId>(params: Params, name: string): Id | undefined {
-  const text = params.optionalText(name);
-  if (text === undefined || text === '') return undefined;
-  if (text === '0' && name === 'after_id') return undefined;
-  const id = parseId<Id>(text);
-  if (id === undefined) throw new ParamError(`${name} is invalid`);
-  return id;
 }

@@ -1,10 +1,17 @@
 import { isoTime, isoTimeOrNull } from '../../base/clock.ts';
 import { JobpassError } from '../../base/errors.ts';
 import { type JobId, parseId } from '../../base/ids.ts';
-import type { ApiDeps, RouteTable } from './route.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
+import type { Directory } from '../../ports/directory.ts';
+import type { RouteTable } from './route.ts';
+
+export interface JobPassRouteDeps {
+  readonly directory: Directory;
+  readonly jobs: { readonly pipelines: Pick<Jobs['pipelines'], 'passes'> };
+}
 
 /** Ours: whose rights a job's passes intersect and why (DESIGN R3), and how they ended. Never a secret: only digests are kept. */
-export function jobPassRoutes({ jobs: { pipelines }, directory }: ApiDeps): RouteTable {
+export function jobPassRoutes({ jobs: { pipelines }, directory }: JobPassRouteDeps): RouteTable {
   return {
     'GET /api/v4/projects/:id/jobs/:job_id/jobpass': async ({ grant, project, path }) => {
       const id = parseId<JobId>(path('job_id'));

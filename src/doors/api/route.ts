@@ -20,17 +20,21 @@ import { factsOf } from '../http.ts';
 import { answerFor, errorOfRefusal, ParamError } from './errors.ts';
 import { Params } from './params.ts';
 
-export interface ApiDeps {
+/** What any API route of ours needs to be asked and answered. */
+export interface RouteDeps {
   readonly gatekeeper: Gatekeeper;
   readonly directory: Directory;
+  readonly log: Log;
+  /** External address without a final slash, for every URL in an answer. */
+  readonly externalUrl: string;
+}
+
+export interface ApiDeps extends RouteDeps {
   readonly forge: Forge;
   readonly jobs: Jobs;
   readonly audit: AuditStore;
   readonly revoker: Revoker;
   readonly clock: Clock;
-  readonly log: Log;
-  /** External address without a final slash, for every URL in an answer. */
-  readonly externalUrl: string;
   /** `host[:port]` by which images are named. */
   readonly registry: string;
   readonly version: string;
@@ -67,7 +71,7 @@ export type RouteTable = Readonly<Record<string, Handler>>;
 const rows = new Map(endpoints.map((endpoint) => [`${endpoint.method} ${endpoint.path}`, endpoint]));
 
 /** Registers handlers under their rows; a route without a row does not start (R13). */
-export function registerRoutes(app: FastifyInstance, deps: ApiDeps, table: RouteTable): void {
+export function registerRoutes(app: FastifyInstance, deps: RouteDeps, table: RouteTable): void {
   for (const [name, handler] of Object.entries(table)) {
     const endpoint = rows.get(name);
     if (endpoint === undefined) throw new JobpassError('internal', {}, new Error(`the route ${name} is not in the endpoint table`));
@@ -81,7 +85,13 @@ export function registerRoutes(app: FastifyInstance, deps: ApiDeps, table: Route
   }
 }
 
-async function serve(deps: ApiDeps, endpoint: Endpoint, handler: Handler, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+async function serve(
+  deps: RouteDeps,
+  endpoint: Endpoint,
+  handler: Handler,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
   const granted: Grant[] = [];
   let answer: Answer;
   try {
@@ -99,7 +109,7 @@ async function serve(deps: ApiDeps, endpoint: Endpoint, handler: Handler, reques
 }
 
 /** A stream settles when it ends, and is cut when the pass dies (R2). @throws pass_dead where it died before the first byte */
-function follow(deps: ApiDeps, granted: readonly Grant[], stream: Readable): void {
+function follow(deps: RouteDeps, granted: readonly Grant[], stream: Readable): void {
   for (const { signal } of granted) {
     // A signal that has fired tells no listener any more.
     if (signal.aborted) {
@@ -118,12 +128,12 @@ function follow(deps: ApiDeps, granted: readonly Grant[], stream: Readable): voi
   stream.once('close', () => settle('cut'));
 }
 
-async function settleAll(deps: ApiDeps, granted: readonly Grant[], outcome: 'done' | 'failed' | 'refused' | 'cut'): Promise<void> {
+async function settleAll(deps: RouteDeps, granted: readonly Grant[], outcome: 'done' | 'failed' | 'refused' | 'cut'): Promise<void> {
   await Promise.all(granted.map((grant) => deps.gatekeeper.settle(grant, outcome)));
 }
 
 export async function answerError(
-  deps: Pick<ApiDeps, 'log'>,
+  deps: Pick<RouteDeps, 'log'>,
   error: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -169,7 +179,7 @@ function withTrigger(subject: Subject, params: Params): Subject {
   return { kind: 'secret', secret: new Secret(text), carrier };
 }
 
-async function prepare(deps: ApiDeps, endpoint: Endpoint, request: FastifyRequest, granted: Grant[]): Promise<Call> {
+async function prepare(deps: RouteDeps, endpoint: Endpoint, request: FastifyRequest, granted: Grant[]): Promise<Call> {
   const { requestId, secure } = factsOf(request.raw);
   const { subject, query } = subjectOf(request, endpoint);
   const context = { door: 'api', endpoint: `${endpoint.method} ${endpoint.path}`, requestId, secure };
@@ -231,7 +241,7 @@ interface Target {
 }
 
 /** `:id` as a number or a full path; a bare name is not looked up (GitLab). */
-async function targetOf(deps: ApiDeps, endpoint: Endpoint, id: string): Promise<Target | undefined> {
+async function targetOf(deps: RouteDeps, endpoint: Endpoint, id: string): Promise<Target | undefined> {
   switch (endpoint.from) {
     case 'project': {
       const number = parseId<ProjectId>(id);
@@ -261,7 +271,7 @@ async function targetOf(deps: ApiDeps, endpoint: Endpoint, id: string): Promise<
 }
 
 /** What a path that no route serves answers: 404 to people, and to a pass the rule that refuses it. */
-export async function answerUnknownRoute(deps: ApiDeps, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+export async function answerUnknownRoute(deps: RouteDeps, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   try {
     const { subject } = subjectOf(request);
     const path = (request.raw.url ?? '').split('?')[0] ?? '';

@@ -1,12 +1,13 @@
 import { JobpassError } from '../../base/errors.ts';
 import { parseId, type ProjectId } from '../../base/ids.ts';
+import type { Jobs } from '../../jobs/jobs.ts';
 import type { Access } from '../../pass/subject.ts';
-import type { ApiDeps, RouteTable } from './route.ts';
+import type { RouteTable } from './route.ts';
 
 const settings: Access = { permission: 'self:settings', resource: { kind: 'instance' } };
 
 /** Ours: the projects whose protected refs a user trusts, whoever last merged there (DESIGN R3). */
-export function trustRoutes({ jobs: { trust } }: ApiDeps): RouteTable {
+export function trustRoutes({ jobs: { trust } }: { readonly jobs: Pick<Jobs, 'trust'> }): RouteTable {
   const path = '/api/v4/user/jobpass/trusted_projects';
   return {
     [`GET ${path}`]: async ({ grant }) => ({ body: (await trust.list(grant)).map((id) => ({ id })) }),

@@ -6,6 +6,7 @@ import type { Front } from '../http.ts';
 import { audienceOf, sayNo } from './answers.ts';
 import { type AssistedDeps, isAssisted } from './assisted.ts';
 import type { Forwarder } from './forwarder.ts';
+import { isOwn } from './own-routes.ts';
 import { makePassRequests, type PassRequestDeps } from './pass-requests.ts';
 import { wantsTunnel } from './upgrade.ts';
 import { reportedJob, reportJob, requestJob, type RunnerCallDeps } from './runner-calls.ts';
@@ -19,15 +20,14 @@ export interface FrontDeps {
   readonly log: Log;
 }
 
-/** Everything that is jobpass's own; the rest of the address space is the forge's. */
-const own = '/-/jobpass/';
-
 /** Sorts the gateway's traffic: requests with a pass are judged, runners' calls are heard, everything else goes through untouched. */
 export function makeFront(deps: FrontDeps): Front {
   const servePass = makePassRequests(deps.passes);
   return {
     take(request, response, { requestId, secure, path }) {
-      if (path.startsWith(own)) return false;
+      const withPass = carriesPass(request.rawHeaders);
+      // A pass changes no settings (R5): it hears that where it hears everything else. Below `/-/jobpass/` it is about the pass itself.
+      if (isOwn(path) && (!withPass || !path.startsWith('/api/'))) return false;
       const method = request.method ?? '';
       const serve = (): Promise<unknown> => {
         const plain = (): Promise<unknown> => deps.forwarder.forward(request, response);
@@ -35,7 +35,6 @@ export function makeFront(deps: FrontDeps): Front {
         const judged = (): Promise<unknown> => servePass(request, response, { requestId, secure, path, query: query() });
         const fetchOrPlain = async (assisted: AssistedDeps): Promise<unknown> =>
           (await isAssisted(assisted, request, path, query())) ? judged() : plain();
-        const withPass = carriesPass(request.rawHeaders);
         const asks = method === 'POST' && path === '/api/v4/jobs/request';
         const job = reportedJob(method, path);
         if (!withPass && !asks && job === undefined) return deps.assisted === undefined ? plain() : fetchOrPlain(deps.assisted);

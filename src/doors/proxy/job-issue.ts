@@ -21,6 +21,8 @@ import type {
   UpstreamRunners,
   UpstreamUsers,
 } from '../../ports/gateway.ts';
+import type { ExposureBounds } from '../../ports/exposure.ts';
+import type { TrustedProjects } from '../../ports/trust.ts';
 import type { PassLimit, PassStore } from '../../ports/passes.ts';
 import type { Transactor } from '../../ports/tx.ts';
 import type { Exposure, ExtendedJobToken } from '../../wire/runner.ts';
@@ -44,6 +46,8 @@ export interface IssueDeps {
   readonly clock: Clock;
   readonly addresses: Addresses;
   readonly maxExposure: Exposure;
+  readonly exposureBounds: ExposureBounds;
+  readonly trustedProjects: TrustedProjects;
   readonly principals: 'intersect' | 'starter';
   readonly trustOf: (runner: RunnerId) => RunnerTrust;
   /** So that a restart can ask for the job again. */
@@ -84,7 +88,7 @@ export async function issueFor(deps: IssueDeps, handed: HandedOut, runnerToken: 
   const trust = deps.trustOf(runner.id);
   if (trust.trust === 'none') return { none: "an admin set the runner's trust to none" };
   const principals = await principalsFor(deps, job, handed, runner, trust);
-  const { exposure, why } = exposureFor(deps, handed, trust);
+  const { exposure, why } = await exposureFor(deps, job, handed, trust);
   const bounded = await jobLimits(deps.directory, [{ by: 'the job', permissions: handed.permissions, projects: handed.projects }]);
   const issued = await store(deps, job, handed, { runnerId: runner.id, principals, limits: bounded.limits, full: exposure !== 'withhold' });
   const extended = await extendedToken(deps, principals, issued, exposure, [why, ...bounded.notes]);
@@ -101,11 +105,15 @@ async function parentOf(deps: IssueDeps, job: UpstreamJob): Promise<JobId | unde
   return deps.writes.unheardAbout(job.projectId, job.createdAt);
 }
 
-function exposureFor(deps: IssueDeps, handed: HandedOut, { trust }: RunnerTrust): ReturnType<typeof exposureOf> {
+async function exposureFor(deps: IssueDeps, job: UpstreamJob, handed: HandedOut, { trust }: RunnerTrust) {
   return exposureOf({
     asked: handed.asked,
     given: undefined,
-    bounds: [{ by: 'the instance', maximum: deps.maxExposure }],
+    bounds: [
+      { by: 'the instance', maximum: deps.maxExposure },
+      { by: 'the project', maximum: await deps.exposureBounds.of(null, { kind: 'project', id: job.projectId }) },
+      { by: 'who started it', maximum: await deps.exposureBounds.of(null, { kind: 'user', id: job.userId }) },
+    ],
     // The admin who trusts a runner by name in the gateway's settings pins its verdict with it.
     runner: {
       trust,
@@ -137,9 +145,12 @@ async function principalsFor(
   const commits = await deps.upstream.unprotectedCommits(job.projectId, job.sha as Oid, limits.recordedCommitsPerPush);
   const ref = `refs/${job.tag ? 'tags' : 'heads'}/${job.ref}`;
   const rules = await deps.directory.protectedRefs(null, job.projectId);
-  const last = isProtected(rules, job.tag ? 'tag' : 'branch', job.ref)
-    ? { lastPushers: (await deps.upstream.lastPushers(job.projectId, ref)) ?? null }
-    : {};
+  // A project that the starting user trusts by name is trusted whoever last merged there (R3).
+  const trusted = await deps.trustedProjects.has(null, job.userId, job.projectId);
+  const last =
+    !trusted && isProtected(rules, job.tag ? 'tag' : 'branch', job.ref)
+      ? { lastPushers: (await deps.upstream.lastPushers(job.projectId, ref)) ?? null }
+      : {};
   const evidence: PrincipalEvidence = {
     ...alone,
     starter: job.userId,

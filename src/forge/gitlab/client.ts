@@ -65,6 +65,11 @@ export class UpstreamClient {
     return this.#call('GET', path, { 'job-token': token.reveal() }, undefined);
   }
 
+  /** With somebody's own token. @throws upstream_failed */
+  askWith(token: Secret, path: string): Promise<UpstreamAnswer> {
+    return this.#call('GET', path, { 'private-token': token.reveal() }, undefined);
+  }
+
   /** Without a credential in a header: what is sent stands in the body. @throws upstream_failed */
   post(path: string, body: unknown): Promise<UpstreamAnswer> {
     return this.#call('POST', path, {}, body);

@@ -5,6 +5,7 @@ import {
   type PipelineId,
   type ProjectId,
   type RunnerId,
+  type TokenId,
   type UserId,
   type EpochMillis,
   millis,
@@ -25,7 +26,7 @@ export function textOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-export function idOf<Id extends GroupId | JobId | PipelineId | ProjectId | RunnerId | UserId>(value: unknown): Id | undefined {
+export function idOf<Id extends GroupId | JobId | PipelineId | ProjectId | RunnerId | TokenId | UserId>(value: unknown): Id | undefined {
   return typeof value === 'number' ? parseId<Id>(String(value)) : undefined;
 }
 
