@@ -10,6 +10,7 @@ import { addressesOf, chosenPorts } from './doors/listen.ts';
 import { makeOauthDoor } from './doors/oauth/oauth-door.ts';
 import { makeFront } from './doors/proxy/front.ts';
 import { makeOwnRoutes } from './doors/proxy/own-routes.ts';
+import type { RunnerTrust } from './doors/proxy/job-exposure.ts';
 import { makeForwarder } from './doors/proxy/make-forwarder.ts';
 import { carriedAnswers, scrubbed } from './doors/proxy/scrub.ts';
 import { WriteLog } from './doors/proxy/write-log.ts';
@@ -19,7 +20,9 @@ import { type GitlabAskers, makeGitlabAskers } from './forge/gitlab/askers.ts';
 import { type GitlabDirectory, makeGitlabDirectory } from './forge/gitlab/directory.ts';
 import { makeGitlabHistory } from './forge/gitlab/history.ts';
 import { makeGitlabJobs } from './forge/gitlab/jobs.ts';
+import { makeGitlabPipelines } from './forge/gitlab/pipelines.ts';
 import { GitlabLiveness } from './forge/gitlab/liveness.ts';
+import type { JobPasses } from './jobs/jobs.ts';
 import { LeakScanner } from './jobs/leaks.ts';
 import { makeBounds } from './jobs/bounds.ts';
 import { makeCeilingSettings } from './jobs/ceilings.ts';
@@ -32,7 +35,6 @@ import { makeLeaks } from './pass/leaks.ts';
 import { makeRevoker } from './pass/revoke.ts';
 import { type Grant, verifyGrant } from './pass/grant.ts';
 import type { Gatekeeper } from './pass/subject.ts';
-import type { PassRecord } from './ports/passes.ts';
 import type { Credentials } from './ports/credentials.ts';
 import { fileSeal } from './store/key-files.ts';
 import { openStore, type Store } from './store/open.ts';
@@ -54,8 +56,12 @@ export interface GatewayConfig {
   readonly allowPlainHttp: boolean;
   readonly maxExposure: Exposure;
   readonly principals: 'intersect' | 'starter';
-  /** Runners that may show jobs their full pass, by the admin's word (R7). */
+  /** Older runners that may show jobs their full pass: their gate verdict is the admin's word (R7). */
   readonly trustedRunners: readonly RunnerId[];
+  /** jobpass runners that may do so where their request is signed and their own verdict allows it; `key` undefined = the first one that it brings. */
+  readonly signedRunners: readonly { readonly id: RunnerId; readonly key: string | undefined }[];
+  /** Older runners whose jobs find their pass in a masked variable, and fetch with its rights (DESIGN §3, `assist: expose`). */
+  readonly exposedRunners: readonly RunnerId[];
   /** Runners that get no pass at all. */
   readonly distrustedRunners: readonly RunnerId[];
   /** Group and project runners whose makers are not asked (R3). */
@@ -87,7 +93,12 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
   const seal = fileSeal(config.dataDir, 'passes of running jobs end, nothing else is lost (remove it then)');
   const client = new UpstreamClient({ url: config.upstream, adminTokenFile: config.adminTokenFile, ca: config.upstreamCa });
   const directory = makeGitlabDirectory(client);
-  const upstream = { ...makeGitlabJobs(client), ...makeGitlabHistory(client, directory), powerOf: directory.powerOf };
+  const upstream = {
+    ...makeGitlabJobs(client),
+    ...makeGitlabPipelines(client),
+    ...makeGitlabHistory(client, directory),
+    powerOf: directory.powerOf,
+  };
 
   const live = new LiveGrants(async ({ jobId, passId }) => {
     const pass = await store.passes.byId(null, passId);
@@ -121,6 +132,7 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
     log,
     ended: (job) => liveness.hasEnded(job),
   });
+  const assists = (runner: RunnerId): boolean => config.assistedRunners.includes(runner) || config.exposedRunners.includes(runner);
   const askers = makeGitlabAskers(client, directory, clock);
   const judging: GatekeeperDeps = {
     ...store,
@@ -130,7 +142,7 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
     assist: {
       async assisting(tx, job) {
         const record = await store.gatewayJobs.byId(tx, job);
-        if (record === undefined || !config.assistedRunners.includes(record.runnerId)) return undefined;
+        if (record === undefined || !assists(record.runnerId)) return undefined;
         const pinned = { verdict: 'expose', reasons: [], at: record.startedAt } as const;
         return { assist: 'fetch', trust: 'fetch', pinned, publicKey: null, unsafeAccepted: false };
       },
@@ -166,9 +178,7 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
     forwarder,
     log,
     assisted:
-      config.assistedRunners.length === 0
-        ? undefined
-        : { jobs: store.gatewayJobs, directory, assists: (runner) => config.assistedRunners.includes(runner) },
+      config.assistedRunners.length + config.exposedRunners.length === 0 ? undefined : { jobs: store.gatewayJobs, directory, assists },
     passes: {
       gatekeeper,
       directory,
@@ -207,10 +217,15 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
       exposureBounds: store.exposureBounds,
       trustedProjects: store.trustedProjects,
       principals: config.principals,
-      trustOf: (runner) => ({
-        trust: config.distrustedRunners.includes(runner) ? 'none' : config.trustedRunners.includes(runner) ? 'full' : 'fetch',
-        vouched: config.vouchedRunners.includes(runner),
-      }),
+      trustOf: (runner) => trustIn(config, runner),
+      proof: {
+        keys: store.gatewayRunners,
+        useNonce: (runner, nonce, now) => store.transactor.write((tx) => store.runners.useNonce(tx, runner, nonce, now)),
+        transactor: store.transactor,
+        clock,
+        log,
+        signing: (runner) => config.signedRunners.find(({ id }) => id === runner),
+      },
       seal: (token) => seal.seal(token),
       forwarder,
       leaks,
@@ -302,11 +317,13 @@ function withAdmins(directory: GitlabDirectory): GitlabDirectory {
 }
 
 /** Every pass that a job which was handed out here ever had. @throws not_found */
-async function passesOf(store: Store, grant: Grant, project: ProjectId, id: JobId): Promise<readonly PassRecord[]> {
+async function passesOf(store: Store, grant: Grant, project: ProjectId, id: JobId): Promise<JobPasses> {
   verifyGrant(grant, 'job:read', { kind: 'project', id: project });
   const job = await store.gatewayJobs.byId(null, id);
   if (job === undefined || job.projectId !== project) throw new JobpassError('not_found', { what: 'Job' });
-  return store.passes.forJob(null, id);
+  const passes = await store.passes.forJob(null, id);
+  const [first] = passes;
+  return { rights: first === undefined ? undefined : { principals: first.principals, provable: !first.ownProjectOnly }, passes };
 }
 
 /**
@@ -326,6 +343,20 @@ function jobsOnly({ credentials, gatewayJobs }: Store, askers: GitlabAskers): Cr
       const { id, projectId, pipelineId, userId } = job;
       return { jobId: id, projectId, pipelineId, userId };
     },
+  };
+}
+
+/** What the settings say of a runner. What takes away counts before what gives. */
+function trustIn(config: GatewayConfig, runner: RunnerId): RunnerTrust {
+  const signed = config.signedRunners.some(({ id }) => id === runner);
+  const inVariable = config.exposedRunners.includes(runner);
+  const full = signed || inVariable || config.trustedRunners.includes(runner);
+  return {
+    trust: config.distrustedRunners.includes(runner) ? 'none' : full ? 'full' : 'fetch',
+    vouched: config.vouchedRunners.includes(runner),
+    by: signed ? 'signed' : 'pinned',
+    // One that signs knows the field; no variable for it.
+    inVariable: inVariable && !signed,
   };
 }
 

@@ -10,14 +10,21 @@ const colours = { ok: 32, warning: 33, problem: 31 } as const;
 export async function runDoctor(config: GatewayConfig, io: Io, json: boolean): Promise<number> {
   const client = new UpstreamClient({ url: config.upstream, adminTokenFile: config.adminTokenFile, ca: config.upstreamCa });
   try {
-    const named = [config.trustedRunners, config.distrustedRunners, config.vouchedRunners, config.assistedRunners].flat();
+    const named = [
+      config.trustedRunners,
+      config.distrustedRunners,
+      config.vouchedRunners,
+      config.assistedRunners,
+      config.exposedRunners,
+    ].flat();
+    const signing = config.signedRunners.map(({ id }) => id);
     const findings = await examine(client, {
       upstream: config.upstream,
       external: addressesOf(config, config.listen[0]).url,
       allowPlainHttp: config.allowPlainHttp,
       principals: config.principals,
-      namedRunners: named,
-      trustedRunners: config.trustedRunners,
+      namedRunners: [...named, ...signing],
+      trustedRunners: [...config.trustedRunners, ...config.exposedRunners, ...signing],
       now: Date.now(),
     });
     io.out(json ? `${JSON.stringify({ findings })}\n` : printed(findings, io.terminal));

@@ -16,7 +16,19 @@ const settings: readonly Setting[] = [
   ...listenSettings,
   ...passSettings,
   { name: 'ceiling', kind: 'text', value: 'FILE', about: 'what passes may do at most (JSON: permissions, projects)' },
-  { name: 'trust-runner', kind: 'list', value: 'ID', about: 'runner there that may show jobs their pass: its gate verdict is yours' },
+  { name: 'trust-runner', kind: 'list', value: 'ID', about: 'older runner there that may show jobs their pass: its gate verdict is yours' },
+  {
+    name: 'signed-runner',
+    kind: 'list',
+    value: 'ID[=KEY]',
+    about: 'jobpass runner there that may do so: its requests are signed, its own verdict counts',
+  },
+  {
+    name: 'expose-runner',
+    kind: 'list',
+    value: 'ID',
+    about: 'older runner whose jobs find their pass in a masked variable: its gate verdict is yours',
+  },
   { name: 'distrust-runner', kind: 'list', value: 'ID', about: 'runner there that gets no pass at all' },
   {
     name: 'assist-runner',
@@ -74,12 +86,23 @@ function gatewayConfig(values: Values): GatewayConfig {
     ceiling: ceiling === undefined ? undefined : readFileSync(ceiling, 'utf8'),
     dataDir: textIn(values, 'data') ?? './jobpass-gateway',
     trustedRunners: runnersIn(values, 'trust-runner'),
+    signedRunners: listIn(values, 'signed-runner').map(signedRunner),
+    exposedRunners: runnersIn(values, 'expose-runner'),
     distrustedRunners: runnersIn(values, 'distrust-runner'),
     vouchedRunners: runnersIn(values, 'vouch-runner'),
     assistedRunners: runnersIn(values, 'assist-runner'),
     trustedProxies: listIn(values, 'trusted-proxy'),
     objectStorage: listIn(values, 'object-storage').map((url) => originOf('object-storage', url)),
   };
+}
+
+/** `7`, or `7=` and the key that `jobpass runner` has (43 characters). */
+function signedRunner(text: string): GatewayConfig['signedRunners'][number] {
+  const [, number = '', key] = /^(\d+)(?:=([A-Za-z0-9_-]{43}))?$/.exec(text) ?? [];
+  const id = parseId<RunnerId>(number);
+  if (id === undefined)
+    throw new JobpassError('invalid_input', '--signed-runner is the number of a runner, or NUMBER=KEY with its public key.');
+  return { id, key };
 }
 
 function runnersIn(values: Values, name: string): readonly RunnerId[] {

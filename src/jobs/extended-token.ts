@@ -1,10 +1,11 @@
+import type { Addresses } from '../base/addresses.ts';
 import { isoTime } from '../base/clock.ts';
 import { inputsKey } from '../pass/inputs-key.ts';
 import type { IssuedPasses } from '../pass/issue.ts';
 import type { Principals } from '../pass/principals.ts';
+import type { Directory } from '../ports/directory.ts';
 import type { JobRecord } from '../ports/jobs.ts';
 import type { Exposure, ExtendedJobToken } from '../wire/runner.ts';
-import type { JobsDeps } from './deps.ts';
 import type { JobLimits } from './job-limits.ts';
 
 /** What was decided about a job's passes. */
@@ -19,7 +20,7 @@ interface Decided {
 
 /** The payload's own field: the passes that were made for the job, and in words why these and whose rights they are (DESIGN §3). */
 export async function extendedToken(
-  { instance, directory }: Pick<JobsDeps, 'instance' | 'directory'>,
+  { addresses, directory }: { readonly addresses: Addresses; readonly directory: Directory },
   prepared: Decided,
   passes: IssuedPasses,
 ): Promise<ExtendedJobToken> {
@@ -45,7 +46,7 @@ export async function extendedToken(
         ? [`fetches its own project only: ${prepared.principals.notes.join('; ')}`]
         : prepared.principals.notes),
     ],
-    hosts: { api: instance.addresses.urls, git: instance.addresses.urls, registry: instance.addresses.registryHosts },
+    hosts: { api: addresses.urls, git: addresses.urls, registry: addresses.registryHosts },
     inputs_key: inputsKey(prepared.protected, prepared.principals, prepared.job.id),
   };
 }

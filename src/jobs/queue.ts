@@ -272,7 +272,10 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
     return { passes };
   });
   if (started === undefined) return undefined;
-  const extended = started.passes === undefined ? undefined : await extendedToken(deps, prepared, started.passes);
+  const extended =
+    started.passes === undefined
+      ? undefined
+      : await extendedToken({ addresses: deps.instance.addresses, directory: deps.directory }, prepared, started.passes);
   // For a runner that ignores the field (DESIGN §3, `assist: expose`): what is exposed is decided alike.
   const inVariable = runner.assist === 'expose' && assistProblem(runner) === undefined;
   const payload = buildPayload({

@@ -122,9 +122,35 @@ export interface UpstreamRunners {
   runnerOf(token: Secret): Promise<UpstreamRunner | undefined>;
 }
 
+export interface UpstreamPipeline {
+  readonly id: PipelineId;
+  readonly projectId: ProjectId;
+  readonly creator: UserId;
+  /** What it was given when it was made; the last value of a name counts. */
+  readonly variables: ReadonlyMap<string, string>;
+  /** GitLab's word; empty = not told. */
+  readonly source: string;
+  readonly sha: string;
+  readonly ref: string;
+  readonly tag: boolean;
+  readonly createdAt: EpochMillis | null;
+}
+
 export interface UpstreamPipelines {
-  /** Who made it, and whether it was given variables; undefined where that cannot be told. @throws upstream_failed */
-  pipeline(project: ProjectId, id: PipelineId): Promise<{ readonly creator: UserId; readonly carriesVariables: boolean } | undefined>;
+  /** @returns undefined where it cannot be told who made it, and with which variables @throws upstream_failed */
+  pipeline(project: ProjectId, id: PipelineId): Promise<UpstreamPipeline | undefined>;
+  /** The pipeline that started this one; undefined where it cannot be told. @throws upstream_failed */
+  parentOf(pipeline: UpstreamPipeline): Promise<UpstreamPipeline | undefined>;
+  /** Its jobs that left artifacts, retried ones too; undefined where it cannot be told. @throws upstream_failed */
+  artifactJobs(project: ProjectId, id: PipelineId): Promise<readonly JobId[] | undefined>;
+}
+
+/** Keys of the forge's runners that sign their requests (R7). */
+export interface GatewayRunners {
+  /** Raw public key, base64url. */
+  keyOf(tx: MaybeTx, runner: RunnerId): Promise<string | undefined>;
+  /** The first key stays (A60). @returns the key that is pinned now */
+  pin(tx: Tx, runner: RunnerId, key: string, at: EpochMillis): Promise<string>;
 }
 
 export interface ActingTokenRecord {

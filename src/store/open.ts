@@ -8,7 +8,7 @@ import type { Ceilings } from '../ports/ceilings.ts';
 import type { Credentials } from '../ports/credentials.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
-import type { ActingTokens, GatewayJobs, PassWrites } from '../ports/gateway.ts';
+import type { ActingTokens, GatewayJobs, GatewayRunners, PassWrites } from '../ports/gateway.ts';
 import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
 import type { PipelineIncludes } from '../ports/includes.ts';
 import type { JobRights } from '../ports/job-rights.ts';
@@ -29,7 +29,7 @@ import { noRevocations, postgresRevocations } from './postgres/revocations.ts';
 import { AuditRepository } from './repositories/audit.ts';
 import { ceilingRepository } from './repositories/ceilings.ts';
 import { directoryRepository } from './repositories/directory.ts';
-import { actingTokenRepository, gatewayJobRepository, passWriteRepository } from './repositories/gateway.ts';
+import { actingTokenRepository, gatewayJobRepository, gatewayRunnerRepository, passWriteRepository } from './repositories/gateway.ts';
 import { exposureBoundRepository } from './repositories/exposure-bounds.ts';
 import { groupRepository } from './repositories/groups.ts';
 import { imageRepository } from './repositories/images.ts';
@@ -81,6 +81,7 @@ export interface Store {
   readonly gatewayJobs: GatewayJobs;
   readonly actingTokens: ActingTokens;
   readonly passWrites: PassWrites;
+  readonly gatewayRunners: GatewayRunners;
   readonly forge: ForgeStores;
   readonly settings: Settings;
   readonly variables: VariableStore;
@@ -121,6 +122,7 @@ export async function openStore(url: string): Promise<Store> {
     gatewayJobs: gatewayJobRepository(db),
     actingTokens: actingTokenRepository(db),
     passWrites: passWriteRepository(db),
+    gatewayRunners: gatewayRunnerRepository(db),
     forge: {
       users: userRepository(db),
       groups: groupRepository(db),

@@ -87,6 +87,7 @@ export interface Schema {
   actingTokens: ActingTokensTable;
   passWrites: PassWritesTable;
   ciVariables: CiVariablesTable;
+  gatewayRunners: { runnerId: number; publicKey: string; pinnedAt: number };
 }
 
 export interface UsersTable {

@@ -5,6 +5,8 @@ const stories = 'test/gateway/stories.test.ts';
 const robust = 'test/gateway/robust.test.ts';
 const rows = 'test/gateway/rows.test.ts';
 const settings = 'test/gateway/settings.test.ts';
+const runners = 'test/gateway/runners.test.ts';
+const triggered = 'test/gateway/triggered.test.ts';
 const bodies = 'test/doors/proxy/bodies.test.ts';
 
 export const gatewayMutants: readonly Mutant[] = [
@@ -268,5 +270,104 @@ export const gatewayMutants: readonly Mutant[] = [
     replace: 'maximum: null',
     test: settings,
     name: 'R7 project and starting user',
+  },
+  {
+    id: 'R7',
+    defence: "what is signed with another key is nobody's word",
+    file: 'src/doors/proxy/runner-proof.ts',
+    find: 'signed: publicKey === check.key ?',
+    replace: 'signed: publicKey !== null ?',
+    test: runners,
+    name: 'R7 A60 its key is pinned',
+  },
+  {
+    id: 'A60',
+    defence: 'a second key is not introduced',
+    file: 'src/doors/proxy/runner-proof.ts',
+    find: 'if (introduces && publicKey !== check.key)',
+    replace: 'if (false)',
+    test: runners,
+    name: 'R7 A60 its key is pinned',
+  },
+  {
+    id: 'A60',
+    defence: 'a wrong signature goes nowhere',
+    file: 'src/doors/proxy/runner-proof.ts',
+    find: 'if (check.signed && !check.ok) return refuse(check.why);',
+    replace: 'if (check.signed && !check.ok) return unproven;',
+    test: runners,
+    name: 'R7 A60 a request that was seen',
+  },
+  {
+    id: 'R7',
+    defence: 'a runner that signs is not pinned by its number',
+    file: 'src/gateway.ts',
+    find: "by: signed ? 'signed' : 'pinned',",
+    replace: "by: 'pinned',",
+    test: runners,
+    name: 'R7 A60 its key is pinned',
+  },
+  {
+    id: 'R7',
+    defence: 'distrust counts before all trust',
+    file: 'src/gateway.ts',
+    find: "trust: config.distrustedRunners.includes(runner) ? 'none' : full",
+    replace: 'trust: full',
+    test: runners,
+    name: 'R7 distrust counts',
+  },
+  {
+    id: 'R16',
+    defence: 'no pass is issued in clear, by the gateway, too',
+    file: 'src/doors/proxy/runner-calls.ts',
+    find: '  if (!secure) {',
+    replace: '  if (false) {',
+    test: runners,
+    name: 'R16 over plain HTTP',
+  },
+  {
+    id: 'A50',
+    defence: 'what a pipeline was given is not what its file says',
+    file: 'src/doors/proxy/job-exposure.ts',
+    find: 'values.findLast((value) => value !== given) ?? values.at(-1)',
+    replace: 'values.at(-1)',
+    test: runners,
+    name: 'A50',
+  },
+  {
+    id: 'A6',
+    defence: 'who made a pipeline above is a principal',
+    file: 'src/doors/proxy/job-principals.ts',
+    find: 'found.add(creator);',
+    replace: '',
+    test: triggered,
+    name: 'A6 R3 who made the pipeline above',
+  },
+  {
+    id: 'A6',
+    defence: 'who pushed what a pipeline above runs is a principal',
+    file: 'src/doors/proxy/job-principals.ts',
+    find: 'for (const user of [...pushed.pushers.values()',
+    replace: 'for (const user of [...[pushed].slice(1)',
+    test: triggered,
+    name: 'A6 R3 a pipeline of another project',
+  },
+  {
+    id: 'A6',
+    defence: 'a pipeline above that is not told makes it unprovable',
+    file: 'src/doors/proxy/lineage.ts',
+    find: 'if (parent === undefined) return no(',
+    replace: 'if (parent === undefined) return { pipeline, ancestors, unknown: [] }; else if (false) return no(',
+    test: triggered,
+    name: 'A6 R13 where the pipeline above is told by nobody',
+  },
+  {
+    id: 'A6',
+    defence: 'what a pass started above is known below',
+    file: 'src/doors/proxy/job-principals.ts',
+    find: 'const lines = [placeOf(job), ...lineage.ancestors.map(({ place }) => place)];',
+    replace: 'const lines = [placeOf(job)];',
+    test: triggered,
+    name: 'A6 R5 a job below',
   },
 ];

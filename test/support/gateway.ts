@@ -36,6 +36,8 @@ export async function startTestGateway(
       maxExposure: 'replace',
       principals: 'intersect',
       trustedRunners: [],
+      signedRunners: [],
+      exposedRunners: [],
       distrustedRunners: [],
       vouchedRunners: [],
       assistedRunners: [],

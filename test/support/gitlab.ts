@@ -25,6 +25,8 @@ export interface ScriptedJob {
   readonly source?: string;
   status?: string;
   readonly createdAt?: string;
+  readonly variables?: readonly unknown[];
+  readonly dependencies?: readonly unknown[];
 }
 
 /**
@@ -214,7 +216,7 @@ function payloadOf(job: ScriptedJob) {
     token: job.token,
     job_info: { project_id: job.projectId },
     runner_info: { timeout: 3600 },
-    variables: [{ key: 'JOBPASS_EXPOSE', value: 'variable', public: true, masked: false }],
-    dependencies: [],
+    variables: job.variables ?? [{ key: 'JOBPASS_EXPOSE', value: 'variable', public: true, masked: false }],
+    dependencies: job.dependencies ?? [],
   };
 }

@@ -9,7 +9,7 @@ import type { Forwarder } from './forwarder.ts';
 import { isOwn } from './own-routes.ts';
 import { makePassRequests, type PassRequestDeps } from './pass-requests.ts';
 import { wantsTunnel } from './upgrade.ts';
-import { reportedJob, reportJob, requestJob, type RunnerCallDeps } from './runner-calls.ts';
+import { reportedJob, reportJob, requestJob, type RunnerCallDeps, verifyRunner } from './runner-calls.ts';
 
 export interface FrontDeps {
   readonly forwarder: Forwarder;
@@ -36,11 +36,14 @@ export function makeFront(deps: FrontDeps): Front {
         const fetchOrPlain = async (assisted: AssistedDeps): Promise<unknown> =>
           (await isAssisted(assisted, request, path, query())) ? judged() : plain();
         const asks = method === 'POST' && path === '/api/v4/jobs/request';
+        const verifies = method === 'POST' && path === '/api/v4/runners/verify' && request.headers.signature !== undefined;
         const job = reportedJob(method, path);
-        if (!withPass && !asks && job === undefined) return deps.assisted === undefined ? plain() : fetchOrPlain(deps.assisted);
+        if (!withPass && !asks && !verifies && job === undefined)
+          return deps.assisted === undefined ? plain() : fetchOrPlain(deps.assisted);
         if (request.headers.expect !== undefined) response.writeContinue();
         if (withPass) return judged();
-        if (asks) return requestJob(deps.runners, request, response);
+        if (asks) return requestJob(deps.runners, request, response, secure);
+        if (verifies) return verifyRunner(deps.runners, request, response);
         return job === undefined ? plain() : reportJob(deps.runners, request, response, job);
       };
       serve().catch((error: unknown) => refuse(deps.log, request, response, requestId, path, error));

@@ -7,9 +7,14 @@ import { Secret } from '../../base/secret.ts';
 import type { LeakScanner } from '../../jobs/leaks.ts';
 import type { Forwarder } from './forwarder.ts';
 import { readBody } from './json-body.ts';
+import type { UpstreamRunner, UpstreamRunners } from '../../ports/gateway.ts';
+import type { Proof } from './job-exposure.ts';
 import { type HandedOut, type IssueDeps, issueFor } from './job-issue.ts';
+import { type ProofDeps, proofOf, unproven } from './runner-proof.ts';
 
 export interface RunnerCallDeps extends IssueDeps {
+  readonly upstream: IssueDeps['upstream'] & UpstreamRunners;
+  readonly proof: ProofDeps;
   readonly forwarder: Forwarder;
   readonly leaks: Pick<LeakScanner, 'scan'>;
   readonly log: Log;
@@ -20,38 +25,86 @@ export interface RunnerCallDeps extends IssueDeps {
 const payloadBytes = 16 * 1024 * 1024;
 
 /** `POST /api/v4/jobs/request`: the forge's answer gains one field, and stays the same to the byte otherwise. */
-export async function requestJob(deps: RunnerCallDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
+export async function requestJob(deps: RunnerCallDeps, request: IncomingMessage, response: ServerResponse, secure: boolean): Promise<void> {
   const body = await readBody(request, limits.jsonBodyBytes);
   const runnerToken = runnerTokenOf(request, body);
+  const known = await runnerAsking(deps, request, body, runnerToken, false);
   await deps.forwarder.forward(request, response, {
     body,
     answer: ({ status }) =>
       status === 201 && runnerToken !== undefined
-        ? { kind: 'body', maxBytes: payloadBytes, rewrite: async (answer) => ({ body: await extended(deps, answer, runnerToken) }) }
+        ? {
+            kind: 'body',
+            maxBytes: payloadBytes,
+            rewrite: async (answer) => ({ body: await extended(deps, answer, { runnerToken, known, secure }) }),
+          }
         : undefined,
   });
 }
 
+/** `POST /api/v4/runners/verify`: how a jobpass runner brings its key. */
+export async function verifyRunner(deps: RunnerCallDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const body = await readBody(request, limits.jsonBodyBytes);
+  await runnerAsking(deps, request, body, runnerTokenOf(request, body), true);
+  await deps.forwarder.forward(request, response, { body });
+}
+
+interface Asking {
+  readonly runnerToken: Secret;
+  /** A runner whose requests an admin said are signed; looked up before the request goes on. */
+  readonly known: { readonly runner: UpstreamRunner; readonly proof: Proof } | undefined;
+  readonly secure: boolean;
+}
+
+/** A request that claims to be signed, of a runner whose word counts then: a wrong signature goes nowhere (A60). @throws access_denied, upstream_failed */
+async function runnerAsking(
+  deps: RunnerCallDeps,
+  request: IncomingMessage,
+  body: Buffer,
+  token: Secret | undefined,
+  introduces: boolean,
+): Promise<Asking['known']> {
+  if (token === undefined || (request.headers.signature === undefined && request.headers['signature-input'] === undefined))
+    return undefined;
+  const runner = await deps.upstream.runnerOf(token);
+  return runner === undefined ? undefined : { runner, proof: await proofOf(deps.proof, runner.id, request, body, introduces) };
+}
+
 /** A job without a pass is still a job: whatever goes wrong here, the runner gets what the forge gave it. */
-async function extended(deps: RunnerCallDeps, payload: Buffer, runnerToken: Secret): Promise<Buffer> {
+async function extended(deps: RunnerCallDeps, payload: Buffer, { runnerToken, known, secure }: Asking): Promise<Buffer> {
   const handed = handedOut(payload);
   if (handed === undefined) {
     deps.log.warn('gateway.payload_unread', {});
     return payload;
   }
+  // In clear nothing of a pass goes out (R16).
+  if (!secure) {
+    deps.log.warn('gateway.no_pass', { job: handed.id, why: 'the runner asked over plain HTTP' });
+    return payload;
+  }
   try {
-    const issue = await issueFor(deps, handed, runnerToken);
+    const runner = known?.runner ?? (await deps.upstream.runnerOf(runnerToken));
+    const issue = await issueFor(deps, handed, runner, known?.proof ?? unproven);
     if ('none' in issue) {
       deps.log.info('gateway.no_pass', { job: handed.id, why: issue.none });
       return payload;
     }
     deps.log.info('gateway.pass_issued', { job: handed.id, exposure: issue.extended.exposure });
-    return withField(payload, 'extended_job_token', issue.extended);
+    const told = issue.inVariable ? withVariable(payload, issue.extended.token) : payload;
+    return withField(told, 'extended_job_token', issue.extended);
   } catch (error) {
     if (isJobpassError(error)) deps.log.warn('gateway.no_pass', { job: handed.id, why: error.message });
     else deps.log.error('gateway.issue_failed', { job: handed.id }, error);
     return payload;
   }
+}
+
+/** For a runner that ignores the field (DESIGN §3, `assist: expose`): a masked variable, the last one, so that no other counts. */
+function withVariable(payload: Buffer, token: string | undefined): Buffer {
+  if (token === undefined) return payload;
+  const job = fieldsOf(parsed(payload));
+  const variable = { key: 'CI_EXTENDED_JOB_TOKEN', value: token, public: false, masked: true, raw: true };
+  return Buffer.from(JSON.stringify({ ...job, variables: [...listOf(job['variables']), variable] }));
 }
 
 /** Put before the closing brace: the rest keeps its bytes. */
@@ -107,12 +160,7 @@ function handedOut(payload: Buffer): HandedOut | undefined {
   const projectId = fieldsOf(job['job_info'])['project_id'];
   const timeout = fieldsOf(job['runner_info'])['timeout'];
   if (typeof id !== 'number' || typeof token !== 'string' || typeof projectId !== 'number' || 'extended_job_token' in job) return undefined;
-  const variable = (name: string): string | undefined => {
-    const value = listOf(variables)
-      .map(fieldsOf)
-      .findLast((one) => one['key'] === name)?.['value'];
-    return typeof value === 'string' ? value : undefined;
-  };
+  const known = listOf(variables).map(fieldsOf);
   const ids = listOf(dependencies).map((dependency) => parseId<JobId>(String(fieldsOf(dependency)['id'])));
   const jobId = parseId<JobId>(String(id));
   if (jobId === undefined || ids.includes(undefined)) return undefined;
@@ -121,9 +169,7 @@ function handedOut(payload: Buffer): HandedOut | undefined {
     token: new Secret(token),
     projectId,
     timeoutSeconds: typeof timeout === 'number' && timeout > 0 ? timeout : 3600,
-    asked: variable('JOBPASS_EXPOSE'),
-    permissions: variable('JOBPASS_PERMISSIONS'),
-    projects: variable('JOBPASS_PROJECTS'),
+    variables: (name) => known.flatMap(({ key, value }) => (key === name && typeof value === 'string' ? [value] : [])),
     artifactJobs: ids.filter((one) => one !== undefined),
   };
 }

@@ -10,9 +10,14 @@ export type Body = Readonly<Record<string, unknown>>;
 /** A JSON object and the exact bytes that it came as, for the signature. @throws invalid_input, too_large */
 export async function readJson(request: IncomingMessage, maxBytes: number): Promise<{ readonly body: Body; readonly raw: Buffer }> {
   const raw = await readAll(request, maxBytes);
+  return { body: objectIn(raw), raw };
+}
+
+/** A JSON object. @throws invalid_input */
+export function objectIn(raw: Buffer): Body {
   try {
     const body: unknown = raw.length === 0 ? {} : JSON.parse(raw.toString('utf8'));
-    if (typeof body === 'object' && body !== null && !Array.isArray(body)) return { body: body as Body, raw };
+    if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Body;
   } catch {
     // Falls through to the one answer for what is no JSON object.
   }

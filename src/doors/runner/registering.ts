@@ -42,7 +42,7 @@ export async function verify(call: Call): Promise<void> {
   await call.asRunner(body, 'POST /api/v4/runners/verify', async (grant) => {
     const { jobs, clock } = call.deps;
     const runner = await jobs.runners.self(grant);
-    const check = await checkSignature(jobs, clock, runner.id, call.request, raw);
+    const check = await checkSignature((nonce, now) => jobs.runners.useNonce(runner.id, nonce, now), clock, call.request, raw);
     if (check.signed && !check.ok) return call.badSignature(runner.id, check.why);
     if (await jobs.runners.orphaned(runner)) throw new JobpassError('unprocessable', 'What this runner was made for is gone.');
     // Trust on first use: the first signed verify is the runner's registration.
@@ -77,7 +77,7 @@ export async function resetToken(call: Call): Promise<void> {
   await call.asRunner(body, 'POST /api/v4/runners/reset_authentication_token', async (grant) => {
     const { jobs, clock } = call.deps;
     const runner = await jobs.runners.self(grant);
-    const check = await checkSignature(jobs, clock, runner.id, call.request, raw);
+    const check = await checkSignature((nonce, now) => jobs.runners.useNonce(runner.id, nonce, now), clock, call.request, raw);
     if (check.signed && !check.ok) return call.badSignature(runner.id, check.why);
     // Who stole the token must not lock its owner out (A60).
     if (runner.publicKey !== null && (!check.signed || check.key !== runner.publicKey))

@@ -11,7 +11,7 @@ export async function requestJob(call: Call): Promise<void> {
   await call.asRunner(body, 'POST /api/v4/jobs/request', async (grant) => {
     const { jobs, clock } = call.deps;
     const runner = await jobs.runners.self(grant);
-    const check = await checkSignature(jobs, clock, runner.id, call.request, raw);
+    const check = await checkSignature((nonce, now) => jobs.runners.useNonce(runner.id, nonce, now), clock, call.request, raw);
     if (check.signed && !check.ok) return call.badSignature(runner.id, check.why);
     const report = gateReportOf(body);
     // Only the pinned key counts (A60).

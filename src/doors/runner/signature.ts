@@ -1,8 +1,7 @@
 import { createPublicKey, verify } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Clock } from '../../base/clock.ts';
-import type { RunnerId } from '../../base/ids.ts';
-import type { Jobs } from '../../jobs/jobs.ts';
+import type { EpochMillis } from '../../base/ids.ts';
 import { contentDigest, parseSignatureHeader, parseSignatureInput, signatureBase } from '../../wire/request-signature.ts';
 
 const maxSkewSeconds = 60;
@@ -12,11 +11,13 @@ export type SignatureCheck =
   | { readonly signed: true; readonly ok: true; readonly key: string }
   | { readonly signed: true; readonly ok: false; readonly why: string };
 
-/** Verifies a jobpass runner's signature over the exact bytes of its request (R7, A60). @param body as received */
+/**
+ * Verifies a jobpass runner's signature over the exact bytes of its request (R7, A60).
+ * @param useNonce remembers it for this runner; false = it was used before @param body as received
+ */
 export async function checkSignature(
-  jobs: Jobs,
+  useNonce: (nonce: string, now: EpochMillis) => Promise<boolean>,
   clock: Clock,
-  runner: RunnerId,
   request: IncomingMessage,
   body: Buffer,
 ): Promise<SignatureCheck> {
@@ -36,7 +37,7 @@ export async function checkSignature(
     parameters,
   );
   if (!verifies(parameters.keyid, base, bytes)) return no('the signature does not verify');
-  if (!(await jobs.runners.useNonce(runner, parameters.nonce, now))) return no('the signature was used before');
+  if (!(await useNonce(parameters.nonce, now))) return no('the signature was used before');
   return { signed: true, ok: true, key: parameters.keyid };
 }
 

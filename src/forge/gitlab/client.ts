@@ -50,11 +50,12 @@ export class UpstreamClient {
 
   /** With the admin token. @param path below `/api/v4` @throws upstream_failed */
   async ask(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<UpstreamAnswer> {
-    const first = await this.#call(method, path, { 'private-token': (await this.#token()).reveal() }, body);
+    const at = `/api/v4${path}`;
+    const first = await this.#call(method, at, { 'private-token': (await this.#token()).reveal() }, body);
     if (first.status !== 401) return first;
     // It may have been rotated: the file is the truth.
     this.#admin = undefined;
-    const again = await this.#call(method, path, { 'private-token': (await this.#token()).reveal() }, body);
+    const again = await this.#call(method, at, { 'private-token': (await this.#token()).reveal() }, body);
     if (again.status === 401)
       throw new JobpassError('upstream_failed', 'The forge does not take the admin token: see `jobpass gateway doctor`.');
     return again;
@@ -62,17 +63,24 @@ export class UpstreamClient {
 
   /** With a job's own token. @throws upstream_failed */
   askAsJob(token: Secret, path: string): Promise<UpstreamAnswer> {
-    return this.#call('GET', path, { 'job-token': token.reveal() }, undefined);
+    return this.#call('GET', `/api/v4${path}`, { 'job-token': token.reveal() }, undefined);
   }
 
   /** With somebody's own token. @throws upstream_failed */
   askWith(token: Secret, path: string): Promise<UpstreamAnswer> {
-    return this.#call('GET', path, { 'private-token': token.reveal() }, undefined);
+    return this.#call('GET', `/api/v4${path}`, { 'private-token': token.reveal() }, undefined);
   }
 
   /** Without a credential in a header: what is sent stands in the body. @throws upstream_failed */
   post(path: string, body: unknown): Promise<UpstreamAnswer> {
-    return this.#call('POST', path, {}, body);
+    return this.#call('POST', `/api/v4${path}`, {}, body);
+  }
+
+  /** With the admin token. @returns the whole answer, or undefined where there is none @throws upstream_failed */
+  async graphql(query: string, variables: Readonly<Record<string, string>>): Promise<unknown> {
+    const token = (await this.#token()).reveal();
+    const { status, body } = await this.#call('POST', '/api/graphql', { 'private-token': token }, { query, variables });
+    return status === 200 ? body : undefined;
   }
 
   /** The found thing, or undefined where there is none or it is not told. @throws upstream_failed */
@@ -122,7 +130,7 @@ export class UpstreamClient {
       try {
         answer = await this.#pool.request({
           method,
-          path: `/api/v4${path}`,
+          path,
           headers: { ...headers, ...type, accept: 'application/json' },
           body: body === undefined ? null : JSON.stringify(body),
         });

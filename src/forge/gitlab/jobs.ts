@@ -1,12 +1,12 @@
 import type { JobId, PipelineId, ProjectId, RunnerId, UserId } from '../../base/ids.ts';
-import type { UpstreamJob, UpstreamJobs, UpstreamPipelines, UpstreamRunner, UpstreamRunners } from '../../ports/gateway.ts';
+import type { UpstreamJob, UpstreamJobs, UpstreamRunner, UpstreamRunners } from '../../ports/gateway.ts';
 import { JobpassError } from '../../base/errors.ts';
 import { Cache } from './cache.ts';
 import type { UpstreamClient } from './client.ts';
 import { fieldsOf, idOf, textOf, timeOf } from './json.ts';
 
-/** What the forge says of jobs, their pipelines and their runners. */
-export function makeGitlabJobs(client: UpstreamClient): UpstreamJobs & UpstreamPipelines & UpstreamRunners {
+/** What the forge says of jobs and their runners. */
+export function makeGitlabJobs(client: UpstreamClient): UpstreamJobs & UpstreamRunners {
   const runners = new Cache<UpstreamRunner>(60_000);
   return {
     async jobOf(token) {
@@ -15,12 +15,6 @@ export function makeGitlabJobs(client: UpstreamClient): UpstreamJobs & UpstreamP
       const job = jobIn(body);
       if (status !== 200 || job === undefined) throw new JobpassError('upstream_failed', 'The forge does not tell whose job it is.');
       return job;
-    },
-    async pipeline(project, id) {
-      const path = `/projects/${project}/pipelines/${id}`;
-      const creator = idOf<UserId>(fieldsOf(fieldsOf(await client.find(path))['user'])['id']);
-      const variables = await client.find(`${path}/variables`);
-      return creator === undefined || !Array.isArray(variables) ? undefined : { creator, carriesVariables: variables.length > 0 };
     },
     runnerOf: (token) =>
       // The digest, so that no secret is a key.

@@ -11,6 +11,7 @@ import { trust } from './0007-trust.ts';
 import { runnerManagers } from './0008-runner-managers.ts';
 import { gateway } from './0010-gateway.ts';
 import { includes } from './0011-includes.ts';
+import { gatewayRunners } from './0047-gateway-runners.ts';
 import { downstream } from './0014-downstream.ts';
 import { variables } from './0019-variables.ts';
 import { schedules } from './0024-schedules.ts';
@@ -48,6 +49,7 @@ const migrations: readonly Migration[] = [
   schedules,
   triggers,
   jobRights,
+  gatewayRunners,
 ];
 
 /**

@@ -1,6 +1,15 @@
 import type { Selectable } from 'kysely';
 import { id, type JobId, millis, type PipelineId, type ProjectId, type RunnerId, type SecretDigest, type UserId } from '../../base/ids.ts';
-import type { ActingTokenRecord, ActingTokens, Channel, GatewayJob, GatewayJobs, PassWrite, PassWrites } from '../../ports/gateway.ts';
+import type {
+  ActingTokenRecord,
+  ActingTokens,
+  Channel,
+  GatewayJob,
+  GatewayJobs,
+  GatewayRunners,
+  PassWrite,
+  PassWrites,
+} from '../../ports/gateway.ts';
 import type { MaybeTx } from '../../ports/tx.ts';
 import type { Database } from '../database.ts';
 import type { ActingTokensTable, GatewayJobsTable } from '../schema.ts';
@@ -94,6 +103,23 @@ export function passWriteRepository(db: Database): PassWrites {
     },
     async forget(tx, project, what) {
       await db.on(tx).deleteFrom('passWrites').where('projectId', '=', project).where('what', '=', what).execute();
+    },
+  };
+}
+
+export function gatewayRunnerRepository(db: Database): GatewayRunners {
+  const keyOf = async (tx: MaybeTx, runner: RunnerId): Promise<string | undefined> =>
+    (await db.on(tx).selectFrom('gatewayRunners').select('publicKey').where('runnerId', '=', runner).executeTakeFirst())?.publicKey;
+  return {
+    keyOf,
+    async pin(tx, runner, key, at) {
+      await db
+        .on(tx)
+        .insertInto('gatewayRunners')
+        .values({ runnerId: runner, publicKey: key, pinnedAt: at })
+        .onConflict((conflict) => conflict.column('runnerId').doNothing())
+        .execute();
+      return (await keyOf(tx, runner)) ?? key;
     },
   };
 }

@@ -1,0 +1,150 @@
+import type { JobId, Oid, UserId } from '../../base/ids.ts';
+import { limits } from '../../base/limits.ts';
+import { isProtected } from '../../base/refs.ts';
+import { type PrincipalEvidence, type Principals, principalsOf } from '../../pass/principals.ts';
+import type { Directory } from '../../ports/directory.ts';
+import type { GatewayJobs, UpstreamHistory, UpstreamJob, UpstreamRunner } from '../../ports/gateway.ts';
+import type { PassStore } from '../../ports/passes.ts';
+import type { TrustedProjects } from '../../ports/trust.ts';
+import { type Ancestor, type Lineage, placeOf, type RunPlace } from './lineage.ts';
+import { runsOn } from './made-by.ts';
+import type { WriteLog } from './write-log.ts';
+
+export interface PrincipalDeps {
+  readonly upstream: UpstreamHistory;
+  readonly directory: Directory;
+  readonly passes: PassStore;
+  readonly jobs: GatewayJobs;
+  readonly writes: WriteLog;
+  readonly trustedProjects: TrustedProjects;
+  readonly principals: 'intersect' | 'starter';
+}
+
+/**
+ * The job whose pass started this one, or a pipeline that it descends from (R5). What a job of the same pipeline wrote did not start it, unless it is
+ * this very job or pipeline.
+ */
+export async function startedBy(
+  deps: Pick<PrincipalDeps, 'writes' | 'jobs'>,
+  job: UpstreamJob,
+  lineage: Lineage,
+): Promise<JobId | undefined> {
+  const lines = [placeOf(job), ...lineage.ancestors.map(({ place }) => place)];
+  for (const place of lines) {
+    for (const { what, by } of await deps.writes.writersOf(place.projectId, runsOn(place))) {
+      if (/^(?:job|pipeline):/.test(what)) return by;
+      if ((await deps.jobs.byId(null, by))?.pipelineId !== place.pipelineId) return by;
+    }
+    const unheard = await deps.writes.unheardAbout(place.projectId, place.createdAt);
+    if (unheard !== undefined) return unheard;
+  }
+  return undefined;
+}
+
+/** What a job runs on and with, beside what its pipelines say. */
+export interface Ran {
+  readonly artifactJobs: readonly JobId[];
+  readonly runner: UpstreamRunner;
+  readonly vouched: boolean;
+}
+
+/** R3 by what the forge tells; what it does not tell is not provable. */
+export async function principalsFor(deps: PrincipalDeps, job: UpstreamJob, lineage: Lineage, ran: Ran): Promise<Principals> {
+  const alone = { pipelines: [], unprotectedCommits: [], pushers: new Map(), runnerOwner: null, artifactPrincipals: [] };
+  if (deps.principals === 'starter') return principalsOf({ starter: job.userId, ...alone }, 'starter');
+  const unknown = [...lineage.unknown];
+  const { runner } = ran;
+  if (runner.scope !== 'instance' && !ran.vouched) unknown.push(`nobody vouches for runner ${runner.id}, which is not the instance's`);
+  const artifacts = await artifactPrincipals(deps, ran.artifactJobs);
+  if (artifacts === undefined) unknown.push('it takes artifacts of a job that was not handed out through the gateway');
+  const own = await pushersAt(deps, placeOf(job));
+  // A project that the starting user trusts by name is trusted whoever last merged there (R3).
+  const trusted = await deps.trustedProjects.has(null, job.userId, job.projectId);
+  const { pipeline } = lineage;
+  const found = principalsOf({
+    ...alone,
+    starter: job.userId,
+    pipelines: [
+      ...(pipeline === undefined ? [] : [{ creators: [pipeline.creator], carriesVariables: pipeline.variables.size > 0, byPass: false }]),
+      ...(await ancestorsIn(deps, lineage.ancestors, placeOf(job), unknown)),
+      ...own.writers,
+    ],
+    unprotectedCommits: own.commits,
+    pushers: own.pushers,
+    artifactPrincipals: artifacts ?? [],
+    ...(trusted || own.last === undefined ? {} : { lastPushers: own.last }),
+  });
+  return unknown.length === 0 ? found : { ...found, ownProjectOnly: true, notes: [...found.notes, ...unknown] };
+}
+
+/** Who pushed what stands at a place; `last` on a protected ref only, null = nobody knows. */
+async function pushersAt(deps: PrincipalDeps, { projectId, sha, ref, tag }: RunPlace) {
+  const commits = await deps.upstream.unprotectedCommits(projectId, sha as Oid, limits.recordedCommitsPerPush);
+  const rules = await deps.directory.protectedRefs(null, projectId);
+  const isProtectedRef = isProtected(rules, tag ? 'tag' : 'branch', ref);
+  return {
+    commits,
+    pushers: commits === null ? new Map<Oid, readonly UserId[]>() : await deps.upstream.pushersOf(projectId, commits),
+    last: isProtectedRef ? ((await deps.upstream.lastPushers(projectId, `refs/${tag ? 'tags' : 'heads'}/${ref}`)) ?? null) : undefined,
+    writers: await writersAmong(deps, projectId, commits ?? []),
+  };
+}
+
+/** Everybody with a hand in the pipelines from which a job's own one descends: they decide what it does, with variables and generated files. */
+async function ancestorsIn(
+  deps: PrincipalDeps,
+  ancestors: readonly Ancestor[],
+  own: RunPlace,
+  unknown: string[],
+): Promise<PrincipalEvidence['pipelines']> {
+  const found = new Set<UserId>();
+  const known = new Set([`${own.projectId}@${own.sha}`]);
+  for (const { place, creator, artifactJobs } of ancestors) {
+    found.add(creator);
+    const makers = artifactJobs === undefined ? undefined : await artifactPrincipals(deps, artifactJobs);
+    if (makers === undefined)
+      unknown.push(`a job of pipeline ${place.pipelineId}, from which it descends, was not handed out through the gateway`);
+    for (const user of makers ?? []) found.add(user);
+    const at = `${place.projectId}@${place.sha}`;
+    if (known.has(at)) continue;
+    known.add(at);
+    const pushed = await pushersAt(deps, place);
+    for (const user of [...pushed.pushers.values(), ...pushed.writers.map((one) => one.creators), pushed.last ?? []].flat())
+      found.add(user);
+    const missing = pushed.commits === null || pushed.commits.some((commit) => (pushed.pushers.get(commit)?.length ?? 0) === 0);
+    if (missing || pushed.last === null)
+      unknown.push(`nobody knows who pushed what pipeline ${place.pipelineId} runs, from which it descends`);
+  }
+  const creators = [...found];
+  return creators.length === 0
+    ? []
+    : [
+        { creators: [], carriesVariables: false, byPass: false },
+        { creators, carriesVariables: true, byPass: false },
+      ];
+}
+
+/** What a pass wrote counts as written by all its principals, of whom the forge knows one only (A58). */
+async function writersAmong(
+  deps: PrincipalDeps,
+  projectId: UpstreamJob['projectId'],
+  commits: readonly Oid[],
+): Promise<PrincipalEvidence['pipelines']> {
+  const writers = new Set((await deps.writes.writersOf(projectId, commits)).map(({ by }) => by));
+  const creators = (await artifactPrincipals(deps, [...writers])) ?? [];
+  return creators.length === 0 ? [] : [{ creators, carriesVariables: false, byPass: true }];
+}
+
+/** @returns undefined where one of the jobs was not handed out here: nobody knows who is behind it */
+async function artifactPrincipals(deps: PrincipalDeps, jobs: readonly JobId[]): Promise<readonly UserId[] | undefined> {
+  const found: UserId[] = [];
+  for (const id of jobs) {
+    const source = await deps.jobs.byId(null, id);
+    const passes = await deps.passes.forJob(null, id);
+    // Of a job without passes, or whose principals were not provable, nobody knows whose hands were in it.
+    if (source === undefined || passes.length === 0 || passes.some(({ ownProjectOnly }) => ownProjectOnly)) return undefined;
+    found.push(source.userId);
+    for (const pass of passes) found.push(...pass.principals.map((principal) => principal.userId));
+  }
+  return found;
+}
