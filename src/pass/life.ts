@@ -1,8 +1,11 @@
 import type { EpochMillis } from '../base/ids.ts';
 import type { JobLife, PassRecord } from '../ports/passes.ts';
 
-/** Limits of R2, in milliseconds. */
-export const lifeLimits = { silenceMs: 3 * 60_000, cancelingMs: 5 * 60_000 } as const;
+/**
+ * Limits of R2, in milliseconds. `skewMs` is how far the clocks of several nodes may be apart: a time further in the future was written before the
+ * clock was set back, and says nothing.
+ */
+export const lifeLimits = { silenceMs: 3 * 60_000, cancelingMs: 5 * 60_000, skewMs: 30_000 } as const;
 
 /**
  * Is this pass alive now (R2)? Pure.
@@ -22,11 +25,12 @@ export function deathOf(
       : 'the pass was given back or revoked';
   if (now >= pass.expiresAt) return 'the pass has expired';
   if (now - life.contactAt > lifeLimits.silenceMs) return 'its runner has been silent for 3 minutes';
+  // Its runner's next word heals it.
+  if (life.contactAt - now > lifeLimits.skewMs) return 'the clock was set back, and its runner has not been heard since';
   if (life.state === 'running') return undefined;
   if (pass.kind !== 'fetch') return 'its job is being canceled';
-  return life.cancelingSince !== null && now - life.cancelingSince <= lifeLimits.cancelingMs
-    ? undefined
-    : 'its job has been canceling for 5 minutes';
+  const since = life.cancelingSince === null ? Infinity : now - life.cancelingSince;
+  return since <= lifeLimits.cancelingMs && since >= -lifeLimits.skewMs ? undefined : 'its job has been canceling for 5 minutes';
 }
 
 /** Is the ordinary job token alive? While its job runs or cancels. */

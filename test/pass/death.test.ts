@@ -39,6 +39,24 @@ describe('R2 the life of a pass', () => {
     expect(deathOf(pass('fetch'), life('canceling'), now)).toBe('its job has been canceling for 5 minutes');
   });
 
+  test('R2 a clock that is set forward ends what ran out meanwhile; one that is set back lends no time', () => {
+    const hour = 3_600_000;
+    const at = (steps: number) => millis(now + steps);
+    // Forward: the runner seems silent, the pass over.
+    expect(deathOf({ ...pass('full'), expiresAt: at(2 * hour) }, life('running'), at(hour))).toBe(
+      'its runner has been silent for 3 minutes',
+    );
+    expect(deathOf(pass('full'), life('running', { contactAt: at(hour) }), at(hour))).toBe('the pass has expired');
+    // Back: the last word and the cancel lie in the future, and are not believed until the runner speaks again.
+    const back = 'the clock was set back, and its runner has not been heard since';
+    for (const kind of ['full', 'fetch', 'narrowed'] as const) expect(deathOf(pass(kind), life('running'), at(-hour))).toBe(back);
+    expect(deathOf(pass('full'), life('running', { contactAt: at(-hour) }), at(-hour))).toBeUndefined();
+    const canceling = life('canceling', { cancelingSince: now, contactAt: at(-hour) });
+    expect(deathOf(pass('fetch'), canceling, at(-hour))).toBe('its job has been canceling for 5 minutes');
+    // Nodes whose clocks are a little apart believe each other.
+    expect(deathOf(pass('full'), life('running'), at(-lifeLimits.skewMs))).toBeUndefined();
+  });
+
   test('R2 whatever its facts, a pass that lives is unrevoked, unexpired, heard of, and its job runs or (fetch) cancels', () => {
     const states = fc.constantFrom<JobLife['state']>('waiting', 'running', 'canceling', 'ended');
     const times = fc.integer({ min: now - 2_000_000, max: now + 2_000_000 }).map((at) => millis(at));
@@ -55,6 +73,8 @@ describe('R2 the life of a pass', () => {
           expect(revokedAt).toBeNull();
           expect(expiresAt).toBeGreaterThan(now);
           expect(now - contactAt).toBeLessThanOrEqual(lifeLimits.silenceMs);
+          expect(contactAt - now).toBeLessThanOrEqual(lifeLimits.skewMs);
+          if (state === 'canceling') expect(Number(cancelingSince) - now).toBeLessThanOrEqual(lifeLimits.skewMs);
           expect(state === 'running' || (state === 'canceling' && kind === 'fetch')).toBe(true);
         },
       ),
