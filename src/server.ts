@@ -90,6 +90,11 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   const unknown = await store.audit.settleUnknown(clock.now());
   if (unknown > 0) log.warn('audit.unknown_outcomes', { rows: unknown });
 
+  if (config.principals === 'starter')
+    log.warn('server.principals_starter', {
+      message: "nobody but who started a job is looked at: whoever can write to its branch borrows that person's rights",
+    });
+
   // Jobs need the forge to read files, the forge tells jobs of pushes: one is told late.
   const late: { jobs?: Jobs } = {};
   const forge = await makeEmbeddedForge({

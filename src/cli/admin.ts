@@ -1,3 +1,4 @@
+import { ceilingHelp, ceilingVerbs } from './admin-ceilings.ts';
 import { ApiClient } from './api-client.ts';
 import { type Command, parseFlags, type Flags, usage } from './command.ts';
 
@@ -41,6 +42,7 @@ const verbs: Readonly<Record<string, (api: ApiClient, flags: Flags, rest: readon
     api.call('PUT', `/api/v4/projects/${encodeURIComponent(path ?? usage('say which project: its path or number'))}/jobpass`, {
       max_exposure: bound(maximum),
     }),
+  ...ceilingVerbs,
   'runner vouch': (api, flags, [id]) => api.call('PUT', `/api/v4/runners/${number(id)}`, { vouched: !flags.flag('no') }),
   'runner owner': (api, _flags, [id, user]) => api.call('PUT', `/api/v4/runners/${number(id)}`, { responsible_user_id: number(user) }),
   'my trust': (api, _flags, [path]) =>
@@ -51,7 +53,7 @@ const verbs: Readonly<Record<string, (api: ApiClient, flags: Flags, rest: readon
 
 export const admin: Command = {
   name: 'admin',
-  about: 'users, tokens, runners and their trust',
+  about: 'users, tokens, runners and their trust, ceilings',
   help: () => `usage: jobpass admin VERB… [options]
 
   user create --username NAME --email ADDRESS [--name TEXT] [--admin]
@@ -64,7 +66,7 @@ export const admin: Command = {
   project exposure PATH WORD                     widest that its jobs may see of their pass: withhold, variable, replace, or default
   runner vouch ID [--no]                         an admin answers for a group's or project's runner, instead of who made it
   runner owner ID USER_ID                        another user answers for it
-  my trust PATH | my distrust ID                 whoever merged last to this project's protected refs: your jobs there keep your rights
+${ceilingHelp}  my trust PATH | my distrust ID                 whoever merged last to this project's protected refs: your jobs there keep your rights
   my exposure WORD                               the same for jobs that the token's own user starts
 
   --url URL    the server; JOBPASS_URL
@@ -76,7 +78,7 @@ example: jobpass admin runner create --description build-1
     const flags = parseFlags(
       args,
       [],
-      ['url', 'username', 'email', 'name', 'scopes', 'description', 'tags'],
+      ['url', 'username', 'email', 'name', 'scopes', 'description', 'tags', 'permissions', 'projects'],
       ['admin', 'unsafe', 'json', 'no'],
       true,
     );

@@ -34,7 +34,8 @@ export async function runDoctor(config: GatewayConfig, io: Io, json: boolean): P
   }
 }
 
-function printed(findings: readonly Finding[], terminal: boolean): string {
+/** One line a finding, and what to do below it. */
+export function printed(findings: readonly Finding[], terminal: boolean): string {
   const widest = Math.max(...findings.map(({ what }) => what.length));
   const lines = findings.map(({ level, what, says, advice }) => {
     const word = level.padEnd(8);

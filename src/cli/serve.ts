@@ -1,8 +1,9 @@
 import { jsonLog } from '../base/log.ts';
 import { Secret } from '../base/secret.ts';
 import { startServer } from '../server.ts';
-import { type Command, describeSettings, parseFlags, version } from './command.ts';
+import { type Command, describeSettings, parseFlags, usage, version } from './command.ts';
 import { readSettings, secretFromEnv, type Setting } from './config.ts';
+import { runServeDoctor } from './serve-doctor.ts';
 import { listenConfig, listenSettings, passSettings, textIn } from './server-settings.ts';
 
 const settings: readonly Setting[] = [
@@ -13,11 +14,13 @@ const settings: readonly Setting[] = [
 
 export const serve: Command = {
   name: 'serve',
-  about: 'all-in-one server: forge, API, git, pipelines',
+  about: 'all-in-one server: forge, API, git, pipelines; doctor looks at the settings',
   help: () => `usage: jobpass serve [options]
+       jobpass serve doctor [options] [--json]
 
 Starts the server. The first start creates the store and prints the root token once; JOBPASS_ROOT_TOKEN, or a file named by
 JOBPASS_ROOT_TOKEN_FILE, sets it instead. SIGTERM drains: requests in flight get 30 seconds, a second signal cuts them.
+\`doctor\` says what these settings give up and what to change, starts nothing, and exits with 1 where it would not work.
 
 ${describeSettings(settings)}
   --config FILE           TOML file with these names as keys
@@ -25,9 +28,12 @@ ${describeSettings(settings)}
 example: jobpass serve --data ./jobpass-data --listen 127.0.0.1:8929
 `,
   async run(args, io) {
-    const flags = parseFlags(args, settings, ['config']);
+    const flags = parseFlags(args, settings, ['config'], ['json'], true);
+    const [command, ...more] = flags.positionals;
+    if (more.length > 0 || (command !== undefined && command !== 'doctor')) usage(`there is no \`serve ${command ?? ''}\``);
     const values = readSettings(settings, flags.values, flags.text('config'));
     const config = listenConfig(values);
+    if (command === 'doctor') return runServeDoctor(config, io, flags.flag('json'));
     const rootToken = secretFromEnv('JOBPASS_ROOT_TOKEN');
     const log = jsonLog();
     if (config.allowPlainHttp) log.warn('server.plain_http', { message: 'passes may travel unencrypted: use this in a lab only' });

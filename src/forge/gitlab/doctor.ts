@@ -79,7 +79,8 @@ function addresses({ upstream, external, allowPlainHttp }: DoctorFacts): readonl
   return findings;
 }
 
-function whoseRights({ principals }: DoctorFacts): readonly Finding[] {
+/** What the instance's choice of principals gives up (R3); the same for a server of its own. */
+export function whoseRights({ principals }: Pick<DoctorFacts, 'principals'>): readonly Finding[] {
   if (principals === 'intersect') return [ok('principals', 'a pass has what everybody with a hand in the job may do')];
   return [
     warning(
