@@ -172,6 +172,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     clock,
     log,
     externalUrl: addresses.url,
+    externalUrls: addresses.urls,
     registry: addresses.registry,
     version: config.version,
   };

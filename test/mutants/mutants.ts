@@ -1,3 +1,4 @@
+import { attackMutants } from './attacks.ts';
 import { ceilingMutants } from './ceilings.ts';
 import { dockerMutants } from './docker.ts';
 import { exposureMutants } from './exposure.ts';
@@ -483,4 +484,5 @@ export const mutants: readonly Mutant[] = [
   ...ceilingMutants,
   ...proxyMutants,
   ...runnerInputMutants,
+  ...attackMutants,
 ];

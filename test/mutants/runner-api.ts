@@ -88,7 +88,7 @@ export const runnerApiMutants: readonly Mutant[] = [
   {
     id: 'R2',
     defence: 'who cannot cancel gracefully loses the job at once',
-    file: 'src/jobs/actions.ts',
+    file: 'src/jobs/cancel.ts',
     find: "?.features.includes('cancel_gracefully') ?? false",
     replace: '?.features.length !== -1',
     test: table,

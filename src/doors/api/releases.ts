@@ -156,11 +156,12 @@ function linkRoutes(
 async function admitLinks(deps: ApiDeps, call: Call, links: readonly ReleaseLinkInput[]): Promise<void> {
   if (links.length > limits.accessesPerRequest)
     throw new JobpassError('too_large', `Send at most ${limits.accessesPerRequest} links at once.`);
-  const { host } = new URL(deps.externalUrl);
+  // By whichever of its names: all lead to the same projects.
+  const hosts = new Set(deps.externalUrls.map((url) => new URL(url).host));
   const targets = new Set<ProjectId>();
   for (const link of links) {
     const url = URL.canParse(link.url) ? new URL(link.url) : undefined;
-    if (url?.host === host) targets.add(await projectBehind(deps, url.pathname));
+    if (url !== undefined && hosts.has(url.host)) targets.add(await projectBehind(deps, url.pathname));
   }
   targets.delete(call.project.id);
   if (targets.size === 0) return;

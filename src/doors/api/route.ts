@@ -35,6 +35,8 @@ export interface ApiDeps extends RouteDeps {
   readonly audit: AuditStore;
   readonly revoker: Revoker;
   readonly clock: Clock;
+  /** Every origin that is this server. */
+  readonly externalUrls: readonly string[];
   /** `host[:port]` by which images are named. */
   readonly registry: string;
   readonly version: string;
