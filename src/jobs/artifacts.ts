@@ -85,8 +85,8 @@ export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 
       const plan: { job: PlanJob } = JSON.parse(job.plan);
       const source = (await dependenciesOf(deps, job, plan.job)).find((one) => one.id === wanted);
       if (source === undefined || source.artifactsFile === null) return undefined;
-      // Ended before this job began, so that those behind it are principals of this job's passes (R3).
-      if (job.startedAt === null || source.finishedAt === null || source.finishedAt > job.startedAt) return undefined;
+      // What it was given when it was taken, and nothing else: those behind it are principals of this job's passes (R3).
+      if ((await deps.jobRights.of(null, asking))?.sources.includes(wanted) !== true) return undefined;
       return { filename: source.artifactsFile, ...(await deps.blobs.open(artifactKey(wanted))) };
     },
   };

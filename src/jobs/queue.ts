@@ -252,6 +252,7 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
     await deps.jobRights.record(tx, job.id, {
       principals: principals.list,
       provable: !principals.ownProjectOnly && deps.instance.principals === 'intersect',
+      sources: prepared.dependencies.map(({ id }) => id),
     });
     const passes = !prepared.withPass
       ? undefined

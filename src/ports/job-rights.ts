@@ -8,6 +8,8 @@ export interface RecordedRights {
   readonly principals: readonly PassPrincipal[];
   /** False: there may be others whose hands were in it. */
   readonly provable: boolean;
+  /** Jobs whose artifacts it was given: the hands in these were counted, in others they were not. */
+  readonly sources: readonly JobId[];
 }
 
 /** What is asked when another job consumes what this one made. */

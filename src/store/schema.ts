@@ -60,7 +60,7 @@ export interface Schema {
   readonly resourceGroups: ResourceGroupsTable;
   readonly runnerNonces: { runnerId: number; nonce: string; at: number };
   readonly passes: PassesTable;
-  readonly jobRights: { jobId: number; principals: string; provable: number };
+  readonly jobRights: { jobId: number; principals: string; provable: number; sources: string };
   readonly audit: AuditTable;
   readonly pipelineIncludes: { pipelineId: number; projectId: number; sha: string; ref: string; movers: string | null };
   readonly trustedProjects: { userId: number; projectId: number; at: number };

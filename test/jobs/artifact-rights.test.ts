@@ -76,7 +76,9 @@ test('R3 R11 a job without a pass has its page, too', async () => {
 test('R3 whose hands were in an artifact that nobody recorded cannot be told: only the own project is left', async () => {
   await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token);
   const source = await take(builder.token);
-  await server.store.transactor.write((tx) => server.store.jobRights.record(tx, source.id as JobId, { principals: [], provable: false }));
+  await server.store.transactor.write((tx) =>
+    server.store.jobRights.record(tx, source.id as JobId, { principals: [], provable: false, sources: [] }),
+  );
   const headers = { 'job-token': source.token, 'content-type': 'multipart/form-data; boundary=b' };
   await server.call('POST', `/api/v4/jobs/${source.id}/artifacts`, { headers, raw: form });
   await server.finish(source);

@@ -32,7 +32,7 @@ export interface Migration {
   statements(types: ColumnTypes): readonly string[];
 }
 
-/** Forward only; a released one is never edited. */
+/** Forward only, by number; a released one is never edited. */
 const migrations: readonly Migration[] = [
   initial,
   registry,
@@ -61,7 +61,7 @@ export async function migrate(db: Kysely<Schema>, types: ColumnTypes, lock: (db:
     await lock(tx);
     await sql`create table if not exists "schemaVersion" ("version" integer primary key)`.execute(tx);
     const done = new Set((await tx.selectFrom('schemaVersion').select('version').execute()).map((row) => row.version));
-    const newest = migrations.at(-1)?.version ?? 0;
+    const newest = Math.max(...migrations.map(({ version }) => version));
     if ([...done].some((version) => version > newest)) {
       throw new JobpassError(
         'store_unavailable',

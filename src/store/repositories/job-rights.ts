@@ -1,11 +1,12 @@
+import type { JobId } from '../../base/ids.ts';
 import type { JobRights } from '../../ports/job-rights.ts';
 import type { PassPrincipal } from '../../ports/passes.ts';
 import { type Database, readJson } from '../database.ts';
 
 export function jobRightsRepository(db: Database): JobRights {
   return {
-    async record(tx, jobId, { principals, provable }) {
-      const values = { principals: JSON.stringify(principals), provable: provable ? 1 : 0 };
+    async record(tx, jobId, { principals, provable, sources }) {
+      const values = { principals: JSON.stringify(principals), provable: provable ? 1 : 0, sources: JSON.stringify(sources) };
       await db
         .on(tx)
         .insertInto('jobRights')
@@ -15,7 +16,12 @@ export function jobRightsRepository(db: Database): JobRights {
     },
     async of(tx, jobId) {
       const row = await db.on(tx).selectFrom('jobRights').selectAll().where('jobId', '=', jobId).executeTakeFirst();
-      return row === undefined ? undefined : { principals: readJson<PassPrincipal[]>(row.principals), provable: row.provable === 1 };
+      if (row === undefined) return undefined;
+      return {
+        principals: readJson<PassPrincipal[]>(row.principals),
+        provable: row.provable === 1,
+        sources: readJson<JobId[]>(row.sources),
+      };
     },
   };
 }

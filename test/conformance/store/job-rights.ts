@@ -7,10 +7,10 @@ export function jobRightsCases(bench: Bench): void {
     const { jobRights, transactor } = bench.store;
     const job = await addJob(bench.store, 'running');
     expect(await jobRights.of(null, unknownJob)).toBeUndefined();
-    const first = { principals: [{ userId: job.userId, reason: 'starter' }], provable: true } as const;
+    const first = { principals: [{ userId: job.userId, reason: 'starter' }], provable: true, sources: [] } as const;
     await transactor.write((tx) => jobRights.record(tx, job.id, first));
     expect(await jobRights.of(null, job.id)).toEqual(first);
-    const second = { principals: [{ userId: job.userId, reason: 'pusher' }], provable: false } as const;
+    const second = { principals: [{ userId: job.userId, reason: 'pusher' }], provable: false, sources: [unknownJob] } as const;
     await transactor.write((tx) => jobRights.record(tx, job.id, second));
     expect(await jobRights.of(null, job.id)).toEqual(second);
   });
