@@ -143,10 +143,8 @@ function decideCreators(
   if (permission !== 'repository:read') return deny('access_denied', 'R13', 'for reading includes only', 'For reading includes only.');
   if (principals.length === 0) return deny('access_denied', 'R3', 'no principal', 'Nobody stands behind this pipeline.');
   if (resource.kind === 'absent') return hidden(resource.what);
-  for (const principal of principals) {
-    const decision = decidePrincipal(principal, false, permission, rule, resource, principal.username);
-    if (!decision.allow) return decision;
-  }
+  const refused = firstRefusal(principals, permission, rule, resource);
+  if (refused !== undefined) return refused;
   return pass === undefined ? allow('R3') : decidePass(pass, permission, rule, resource);
 }
 
@@ -174,10 +172,8 @@ function decidePass(asker: PassAsker, permission: Permission, rule: PermissionRu
       `This pass only fetches its own project, because it could not be told whose rights it intersects; it lacks ${permission}${on(resource)}.`,
     );
   }
-  for (const principal of principals) {
-    const decision = decidePrincipal(principal, false, permission, rule, resource, principal.username);
-    if (!decision.allow) return decision;
-  }
+  const refused = firstRefusal(principals, permission, rule, resource);
+  if (refused !== undefined) return refused;
   const users = principals.map(({ id }) => id);
   if (rule.pass === 'own' && !own && !named(asker.ceilings ?? [], users, permission, resource))
     return deny(
@@ -188,6 +184,20 @@ function decidePass(asker: PassAsker, permission: Permission, rule: PermissionRu
     );
   // Last: a ceiling is told of only to those who could do it without (R11).
   return overCeiling(asker, permission, resource) ?? allow('R3');
+}
+
+/** Every one of them must be allowed (R3), by a role alone: never by admin power (R1). */
+function firstRefusal(
+  principals: readonly PrincipalFacts[],
+  permission: Permission,
+  rule: PermissionRule,
+  resource: ResourceFacts,
+): Decision | undefined {
+  for (const principal of principals) {
+    const decision = decidePrincipal(principal, false, permission, rule, resource, principal.username);
+    if (!decision.allow) return decision;
+  }
+  return undefined;
 }
 
 /** The first ceiling that does not hold the access, with what would have to stand in it. */

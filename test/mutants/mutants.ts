@@ -87,7 +87,7 @@ const coreMutants: readonly Mutant[] = [
     id: 'A55',
     defence: 'pushers of unprotected commits',
     file: 'src/pass/principals.ts',
-    find: "add(pushers, 'pusher');",
+    find: "addPushers(evidence, 'pusher');",
     replace: '',
     test: life,
     name: 'A55',
