@@ -145,9 +145,9 @@ export const pipelineMutants: readonly Mutant[] = [
     id: 'A57',
     defence: 'every creator must be able to read what is included',
     file: 'src/policy/decide.ts',
-    find: "'Nobody stands behind this pipeline.');\n  if (resource.kind === 'absent') return hidden(resource.what);\n  for (const principal of principals) {",
+    find: "'Nobody stands behind this pipeline.');\n  if (resource.kind === 'absent') return hidden(resource.what);\n  const refused = firstRefusal(principals,",
     replace:
-      "'Nobody stands behind this pipeline.');\n  if (resource.kind === 'absent') return hidden(resource.what);\n  for (const principal of principals.slice(0, 1)) {",
+      "'Nobody stands behind this pipeline.');\n  if (resource.kind === 'absent') return hidden(resource.what);\n  const refused = firstRefusal(principals.slice(0, 1),",
     test: 'test/policy/rules.test.ts',
     name: 'A57 R1 R3 what a pipeline includes',
   },
