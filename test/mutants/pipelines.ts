@@ -37,7 +37,7 @@ export const pipelineMutants: readonly Mutant[] = [
     id: 'A50',
     defence: 'a CI/CD variable narrows what the job sees',
     file: 'src/jobs/exposure.ts',
-    find: "{ by: 'a CI/CD variable', maximum: kept }, ",
+    find: "{ by: 'a CI/CD variable', maximum: kept },",
     replace: '',
     test: 'test/jobs/exposure.test.ts',
     name: 'A50',
