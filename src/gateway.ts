@@ -323,7 +323,10 @@ async function passesOf(store: Store, grant: Grant, project: ProjectId, id: JobI
   if (job === undefined || job.projectId !== project) throw new JobpassError('not_found', { what: 'Job' });
   const passes = await store.passes.forJob(null, id);
   const [first] = passes;
-  return { rights: first === undefined ? undefined : { principals: first.principals, provable: !first.ownProjectOnly }, passes };
+  return {
+    rights: first === undefined ? undefined : { principals: first.principals, provable: !first.ownProjectOnly, sources: [] },
+    passes,
+  };
 }
 
 /**

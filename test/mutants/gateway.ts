@@ -85,8 +85,8 @@ export const gatewayMutants: readonly Mutant[] = [
   {
     id: 'A55',
     defence: 'pushers of unprotected commits are asked of the forge',
-    file: 'src/doors/proxy/job-issue.ts',
-    find: 'unprotectedCommits: commits,',
+    file: 'src/doors/proxy/job-principals.ts',
+    find: 'unprotectedCommits: own.commits,',
     replace: 'unprotectedCommits: [],',
     test: stories,
     name: 'R3 A55',
@@ -238,9 +238,9 @@ export const gatewayMutants: readonly Mutant[] = [
   {
     id: 'R5',
     defence: 'a write of which nothing was heard counts for what came about then',
-    file: 'src/doors/proxy/job-issue.ts',
-    find: 'return deps.writes.unheardAbout(job.projectId, job.createdAt);',
-    replace: 'return undefined;',
+    file: 'src/doors/proxy/job-principals.ts',
+    find: 'if (unheard !== undefined) return unheard;',
+    replace: '',
     test: rows,
     name: 'R5 R13 after a write',
   },

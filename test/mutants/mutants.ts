@@ -303,7 +303,7 @@ const coreMutants: readonly Mutant[] = [
     id: 'A60',
     defence: 'a nonce works once',
     file: 'src/doors/runner/signature.ts',
-    find: 'if (!(await jobs.runners.useNonce(runner, parameters.nonce, now)))',
+    find: 'if (!(await useNonce(parameters.nonce, now)))',
     replace: 'if (false)',
     test: 'test/doors/signature.test.ts',
     name: 'A60 a signature that is sent again',
