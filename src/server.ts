@@ -133,6 +133,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     runners: store.runners,
     flow: store.flow,
     resourceGroups: store.resourceGroups,
+    environments: store.environments,
     exposureBounds: store.exposureBounds,
     ceilings: store.ceilings,
     trustedProjects: store.trustedProjects,

@@ -19,9 +19,8 @@ function tested(): ReadonlySet<number> {
 
 test('the threat model has a row for each known attack, in order', () => {
   expect(rows.map(({ number }) => number)).toEqual(Array.from({ length: 68 }, (_, index) => index + 1));
-  expect(new Set(rows.map(({ state }) => state))).toEqual(
-    new Set(['stopped', 'open: later', 'open: not built', "by the operator's choice"]),
-  );
+  const known = new Set(['stopped', 'open: later', 'open: not built', "by the operator's choice"]);
+  expect(rows.filter(({ state }) => !known.has(state))).toEqual([]);
 });
 
 test('a row that says stopped has a test with its number', () => {

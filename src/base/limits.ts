@@ -59,6 +59,12 @@ export const limits = {
   variablesPerPipeline: 200,
   schedulesPerProject: 50,
   triggersPerProject: 100,
+  /** Downstream pipelines in a row; of these, child pipelines (GitLab: 2), and all below one pipeline (GitLab: 1,000). */
+  downstreamHops: 10,
+  childDepth: 2,
+  downstreamPipelines: 1000,
+  zipEntries: 100_000,
+  zipDirectoryBytes: 32 * 1024 * 1024,
   variableBytes: 64 * 1024,
   /** Of CI/CD variables that are kept for a project, a group or the instance; GitLab's bound of a value. */
   keptVariableCharacters: 10_000,

@@ -170,7 +170,7 @@ function missing(): never {
 /** The job as it was planned, without anything that happened to it: a failure that was forgiven counts anew. */
 export function newJobOf(job: JobRecord): Omit<NewJob, 'userId' | 'status' | 'createdAt'> {
   const { pipelineId, projectId, name, stage, stageIndex, ref, tag, sha, when, tags, timeoutSeconds, plan, needs } = job;
-  const { kind, resourceGroup, variables, variablesBy } = job;
+  const { kind, resourceGroup, variables, variablesBy, environmentId, environmentAction } = job;
   const planned: { job: PlanJob } = JSON.parse(plan);
   return {
     pipelineId,
@@ -190,6 +190,8 @@ export function newJobOf(job: JobRecord): Omit<NewJob, 'userId' | 'status' | 'cr
     resourceGroup,
     variables,
     variablesBy,
+    environmentId,
+    environmentAction,
     allowFailure: planned.job.allowFailure,
     retriedById: null,
   };

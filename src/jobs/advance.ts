@@ -12,7 +12,8 @@ import { hasEnded, nextMoves, pipelineStatus } from './state.ts';
 export async function advance(deps: Pick<JobsDeps, 'jobs' | 'clock' | 'resourceGroups'>, tx: Tx, id: PipelineId): Promise<void> {
   const { jobs, clock, resourceGroups } = deps;
   const pipeline = await jobs.lockPipeline(tx, id);
-  if (pipeline === undefined) return;
+  // One that failed on its file has no jobs, and stays as it is.
+  if (pipeline === undefined || pipeline.yamlErrors !== null) return;
   for (let first = true; ; first = false) {
     const all = await jobs.jobsOfPipeline(tx, id);
     // With the end of a job, in one commit: else a crash would leave the group taken for ever.

@@ -10,6 +10,7 @@ import { dependenciesOf } from './dependencies.ts';
 import type { JobsDeps } from './deps.ts';
 import { parseDotenv } from './dotenv.ts';
 import type { Reports } from './jobs.ts';
+import { remoteSource } from './remote-needs.ts';
 import { artifactKey, reportKey } from './keys.ts';
 import { hasEnded } from './state.ts';
 import { UploadSearch } from './upload-search.ts';
@@ -83,7 +84,8 @@ export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 
     async dependencyArtifacts(asking, wanted) {
       const job = await running(asking);
       const plan: { job: PlanJob } = JSON.parse(job.plan);
-      const source = (await dependenciesOf(deps, job, plan.job)).find((one) => one.id === wanted);
+      const own = (await dependenciesOf(deps, job, plan.job)).find((one) => one.id === wanted);
+      const source = own ?? (await remoteSource(deps, job, wanted));
       if (source === undefined || source.artifactsFile === null) return undefined;
       // What it was given when it was taken, and nothing else: those behind it are principals of this job's passes (R3).
       if ((await deps.jobRights.of(null, asking))?.sources.includes(wanted) !== true) return undefined;

@@ -6,12 +6,13 @@ import type { Grant } from '../pass/grant.ts';
 import { inheritedVariables } from '../pipeline/defaults.ts';
 import type { Plan } from '../pipeline/plan.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
-import type { NewJob, PipelineRecord, PipelineSource, PipelineVariable } from '../ports/jobs.ts';
+import type { NewJob, PipelineRecord, PipelineSource, PipelineVariable, Upstream } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
 import { advance } from './advance.ts';
 import { cancelRedundant } from './auto-cancel.ts';
 import { type Configuration, configure } from './configuration.ts';
 import type { JobsDeps } from './deps.ts';
+import { environmentsFor } from './environment-rows.ts';
 import { asSystem } from './system.ts';
 
 const ciFile = '.gitlab-ci.yml';
@@ -37,6 +38,11 @@ export interface CreateRequest {
   readonly sourceVariables?: Readonly<Record<string, string>>;
   /** Asks the grant behind it again, in the transaction that makes the rows (R2). */
   readonly confirm?: (tx: Tx) => Promise<void>;
+  /** In place of the project's own file: another of the same commit, or a text that a job made. */
+  readonly config?: { readonly file: string } | { readonly text: string };
+  readonly upstream?: Upstream;
+  /** In the transaction that makes the rows, once they are there. */
+  readonly made?: (tx: Tx, pipeline: PipelineRecord) => Promise<void>;
 }
 
 /** A configuration that comes to a pipeline. */
@@ -51,11 +57,21 @@ interface Configured extends Pick<Configuration, 'commits'> {
 export function createPipeline(deps: JobsDeps, request: CreateRequest): Promise<PipelineRecord | undefined> {
   const { project, sha } = request;
   return asSystem(deps, 'read_ci_file', project.id, `pipeline-${sha.slice(0, 12)}`, async (grant) => {
-    const text = await deps.forge.repository.textFile(grant, project.id, sha, ciFile, limits.ciFileBytes).catch(tooLarge);
+    const { config = { file: ciFile } } = request;
+    const text =
+      'text' in config
+        ? config.text
+        : await deps.forge.repository.textFile(grant, project.id, sha, config.file, limits.ciFileBytes).catch(tooLarge);
     if (text === undefined) return undefined;
-    const planned = text === null ? `${ciFile} is larger than ${limits.ciFileBytes} bytes.` : await plan(deps, grant, request, text);
+    const planned =
+      text === null ? `${nameOf(request)} is larger than ${limits.ciFileBytes} bytes.` : await plan(deps, grant, request, text);
     return planned === undefined ? undefined : insert(deps, request, planned);
   });
+}
+
+/** For people. */
+function nameOf({ config }: CreateRequest): string {
+  return config !== undefined && 'file' in config ? config.file : ciFile;
 }
 
 /** A file that is too large is a mistake in the file like any other. */
@@ -65,7 +81,7 @@ function tooLarge(error: unknown): null {
 }
 
 async function plan(deps: JobsDeps, grant: Grant, request: CreateRequest, text: string): Promise<Configured | string | undefined> {
-  const { plan: planned, errors, filtered, commits } = await configure(deps, grant, request, ciFile, text);
+  const { plan: planned, errors, filtered, commits } = await configure(deps, grant, request, nameOf(request), text);
   if (planned !== undefined) return { plan: planned, commits };
   // Who asked for the pipeline is told; who pushed asked for none.
   return filtered && request.source === 'push' ? undefined : errors.join('\n');
@@ -93,6 +109,7 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Configure
       chainDepth: request.chainDepth,
       variables: request.variables,
       sourceVariables: request.sourceVariables ?? {},
+      upstream: request.upstream ?? null,
       yamlErrors: failed ? planned : null,
       ...(failed ? {} : { autoCancel: { onNewCommit: 'conservative', onJobFailure: 'none', ...planned.plan.autoCancel } }),
       ...(failed || planned.plan.name === undefined ? {} : { name: planned.plan.name }),
@@ -102,6 +119,7 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Configure
     else {
       const { plan: made, commits } = planned;
       await deps.pipelineIncludes.put(tx, row.id, commits);
+      const places = await environmentsFor(deps, tx, project.id, made.jobs, now);
       const jobs = made.jobs.map((job): NewJob => ({
         pipelineId: row.id,
         projectId: project.id,
@@ -126,12 +144,17 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Configure
         retriedById: null,
         createdAt: now,
         resourceGroup: job.resourceGroup ?? null,
+        kind: job.trigger === undefined ? 'build' : 'bridge',
+        environmentId: places.get(job.environment?.name ?? '') ?? null,
+        environmentAction: job.environment?.action ?? null,
       }));
       for (const key of new Set(jobs.flatMap((job) => job.resourceGroup ?? []))) await deps.resourceGroups.ensure(tx, project.id, key, now);
       await deps.jobs.insertJobs(tx, jobs);
       await advance(deps, tx, row.id);
     }
-    return (await deps.jobs.pipeline(tx, row.id)) ?? row;
+    const made = (await deps.jobs.pipeline(tx, row.id)) ?? row;
+    await request.made?.(tx, made);
+    return made;
   });
   deps.log.info('pipeline.created', { pipeline: pipeline.id, project: project.id, status: pipeline.status, source: pipeline.source });
   deps.wakeup.changed();

@@ -10,6 +10,7 @@ import type { Settings } from '../ports/settings.ts';
 import type { Blobs, TraceFiles } from '../ports/blobs.ts';
 import type { Ceilings } from '../ports/ceilings.ts';
 import type { Directory } from '../ports/directory.ts';
+import type { Environments } from '../ports/environments.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
 import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
 import type { PipelineIncludes } from '../ports/includes.ts';
@@ -47,6 +48,7 @@ export interface JobsDeps {
   readonly runners: RunnerStore;
   readonly flow: FlowStore;
   readonly resourceGroups: ResourceGroups;
+  readonly environments: Environments;
   readonly passes: PassStore;
   readonly credentials: Pick<Credentials, 'registrationToken'>;
   readonly settings: Settings;

@@ -14,6 +14,7 @@ import type {
   Paged,
   PinnedGate,
   PipelineRecord,
+  PipelineSource,
   PipelineStatus,
   PipelineVariable,
   RunnerRecord,
@@ -24,6 +25,7 @@ import type { PassRecord } from '../ports/passes.ts';
 import type { JobPayload, JobUpdate } from '../wire/runner.ts';
 import type { Bounds } from './bounds.ts';
 import type { CeilingSettings } from './ceilings.ts';
+import type { EnvironmentSettings } from './environments.ts';
 import type { Lint } from './lint.ts';
 import type { Registration } from './registration.ts';
 import type { Removal } from './removal.ts';
@@ -51,6 +53,7 @@ export interface Jobs {
   readonly trust: TrustList;
   readonly removal: Removal;
   readonly resources: ResourceSettings;
+  readonly environments: EnvironmentSettings;
   /** One round of what the clock starts, beside those of the timer. */
   runSchedules(): Promise<void>;
   /** Reaper, schedules: `start` begins their timers, `stop` ends them and waits. */
@@ -85,10 +88,16 @@ export interface Pipelines {
   list(
     grant: Grant,
     project: ProjectId,
-    filter: { readonly ref?: string; readonly sha?: string; readonly status?: PipelineStatus },
+    filter: { readonly ref?: string; readonly sha?: string; readonly status?: PipelineStatus; readonly source?: PipelineSource },
     page: Page,
   ): Promise<Paged<PipelineRecord>>;
   jobsOf(grant: Grant, project: ProjectId, id: PipelineId): Promise<readonly JobRecord[]>;
+  /** Bridges of the pipeline with what they triggered; job:read. */
+  bridgesOf(
+    grant: Grant,
+    project: ProjectId,
+    id: PipelineId,
+  ): Promise<readonly { readonly bridge: JobRecord; readonly downstream: PipelineRecord | undefined }[]>;
   listJobs(grant: Grant, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
   job(grant: Grant, project: ProjectId, id: JobId): Promise<JobRecord | undefined>;
   /** Every pass that the job ever had, dead ones too; job:read. */

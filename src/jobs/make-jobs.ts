@@ -2,6 +2,7 @@ import { makeBounds } from './bounds.ts';
 import { makeCeilingSettings } from './ceilings.ts';
 import { startDue } from './delayed.ts';
 import type { JobsDeps } from './deps.ts';
+import { makeEnvironments } from './environments.ts';
 import type { Jobs } from './jobs.ts';
 import { cancelFailing } from './on-failure.ts';
 import { Onward } from './onward.ts';
@@ -16,6 +17,8 @@ import { assignResources } from './resources.ts';
 import { makeResourceSettings } from './resource-settings.ts';
 import { Scheduler } from './scheduler.ts';
 import { makeSchedules } from './schedules.ts';
+import { settleBridges } from './settle-bridges.ts';
+import { startBridges } from './trigger.ts';
 import { makeRunners } from './runners.ts';
 import { Watched } from './watched.ts';
 import { makeTriggers } from './triggers.ts';
@@ -25,7 +28,7 @@ import { makeCiVariables } from './variables.ts';
 /** Pipelines, jobs and runners, wired. */
 export function makeJobs(deps: JobsDeps): Jobs {
   const reaper = new Reaper(deps);
-  const onward = new Onward(deps, [startDue, cancelFailing, assignResources]);
+  const onward = new Onward(deps, [startDue, cancelFailing, assignResources, settleBridges, startBridges]);
   deps.wakeup.onChange(() => onward.look());
   const scheduler = new Scheduler(deps);
   const watched = new Watched(deps.clock);
@@ -43,6 +46,7 @@ export function makeJobs(deps: JobsDeps): Jobs {
     trust: makeTrustList(deps),
     removal: makeRemoval(deps),
     resources: makeResourceSettings(deps),
+    environments: makeEnvironments(deps),
     runSchedules: () => scheduler.sweep(),
     variables: makeCiVariables(deps),
     start() {

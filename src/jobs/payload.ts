@@ -39,6 +39,8 @@ export interface PayloadParts {
   readonly inputsKey: string;
   readonly jobToken: Secret;
   readonly extended: ExtendedJobToken | undefined;
+  /** `CI_ENVIRONMENT_*`. */
+  readonly ofEnvironment: readonly (readonly [string, string])[];
   readonly dependencies: readonly JobRecord[];
   readonly protected: boolean;
   /** The full pass, where there is one, goes in a masked variable too, for a runner with `assist: expose` (DESIGN §3). */
@@ -123,6 +125,7 @@ function variablesOf(parts: PayloadParts, token: string): readonly JobVariable[]
       ...parts.predefined,
       ...jobVariables(instance, project, pipeline, job),
       ...runnerVariables(parts.runner),
+      ...parts.ofEnvironment,
       ['CI_REGISTRY_USER', 'gitlab-ci-token'],
     ],
     secrets: [

@@ -100,6 +100,17 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
       if ((await pipelineIn(project, id)) === undefined) throw new JobpassError('not_found', {});
       return jobs.jobsOfPipeline(null, id);
     },
+    async bridgesOf(grant, project, id) {
+      check(grant, 'job:read', project);
+      if ((await pipelineIn(project, id)) === undefined) throw new JobpassError('not_found', {});
+      const found = (await jobs.jobsOfPipeline(null, id)).filter(({ kind }) => kind === 'bridge');
+      return Promise.all(
+        found.map(async (bridge) => ({
+          bridge,
+          downstream: bridge.downstreamId === null ? undefined : await jobs.pipeline(null, bridge.downstreamId),
+        })),
+      );
+    },
     async listJobs(grant, project, statuses, page) {
       check(grant, 'job:read', project);
       return jobs.listJobs(null, project, statuses, page);

@@ -22,6 +22,9 @@ import type { ClaimRequest, Queue } from './jobs.ts';
 import { jobVariablesOf } from './job-variables.ts';
 import { type KeptVariable, keptVariables } from './kept-variables.ts';
 import { buildPayload, payloadProblem } from './payload.ts';
+import { dotenvVariables } from './dotenv.ts';
+import { environmentVariables, jobValues, predefinedOf } from './job-values.ts';
+import { remoteNeeds, remoteRefusal } from './remote-needs.ts';
 import { pipelineVariables } from './predefined.ts';
 import { missingFeatures } from './features.ts';
 import { type JobLimits, jobLimits } from './job-limits.ts';
@@ -48,6 +51,8 @@ interface Prepared {
   readonly environment: string | undefined;
   readonly idTokens: ReadonlyMap<string, Secret>;
   readonly protected: boolean;
+  readonly ofEnvironment: readonly (readonly [string, string])[];
+  readonly remoteNeeds: readonly JobId[];
   readonly dependencies: readonly JobRecord[];
   readonly principals: Principals;
   /** False: its ordinary token only, for a runner without trust or over an insecure transport. */
@@ -130,7 +135,7 @@ export function makeQueue(deps: JobsDeps): Queue {
 /** Why a job cannot run at all. */
 interface Failed {
   readonly why: string;
-  readonly reason: FailureReason;
+  readonly reason: FailureReason | 'missing_dependency_failure';
 }
 
 /** A job's plan as `create.ts` keeps it. */
@@ -145,7 +150,7 @@ async function prepare(
   { runner, signed, secure, features }: Asking,
   job: JobRecord,
 ): Promise<Prepared | { failed: Failed }> {
-  const no = (why: string, reason: FailureReason = 'runner_system_failure') => ({ failed: { why, reason } });
+  const no = (why: string, reason: Failed['reason'] = 'runner_system_failure') => ({ failed: { why, reason } });
   const project = await deps.directory.project(null, job.projectId);
   const pipeline = await deps.jobs.pipeline(null, job.pipelineId);
   const user = (await deps.directory.users(null, [job.userId])).get(job.userId);
@@ -159,7 +164,8 @@ async function prepare(
   const { job: plan, globals, rawGlobals = [] }: StoredPlan = JSON.parse(job.plan);
   const missing = missingFeatures(plan, features);
   if (missing.length > 0) return no(`its runner lacks ${missing.join(', ')}`, 'runner_unsupported');
-  const dependencies = await dependenciesOf(deps, job, plan);
+  const remote = await remoteOf(deps, job, pipeline, project, user, plan, globals);
+  const dependencies = [...(await dependenciesOf(deps, job, plan)), ...remote.flatMap((need) => need ?? [])];
   // Each asks git: side by side, as somebody waits for the job.
   const [[commit, caches], principals] = await Promise.all([
     asSystem(deps, 'job_payload', project.id, `job-${job.id}`, (grant) =>
@@ -170,7 +176,9 @@ async function prepare(
     ),
     principalsOfJob(deps, project, pipeline, job, runner, dependencies),
   ]);
-  const environment = undefined;
+  const lacks = await remoteRefusal(deps, job, pipeline, principals, remote);
+  if (lacks !== undefined) return no(lacks, 'missing_dependency_failure');
+  const environment = plan.environment?.name;
   const kept = await keptVariables(deps, project.id, { protected: isProtected, environment }).catch(unopened);
   if (kept instanceof JobpassError) return no(kept.message);
   const predefined = pipelineVariables(deps.instance, {
@@ -185,6 +193,8 @@ async function prepare(
     protected: isProtected,
     commit,
   });
+  const reported = [...dotenvVariables(dependencies)];
+  const values = jobValues(deps, { project, user, pipeline, job, plan, globals, predefined, reported });
   const bounds = await boundsOf(deps, null, project, job.userId);
   const last = (variables: readonly PipelineVariable[]) => (name: string) => variables.findLast(({ key }) => key === name)?.value;
   const [ofPipeline, ofPlay] = [last(pipeline.variables), last(job.variables)];
@@ -220,12 +230,30 @@ async function prepare(
     kept,
     caches,
     idTokens,
+    ofEnvironment: environmentVariables(plan, values),
+    remoteNeeds: remote.flatMap((need) => need?.id ?? []),
     dependencies,
     withPass,
     exposure,
     why,
     bounded,
   };
+}
+
+/** What the job needs of other pipelines; most need nothing, and ask git nothing more. */
+async function remoteOf(
+  deps: JobsDeps,
+  job: JobRecord,
+  pipeline: PipelineRecord,
+  project: ProjectFacts,
+  user: UserFacts,
+  plan: PlanJob,
+  globals: Readonly<Record<string, string>>,
+): Promise<readonly (JobRecord | undefined)[]> {
+  if (plan.remoteNeeds === undefined) return [];
+  const predefined = await predefinedOf(deps, project, user, pipeline, job);
+  const values = jobValues(deps, { project, user, pipeline, job, plan, globals, predefined, reported: [] });
+  return remoteNeeds(deps, pipeline, plan, values);
 }
 
 /** The one transaction of R2: pending → running, the job token, and the passes; all or nothing, one claimant (A46). */
@@ -246,6 +274,7 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
       tokenDigest: jobToken.digest(),
       startedAt: now,
       contactAt: now,
+      remoteNeeds: prepared.remoteNeeds,
     });
     if (!mine) return undefined;
     // Also where the runner gets no pass: who consumes what it makes is told whose hands were in it (R3).

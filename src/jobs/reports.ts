@@ -1,13 +1,15 @@
 import { JobpassError } from '../base/errors.ts';
-import type { JobId } from '../base/ids.ts';
+import type { EpochMillis, JobId } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, JobStatus } from '../ports/jobs.ts';
 import { type FailureReason, failureReasons, type JobUpdate } from '../wire/runner.ts';
+import type { Tx } from '../ports/tx.ts';
 import { advance } from './advance.ts';
 import { makeArtifacts } from './artifacts.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Reports } from './jobs.ts';
+import { deployedUrl } from './job-values.ts';
 import { traceKey } from './keys.ts';
 import { LeakScanner } from './leaks.ts';
 import { retryFailed } from './retry.ts';
@@ -38,6 +40,8 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
   async function finish(job: JobRecord, update: JobUpdate): Promise<JobStatus> {
     const plan: { job: PlanJob } = JSON.parse(job.plan);
     const now = clock.now();
+    // Reads git where the job names an address: before the transaction.
+    const url = update.state === 'success' ? await deployedUrl(deps, job, [...(job.dotenv ?? [])]) : null;
     const status = await transactor.write(async (tx) => {
       await jobs.lockPipeline(tx, job.pipelineId);
       const current = await jobs.job(tx, job.id);
@@ -52,6 +56,7 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
         failureReason: to === 'failed' ? reasonOf(update.failure_reason) : null,
       });
       if (!done) return current.status;
+      if (to === 'success') await deployed(tx, job, url, now);
       if (forgiven) await jobs.forgive(tx, job.id);
       if (to === 'failed')
         await retryFailed(deps, tx, current, { reason: reasonOf(update.failure_reason), exitCode: update.exit_code ?? null });
@@ -66,6 +71,18 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
       deps.wakeup.changed();
     }
     return status;
+  }
+
+  /** What a deployment, or the end of one, makes of its environment. */
+  async function deployed(tx: Tx, { environmentId, environmentAction }: JobRecord, url: string | null, now: EpochMillis): Promise<void> {
+    if (environmentId === null) return;
+    if (environmentAction === 'stop') await deps.environments.change(tx, environmentId, { state: 'stopped', updatedAt: now });
+    if (environmentAction === 'start')
+      await deps.environments.change(tx, environmentId, {
+        state: 'available',
+        updatedAt: now,
+        ...(url === null ? {} : { externalUrl: url }),
+      });
   }
 
   /** The runner's last word is the death of the passes, also while its trace is still on the way (A45). */

@@ -1,7 +1,6 @@
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
-import type { FailureReason } from '../wire/runner.ts';
 import { newJobOf } from './actions.ts';
 import type { JobsDeps } from './deps.ts';
 import { readyStatus } from './state.ts';
@@ -15,7 +14,7 @@ export async function retryFailed(
   { jobs, clock }: Pick<JobsDeps, 'jobs' | 'clock'>,
   tx: Tx,
   job: JobRecord,
-  failure: { readonly reason: FailureReason; readonly exitCode: number | null },
+  failure: { readonly reason: NonNullable<JobRecord['failureReason']>; readonly exitCode: number | null },
 ): Promise<boolean> {
   const { job: planned }: { job: PlanJob } = JSON.parse(job.plan);
   if (!wanted(planned, failure)) return false;
@@ -25,7 +24,10 @@ export async function retryFailed(
   return made !== undefined && jobs.changeJob(tx, job.id, ['failed'], { retriedById: made.id });
 }
 
-function wanted({ retry }: PlanJob, { reason, exitCode }: { readonly reason: FailureReason; readonly exitCode: number | null }): boolean {
+function wanted(
+  { retry }: PlanJob,
+  { reason, exitCode }: { readonly reason: NonNullable<JobRecord['failureReason']>; readonly exitCode: number | null },
+): boolean {
   if (retry === undefined) return false;
   if (retry.when.includes('always') || retry.when.includes(reason)) return true;
   return exitCode !== null && (retry.exitCodes?.includes(exitCode) ?? false);

@@ -1,4 +1,4 @@
-import type { Oid, UserId } from '../base/ids.ts';
+import type { JobId, Oid, UserId } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
 import { isProtected } from '../base/refs.ts';
 import { type Principals, principalsOf } from '../pass/principals.ts';
@@ -11,13 +11,16 @@ import { asSystem } from './system.ts';
 /** More commits than this outside protected refs cannot be told apart in reasonable time: not provable (R3). */
 const commitLimit = limits.recordedCommitsPerPush;
 
-/** Gathers what R3 looks at for one job, and decides whose rights its passes intersect. Reads git, so never inside a transaction. */
+/**
+ * Gathers what R3 looks at for one job, and decides whose rights its passes intersect. Reads git, so never inside a transaction.
+ * @param runner null for a bridge, which no runner has
+ */
 export async function principalsOfJob(
   deps: JobsDeps,
   project: ProjectFacts,
   pipeline: PipelineRecord,
   job: JobRecord,
-  runner: RunnerRecord,
+  runner: RunnerRecord | null,
   artifactJobs: readonly JobRecord[],
 ): Promise<Principals> {
   if (deps.instance.principals === 'starter') {
@@ -39,17 +42,19 @@ export async function principalsOfJob(
     deps.forge.repository.unprotectedCommits(grant, project.id, sha, commitLimit),
   );
   const pushers = unprotectedCommits === null ? new Map<Oid, readonly UserId[]>() : await deps.pushersOf(project.id, unprotectedCommits);
+  const { line, whole } = await lineage(deps, pipeline);
   const ref = `refs/${job.tag ? 'tags' : 'heads'}/${job.ref}`;
   // On a protected ref whoever last moved it answers for what stands there (A59), unless the project is trusted by name; nobody known means not provable.
   const trusted = await deps.trustedProjects.has(null, job.userId, project.id);
   const lastPushers = !trusted && (await refProtected(deps, job)) ? { lastPushers: (await deps.lastPushers(project.id, ref)) ?? null } : {};
   return principalsOf({
     starter: job.userId,
-    pipelines: await lineage(deps, pipeline),
+    pipelines: line,
+    lineageKnown: whole,
     variablesBy: job.variablesBy,
     unprotectedCommits,
     pushers,
-    runnerOwner: runner.scope === 'instance' || runner.vouched ? null : (runner.responsibleId ?? runner.creatorId),
+    runnerOwner: runner === null || runner.scope === 'instance' || runner.vouched ? null : (runner.responsibleId ?? runner.creatorId),
     artifactPrincipals: await makersOf(deps, artifactJobs),
     includes: await evidenceOfIncludes(deps, pipeline, project, job.userId),
     ...lastPushers,
@@ -67,20 +72,28 @@ async function makersOf(deps: JobsDeps, sources: readonly JobRecord[]): Promise<
   return makers;
 }
 
-/** The pipeline and its ancestors, newest first. */
-async function lineage(deps: JobsDeps, pipeline: PipelineRecord) {
-  const line: { creators: readonly UserId[]; carriesVariables: boolean; byPass: boolean }[] = [];
-  let current: PipelineRecord | undefined = pipeline;
-  while (current !== undefined && line.length <= limits.principals) {
-    line.push({
-      creators: current.creators,
-      carriesVariables: current.variables.length > 0,
-      byPass: current.parentJobId !== null || current.creators.length > 1,
-    });
-    const parent: JobRecord | undefined = current.parentJobId === null ? undefined : await deps.jobs.job(null, current.parentJobId);
-    current = parent === undefined ? undefined : await deps.jobs.pipeline(null, parent.pipelineId);
+type Line = { readonly creators: readonly UserId[]; readonly carriesVariables: boolean; readonly byPass: boolean };
+
+/**
+ * The pipeline and its ancestors, newest first: over the bridge that triggered it, else over the job whose pass started it.
+ * @returns whole = false where one of them is gone, or was not wholly known itself: then whoever stood behind it is not provable (R3)
+ */
+async function lineage(deps: JobsDeps, pipeline: PipelineRecord): Promise<{ readonly line: readonly Line[]; readonly whole: boolean }> {
+  const line: Line[] = [];
+  let current = pipeline;
+  while (line.length <= limits.principals) {
+    const { creators, variables, parentJobId, upstream } = current;
+    const byPass = parentJobId !== null || upstream !== null || creators.length > 1;
+    line.push({ creators, carriesVariables: variables.length > 0, byPass });
+    if (upstream?.unprovable === true) return { line, whole: false };
+    const above: JobId | null = upstream?.jobId ?? parentJobId;
+    if (above === null) return { line, whole: true };
+    const parent: JobRecord | undefined = await deps.jobs.job(null, above);
+    const next: PipelineRecord | undefined = parent === undefined ? undefined : await deps.jobs.pipeline(null, parent.pipelineId);
+    if (next === undefined) return { line, whole: false };
+    current = next;
   }
-  return line;
+  return { line, whole: false };
 }
 
 /** Whether the job's ref is protected now. */

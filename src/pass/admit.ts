@@ -210,7 +210,7 @@ function entryOf(
   reason: string,
 ): AuditEntry {
   const pass = identity.kind === 'creators' ? identity.pass : passOf(identity);
-  const job = identity.kind === 'job' || identity.kind === 'pass' ? identity : undefined;
+  const job = identity.kind === 'job' || identity.kind === 'pass' || identity.kind === 'bridge' ? identity : undefined;
   return {
     decision,
     subject: identity.kind,

@@ -50,6 +50,7 @@ export async function authenticate(
   if (subject.kind === 'anonymous') return { ok: true, identity: { kind: 'anonymous' } };
   if (subject.kind === 'system') return { ok: true, identity: systemIdentity(subject.reason) };
   if (subject.kind === 'creators') return creators(deps, subject, tx);
+  if (subject.kind === 'bridge') return { ok: true, identity: subject };
   const { secret, carrier } = subject;
   const text = secret.reveal();
   if (text === '' || text.length > limits.credentialBytes) return no('credential_invalid', 'R13', 'The token is malformed.');

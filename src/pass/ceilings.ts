@@ -11,7 +11,11 @@ export interface CeilingDeps {
 }
 
 /** Everything that bounds a pass right now, the widest level first: instance, groups, project, each principal, job, parents (R4, R9). */
-export async function ceilingsOf(deps: CeilingDeps, tx: MaybeTx, pass: PassIdentity): Promise<readonly GatheredCeiling[]> {
+export async function ceilingsOf(
+  deps: CeilingDeps,
+  tx: MaybeTx,
+  pass: Pick<PassIdentity, 'projectId' | 'principals' | 'limits'>,
+): Promise<readonly GatheredCeiling[]> {
   const set = (await deps.ceilings.any(tx)) ? await levels(deps, tx, pass.projectId, pass.principals) : [];
   const all = [...set, ...(pass.limits ?? [])];
   return Promise.all(all.map(async (one) => ({ ...one, groupPaths: await pathsOf(deps, tx, one.ceiling) })));

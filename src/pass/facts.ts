@@ -55,10 +55,15 @@ export async function gatherAsker(deps: FactDeps, tx: MaybeTx, identity: Identit
       };
     case 'pass':
       return gatherPass(deps, tx, identity);
+    case 'bridge':
+      // It may do what a full pass of its job could (R3, R4, R5).
+      return gatherPass(deps, tx, { ...identity, passKind: 'full' });
   }
 }
 
-async function gatherPass(deps: FactDeps, tx: MaybeTx, identity: PassIdentity): Promise<PassAsker> {
+type Bounded = Pick<PassIdentity, 'passKind' | 'projectId' | 'ownProjectOnly' | 'outsideOnly' | 'principals' | 'limits'>;
+
+async function gatherPass(deps: FactDeps, tx: MaybeTx, identity: Bounded): Promise<PassAsker> {
   const { passKind, projectId, ownProjectOnly, outsideOnly = [] } = identity;
   const found = await principals(deps, tx, identity.principals);
   const home = outsideOnly.length === 0 ? undefined : await deps.directory.project(tx, projectId);
@@ -159,7 +164,7 @@ export async function gatherRefs(deps: FactDeps, identity: Identity, projectId: 
 
 /** The users whose rights are asked. */
 export function usersOf(identity: Identity): readonly UserId[] {
-  if (identity.kind === 'pass') return identity.principals;
+  if (identity.kind === 'pass' || identity.kind === 'bridge') return identity.principals;
   if (identity.kind === 'job') return [...new Set([identity.userId, ...(identity.assist?.principals ?? [])])];
   if (identity.kind === 'creators') return [...new Set([...identity.userIds, ...(identity.pass?.principals ?? [])])];
   return identity.kind === 'user' ? [identity.userId] : [];

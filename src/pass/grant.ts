@@ -28,7 +28,25 @@ export type Identity =
       readonly assist?: PassIdentity;
     }
   | { readonly kind: 'runner'; readonly runnerId: RunnerId }
-  | PassIdentity;
+  | PassIdentity
+  | BridgeIdentity;
+
+/**
+ * A job that the server itself acts for, where it triggers a pipeline or takes an artifact of another project: with the rights of all the
+ * principals that a pass of it would intersect, never with the server's own (A6, A58).
+ */
+export interface BridgeIdentity {
+  readonly kind: 'bridge';
+  readonly jobId: JobId;
+  readonly pipelineId: PipelineId;
+  readonly projectId: ProjectId;
+  /** Ordered; the first started the job. */
+  readonly principals: readonly UserId[];
+  readonly outsideOnly: readonly UserId[];
+  /** Not everybody could be named: nothing outside the own project. */
+  readonly ownProjectOnly: boolean;
+  readonly limits: readonly SetCeiling[];
+}
 
 export interface PassIdentity {
   readonly kind: 'pass';
@@ -115,7 +133,7 @@ export class Grant {
   /** The users whose rights it was decided by; empty for anonymous, runners and the system. */
   get principals(): readonly UserId[] {
     const { identity } = this;
-    if (identity.kind === 'pass') return identity.principals;
+    if (identity.kind === 'pass' || identity.kind === 'bridge') return identity.principals;
     if (identity.kind === 'creators') return identity.userIds;
     return identity.kind === 'user' || identity.kind === 'job' ? [identity.userId] : [];
   }

@@ -8,6 +8,8 @@ export interface PrincipalEvidence {
   readonly starter: UserId;
   /** The job's pipeline first, then its ancestors. */
   readonly pipelines: readonly { readonly creators: readonly UserId[]; readonly carriesVariables: boolean; readonly byPass: boolean }[];
+  /** False: an ancestor is gone, or was not wholly known. */
+  readonly lineageKnown?: boolean;
   /** Who gave the job itself variables, when they played it; null = nobody. */
   readonly variablesBy?: UserId | null;
   /** Commits reachable from the job's sha but from no protected ref; null = more than the limit. */
@@ -61,6 +63,10 @@ export function principalsOf(evidence: PrincipalEvidence, mode: 'intersect' | 's
       // Variables steer what a job does (A56), and a pass's write counts as all its principals' (A58).
       if (pipeline.carriesVariables || pipeline.byPass)
         add(pipeline.creators, pipeline.byPass ? 'write_by_pass' : index === 0 ? 'pipeline_creator' : 'ancestor');
+    }
+    if (evidence.lineageKnown === false) {
+      provable = false;
+      notes.push('not everybody behind the pipelines that led here is known');
     }
     // They steer the job as well, also where another retries it (A56).
     if (evidence.variablesBy !== undefined && evidence.variablesBy !== null) add([evidence.variablesBy], 'pipeline_creator');

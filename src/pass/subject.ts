@@ -3,7 +3,7 @@ import type { Secret } from '../base/secret.ts';
 import type { PassId, UserId } from '../base/ids.ts';
 import type { Access } from '../policy/access.ts';
 import type { RefChange, RefDecision } from '../base/refs.ts';
-import type { Grant, SystemReason } from './grant.ts';
+import type { BridgeIdentity, Grant, SystemReason } from './grant.ts';
 
 export type { Access, Resource } from '../policy/access.ts';
 export type { Permission } from '../policy/permissions.ts';
@@ -26,7 +26,9 @@ export type Subject =
   | { readonly kind: 'anonymous' }
   | { readonly kind: 'system'; readonly reason: SystemReason }
   /** Everybody behind a pipeline whose file includes something of another project, and the pass where one started it. For reading only (A57). */
-  | { readonly kind: 'creators'; readonly users: readonly UserId[]; readonly passId: PassId | null };
+  | { readonly kind: 'creators'; readonly users: readonly UserId[]; readonly passId: PassId | null }
+  /** Found out by the job queue (`jobs/bridge-rights.ts`), never by a door. */
+  | BridgeIdentity;
 
 /** What a door adds to a question. */
 export interface AskContext {

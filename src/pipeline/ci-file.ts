@@ -2,7 +2,19 @@ import type { Inherit } from './defaults.ts';
 import type { Expression } from './expression.ts';
 import type { Fields } from './fields.ts';
 import type { Instance } from './parallel.ts';
-import type { CiError, CiPlace, PlanArtifacts, PlanAutoCancel, PlanCache, PlanImage, PlanJob, PlanService } from './plan.ts';
+import type {
+  CiError,
+  CiPlace,
+  PlanArtifacts,
+  PlanAutoCancel,
+  PlanCache,
+  PlanEnvironment,
+  PlanImage,
+  PlanJob,
+  PlanRemoteNeed,
+  PlanService,
+  PlanTrigger,
+} from './plan.ts';
 
 export interface CiRule {
   readonly if?: Expression;
@@ -69,6 +81,9 @@ export interface CiJob extends CiDefaults {
   readonly when?: CiRule['when'];
   readonly startInSeconds?: number;
   readonly manualConfirmation?: string;
+  readonly trigger?: PlanTrigger;
+  readonly environment?: PlanEnvironment;
+  readonly remoteNeeds?: readonly PlanRemoteNeed[];
   /** With its variables as they were written. */
   readonly resourceGroup?: string;
   readonly allowFailure?: boolean;

@@ -4,6 +4,8 @@ import { inheritedDefaults, inheritedVariables } from './defaults.ts';
 import { circleIn } from './graph.ts';
 import type { CiFile, CiJob, CiNeed, CiRule } from './ci-file.ts';
 import type { CiError, Plan, PlanJob } from './plan.ts';
+import { isEnvironmentName } from './read-environment.ts';
+import { shorten } from './reader.ts';
 import { matchingRule, noFacts, type RuleFacts } from './rule-facts.ts';
 import { type Expander, expander, type Layer, layerOver } from './variables.ts';
 
@@ -52,7 +54,11 @@ export function planPipeline(written: CiFile, given: ReadonlyMap<string, string>
     chosen.set(job.name, planJob(file, needing, decided, forJob));
   }
   if (chosen.size === 0) return failure([{ message: noJobs }]);
-  const errors = [...[...needs.values()].flatMap((job) => lostNeeds(job, chosen)), ...circleIn([...needs.values()])];
+  const errors = [
+    ...[...needs.values()].flatMap((job) => lostNeeds(job, chosen)),
+    ...circleIn([...needs.values()]),
+    ...oddPlaces(file.jobs, chosen),
+  ];
   if (errors.length > 0) return failure(errors);
   const jobs = [...chosen.values()].map((job) => withoutLost(job, chosen));
   if (!fits(jobs, file.variables)) return failure([{ message: `the pipeline's jobs are larger than ${limits.planBytes} bytes together` }]);
@@ -120,7 +126,17 @@ function decide(job: CiJob, variables: Expander, look: Look): Decided | undefine
 }
 
 function planJob(file: CiFile, job: CiJob, decided: Decided, variables: Expander): PlanJob {
-  const { place: _place, rules: _rules, inherit, parallel: _parallel, needs, startInSeconds: _start, resourceGroup, ...own } = job;
+  const {
+    place: _place,
+    rules: _rules,
+    inherit,
+    parallel: _parallel,
+    needs,
+    startInSeconds: _start,
+    resourceGroup,
+    environment,
+    ...own
+  } = job;
   // Where its variables come to nothing there is no group (GitLab).
   const group = variables.text(resourceGroup ?? '').slice(0, 255);
   const { services, ...merged } = { ...inheritedDefaults(file.defaults, inherit), ...own };
@@ -137,6 +153,7 @@ function planJob(file: CiFile, job: CiJob, decided: Decided, variables: Expander
     ...(decided.startInSeconds === undefined ? {} : { startInSeconds: decided.startInSeconds }),
     ...(decided.interruptible === undefined ? {} : { interruptible: decided.interruptible }),
     ...(group === '' ? {} : { resourceGroup: group }),
+    ...(environment === undefined ? {} : { environment: { ...environment, name: variables.text(environment.name) } }),
     allowFailure: decided.allowFailure,
     ...(inherit === undefined ? {} : { inheritVariables: inherit.variables }),
   };
@@ -149,6 +166,15 @@ function lostNeeds(job: CiJob, chosen: ReadonlyMap<string, PlanJob>): readonly C
     ...job.place,
     message: `job \`${job.name}\` needs \`${need.job}\`, which the rules left out (\`optional: true\` makes do without it)`,
   }));
+}
+
+/** What variables made of the names of environments. */
+function oddPlaces(jobs: readonly CiJob[], chosen: ReadonlyMap<string, PlanJob>): readonly CiError[] {
+  return jobs.flatMap((job) => {
+    const name = chosen.get(job.name)?.environment?.name;
+    if (name === undefined || isEnvironmentName(name)) return [];
+    return [{ ...job.place, message: `job \`${job.name}\`: environment: \`${shorten(name)}\` is no name for an environment` }];
+  });
 }
 
 function withoutLost(job: PlanJob, chosen: ReadonlyMap<string, PlanJob>): PlanJob {

@@ -28,7 +28,14 @@ export type KeywordPlace =
   | 'id_token'
   | 'release'
   | 'release_assets'
-  | 'release_link';
+  | 'release_link'
+  | 'bridge'
+  | 'trigger'
+  | 'trigger_include'
+  | 'forward'
+  | 'need_project'
+  | 'need_pipeline'
+  | 'environment';
 
 /** `not_built` = jobpass may take it one day, `refused` = it never will. */
 export interface Keyword {
@@ -52,9 +59,9 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   job: table(
     `stage script before_script after_script image services variables needs dependencies artifacts
      rules when tags allow_failure timeout retry extends parallel inherit
-     start_in manual_confirmation interruptible resource_group
+     start_in manual_confirmation interruptible resource_group trigger environment
      cache release hooks id_tokens`,
-    'environment trigger coverage',
+    'coverage',
     {
       only: 'use `rules`',
       except: 'use `rules`',
@@ -67,6 +74,27 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
       dast_configuration: "it names a profile that GitLab keeps; set the scanner's `variables`",
     },
   ),
+  // A job with `trigger`.
+  bridge: table(
+    `stage variables needs rules when allow_failure extends parallel inherit start_in manual_confirmation interruptible resource_group trigger`,
+    'environment',
+    Object.fromEntries(
+      `script before_script after_script image services artifacts dependencies tags timeout retry cache release hooks coverage id_tokens secrets
+       identity pages publish run`
+        .split(/\s+/)
+        .map((name) => [name, 'a job with `trigger` runs nothing itself']),
+    ),
+  ),
+  trigger: table('project branch include strategy forward', 'inputs'),
+  trigger_include: table('local artifact job project file ref', 'inputs component', {
+    remote: 'nobody of the project answers for it',
+    template: 'jobpass has no templates',
+  }),
+  forward: table('yaml_variables pipeline_variables'),
+  environment: table('name url action deployment_tier', 'kubernetes', {
+    on_stop: 'nothing stops an environment by itself; write a manual job with `action: stop`',
+    auto_stop_in: 'nothing stops an environment by itself; write a delayed job with `action: stop`',
+  }),
   image: table('name entrypoint pull_policy docker', 'kubernetes'),
   service: table('name alias entrypoint command variables pull_policy docker', 'kubernetes'),
   docker: table('user platform'),
@@ -81,7 +109,13 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
     { cobertura: 'use `coverage_report`' },
   ),
   variable: table('value description options expand'),
-  need: table('job artifacts optional parallel', 'pipeline project ref'),
+  need: table('job artifacts optional parallel', '', {
+    pipeline: "it stands in a job's own `needs`, not in those of a rule",
+    project: "it stands in a job's own `needs`, not in those of a rule",
+    ref: 'it goes with `project`',
+  }),
+  need_project: table('project ref job artifacts', 'optional parallel'),
+  need_pipeline: table('pipeline job artifacts', 'optional parallel'),
   rule: table('if changes exists when allow_failure variables needs interruptible start_in'),
   changes: table('paths compare_to'),
   exists: table('paths', 'project ref'),

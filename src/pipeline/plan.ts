@@ -17,6 +17,34 @@ export interface PlanAutoCancel {
   readonly onJobFailure: 'none' | 'all';
 }
 
+/** Texts may hold variables. */
+export type PlanRemoteNeed =
+  | { readonly project: string; readonly ref: string; readonly job: string }
+  | { readonly pipeline: string; readonly job: string };
+export interface PlanEnvironment {
+  readonly name: string;
+  readonly action: 'start' | 'prepare' | 'stop' | 'verify' | 'access';
+  readonly url?: string;
+  /** Left out: guessed from the name. */
+  readonly tier?: 'production' | 'staging' | 'testing' | 'development' | 'other';
+}
+/** What a bridge triggers; its texts may hold variables. */
+export interface PlanTrigger {
+  /** Path of another project. */
+  readonly project?: string;
+  /** Left out: its default branch. */
+  readonly branch?: string;
+  /** The file of a child pipeline in the own project. */
+  readonly include?: readonly TriggerInclude[];
+  /** `depend`: the bridge ends as its downstream pipeline does; else as soon as there is one. */
+  readonly strategy?: 'depend';
+  readonly forward: { readonly yamlVariables: boolean; readonly pipelineVariables: boolean };
+}
+export type TriggerInclude =
+  | { readonly local: string }
+  | { readonly project: string; readonly file: string; readonly ref?: string }
+  | { readonly artifact: string; readonly job: string };
+
 export interface PlanJob {
   readonly name: string;
   readonly stage: string;
@@ -36,6 +64,12 @@ export interface PlanJob {
   readonly dependencies?: readonly string[];
   readonly artifacts?: PlanArtifacts;
   readonly when: 'on_success' | 'on_failure' | 'always' | 'manual' | 'delayed';
+  /** Artifacts of jobs of other pipelines. */
+  readonly remoteNeeds?: readonly PlanRemoteNeed[];
+  /** Where it deploys to; the name with its variables put in, the URL as it was written. */
+  readonly environment?: PlanEnvironment;
+  /** It is a bridge: no script, no runner. */
+  readonly trigger?: PlanTrigger;
   /** How long a delayed job waits. */
   readonly startInSeconds?: number;
   /** What a page asks before it plays a manual job. */

@@ -33,7 +33,12 @@ export const commonKeywords: ReadonlyMap<string, CommonKeyword> = new Map<string
 ]);
 
 /** Reads what stands in these fields of the keywords that are common to jobs, `default` and the top. */
-export function readCommon(fields: Fields, place: 'top' | 'default' | 'job', path: readonly string[], reader: PartReader): CiDefaults {
+export function readCommon(
+  fields: Fields,
+  place: 'top' | 'default' | 'job' | 'bridge',
+  path: readonly string[],
+  reader: PartReader,
+): CiDefaults {
   let read: CiDefaults = {};
   for (const [name, keyword] of commonKeywords) {
     const value = Object.hasOwn(fields, name) ? (fields[name] ?? undefined) : undefined;

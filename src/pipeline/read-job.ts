@@ -1,13 +1,16 @@
 import type { CiJob } from './ci-file.ts';
 import { readInherit } from './defaults.ts';
 import { type Fields, scalarText } from './fields.ts';
+import { keywords } from './keywords.ts';
 import { readParallel } from './parallel.ts';
 import { readCommon } from './read-common.ts';
 import { readCoverage } from './read-coverage.ts';
+import { readEnvironment } from './read-environment.ts';
 import { checkDelay, readManualConfirmation, readResourceGroup, readStartIn } from './read-flow.ts';
-import { readNeeds } from './read-needs.ts';
+import { readJobNeeds } from './read-needs.ts';
 import { readRelease } from './read-release.ts';
 import { readRules } from './read-rules.ts';
+import { readTrigger } from './read-trigger.ts';
 import { readRawVariables, readVariables } from './read-variables.ts';
 import { readAllowFailure, readWhen } from './read-when.ts';
 import { type PartReader, shorten } from './reader.ts';
@@ -18,7 +21,7 @@ type ReadKeyword = (value: unknown, path: readonly string[], reader: PartReader)
 const jobKeywords: ReadonlyMap<string, ReadKeyword> = new Map<string, ReadKeyword>([
   ['script', (value, path, reader) => ({ script: reader.script(value, path, true) })],
   ['variables', (value, path, reader) => ({ variables: readVariables(value, path, reader), ...readRawVariables(value) })],
-  ['needs', (value, path, reader) => ({ needs: readNeeds(value, path, reader) })],
+  ['needs', readJobNeeds],
   ['dependencies', (value, path, reader) => ({ dependencies: reader.texts(value, path) })],
   ['rules', (value, path, reader) => ({ rules: readRules(value, path, reader) })],
   ['inherit', (value, path, reader) => ({ inherit: readInherit(value, path, reader) })],
@@ -27,6 +30,8 @@ const jobKeywords: ReadonlyMap<string, ReadKeyword> = new Map<string, ReadKeywor
   ['start_in', readStartIn],
   ['manual_confirmation', readManualConfirmation],
   ['resource_group', readResourceGroup],
+  ['trigger', readTrigger],
+  ['environment', readEnvironment],
   ['allow_failure', readAllowFailure],
   ['release', readRelease],
   ['coverage', readCoverage],
@@ -36,8 +41,9 @@ const jobKeywords: ReadonlyMap<string, ReadKeyword> = new Map<string, ReadKeywor
 export function readJob(name: string, fields: Fields, stages: readonly string[], file: PartReader): CiJob {
   const reader = file.within(`job \`${shorten(name)}\``);
   if (!isName(name)) reader.error([name], 'a name has 1 to 255 characters');
-  reader.checkKeys(fields, 'job', [name]);
-  if (!Object.hasOwn(fields, 'script')) reader.error([name], '`script` is missing');
+  const place = Object.hasOwn(fields, 'trigger') ? 'bridge' : 'job';
+  reader.checkKeys(fields, place, [name]);
+  if (place === 'job' && !Object.hasOwn(fields, 'script')) reader.error([name], '`script` is missing');
   let job: CiJob = {
     name,
     place: file.placeOf([name]),
@@ -45,10 +51,10 @@ export function readJob(name: string, fields: Fields, stages: readonly string[],
     script: [],
     variables: {},
     allowFailureExitCodes: [],
-    ...readCommon(fields, 'job', [name], reader),
+    ...readCommon(fields, place, [name], reader),
   };
   for (const [keyword, read] of jobKeywords)
-    if (Object.hasOwn(fields, keyword) && fields[keyword] !== undefined)
+    if (Object.hasOwn(fields, keyword) && fields[keyword] !== undefined && keywords[place].get(keyword)?.status === 'supported')
       job = { ...job, ...read(fields[keyword], [name, keyword], reader) };
   checkDelay(job, [name], reader);
   return job;

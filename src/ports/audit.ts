@@ -8,7 +8,7 @@ export type AuditOutcome = 'done' | 'failed' | 'refused' | 'cut' | 'unknown';
 export interface NewAuditRow {
   readonly at: EpochMillis;
   readonly decision: 'allow' | 'deny';
-  readonly subject: 'pass' | 'job' | 'user' | 'runner' | 'anonymous' | 'system' | 'creators';
+  readonly subject: 'pass' | 'job' | 'user' | 'runner' | 'anonymous' | 'system' | 'creators' | 'bridge';
   readonly passId: PassId | null;
   readonly passKind: PassKind | null;
   readonly jobId: JobId | null;

@@ -12,6 +12,8 @@ export interface Blobs {
   write(key: string, body: Readable, maxBytes: number): Promise<StoredBlob>;
   /** @throws not_found */
   open(key: string): Promise<{ readonly sizeBytes: number; readonly body: Readable }>;
+  /** A part of one. @param endByte the first that is left out @returns less where the file ends before @throws not_found */
+  part(key: string, fromByte: number, endByte: number): Promise<Buffer>;
   remove(key: string): Promise<void>;
 }
 

@@ -1,5 +1,6 @@
 import type { Page, Paged } from '../base/page.ts';
 import type {
+  EnvironmentId,
   EpochMillis,
   JobId,
   ManagerId,
@@ -12,6 +13,7 @@ import type {
   UserId,
 } from '../base/ids.ts';
 import type { FailureReason } from '../wire/runner.ts';
+import type { EnvironmentAction } from './environments.ts';
 import type { MaybeTx, Tx } from './tx.ts';
 
 export type { Page, Paged };
@@ -122,6 +124,9 @@ export interface NewJob {
   readonly kind?: 'build' | 'bridge';
   /** Jobs of one project that share it run one at a time; null = none. */
   readonly resourceGroup?: string | null;
+  /** Where it acts on what is deployed, and how. */
+  readonly environmentId?: EnvironmentId | null;
+  readonly environmentAction?: EnvironmentAction | null;
   /** Given by who played it, and by whom: they steer what it does (A56). */
   readonly variables?: readonly PipelineVariable[];
   readonly variablesBy?: UserId | null;
@@ -152,6 +157,8 @@ export interface JobRecord extends Required<NewJob> {
   readonly downstreamId: PipelineId | null;
   /** Why it failed before anybody ran it, for people. */
   readonly failureText: string | null;
+  /** Jobs of other pipelines whose archives it was given when it was taken. */
+  readonly remoteNeeds: readonly JobId[] | null;
 }
 
 /** Why a bridge triggered nothing. @see GitLab, CI/CD: failure reasons of jobs */
@@ -201,6 +208,7 @@ export type JobChange = Partial<
     | 'erasedAt'
     | 'downstreamId'
     | 'failureText'
+    | 'remoteNeeds'
   >
 >;
 export type PipelineChange = Partial<Pick<PipelineRecord, 'status' | 'updatedAt' | 'startedAt' | 'finishedAt' | 'yamlErrors' | 'name'>>;
@@ -245,7 +253,7 @@ export interface JobStore {
   listPipelines(
     tx: MaybeTx,
     project: ProjectId,
-    filter: { ref?: string; sha?: string; status?: PipelineStatus },
+    filter: { ref?: string; sha?: string; status?: PipelineStatus; /** Left out: all but child pipelines. */ source?: PipelineSource },
     page: Page,
   ): Promise<Paged<PipelineRecord>>;
   /** Builds, newest first; `statuses` empty = all. */

@@ -7,6 +7,7 @@ import type { AuditStore } from '../ports/audit.ts';
 import type { Ceilings } from '../ports/ceilings.ts';
 import type { Credentials } from '../ports/credentials.ts';
 import type { Directory } from '../ports/directory.ts';
+import type { Environments } from '../ports/environments.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
 import type { ActingTokens, GatewayJobs, GatewayRunners, PassWrites } from '../ports/gateway.ts';
 import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
@@ -30,6 +31,7 @@ import { AuditRepository } from './repositories/audit.ts';
 import { ceilingRepository } from './repositories/ceilings.ts';
 import { directoryRepository } from './repositories/directory.ts';
 import { actingTokenRepository, gatewayJobRepository, gatewayRunnerRepository, passWriteRepository } from './repositories/gateway.ts';
+import { environmentRepository } from './repositories/environments.ts';
 import { exposureBoundRepository } from './repositories/exposure-bounds.ts';
 import { groupRepository } from './repositories/groups.ts';
 import { imageRepository } from './repositories/images.ts';
@@ -72,6 +74,7 @@ export interface Store {
   readonly runners: RunnerStore;
   readonly flow: FlowStore;
   readonly resourceGroups: ResourceGroups;
+  readonly environments: Environments;
   readonly exposureBounds: ExposureBounds;
   readonly ceilings: Ceilings;
   readonly registryTokens: RegistryTokens;
@@ -114,6 +117,7 @@ export async function openStore(url: string): Promise<Store> {
     runners: runnerRepository(db),
     flow: flowRepository(db),
     resourceGroups: resourceGroupRepository(db),
+    environments: environmentRepository(db),
     exposureBounds: exposureBoundRepository(db),
     ceilings: ceilingRepository(db),
     registryTokens: registryTokenRepository(db),

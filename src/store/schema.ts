@@ -58,6 +58,7 @@ export interface Schema {
   };
   readonly jobReports: JobReportsTable;
   readonly resourceGroups: ResourceGroupsTable;
+  readonly environments: EnvironmentsTable;
   readonly runnerNonces: { runnerId: number; nonce: string; at: number };
   readonly passes: PassesTable;
   readonly jobRights: { jobId: number; principals: string; provable: number; sources: string };
@@ -198,6 +199,17 @@ export interface PipelinesTable {
   childDepth: Generated<number>;
   unprovable: Generated<number>;
 }
+export interface EnvironmentsTable {
+  id: Generated<number>;
+  projectId: number;
+  name: string;
+  slug: string;
+  externalUrl: string | null;
+  tier: string;
+  state: string;
+  createdAt: number;
+  updatedAt: number;
+}
 export interface ResourceGroupsTable {
   id: Generated<number>;
   projectId: number;
@@ -274,6 +286,9 @@ export interface JobsTable {
   erasedAt: Generated<number | null>;
   downstreamId: Generated<number | null>;
   failureText: Generated<string | null>;
+  environmentId: Generated<number | null>;
+  environmentAction: Generated<string | null>;
+  remoteNeeds: Generated<string | null>;
 }
 export interface JobReportsTable {
   jobId: number;

@@ -83,6 +83,7 @@ function parts(change: Partial<PayloadParts> = {}): PayloadParts {
       notes: [],
       hosts: { api: [], git: [], registry: [] },
     },
+    ofEnvironment: [],
     dependencies: [],
     protected: true,
     inVariable: false,

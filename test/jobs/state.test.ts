@@ -15,7 +15,8 @@ const anyJobs = fc
       stageIndex: fc.nat(3),
       status: fc.constantFrom(...statuses),
       allowFailure: fc.boolean(),
-      when: fc.constantFrom('on_success' as const, 'on_failure' as const, 'always' as const, 'manual' as const),
+      when: fc.constantFrom('on_success' as const, 'on_failure' as const, 'always' as const, 'manual' as const, 'delayed' as const),
+      resourceGroup: fc.constantFrom(null, 'prod'),
       needsEarlier: fc.option(fc.array(fc.nat(9), { maxLength: 3 }), { nil: null }),
     }),
     { minLength: 1, maxLength: 10 },
@@ -61,7 +62,7 @@ describe('the states of jobs', () => {
     fc.assert(
       fc.property(anyJobs, (jobs) => {
         for (const [moved, to] of nextMoves(jobs)) {
-          if (to !== 'pending') continue;
+          if (!['pending', 'waiting_for_resource', 'scheduled'].includes(to)) continue;
           const before = jobs.filter((other) =>
             moved.needs === null ? other.stageIndex < moved.stageIndex : moved.needs.some((one) => one.job === other.name),
           );
@@ -69,6 +70,14 @@ describe('the states of jobs', () => {
         }
       }),
     );
+  });
+
+  test('what shares a resource waits for it, what is delayed for its time, wherever else it would go', () => {
+    expect([...nextMoves([job({ resourceGroup: 'prod' })]).values()]).toEqual(['waiting_for_resource']);
+    expect([...nextMoves([job({ resourceGroup: 'prod', when: 'always' })]).values()]).toEqual(['waiting_for_resource']);
+    expect([...nextMoves([job({ resourceGroup: 'prod', when: 'manual' })]).values()]).toEqual(['manual']);
+    expect([...nextMoves([job({ resourceGroup: 'prod', when: 'delayed' })]).values()]).toEqual(['scheduled']);
+    expect(fromStates('waiting_for_resource')).toEqual(['created', 'scheduled', 'manual']);
   });
 
   test('a failure stops later stages, but not one that is allowed to fail', () => {
@@ -101,13 +110,16 @@ describe('the states of jobs', () => {
     expect(of({ status: 'success', startedAt: millis(1) }, { status: 'pending' })).toBe('running');
     expect(of({ status: 'pending' })).toBe('pending');
     expect(of({ status: 'canceling' }, { status: 'running' })).toBe('canceling');
+    expect(of({ status: 'waiting_for_resource' }, { status: 'created' })).toBe('waiting_for_resource');
+    expect(of({ status: 'scheduled' }, { status: 'created' }, { status: 'success' })).toBe('scheduled');
+    expect(of({ status: 'scheduled' }, { status: 'manual' })).toBe('manual');
   });
 
   test('a pipeline is over exactly when nothing in it can move by itself', () => {
     fc.assert(
       fc.property(anyJobs, (jobs) => {
         const over = ['success', 'failed', 'canceled', 'skipped'].includes(pipelineStatus(jobs));
-        const busy = jobs.some((one) => ['pending', 'running', 'canceling'].includes(one.status));
+        const busy = jobs.some((one) => ['pending', 'running', 'canceling', 'waiting_for_resource', 'scheduled'].includes(one.status));
         expect(over && busy).toBe(false);
       }),
     );

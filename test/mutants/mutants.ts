@@ -1,6 +1,7 @@
 import { attackMutants } from './attacks.ts';
 import { ceilingMutants } from './ceilings.ts';
 import { dockerMutants } from './docker.ts';
+import { downstreamMutants } from './downstream.ts';
 import { exposureMutants } from './exposure.ts';
 import { gateMutants } from './gate.ts';
 import { gatewayMutants } from './gateway.ts';
@@ -475,6 +476,7 @@ export const mutants: readonly Mutant[] = [
   ...lfsMutants,
   ...leakMutants,
   ...pipelineMutants,
+  ...downstreamMutants,
   ...dockerMutants,
   ...gateMutants,
   ...exposureMutants,

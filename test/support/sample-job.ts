@@ -45,6 +45,9 @@ export function sampleJob(change: Partial<JobRecord> = {}): JobRecord {
     erasedAt: null,
     downstreamId: null,
     failureText: null,
+    remoteNeeds: null,
+    environmentId: null,
+    environmentAction: null,
     ...change,
   };
 }

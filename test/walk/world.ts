@@ -39,7 +39,7 @@ export interface World {
 }
 
 export const roles = [0, 10, 15, 20, 30, 40, 50] as const;
-const ciFile = 'stages: [test]\njob:\n  script: ["true"]\nlater:\n  when: manual\n  script: ["true"]\n';
+const ciFile = 'stages: [test]\njob:\n  script: ["true"]\n  environment: test\nlater:\n  when: manual\n  script: ["true"]\n';
 
 /** A server with a person for every role, and a project of every kind with something in it for every route that reads. */
 export async function buildWorld(): Promise<World> {
@@ -179,6 +179,7 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
   const later = await server.call('GET', `${P}/jobs?scope[]=manual`, { token: server.root });
   await server.store.transactor.write((tx) => server.store.resourceGroups.ensure(tx, id as ProjectId, 'deploy', millis(Date.now())));
   await drain(server, runner);
+  const places = await server.store.environments.list(null, id as ProjectId, {}, { page: 1, perPage: 1 });
   const level = (person: Person, given: boolean): number => (hidden || !given ? 0 : person.role);
   return {
     key,
@@ -200,6 +201,8 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
       manual_id: String(later.list[0]?.['id']),
       name: 'main',
       key: 'deploy',
+      environment_id: String(places.rows[0]?.id),
+      deployment_id: String(job.id),
       schedule_id: String(schedule['id']),
       trigger_id: String(trigger['id']),
       repository_id: await pushImage(server, id, `${slug}/app`, 'image'),

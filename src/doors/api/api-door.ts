@@ -4,7 +4,9 @@ import { JobpassError } from '../../base/errors.ts';
 import type { Door } from '../door.ts';
 import { auditRoutes } from './audit.ts';
 import { boundRoutes } from './bounds.ts';
+import { bridgeRoutes } from './bridges.ts';
 import { ceilingRoutes } from './ceilings.ts';
+import { environmentRoutes } from './environments.ts';
 import { eventRoutes } from './events.ts';
 import { groupRoutes } from './groups.ts';
 import { impersonationRoutes } from './impersonation.ts';
@@ -47,6 +49,8 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...releaseRoutes(deps),
         ...registryRoutes(deps),
         ...pipelineRoutes(deps),
+        ...bridgeRoutes(deps),
+        ...environmentRoutes(deps),
         ...lintRoutes(deps),
         ...removalRoutes(deps),
         ...resourceGroupRoutes(deps),

@@ -44,7 +44,7 @@ export function presenter(deps: ApiDeps) {
     job: (call: Call, one: JobRecord) => shown(call.grant, web(call), one),
     ownJob: (grant: Grant, address: string, one: JobRecord) => shown(grant, address, one),
     jobs: async (call: Call, rows: readonly JobRecord[]) => {
-      const bodies: unknown[] = [];
+      const bodies: object[] = [];
       const commits = new Map<string, Promise<Commit | undefined>>();
       for (const row of rows) bodies.push(await shown(call.grant, web(call), row, commits));
       return bodies;

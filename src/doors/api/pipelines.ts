@@ -1,6 +1,6 @@
 import { JobpassError } from '../../base/errors.ts';
 import { type JobId, parseId, type PipelineId } from '../../base/ids.ts';
-import type { JobStatus, PipelineVariable } from '../../ports/jobs.ts';
+import type { JobStatus, PipelineSource, PipelineVariable } from '../../ports/jobs.ts';
 import { ParamError } from './errors.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
@@ -24,6 +24,8 @@ const statuses = [
   'waiting_for_resource',
 ] as const satisfies readonly JobStatus[];
 
+const sources = ['push', 'api', 'web', 'trigger', 'schedule', 'pipeline', 'parent_pipeline'] as const satisfies readonly PipelineSource[];
+
 /** @see GitLab REST API, "Pipelines" and "Jobs" */
 export function pipelineRoutes(deps: ApiDeps): RouteTable {
   const { pipelines } = deps.jobs;
@@ -40,10 +42,16 @@ export function pipelineRoutes(deps: ApiDeps): RouteTable {
       const page = pageOf(call.params);
       const [ref, sha] = [call.params.optionalText('ref'), call.params.optionalText('sha')];
       const status = call.params.oneOf('status', statuses);
+      const source = call.params.oneOf('source', sources);
       const found = await pipelines.list(
         call.grant,
         call.project.id,
-        { ...(ref === undefined ? {} : { ref }), ...(sha === undefined ? {} : { sha }), ...(status === undefined ? {} : { status }) },
+        {
+          ...(ref === undefined ? {} : { ref }),
+          ...(sha === undefined ? {} : { sha }),
+          ...(status === undefined ? {} : { status }),
+          ...(source === undefined ? {} : { source }),
+        },
         page,
       );
       return { body: found.rows.map((each) => pipeline(show.web(call), each)), headers: pageHeaders(page, found.total, call.url) };

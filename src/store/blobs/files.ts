@@ -42,6 +42,19 @@ export function fileBlobs(root: string): Blobs {
       if (facts === undefined || !facts.isFile()) throw new JobpassError('not_found', { what: 'File' });
       return { sizeBytes: facts.size, body: createReadStream(path, { highWaterMark: bufferBytes }) };
     },
+    async part(key, fromByte, endByte) {
+      const file = await open(pathOfKey(root, key), 'r').catch(() => undefined);
+      if (file === undefined) throw new JobpassError('not_found', { what: 'File' });
+      try {
+        const buffer = Buffer.alloc(Math.max(0, endByte - fromByte));
+        let done = 0;
+        for (let read = 1; read > 0 && done < buffer.length; done += read)
+          read = (await file.read(buffer, done, buffer.length - done, fromByte + done)).bytesRead;
+        return buffer.subarray(0, done);
+      } finally {
+        await file.close();
+      }
+    },
     async remove(key) {
       await rm(pathOfKey(root, key), { force: true });
     },

@@ -13,6 +13,8 @@ import { gateway } from './0010-gateway.ts';
 import { includes } from './0011-includes.ts';
 import { gatewayRunners } from './0047-gateway-runners.ts';
 import { downstream } from './0014-downstream.ts';
+import { environments } from './0015-environments.ts';
+import { remoteNeeds } from './0016-remote-needs.ts';
 import { variables } from './0019-variables.ts';
 import { schedules } from './0024-schedules.ts';
 import { triggers } from './0025-triggers.ts';
@@ -45,6 +47,8 @@ const migrations: readonly Migration[] = [
   gateway,
   includes,
   downstream,
+  environments,
+  remoteNeeds,
   variables,
   schedules,
   triggers,

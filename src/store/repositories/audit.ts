@@ -193,7 +193,7 @@ function fromRow(row: NewAuditRow) {
 }
 
 function toRow(row: Selectable<AuditTable>): AuditRow {
-  const subjects = ['pass', 'job', 'user', 'runner', 'anonymous', 'system', 'creators'] as const;
+  const subjects = ['pass', 'job', 'user', 'runner', 'anonymous', 'system', 'creators', 'bridge'] as const;
   const outcomes = ['done', 'failed', 'refused', 'cut', 'unknown'] as const;
   const kinds = ['full', 'fetch', 'narrowed'] as const;
   return {

@@ -4,6 +4,9 @@ import type { FlowStore } from '../../ports/flow.ts';
 import type { Database } from '../database.ts';
 import { toJob, toPipeline } from './jobs.ts';
 
+// Words that stand in an index's own condition are written out: SQLite does not see that a bound value is one of them.
+const isBridge = sql<boolean>`"jobs"."kind" = 'bridge'`;
+
 export function flowRepository(db: Database): FlowStore {
   return {
     async due(tx, now, limit) {
@@ -11,7 +14,7 @@ export function flowRepository(db: Database): FlowStore {
         .on(tx)
         .selectFrom('jobs')
         .selectAll()
-        .where('status', '=', 'scheduled')
+        .where(sql<boolean>`"status" = 'scheduled'`)
         .where('scheduledAt', '<=', now)
         .orderBy('scheduledAt')
         .limit(limit)
@@ -23,7 +26,7 @@ export function flowRepository(db: Database): FlowStore {
         .on(tx)
         .selectFrom('jobs')
         .selectAll()
-        .where('kind', '=', 'bridge')
+        .where(isBridge)
         .where('status', '=', 'pending')
         .orderBy('id')
         .limit(limit)
@@ -36,7 +39,7 @@ export function flowRepository(db: Database): FlowStore {
         .selectFrom('jobs')
         .leftJoin('pipelines', 'pipelines.id', 'jobs.downstreamId')
         .selectAll('jobs')
-        .where('jobs.kind', '=', 'bridge')
+        .where(isBridge)
         .where('jobs.status', '=', 'running')
         .where((eb) => eb.or([eb('pipelines.id', 'is', null), eb('pipelines.finishedAt', 'is not', null)]))
         .orderBy('jobs.id')
@@ -76,8 +79,7 @@ export function flowRepository(db: Database): FlowStore {
         .on(tx)
         .selectFrom('pipelines')
         .select('id')
-        .where('finishedAt', 'is', null)
-        .where('autoCancelOnJobFailure', '=', 'all')
+        .where(sql<boolean>`"finishedAt" is null and "autoCancelOnJobFailure" = 'all'`)
         .where(
           sql<boolean>`exists (select 1 from "jobs" where "jobs"."pipelineId" = "pipelines"."id" and "jobs"."status" = 'failed' and "jobs"."allowFailure" = 0 and "jobs"."retriedById" is null)`,
         )

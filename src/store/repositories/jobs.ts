@@ -1,5 +1,6 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
 import {
+  type EnvironmentId,
   id,
   type JobId,
   type ManagerId,
@@ -102,6 +103,7 @@ export function jobRepository(db: Database): JobStore {
       if (filter.ref !== undefined) query = query.where('ref', '=', filter.ref);
       if (filter.sha !== undefined) query = query.where('sha', '=', filter.sha);
       if (filter.status !== undefined) query = query.where('status', '=', filter.status);
+      query = filter.source === undefined ? query.where('source', '!=', 'parent_pipeline') : query.where('source', '=', filter.source);
       return paged(query, page, (rows) => rows.selectAll().orderBy('id', 'desc').execute(), toPipeline);
     },
     listJobs(tx, project, statuses, page) {
@@ -253,11 +255,12 @@ async function insertJob(on: Kysely<Schema>, job: NewJob): Promise<JobRecord> {
   return toJob(row);
 }
 
-function columnsOf({ dotenv, variables, ...rest }: JobChange) {
+function columnsOf({ dotenv, variables, remoteNeeds, ...rest }: JobChange) {
   return {
     ...rest,
     ...(dotenv === undefined ? {} : { dotenv: dotenv === null ? null : JSON.stringify(dotenv) }),
     ...(variables === undefined ? {} : { variables: JSON.stringify(variables) }),
+    ...(remoteNeeds === undefined ? {} : { remoteNeeds: remoteNeeds === null ? null : JSON.stringify(remoteNeeds) }),
   };
 }
 
@@ -358,5 +361,8 @@ export function toJob(row: Selectable<JobsTable>): JobRecord {
     erasedAt: time(row.erasedAt),
     downstreamId: row.downstreamId === null ? null : id<PipelineId>(row.downstreamId),
     failureText: row.failureText,
+    remoteNeeds: row.remoteNeeds === null ? null : readJson<JobId[]>(row.remoteNeeds),
+    environmentId: row.environmentId === null ? null : id<EnvironmentId>(row.environmentId),
+    environmentAction: row.environmentAction as JobRecord['environmentAction'],
   };
 }

@@ -19,6 +19,7 @@ const dependents = [
   'jobs',
   'pipelines',
   'resourceGroups',
+  'environments',
   'scheduleVariables',
   'schedules',
   'triggers',

@@ -3,6 +3,7 @@ import { openStore, type Store } from '../../../src/store/open.ts';
 import { accountCases } from './accounts.ts';
 import { auditCases } from './audit.ts';
 import type { TestEngine } from './engine.ts';
+import { flowCases } from './flow.ts';
 import { imageCases } from './images.ts';
 import { jobCases } from './jobs.ts';
 import { jobRightsCases } from './job-rights.ts';
@@ -42,6 +43,7 @@ export function storeConformance(engine: TestEngine): void {
     ['revocations', revocationCases],
     ['jobs', jobCases],
     ['job rights', jobRightsCases],
+    ['what the server moves', flowCases],
     ['schedules', scheduleCases],
     ['triggers', triggerCases],
     ['runners', runnerCases],

@@ -1,3 +1,4 @@
+import { millis, type ProjectId } from '../../../src/base/ids.ts';
 import { type Params, pushImage, type Target, type World } from '../world.ts';
 import type { Person } from '../oracle.ts';
 import type { Sample, Samples } from '../sample.ts';
@@ -57,6 +58,17 @@ const pipeline = async ({ server }: World, target: Target): Promise<Params> => {
   const { list } = await server.call('GET', `${root}/pipelines/${String(id)}/jobs`, { token: server.root });
   const named = (name: string): string => String(list.find((job) => job['name'] === name)?.['id']);
   return { pipeline_id: String(id), job_id: named('job'), manual_id: named('later') };
+};
+/** One that is stopped, so that it can be deleted. */
+const environment = async ({ server, next }: World, target: Target): Promise<Params> => {
+  const name = `fresh-${next()}`;
+  const place = { projectId: target.id as ProjectId, name, slug: name, tier: 'other', createdAt: millis(1) } as const;
+  const made = await server.store.transactor.write(async (tx) => {
+    const id = await server.store.environments.ensure(tx, place, false);
+    await server.store.environments.change(tx, id, { state: 'stopped' });
+    return id;
+  });
+  return { environment_id: String(made) };
 };
 const canceled = async (world: World, target: Target): Promise<Params> => {
   const made = await pipeline(world, target);
@@ -187,6 +199,8 @@ export const writes: Samples = {
   [`DELETE ${P}/registry/repositories/:repository_id/tags/:tag_name`]: { fresh: image },
   [`POST ${P}/pipelines/:pipeline_id/cancel`]: { ok: 200, fresh: pipeline },
   [`POST ${P}/pipelines/:pipeline_id/retry`]: { fresh: canceled, pass: chain },
+  [`POST ${P}/environments/:environment_id/stop`]: { ok: 200, fresh: environment },
+  [`DELETE ${P}/environments/:environment_id`]: { ok: 204, fresh: environment },
   [`DELETE ${P}/pipelines/:pipeline_id`]: { ok: 204, fresh: canceled },
   [`PUT ${P}/pipelines/:pipeline_id/metadata`]: { fresh: pipeline, body: () => ({ name: 'walked' }) },
   [`PUT ${P}/resource_groups/:key`]: { body: () => ({ process_mode: 'unordered' }) },

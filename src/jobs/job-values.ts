@@ -1,0 +1,99 @@
+import { isProtected } from '../base/refs.ts';
+import type { Commit } from '../forge/forge.ts';
+import type { PlanJob } from '../pipeline/plan.ts';
+import { expander, type Expander } from '../pipeline/variables.ts';
+import type { ProjectFacts, UserFacts } from '../ports/directory.ts';
+import type { JobRecord, PipelineRecord, PipelineVariable } from '../ports/jobs.ts';
+import type { JobsDeps } from './deps.ts';
+import { environmentSlug, tierOf } from './environment-names.ts';
+import { jobVariables, pipelineVariables } from './predefined.ts';
+import { asSystem } from './system.ts';
+
+export interface JobValueFacts {
+  readonly project: ProjectFacts;
+  readonly user: UserFacts;
+  readonly pipeline: PipelineRecord;
+  readonly job: JobRecord;
+  readonly plan: PlanJob;
+  readonly globals: Readonly<Record<string, string>>;
+  readonly predefined: ReadonlyMap<string, string>;
+  /** What jobs reported (dotenv). */
+  readonly reported: readonly (readonly [string, string])[];
+}
+
+/** Puts values in what the keywords of a job say that are read late: where it deploys to, what it triggers. */
+export function jobValues(deps: Pick<JobsDeps, 'instance'>, facts: JobValueFacts): Expander {
+  const { project, pipeline, job, plan, globals } = facts;
+  const given = [...pipeline.variables, ...job.variables].map(({ key, value }) => [key, value] as const);
+  const fixed = new Map([
+    ...facts.predefined,
+    ...jobVariables(deps.instance, project, pipeline, job),
+    ...environmentFacts(plan),
+    ...facts.reported,
+    ...given,
+  ]);
+  return expander(new Map([...Object.entries(globals), ...Object.entries(plan.variables)]), fixed);
+}
+
+function environmentFacts({ environment }: PlanJob): readonly (readonly [string, string])[] {
+  if (environment === undefined) return [];
+  return [
+    ['CI_ENVIRONMENT_NAME', environment.name],
+    ['CI_ENVIRONMENT_SLUG', environmentSlug(environment.name)],
+    ['CI_ENVIRONMENT_ACTION', environment.action],
+    ['CI_ENVIRONMENT_TIER', environment.tier ?? tierOf(environment.name)],
+  ];
+}
+
+/** What a job is told of where it deploys to. @see GitLab CI/CD, "Predefined variables" */
+export function environmentVariables(plan: PlanJob, values: Expander): readonly (readonly [string, string])[] {
+  const { environment } = plan;
+  if (environment === undefined) return [];
+  return [
+    ...environmentFacts(plan),
+    ...(environment.url === undefined ? [] : ([['CI_ENVIRONMENT_URL', values.text(environment.url)]] as const)),
+  ];
+}
+
+/** The predefined variables of a job's pipeline, as they are now. Reads git. */
+export async function predefinedOf(
+  deps: JobsDeps,
+  project: ProjectFacts,
+  user: UserFacts,
+  pipeline: PipelineRecord,
+  job: JobRecord,
+): Promise<ReadonlyMap<string, string>> {
+  const { ref, tag, sha } = job;
+  const rules = await deps.directory.protectedRefs(null, project.id);
+  const commit: Commit | undefined = await asSystem(deps, 'job_payload', project.id, `job-${job.id}`, (grant) =>
+    deps.forge.repository.commit(grant, project.id, sha),
+  );
+  return pipelineVariables(deps.instance, {
+    project,
+    user,
+    ref,
+    tag,
+    sha,
+    beforeSha: pipeline.beforeSha,
+    source: pipeline.source,
+    protected: isProtected(rules, tag ? 'tag' : 'branch', ref),
+    commit,
+    sourceVariables: pipeline.sourceVariables,
+  });
+}
+
+/** The address that a job's deployment has, with what the job itself reported; null = it names none, or none that a browser may open. */
+export async function deployedUrl(deps: JobsDeps, job: JobRecord, reported: readonly PipelineVariable[]): Promise<string | null> {
+  const { job: plan, globals }: { job: PlanJob; globals: Record<string, string> } = JSON.parse(job.plan);
+  const url = plan.environment?.url;
+  if (url === undefined) return null;
+  const project = await deps.directory.project(null, job.projectId);
+  const pipeline = await deps.jobs.pipeline(null, job.pipelineId);
+  const user = (await deps.directory.users(null, [job.userId])).get(job.userId);
+  if (project === undefined || pipeline === undefined || user === undefined) return null;
+  const predefined = await predefinedOf(deps, project, user, pipeline, job);
+  const facts = { project, user, pipeline, job, plan, globals, predefined };
+  const values = jobValues(deps, { ...facts, reported: reported.map(({ key, value }) => [key, value] as const) });
+  const address = values.text(url);
+  return /^https?:\/\/[^\s]{1,255}$/.test(address) ? address : null;
+}

@@ -1,0 +1,48 @@
+import type { CiJob } from './ci-file.ts';
+import { isFields, scalarText } from './fields.ts';
+import type { PlanEnvironment } from './plan.ts';
+import type { PartReader } from './reader.ts';
+
+const actions = ['start', 'prepare', 'stop', 'verify', 'access'] as const;
+const tiers = ['production', 'staging', 'testing', 'development', 'other'] as const;
+const urlLength = 255;
+/** GitLab's letters for a name, and those of the variables in it. */
+const namePattern = /^[\w \-/.${}]{1,255}$/;
+
+/** @see GitLab, CI/CD YAML syntax reference: `environment` */
+export function readEnvironment(value: unknown, path: readonly string[], outer: PartReader): Pick<CiJob, 'environment'> {
+  const reader = outer.within('environment');
+  if (!isFields(value)) return named(scalarText(value), path, reader);
+  reader.checkKeys(value, 'environment', path);
+  const word = <Word extends string>(name: string, words: readonly Word[]): Word | undefined => {
+    const found = words.find((one) => one === value[name]);
+    if (value[name] !== undefined && found === undefined) reader.error([...path, name], `\`${name}\` must be one of ${words.join(', ')}`);
+    return found;
+  };
+  const { environment } = named(scalarText(value['name']), [...path, 'name'], reader);
+  const action = word('action', actions);
+  const tier = word('deployment_tier', tiers);
+  const url = value['url'];
+  if (url !== undefined && (typeof url !== 'string' || url === '' || url.length > urlLength))
+    reader.error([...path, 'url'], `\`url\` must be a text of 1 to ${urlLength} characters`);
+  if (environment === undefined) return {};
+  return {
+    environment: {
+      ...environment,
+      ...(action === undefined ? {} : { action }),
+      ...(tier === undefined ? {} : { tier }),
+      ...(typeof url === 'string' ? { url } : {}),
+    },
+  };
+}
+
+function named(name: string, path: readonly string[], reader: PartReader): { readonly environment?: PlanEnvironment } {
+  if (isEnvironmentName(name)) return { environment: { name, action: 'start' } };
+  reader.error(path, '`name` must be 1 to 255 letters, digits, spaces and `-_/.${}`, and neither begin nor end with `/`');
+  return {};
+}
+
+/** What an environment may be called, before and after its variables were put in. */
+export function isEnvironmentName(name: string): boolean {
+  return namePattern.test(name) && !name.startsWith('/') && !name.endsWith('/');
+}

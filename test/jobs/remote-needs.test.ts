@@ -1,0 +1,99 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { id, type JobId } from '../../src/base/ids.ts';
+import { type Claimed, startTestServer, type TestServer } from '../support/server.ts';
+import { zipOf } from '../support/zip.ts';
+
+interface Person {
+  readonly id: number;
+  readonly token: string;
+}
+
+let server: TestServer;
+let runner: string;
+let alice: Person;
+let bob: Person;
+beforeAll(async () => {
+  server = await startTestServer();
+  [alice, bob] = [await server.user('alice'), await server.user('bob')];
+  ({ token: runner } = await server.runner());
+});
+afterAll(() => server.stop());
+
+const claim = async (): Promise<Claimed> => {
+  const job = await server.claim(runner);
+  if (job === undefined) throw new Error('no job to take');
+  return job;
+};
+async function project(path: string, files: Readonly<Record<string, string>>, by: Person): Promise<number> {
+  const app = await server.project(path);
+  await server.member(app, by.id, 40);
+  const actions = Object.entries(files).map(([file_path, content]) => ({ action: 'create', file_path, content }));
+  await server.must('POST', `/api/v4/projects/${app}/repository/commits`, { branch: 'main', commit_message: 'write', actions }, by.token);
+  return app;
+}
+/** Takes the next job, which uploads an archive and succeeds. */
+async function build(): Promise<Claimed> {
+  const job = await claim();
+  const form = Buffer.concat([
+    Buffer.from('--b\r\ncontent-disposition: form-data; name="file"; filename="a.zip"\r\n\r\n'),
+    zipOf({ out: 'made' }),
+    Buffer.from('\r\n--b--\r\n'),
+  ]);
+  const headers = { 'job-token': job.token, 'content-type': 'multipart/form-data; boundary=b' };
+  expect((await server.call('POST', `/api/v4/jobs/${job.id}/artifacts`, { headers, raw: form })).status).toBe(201);
+  await server.finish(job);
+  return job;
+}
+const fetchArchive = (job: Claimed, source: Claimed) =>
+  server.call('GET', `/api/v4/jobs/${source.id}/artifacts`, { headers: { 'job-token': job.token } });
+const principals = async (job: Claimed) =>
+  ((await server.store.passes.forJob(null, id<JobId>(job.id)))[0]?.principals ?? []).map(({ userId }) => Number(userId));
+const failed = async (app: number) =>
+  (await server.call('GET', `/api/v4/projects/${app}/jobs?scope[]=failed`, { token: server.root })).list;
+
+const maker = 'build: {script: x, artifacts: {paths: [out]}}\n';
+
+test('R3 A57 an artifact of another project comes to those who may read it there, and who made it stands behind the job', async () => {
+  const lib = await project('lib/lib', { '.gitlab-ci.yml': maker }, bob);
+  const source = await build();
+  expect(await principals(source)).toEqual([bob.id]);
+  const file = 'use: {script: x, needs: [{project: lib/lib, ref: main, job: build}]}\n';
+  const app = await project('app/app', { '.gitlab-ci.yml': file }, alice);
+  // Alice may not read it: as if there were none.
+  expect(await server.claim(runner)).toBeUndefined();
+  expect(await failed(app)).toMatchObject([{ name: 'use', failure_reason: 'missing_dependency_failure' }]);
+  await server.member(lib, alice.id, 20);
+  await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token);
+  const use = await claim();
+  expect(use.payload['dependencies']).toMatchObject([{ id: source.id, name: 'build', artifacts_file: { filename: 'a.zip' } }]);
+  expect(await principals(use)).toEqual([alice.id, bob.id]);
+  expect((await fetchArchive(use, source)).status).toBe(200);
+  // Asked again when it is fetched (R2).
+  await server.must('DELETE', `/api/v4/projects/${lib}/members/${alice.id}`);
+  expect((await fetchArchive(use, source)).status).toBe(403);
+  await server.finish(use);
+  const rows = await server.store.audit.query({ jobId: id<JobId>(use.id), limit: 100 });
+  expect(rows.filter(({ endpoint }) => endpoint === 'needs:project').map(({ decision }) => decision)).toContain('allow');
+});
+
+test('a child takes an artifact of its parent, and of no pipeline beside its tree', async () => {
+  const parent = `stages: [a, b]\n${maker.replace('{', '{stage: a, ')}hop: {stage: b, trigger: {include: child.yml}, variables: {PARENT: $CI_PIPELINE_ID}}\n`;
+  const child = 'use: {script: x, needs: [{pipeline: $PARENT, job: build}]}\n';
+  const app = await project('tree/app', { '.gitlab-ci.yml': parent, 'child.yml': child }, alice);
+  const source = await build();
+  await expect.poll(async () => (await server.store.jobs.waiting(null, 10)).length, { timeout: 20_000, interval: 20 }).toBe(1);
+  const use = await claim();
+  expect(use.payload['dependencies']).toMatchObject([{ id: source.id }]);
+  expect((await fetchArchive(use, source)).status).toBe(200);
+  await server.finish(use);
+  // Another pipeline of the same project, given as the parent.
+  const [first] = (await server.call('GET', `/api/v4/projects/${app}/pipelines`, { token: alice.token })).list;
+  const beside = await project('tree/other', { '.gitlab-ci.yml': child }, alice);
+  const variables = [{ key: 'PARENT', value: String(first?.['id']) }];
+  await server.must('POST', `/api/v4/projects/${beside}/pipeline`, { ref: 'main', variables }, alice.token);
+  expect(await server.claim(runner)).toBeUndefined();
+  expect(await failed(beside)).toMatchObject([
+    { failure_reason: 'missing_dependency_failure' },
+    { failure_reason: 'missing_dependency_failure' },
+  ]);
+});
