@@ -13,7 +13,7 @@ import type { Reports } from './jobs.ts';
 import { remoteSource } from './remote-needs.ts';
 import { artifactKey, reportKey } from './keys.ts';
 import { hasEnded } from './state.ts';
-import { UploadSearch } from './upload-search.ts';
+import { UploadSearch } from '../base/upload-search.ts';
 
 /** What jobs upload, and fetch of each other. */
 export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 'storeReport' | 'dependencyArtifacts'> {

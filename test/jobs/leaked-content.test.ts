@@ -3,6 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ZipFile } from 'yazl';
 import { passFor } from '../support/pass.ts';
+import { basic, codeOf, digestOf, imageType, layerType, manifestOf, RegistryClient } from '../support/registry.ts';
 import { type Claimed, oneJob, type Reply, startTestServer, type TestServer } from '../support/server.ts';
 
 describe('R12 A27 a pass in what a job leaves behind', () => {
@@ -85,6 +86,33 @@ describe('R12 A27 a pass in what a job leaves behind', () => {
     expect((await server.call('GET', `/api/v4/projects/${app}/repository/files/config.txt?ref=main`, { token: alice.token })).status).toBe(
       404,
     );
+    await server.finish(job);
+  });
+
+  test('R12 A13 an image whose configuration, small layer or annotation has a pass is not taken; blobs of elsewhere are not looked at', async () => {
+    const alices = new RegistryClient(server, basic(alice.token));
+    const put = (name: string, raw: string) =>
+      alices.ask('PUT', `/v2/${name}/manifests/one`, { headers: { 'content-type': imageType }, raw });
+    const passes = [pass, await passFor(server, job, [alice.id]), await passFor(server, job, [alice.id])] as const;
+    const config = JSON.stringify({ config: { Env: [`TOKEN=${passes[0]}`] } });
+    const layer = gzipSync(`${'x'.repeat(600)}password=${passes[1]}`);
+    for (const blob of ['{}', 'layer', config, layer]) await alices.pushBlob('team/app/tool', blob);
+    // Held by another repository only: nobody learns what is in it, and nothing happens to the pass.
+    const unheld = await put('team/app/other', manifestOf(config, 'layer'));
+    expect([unheld.status, await alive()]).toEqual([404, 200]);
+    const images = [
+      manifestOf(config, 'layer'),
+      manifestOf('{}', 'layer', { layers: [{ mediaType: layerType, digest: digestOf(layer), size: layer.length }] }),
+      manifestOf('{}', 'layer', { annotations: { made: `by ${passes[2]}` } }),
+    ];
+    for (const [index, manifest] of images.entries()) {
+      const reply = await put('team/app/tool', manifest);
+      expect([reply.status, codeOf(reply), reply.text]).toEqual([400, 'MANIFEST_INVALID', expect.stringContaining('stands in this image')]);
+      expect((await server.call('GET', '/api/v4/user', { token: passes[index] ?? '' })).status).toBe(401);
+      expect((await alices.ask('GET', '/v2/team/app/tool/tags/list')).body['tags'] ?? []).toEqual([]);
+    }
+    const row = { door: 'registry', reason: `it was found in an image of project ${app}, and revoked` };
+    expect(await leak()).toMatchObject([row, row, row]);
     await server.finish(job);
   });
 

@@ -1,7 +1,7 @@
 import type { Mutant } from './mutant.ts';
 
 const search = 'test/base/pass-search.test.ts';
-const upload = 'test/jobs/upload-search.test.ts';
+const upload = 'test/base/upload-search.test.ts';
 const content = 'test/jobs/leaked-content.test.ts';
 
 export const leakMutants: readonly Mutant[] = [
@@ -35,7 +35,7 @@ export const leakMutants: readonly Mutant[] = [
   {
     id: 'A27',
     defence: 'what a zip archive holds is unpacked',
-    file: 'src/jobs/upload-search.ts',
+    file: 'src/base/upload-search.ts',
     find: "this.#begin('deflate');",
     replace: '',
     test: upload,
@@ -44,7 +44,7 @@ export const leakMutants: readonly Mutant[] = [
   {
     id: 'R13',
     defence: 'it is unpacked to a limit',
-    file: 'src/jobs/upload-search.ts',
+    file: 'src/base/upload-search.ts',
     find: 'return this.#left > 0;',
     replace: 'return true;',
     test: upload,

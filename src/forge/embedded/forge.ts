@@ -67,7 +67,7 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
   const onPushed = (repository: string): void => maintenance.pushed(repository);
   const repository = makeRepositoryForge({ ...push, scratch, repositories, directory: deps.directory, onPushed });
   const services = { stores: deps.stores, directory: deps.directory, transactor: deps.transactor, clock: deps.clock };
-  const registry = { ...services, images: deps.stores.images, content: deps.content };
+  const registry = { ...services, images: deps.stores.images, content: deps.content, leaks: deps.leaks };
   const collection = repeatCollection(registry, deps.lfsContent, deps.log);
   return {
     git: makeGitForge({ ...push, repositories, onPushed }),

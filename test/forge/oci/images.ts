@@ -54,7 +54,8 @@ export async function openImages(folder: string, url = `sqlite:${join(folder, 's
   const store = await openStore(url);
   const clock = { now: millis(Date.now()) };
   const time: Clock = { now: () => clock.now, monotonic: () => clock.now };
-  const deps = {
+  const deps: RegistryDeps = {
+    leaks: { revoke: () => Promise.resolve(undefined), revokeAll: () => Promise.resolve(0) },
     images: store.forge.images,
     content: await fileContent(join(folder, 'images')),
     transactor: store.transactor,

@@ -6,21 +6,24 @@ import type { ProjectId, RepositoryId } from '../../../base/ids.ts';
 import { limits } from '../../../base/limits.ts';
 import { type Grant, type Permission, verifyGrant } from '../../../pass/grant.ts';
 import type { ContentStore } from '../../../ports/content.ts';
+import type { Leaks } from '../../../ports/leaks.ts';
 import type { Transactor, Tx } from '../../../ports/tx.ts';
 import type { ImagePlace, RegistryForge, StoredManifest } from '../../registry.ts';
 import type { ImageManifestRecord, ImageRepositoryRecord, ImageStore, ImageTagRecord } from '../ports.ts';
 import { cut } from '../cut.ts';
+import { passesInImage } from './leak-search.ts';
 import { readManifest } from './manifest.ts';
 
 export interface RegistryDeps {
   readonly images: ImageStore;
   readonly content: ContentStore;
+  readonly leaks: Leaks;
   readonly transactor: Transactor;
   readonly clock: Clock;
 }
 
 /** Images in rows and content-addressed files. The row is what makes a blob readable, and it is written last, with the second question (R2). */
-export function makeRegistryForge({ images, content, transactor, clock }: RegistryDeps): RegistryForge {
+export function makeRegistryForge({ images, content, leaks, transactor, clock }: RegistryDeps): RegistryForge {
   const check = (grant: Grant, permission: Permission, project: ProjectId): void =>
     verifyGrant(grant, permission, { kind: 'project', id: project });
   const reads = (grant: Grant, project: ProjectId): void => check(grant, 'container:read', project);
@@ -138,6 +141,7 @@ export function makeRegistryForge({ images, content, transactor, clock }: Regist
       if (wanted !== undefined && wanted !== digest)
         throw new JobpassError('invalid_input', `The manifest's digest is ${digest}, not ${reference}.`);
       const { blobs, manifests, ...facts } = read;
+      await mustNotLeak(grant, place, bytes, blobs);
       await write(grant, async (tx) => {
         const repository = await images.ensure(tx, place.projectId, place.name, clock.now());
         await mustHold(tx, repository.id, blobs, manifests);
@@ -207,6 +211,14 @@ export function makeRegistryForge({ images, content, transactor, clock }: Regist
       return found === undefined ? undefined : shownTag(id, found);
     },
   };
+
+  /** A pass that an image would publish is dead before anybody pulls it (R12). */
+  async function mustNotLeak(grant: Grant, place: ImagePlace, bytes: Buffer, blobs: readonly Digest[]): Promise<void> {
+    const found = await passesInImage({ images, content }, (await find(place))?.id, bytes, blobs);
+    const where = { door: 'registry', what: `an image of project ${place.projectId}`, requestId: grant.requestId };
+    if ((await leaks.revokeAll(found, where)) > 0)
+      throw new JobpassError('invalid_input', 'A pass (jpt_…) stands in this image: it is revoked now, and the image is not taken (R12).');
+  }
 
   async function mustHold(tx: Tx, repository: RepositoryId, blobs: readonly Digest[], manifests: readonly Digest[]): Promise<void> {
     const heldBlobs = await images.held(tx, repository, 'blobs', blobs);

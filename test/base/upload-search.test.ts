@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ZipFile } from 'yazl';
 import { newPassToken } from '../../src/base/pass-token.ts';
-import { UploadSearch } from '../../src/jobs/upload-search.ts';
+import { UploadSearch } from '../../src/base/upload-search.ts';
 
 const [pass, other] = [newPassToken('full').reveal(), newPassToken('fetch').reveal()];
 const text = (secret: string): string => `${'some lines of text\n'.repeat(2000)}TOKEN=${secret}\n${'and more of them\n'.repeat(2000)}`;

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
-import { limits } from '../base/limits.ts';
-import { PassSearch } from '../base/pass-search.ts';
+import { limits } from './limits.ts';
+import { PassSearch } from './pass-search.ts';
 import { Unpacking } from './unpacking.ts';
 
 /** A local file header of a zip archive. @see APPNOTE.TXT 4.3.7 */
@@ -11,7 +11,7 @@ const deflated = 8;
 const gzip = [0x1f, 0x8b, 0x08];
 
 /**
- * Looks for passes in what a job uploads, on its way in and in one go (R12, A27): in the bytes as they come, which has names and whatever is not
+ * Looks for passes in what is uploaded, on its way in and in one go (R12, A27): in the bytes as they come, which has names and whatever is not
  * packed, and in what the entries of a zip archive, or a gzip file, hold. What is packed inside of those is not opened. Past
  * `limits.searchedUploadBytes` nothing more is unpacked.
  */
@@ -40,6 +40,12 @@ export class UploadSearch {
       await search.#end();
     };
     return Readable.from(looked(this), { objectMode: false });
+  }
+
+  /** Looks at all of it, and keeps nothing. */
+  async read(body: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<void> {
+    for await (const bytes of body) await this.#push(bytes);
+    await this.#end();
   }
 
   /** Candidates, once all has come. */
