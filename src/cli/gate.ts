@@ -1,4 +1,5 @@
-import { normalUrl, readConfig } from '../runner/config.ts';
+import { resolve } from 'node:path';
+import { normalUrl, readRaw } from '../runner/config.ts';
 import type { ServedBy } from '../runner/gate/executors.ts';
 import { type Judgement, judge } from '../runner/gate/judge.ts';
 import { formatFindings } from '../runner/gate/report.ts';
@@ -55,7 +56,7 @@ example: jobpass gate --config /etc/gitlab-runner/config.toml
 /** A file that cannot be read is unsafe (R13). */
 async function readFile(path: string): Promise<{ readonly raw: Table | undefined; readonly why: string }> {
   try {
-    return { raw: (await readConfig(path)).raw, why: '' };
+    return { raw: await readRaw(resolve(path)), why: '' };
   } catch (error) {
     return { raw: undefined, why: errorLine(error) };
   }

@@ -83,10 +83,18 @@ export interface NewEntry {
 
 const maxConfigBytes = 1024 * 1024;
 
+/**
+ * The file as it is parsed, also one that this runner would not serve: the gate judges gitlab-runner's own.
+ * @throws not_found, invalid_input, too_large
+ */
+export async function readRaw(path: string): Promise<Table> {
+  return parseToml(await readText(path), path);
+}
+
 /** @throws not_found, invalid_input; never with a value of the file in the text */
 export async function readConfig(path: string): Promise<RunnerConfig> {
   const absolute = resolve(path);
-  const raw = parseToml(await readText(absolute), absolute);
+  const raw = await readRaw(absolute);
   const concurrent = Math.max(1, Math.trunc(numberIn(raw, 'concurrent') ?? 1));
   const interval = numberIn(raw, 'check_interval') ?? 0;
   return {

@@ -56,6 +56,17 @@ describe('jobpass gate', () => {
       expect([args, (await gate(args, { JOBPASS_TOKEN: 'glpat-x' })).code]).toEqual([args, 2]);
   });
 
+  test('R7 a file of gitlab-runner is judged, with keys that jobpass runner does not serve; what register writes for unset ones is no finding', async () => {
+    // `gitlab-runner register` 16.11 writes these; the helper image is an operator's choice that only gitlab-runner heeds.
+    const unset = 'privileged = false\noom_kill_disable = false\nnetwork_mtu = 0\nshm_size = 0\nhelper_image = "helper:1"\n';
+    const path = await file('stock.toml', `[[runners]]\nname = "d"\nexecutor = "docker"\n[runners.docker]\n${unset}`);
+    const { code, out } = await gate(['--config', path]);
+    expect(code).toBe(1);
+    expect(out).not.toContain('cannot be read');
+    expect(out).toContain('runners[0].docker.helper_image');
+    expect(out).not.toMatch(/oom_kill_disable|network_mtu/);
+  });
+
   test('R13 a file that is missing, empty or no TOML withholds, and nothing of it is printed', async () => {
     const broken = await file('broken.toml', 'token = "glrt-hiddenhidden\n');
     for (const path of [join(folder, 'none.toml'), broken, await file('empty.toml', ''), folder]) {

@@ -95,3 +95,9 @@ describe('what a container is made of', () => {
     expect(check('own:1', ['postgres:*'], 'own:1')).not.toThrow();
   });
 });
+
+test('R13 a key that this runner would not heed is refused, unless it stands there unset as `gitlab-runner register` writes it', () => {
+  expect(() => parseDocker({ image: 'a', oom_kill_disable: false, network_mtu: 0, helper_image: '', links: [] })).not.toThrow();
+  for (const key of [{ oom_kill_disable: true }, { network_mtu: 1400 }, { helper_image: 'x' }, { links: ['a'] }, { new_key: {} }])
+    expect(() => parseDocker({ image: 'a', ...key })).toThrow(/does not have that/);
+});

@@ -30,12 +30,18 @@ const known = new Set(
   extra_hosts dns dns_search runtime disable_cache tls_verify`.split(/\s+/),
 );
 
+function isUnset(value: unknown): boolean {
+  return value === false || value === 0 || value === '' || (Array.isArray(value) && value.length === 0);
+}
+
 const defaultSocket = '/var/run/docker.sock';
 
 /** @throws invalid_input for a key that this runner would not heed: what an operator wrote is never silently left out */
 export function parseDocker(table: Table): DockerConfig {
-  for (const key of Object.keys(table))
-    if (!known.has(key)) throw new JobpassError('invalid_input', `[runners.docker] ${key}: this runner does not have that; take it out.`);
+  // What `gitlab-runner register` writes for keys that are not set says nothing.
+  for (const [key, value] of Object.entries(table))
+    if (!known.has(key) && !isUnset(value))
+      throw new JobpassError('invalid_input', `[runners.docker] ${key}: this runner does not have that; take it out.`);
   const policies = (key: string): readonly PullPolicy[] => {
     const value = valueIn(table, key);
     const texts = typeof value === 'string' ? [value] : textsIn(table, key);
