@@ -1,8 +1,10 @@
+import { JobpassError } from '../base/errors.ts';
 import { isProtected } from '../base/refs.ts';
 import type { Grant } from '../pass/grant.ts';
 import type { CiFile } from '../pipeline/ci-file.ts';
 import { planPipeline } from '../pipeline/evaluate.ts';
 import type { Fields } from '../pipeline/fields.ts';
+import { type Given, shownGiven } from '../pipeline/given.ts';
 import { type Included, loadFiles } from '../pipeline/include-files.ts';
 import { parseFiles } from '../pipeline/parse.ts';
 import { errorText, type Plan } from '../pipeline/plan.ts';
@@ -11,6 +13,7 @@ import type { IncludedCommit } from '../ports/includes.ts';
 import type { PipelineVariable } from '../ports/jobs.ts';
 import type { JobsDeps } from './deps.ts';
 import { type ConfigurationRequest, IncludeSource, type Place } from './include-source.ts';
+import { keptVariables, unopened } from './kept-variables.ts';
 import { pipelineVariables } from './predefined.ts';
 
 /** What a configuration comes to for one pipeline. */
@@ -63,16 +66,25 @@ async function read(
   if (user === undefined) return { ...none, errors: ['The user of this pipeline is gone.'] };
   const rules = await deps.directory.protectedRefs(null, project.id);
   const commit = await deps.forge.repository.commit(source.here.grant, project.id, sha);
-  const given = pipelineVariables(deps.instance, { ...request, user, commit, protected: isProtected(rules, tag ? 'tag' : 'branch', ref) });
-  for (const { key, value } of request.variables) given.set(key, value);
-  const loaded = await loadFiles(text, path, source.here, source, given);
+  const guarded = isProtected(rules, tag ? 'tag' : 'branch', ref);
+  const kept = await keptVariables(deps, project.id, { protected: guarded, environment: undefined }).catch(unopened);
+  if (kept instanceof JobpassError) return { ...none, errors: [kept.message] };
+  const given: Given = {
+    predefined: pipelineVariables(deps.instance, { ...request, user, commit, protected: guarded }),
+    over: [
+      ...kept.map(({ key, value, raw, type, masked }) => ({ key, value: value.reveal(), raw: raw || type === 'file', secret: masked })),
+      ...request.variables.map(({ key, value }) => ({ key, value, raw: false, secret: false })),
+    ],
+  };
+  const shown = shownGiven(given);
+  const loaded = await loadFiles(text, path, source.here, source, shown);
   if (!loaded.ok) return { ...none, errors: loaded.errors.map(errorText) };
   const { included } = loaded;
   const parsed = parseFiles(loaded.file);
   if (!parsed.ok)
     return { ...none, included, ...(parsed.root === undefined ? {} : { root: parsed.root }), errors: parsed.errors.map(errorText) };
   const { file, root } = parsed;
-  const facts = await source.facts(wantedFacts(allRules(file), given));
+  const facts = await source.facts(wantedFacts(allRules(file), shown));
   if (typeof facts === 'string') return { ...none, included, file, root, errors: [facts] };
   const planned = planPipeline(file, given, facts);
   if (!planned.ok) return { ...none, included, file, root, errors: planned.errors.map(errorText), filtered: planned.filtered === true };

@@ -1,3 +1,4 @@
+import { isJobpassError, type JobpassError } from '../base/errors.ts';
 import type { ProjectId } from '../base/ids.ts';
 import type { Secret } from '../base/secret.ts';
 import type { VariableRecord } from '../ports/variables.ts';
@@ -41,4 +42,10 @@ export async function keptVariables(
 
 function idOf({ owner }: VariableRecord): number {
   return owner.kind === 'instance' ? 0 : owner.id;
+}
+
+/** Why a variable is not there, in words, for whoever needs it. */
+export function unopened(error: unknown): JobpassError {
+  if (isJobpassError(error, 'unprocessable')) return error;
+  throw error;
 }

@@ -20,7 +20,7 @@ import { idTokensOf } from './id-tokens.ts';
 import { type KeyedCache, keyedCaches } from './job-caches.ts';
 import type { ClaimRequest, Queue } from './jobs.ts';
 import { jobVariablesOf } from './job-variables.ts';
-import { type KeptVariable, keptVariables } from './kept-variables.ts';
+import { type KeptVariable, keptVariables, unopened } from './kept-variables.ts';
 import { buildPayload, payloadProblem } from './payload.ts';
 import { dotenvVariables } from './dotenv.ts';
 import { environmentVariables, jobValues, predefinedOf } from './job-values.ts';
@@ -327,12 +327,6 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
     principals: principals.list.length,
   });
   return payload;
-}
-
-/** What the job needs and cannot have is why it fails, in words. */
-function unopened(error: unknown): JobpassError {
-  if (isJobpassError(error, 'unprocessable')) return error;
-  throw error;
 }
 
 /** Nothing that was decided by what the runner is has changed. */

@@ -1,13 +1,14 @@
 import { limits } from '../base/limits.ts';
 import { type Budget, newBudget } from './budget.ts';
 import { inheritedDefaults, inheritedVariables } from './defaults.ts';
+import { expanderOf, type Given, givenOf, shownGiven } from './given.ts';
 import { circleIn } from './graph.ts';
 import type { CiFile, CiJob, CiNeed, CiRule } from './ci-file.ts';
 import type { CiError, Plan, PlanJob } from './plan.ts';
 import { isEnvironmentName } from './read-environment.ts';
 import { shorten } from './reader.ts';
 import { matchingRule, noFacts, type RuleFacts } from './rule-facts.ts';
-import { type Expander, expander, type Layer, layerOver } from './variables.ts';
+import { type Expander, type Layer, layerOver } from './variables.ts';
 
 export type Planned =
   | { readonly ok: true; readonly plan: Plan }
@@ -29,29 +30,29 @@ const noJobs =
 
 /**
  * Decides which jobs run and what each is. Pure.
- * @param given predefined variables and those given at the pipeline's creation, as they stand; in rules they win over the file's
+ * @param known what is below the file's variables and over them; a plain map is over them, as it stands
  * @param facts what `wantedFacts` of its rules asks for
  */
-export function planPipeline(written: CiFile, given: ReadonlyMap<string, string>, facts: RuleFacts = noFacts): Planned {
+export function planPipeline(written: CiFile, known: Given | ReadonlyMap<string, string>, facts: RuleFacts = noFacts): Planned {
   const budget = newBudget();
-  const look: Look = (rules, variables) => matchingRule(rules, variables, given, facts, budget);
-  const file = throughWorkflow(written, expander(new Map(Object.entries(written.variables)), given, budget), look);
+  const given = givenOf(known);
+  const shown = shownGiven(given);
+  const look: Look = (rules, variables) => matchingRule(rules, variables, shown, facts, budget);
+  const file = throughWorkflow(written, expanderOf(given, written, budget), look);
   if (budget.left < 0) return failure([{ message: 'workflow: evaluating the rules takes too long' }]);
   if (file === undefined) return { ok: false, errors: [{ message: 'Pipeline filtered out by workflow rules.' }], filtered: true };
   const chosen = new Map<string, PlanJob>();
   const needs = new Map<string, CiJob>();
   for (const job of file.jobs) {
-    const values = new Map([
-      ...Object.entries(inheritedVariables(file.variables, job.inherit?.variables)),
-      ...Object.entries(job.variables),
-    ]);
-    const forJob = expander(values, given, budget);
-    const decided = decide(job, forJob, look);
+    const inherited = { ...file, variables: inheritedVariables(file.variables, job.inherit?.variables) };
+    const layer = layerOver(inherited, job);
+    const forJob = { ...given, predefined: new Map([...given.predefined, ['CI_JOB_NAME', job.name], ['CI_JOB_STAGE', job.stage]]) };
+    const decided = decide(job, expanderOf(forJob, layer, budget), look);
     if (budget.left < 0) return failure([{ ...job.place, message: `job \`${job.name}\`: evaluating the rules takes too long` }]);
     if (decided === undefined) continue;
     const needing = decided.needs === undefined ? job : { ...job, needs: decided.needs };
     needs.set(job.name, needing);
-    chosen.set(job.name, planJob(file, needing, decided, forJob));
+    chosen.set(job.name, planJob(file, needing, decided, expanderOf(forJob, layer, budget, true)));
   }
   if (chosen.size === 0) return failure([{ message: noJobs }]);
   const errors = [
@@ -75,11 +76,9 @@ export function planPipeline(written: CiFile, given: ReadonlyMap<string, string>
   };
 }
 
-function nameOf({ workflow, variables }: CiFile, given: ReadonlyMap<string, string>, budget: Budget): Pick<Plan, 'name'> {
-  if (workflow?.name === undefined) return {};
-  const name = expander(new Map(Object.entries(variables)), given, budget)
-    .text(workflow.name)
-    .trim();
+function nameOf(file: CiFile, given: Given, budget: Budget): Pick<Plan, 'name'> {
+  if (file.workflow?.name === undefined) return {};
+  const name = expanderOf(given, file, budget, true).text(file.workflow.name).trim();
   return name === '' ? {} : { name: name.slice(0, longestName) };
 }
 

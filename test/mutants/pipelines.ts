@@ -7,6 +7,24 @@ const given = 'test/jobs/given.test.ts';
 
 export const pipelineMutants: readonly Mutant[] = [
   {
+    id: 'R6',
+    defence: 'a masked value becomes part of nothing that is kept',
+    file: 'src/pipeline/given.ts',
+    find: 'if (secret) all.delete(key);',
+    replace: '',
+    test: 'test/jobs/kept-in-rules.test.ts',
+    name: 'R6 the value',
+  },
+  {
+    id: 'R13',
+    defence: 'a predefined value stands for itself, also in rules',
+    file: 'src/pipeline/given.ts',
+    find: 'all.set(key, { value, raw: true });',
+    replace: 'all.set(key, { value, raw: false });',
+    test: cases,
+    name: 'test/cases/variables/precedence.yml',
+  },
+  {
     id: 'R15',
     defence: 'the key of a cache ends with who shares it',
     file: 'src/jobs/job-caches.ts',

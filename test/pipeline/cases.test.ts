@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { isFields } from '../../src/pipeline/fields.ts';
 import { planPipeline } from '../../src/pipeline/evaluate.ts';
+import { type Given, shownGiven } from '../../src/pipeline/given.ts';
 import { loadFiles } from '../../src/pipeline/include-files.ts';
 import { parseFiles } from '../../src/pipeline/parse.ts';
 import { type CiError, errorText, type Plan } from '../../src/pipeline/plan.ts';
@@ -28,12 +29,21 @@ test.each(names.toSorted())('test/cases/%s', async (name) => {
   }
 });
 
+/** `given` is over the file's variables, as it stands; `predefined` below them; `kept` over them, put together, and `secret` as well. */
+function givenIn(settings: unknown): Given {
+  const part = (name: string) => {
+    const values = isFields(settings) && isFields(settings[name]) ? Object.entries(settings[name]) : [];
+    return values.map(([key, value]) => ({ key, value: String(value), raw: name === 'given', secret: name === 'secret' }));
+  };
+  const predefined = new Map(part('predefined').map(({ key, value }) => [key, value]));
+  return { predefined, over: [...part('kept'), ...part('secret'), ...part('given')] };
+}
+
 async function outcome(text: string, settings: unknown): Promise<{ errors: readonly string[]; plan?: Plan }> {
-  const values = isFields(settings) && isFields(settings['given']) ? Object.entries(settings['given']) : [];
-  const given = new Map(values.map(([key, value]) => [key, String(value)]));
+  const given = givenIn(settings);
   const failed = (errors: readonly CiError[]) => ({ errors: errors.map(errorText) });
   const source = caseSource(settings);
-  const loaded = await loadFiles(text, '.gitlab-ci.yml', source.here, source, given);
+  const loaded = await loadFiles(text, '.gitlab-ci.yml', source.here, source, shownGiven(given));
   if (!loaded.ok) return failed(loaded.errors);
   const parsed = parseFiles(loaded.file);
   if (!parsed.ok) return failed(parsed.errors);
