@@ -100,11 +100,15 @@ export interface Pipelines {
   ): Promise<readonly { readonly bridge: JobRecord; readonly downstream: PipelineRecord | undefined }[]>;
   listJobs(grant: Grant, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
   job(grant: Grant, project: ProjectId, id: JobId): Promise<JobRecord | undefined>;
+  /** The mean of its jobs' coverage, for who has been shown the pipeline. */
+  coverage(pipeline: PipelineRecord): Promise<number | null>;
   /** Every pass that the job ever had, dead ones too; job:read. */
   passes(grant: Grant, project: ProjectId, id: JobId): Promise<JobPasses>;
   /** job:self: the job behind a job token or pass. */
   ownJob(grant: Grant): Promise<JobRecord>;
   trace(grant: Grant, project: ProjectId, id: JobId): Promise<Readable>;
+  /** Who may fetch the archive over the API (`artifacts:access`). artifact:read. */
+  artifactsAccess(grant: Grant, project: ProjectId, id: JobId): Promise<'all' | 'developer' | 'maintainer' | 'none'>;
   artifacts(
     grant: Grant,
     project: ProjectId,

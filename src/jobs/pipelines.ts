@@ -11,6 +11,7 @@ import { readGrowing } from './held-back.ts';
 import { artifactKey, traceKey } from './keys.ts';
 import type { Pipelines } from './jobs.ts';
 import { hasEnded } from './state.ts';
+import type { PlanJob } from '../pipeline/plan.ts';
 import type { Watched } from './watched.ts';
 import { mayRunOn, refText } from './ref-rights.ts';
 
@@ -137,6 +138,12 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
       if (hasEnded(job.status)) return deps.traces.read(traceKey(id));
       watched.look(id);
       return readGrowing(deps.traces, traceKey(id));
+    },
+    coverage: ({ id }) => jobs.coverageOf(null, id),
+    async artifactsAccess(grant, project, id) {
+      check(grant, 'artifact:read', project);
+      const { job: plan }: { job?: PlanJob } = JSON.parse((await jobIn(project, id)).plan);
+      return plan?.artifacts?.access ?? 'all';
     },
     async artifacts(grant, project, id) {
       check(grant, 'artifact:read', project);

@@ -7,6 +7,7 @@ import { type FailureReason, failureReasons, type JobUpdate } from '../wire/runn
 import type { Tx } from '../ports/tx.ts';
 import { advance } from './advance.ts';
 import { makeArtifacts } from './artifacts.ts';
+import { keepCoverage } from './coverage.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Reports } from './jobs.ts';
 import { deployedUrl } from './job-values.ts';
@@ -111,7 +112,12 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
         return { answer: 'ok', status: job.status };
       }
       const trace = await traceState(id, update);
-      if (trace === 'whole') return { answer: 'ok', status: await finish(job, update) };
+      if (trace === 'whole') {
+        const status = await finish(job, update);
+        // After the end, which it must not hold up: the passes are dead by now.
+        await keepCoverage(deps, job).catch((error: unknown) => deps.log.error('job.coverage_failed', { job: id }, error));
+        return { answer: 'ok', status };
+      }
       await endPasses(id);
       if (trace === 'short') return { answer: 'accepted', status: job.status };
       resent.add(id);

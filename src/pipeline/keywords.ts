@@ -60,8 +60,8 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
     `stage script before_script after_script image services variables needs dependencies artifacts
      rules when tags allow_failure timeout retry extends parallel inherit
      start_in manual_confirmation interruptible resource_group trigger environment
-     cache release hooks id_tokens`,
-    'coverage',
+     cache release hooks coverage id_tokens`,
+    '',
     {
       only: 'use `rules`',
       except: 'use `rules`',
@@ -98,7 +98,7 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   image: table('name entrypoint pull_policy docker', 'kubernetes'),
   service: table('name alias entrypoint command variables pull_policy docker', 'kubernetes'),
   docker: table('user platform'),
-  artifacts: table('paths exclude name expire_in when untracked reports', 'public access', {
+  artifacts: table('paths exclude name expire_in when untracked reports public access', '', {
     expose_as: 'there is no merge request page to show it on; the API serves the archive',
   }),
   reports: table(

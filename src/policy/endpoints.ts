@@ -157,7 +157,9 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', `${P}/jobs`, 'project', ['job:read']),
   row('GET', `${P}/jobs/:job_id`, 'project', ['job:read']),
   row('GET', `${P}/jobs/:job_id/trace`, 'project', ['job:read']),
-  row('GET', `${P}/jobs/:job_id/artifacts`, 'project', ['artifact:read']),
+  row('GET', `${P}/jobs/:job_id/artifacts`, 'project', ['artifact:read'], {
+    more: ['artifact:read_developer', 'artifact:read_maintainer'],
+  }),
   row('POST', `${P}/jobs/:job_id/cancel`, 'project', ['job:update']),
   row('POST', `${P}/jobs/:job_id/retry`, 'project', ['job:run']),
   row('POST', `${P}/jobs/:job_id/play`, 'project', ['job:run']),

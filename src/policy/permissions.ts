@@ -70,6 +70,9 @@ export const permissions = {
   'environment:read': { on: 'project', role: 20, visible: false, ...read },
   'environment:write': { on: 'project', role: 30, ...write },
   'deployment:read': { on: 'project', role: 20, visible: false, ...read },
+  /** Archives of jobs that say so (`artifacts:access`). */
+  'artifact:read_developer': { on: 'project', role: 30, visible: false, ...read },
+  'artifact:read_maintainer': { on: 'project', role: 40, visible: false, ...read },
   'container:read': { on: 'project', role: 20, visible: true, ...read, jobToken: 'own' },
   'container:push': { on: 'project', role: 30, ...write, jobToken: 'own' },
   'container:delete': { on: 'project', role: 30, ...write },

@@ -148,6 +148,8 @@ export interface JobRecord extends Required<NewJob> {
   readonly artifactsExpireAt: EpochMillis | null;
   /** The machine that runs it. */
   readonly managerId: ManagerId | null;
+  /** In percent; null = its log does not say, or nobody asked (`coverage`). */
+  readonly coverage: number | null;
   /** Variables of its dotenv report, for the jobs that depend on it. */
   readonly dotenv: readonly PipelineVariable[] | null;
   /** When a delayed job is due. */
@@ -201,6 +203,7 @@ export type JobChange = Partial<
     | 'artifactsExpireAt'
     | 'managerId'
     | 'dotenv'
+    | 'coverage'
     | 'retriedById'
     | 'variables'
     | 'variablesBy'
@@ -264,6 +267,8 @@ export interface JobStore {
   waiting(tx: MaybeTx, limit: number): Promise<readonly WaitingJob[]>;
   /** Its failure is forgiven (`allow_failure:exit_codes`). */
   forgive(tx: Tx, id: JobId): Promise<void>;
+  /** The mean of its jobs', in percent; null where none has any. */
+  coverageOf(tx: MaybeTx, pipeline: PipelineId): Promise<number | null>;
   /** Compare and set: changes the job only while its status is one of `from`. @returns false where it was not. */
   changeJob(tx: Tx, id: JobId, from: readonly JobStatus[], change: JobChange): Promise<boolean>;
   changePipeline(tx: Tx, id: PipelineId, change: PipelineChange): Promise<void>;

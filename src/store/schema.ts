@@ -277,6 +277,7 @@ export interface JobsTable {
   artifactsSizeBytes: number | null;
   artifactsExpireAt: number | null;
   managerId: Generated<number | null>;
+  coverage: Generated<number | null>;
   dotenv: Generated<string | null>;
   kind: Generated<string>;
   resourceGroup: Generated<string | null>;

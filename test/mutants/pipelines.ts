@@ -7,6 +7,15 @@ const given = 'test/jobs/given.test.ts';
 
 export const pipelineMutants: readonly Mutant[] = [
   {
+    id: 'R1',
+    defence: 'artifacts:access asks for the role that it names',
+    file: 'src/doors/api/pipelines.ts',
+    find: "if (access !== 'all') await",
+    replace: "if (access === 'none') await",
+    test: 'test/jobs/coverage.test.ts',
+    name: 'R1 who may fetch',
+  },
+  {
     id: 'R6',
     defence: 'a masked value becomes part of nothing that is kept',
     file: 'src/pipeline/given.ts',

@@ -37,6 +37,7 @@ export function sampleJob(change: Partial<JobRecord> = {}): JobRecord {
     artifactsExpireAt: null,
     managerId: null,
     dotenv: null,
+    coverage: null,
     kind: 'build',
     resourceGroup: null,
     variables: [],

@@ -40,7 +40,8 @@ export function presenter(deps: ApiDeps) {
   };
   return {
     web,
-    pipeline: async (call: Call, one: Parameters<typeof pipeline>[1]) => pipelineFull(base, web(call), one, await userOf(one.userId)),
+    pipeline: async (call: Call, one: Parameters<typeof pipeline>[1]) =>
+      pipelineFull(base, web(call), one, await userOf(one.userId), await deps.jobs.pipelines.coverage(one)),
     job: (call: Call, one: JobRecord) => shown(call.grant, web(call), one),
     ownJob: (grant: Grant, address: string, one: JobRecord) => shown(grant, address, one),
     jobs: async (call: Call, rows: readonly JobRecord[]) => {

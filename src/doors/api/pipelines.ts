@@ -110,7 +110,12 @@ function jobRoutes(deps: ApiDeps, show: Presenter): RouteTable {
       headers: { 'content-type': 'text/plain; charset=utf-8' },
     }),
     [`GET ${P}/jobs/:job_id/artifacts`]: async (call) => {
-      const found = await pipelines.artifacts(call.grant, call.project.id, jobId(call));
+      const { grant, project } = call;
+      const access = await pipelines.artifactsAccess(grant, project.id, jobId(call));
+      if (access === 'none')
+        throw new JobpassError('access_denied', 'The job keeps its artifacts for jobs that depend on it (artifacts:access).');
+      if (access !== 'all') await call.admit([{ permission: `artifact:read_${access}`, resource: { kind: 'project', id: project.id } }]);
+      const found = await pipelines.artifacts(grant, project.id, jobId(call));
       if (found === undefined) return gone();
       return {
         stream: found.body,

@@ -253,7 +253,7 @@ export function pipeline(web: string, one: PipelineRecord) {
     name: one.name,
   };
 }
-export function pipelineFull(base: string, web: string, one: PipelineRecord, user: User) {
+export function pipelineFull(base: string, web: string, one: PipelineRecord, user: User, coverage: number | null) {
   const duration = one.startedAt !== null && one.finishedAt !== null ? Math.round((one.finishedAt - one.startedAt) / 1000) : null;
   return {
     ...pipeline(web, one),
@@ -266,7 +266,7 @@ export function pipelineFull(base: string, web: string, one: PipelineRecord, use
     committed_at: null,
     duration,
     queued_duration: null,
-    coverage: null,
+    coverage: coverage === null ? null : coverage.toFixed(2),
     detailed_status: {
       text: one.status,
       label: one.status,
@@ -295,7 +295,7 @@ export function job(
     name: one.name,
     ref: one.ref,
     tag: one.tag,
-    coverage: null,
+    coverage: one.coverage,
     allow_failure: one.allowFailure,
     created_at: isoTime(one.createdAt),
     started_at: isoTimeOrNull(one.startedAt),

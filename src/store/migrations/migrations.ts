@@ -16,6 +16,7 @@ import { downstream } from './0014-downstream.ts';
 import { environments } from './0015-environments.ts';
 import { remoteNeeds } from './0016-remote-needs.ts';
 import { variables } from './0019-variables.ts';
+import { coverage } from './0020-coverage.ts';
 import { schedules } from './0024-schedules.ts';
 import { triggers } from './0025-triggers.ts';
 import { jobRights } from './0043-job-rights.ts';
@@ -50,6 +51,7 @@ const migrations: readonly Migration[] = [
   environments,
   remoteNeeds,
   variables,
+  coverage,
   schedules,
   triggers,
   jobRights,

@@ -152,6 +152,16 @@ export function jobRepository(db: Database): JobStore {
         tags: readJson<string[]>(tags),
       }));
     },
+    async coverageOf(tx, pipeline) {
+      const row = await db
+        .on(tx)
+        .selectFrom('jobs')
+        .select((eb) => eb.fn.avg<number | null>('coverage').as('mean'))
+        .where('pipelineId', '=', pipeline)
+        .where('retriedById', 'is', null)
+        .executeTakeFirst();
+      return row?.mean ?? null;
+    },
     async changeJob(tx, jobId, from, change) {
       const done = await db
         .on(tx)
@@ -352,6 +362,7 @@ export function toJob(row: Selectable<JobsTable>): JobRecord {
     artifactsSizeBytes: row.artifactsSizeBytes,
     artifactsExpireAt: time(row.artifactsExpireAt),
     managerId: row.managerId === null ? null : id<ManagerId>(row.managerId),
+    coverage: row.coverage,
     dotenv: row.dotenv === null ? null : readJson<PipelineVariable[]>(row.dotenv),
     kind: row.kind === 'bridge' ? 'bridge' : 'build',
     resourceGroup: row.resourceGroup,
