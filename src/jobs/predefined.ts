@@ -44,6 +44,7 @@ export function pipelineVariables(instance: InstanceSettings, facts: PipelineFac
     ['CI_SERVER_PORT', server.port === '' ? (server.protocol === 'https:' ? '443' : '80') : server.port],
     ['CI_SERVER_PROTOCOL', server.protocol.replace(':', '')],
     ['CI_SERVER_VERSION', instance.version],
+    ...versionParts(instance.version),
     ['CI_API_V4_URL', `${instance.addresses.url}/api/v4`],
     ['CI_PROJECT_ID', String(project.id)],
     ['CI_PROJECT_NAME', name],
@@ -59,6 +60,7 @@ export function pipelineVariables(instance: InstanceSettings, facts: PipelineFac
     ['CI_REGISTRY', instance.addresses.registry],
     ['CI_REGISTRY_IMAGE', `${instance.addresses.registry}/${project.path.toLowerCase()}`],
     ['CI_PIPELINE_SOURCE', facts.source],
+    ['CI_CONFIG_PATH', '.gitlab-ci.yml'],
     ['CI_COMMIT_SHA', sha],
     ['CI_COMMIT_SHORT_SHA', sha.slice(0, 8)],
     ['CI_COMMIT_BEFORE_SHA', facts.beforeSha],
@@ -88,6 +90,12 @@ export function emailOf(instance: InstanceSettings, { id, username }: UserFacts)
   return `${id}-${username}@users.noreply.${new URL(instance.addresses.url).hostname}`;
 }
 
+/** Three numbers, where it has them. */
+function versionParts(version: string): readonly (readonly [string, string])[] {
+  const [, ...numbers] = /^(\d+)\.(\d+)\.(\d+)/.exec(version) ?? [];
+  return numbers.map((number, index) => [`CI_SERVER_VERSION_${['MAJOR', 'MINOR', 'PATCH'][index] ?? ''}`, number]);
+}
+
 /** What the job's own row adds. */
 export function jobVariables(
   instance: InstanceSettings,
@@ -95,7 +103,7 @@ export function jobVariables(
   pipeline: PipelineRecord,
   job: JobRecord,
 ): Map<string, string> {
-  return new Map([
+  return new Map<string, string>([
     ['CI_PIPELINE_ID', String(pipeline.id)],
     ['CI_PIPELINE_IID', String(pipeline.iid)],
     ['CI_PIPELINE_URL', `${instance.addresses.url}/${project.path}/-/pipelines/${pipeline.id}`],
@@ -106,6 +114,10 @@ export function jobVariables(
     ['CI_JOB_STAGE', job.stage],
     ['CI_JOB_URL', `${instance.addresses.url}/${project.path}/-/jobs/${job.id}`],
     ['CI_JOB_TIMEOUT', String(job.timeoutSeconds)],
-    ['CI_CONFIG_PATH', '.gitlab-ci.yml'],
+    ['CI_JOB_GROUP_NAME', job.name.replace(/(?: \d+\/\d+|: \[.*\])$/, '')],
+    ['CI_NODE_TOTAL', '1'],
+    ...(job.when === 'manual' ? [['CI_JOB_MANUAL', 'true'] as const] : []),
+    ...(job.startedAt === null ? [] : [['CI_JOB_STARTED_AT', new Date(job.startedAt).toISOString()] as const]),
+    ...(pipeline.name === null || pipeline.name === undefined ? [] : [['CI_PIPELINE_NAME', pipeline.name] as const]),
   ]);
 }

@@ -310,6 +310,7 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
   const inVariable = runner.assist === 'expose' && assistProblem(runner) === undefined;
   const payload = buildPayload({
     ...prepared,
+    job: { ...job, startedAt: now },
     runner,
     instance: deps.instance,
     jobToken,

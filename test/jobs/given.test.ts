@@ -102,11 +102,13 @@ describe('what a job is given', () => {
     await variable(`projects/${id}`, 'BROKEN', secret);
     const [row] = await server.store.variables.byKey(null, { kind: 'project', id: id as never }, 'BROKEN');
     if (row === undefined) throw new Error('no variable');
-    await server.store.transactor.write((tx) => server.store.variables.change(tx, row.id, { sealed: 'A'.repeat(60) }));
     await server.must('POST', `/api/v4/projects/${id}/pipeline`, { ref: 'main' }, alice.token);
+    await server.store.transactor.write((tx) => server.store.variables.change(tx, row.id, { sealed: 'A'.repeat(60) }));
     expect(await server.claim(runner.token)).toBeUndefined();
     const { list } = await server.call('GET', `/api/v4/projects/${id}/jobs`, { token: alice.token });
     expect(list[0]).toMatchObject({ status: 'failed', failure_reason: 'runner_system_failure' });
+    const refused = await server.call('POST', `/api/v4/projects/${id}/pipeline`, { token: alice.token, body: { ref: 'main' } });
+    expect([refused.status, refused.text]).toEqual([400, expect.stringContaining('BROKEN cannot be opened')]);
   });
 
   test('id_tokens: others verify them with the published key, and read who runs where', async () => {
