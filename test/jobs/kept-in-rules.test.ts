@@ -37,6 +37,7 @@ describe('CI/CD variables in rules', () => {
   });
 
   test('R6 the value of a masked variable becomes part of nothing that is kept', async () => {
+    await jobsOf('main');
     const { rows } = await server.store.jobs.listJobs(null, id as never, [], { page: 1, perPage: 100 });
     expect(rows.some(({ name }) => name === 'guarded')).toBe(true);
     expect(JSON.stringify(rows)).not.toContain(secret);

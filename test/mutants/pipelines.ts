@@ -20,7 +20,7 @@ export const pipelineMutants: readonly Mutant[] = [
     defence: 'a masked value becomes part of nothing that is kept',
     file: 'src/pipeline/given.ts',
     find: 'if (secret) all.delete(key);',
-    replace: '',
+    replace: 'if (secret) all.has(key);',
     test: 'test/jobs/kept-in-rules.test.ts',
     name: 'R6 the value',
   },
