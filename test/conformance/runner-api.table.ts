@@ -377,6 +377,26 @@ const payloads: readonly Row[] = [
   },
   {
     section: 3,
+    fact: 'variables: a file, masked and raw ones say so; cache[] keys end with tier and principals; hooks[]; steps script, release, after_script',
+    async holds(scene) {
+      const variable = (key: string, more: object) =>
+        scene.server.must('POST', `/api/v4/projects/${scene.project}/variables`, { key, value: 'long-enough', ...more }, scene.alice.token);
+      await variable('A_FILE', { variable_type: 'file' });
+      await variable('A_SECRET', { masked: true, raw: true });
+      const yaml =
+        'job:\n  tags: [TAG]\n  script: ["true"]\n  after_script: ["true"]\n  cache: {key: deps, paths: [x]}\n  hooks: {pre_get_sources_script: ["true"]}\n  release: {tag_name: v1, description: d}\n';
+      const { payload } = await (await scene.runner()).job(yaml);
+      const variables = payload['variables'] as { key: string }[];
+      expect(variables.find(({ key }) => key === 'A_FILE')).toMatchObject({ file: true, masked: false });
+      expect(variables.find(({ key }) => key === 'A_SECRET')).toMatchObject({ masked: true, raw: true });
+      expect(payload['cache']).toMatchObject([{ key: expect.stringMatching(/^deps-non_protected-[0-9a-f]{16}$/), policy: 'pull-push' }]);
+      expect(payload['hooks']).toEqual([{ name: 'pre_get_sources_script', script: ['true'] }]);
+      expect((payload['steps'] as { name: string }[]).map(({ name }) => name)).toEqual(['script', 'release', 'after_script']);
+      expect(payloadErrors(payload)).toEqual([]);
+    },
+  },
+  {
+    section: 3,
     fact: "maximum_timeout of the runner bounds runner_info.timeout; a shorter job's stays",
     async holds(scene) {
       const runner = await scene.runner({ create: { maximum_timeout: 600 } });
