@@ -98,6 +98,7 @@ describe('R12 A27 a pass in what a job leaves behind', () => {
     const layer = gzipSync(`${'x'.repeat(600)}password=${passes[1]}`);
     for (const blob of ['{}', 'layer', config, layer]) await alices.pushBlob('team/app/tool', blob);
     // Held by another repository only: nobody learns what is in it, and nothing happens to the pass.
+    await alices.pushBlob('team/app/other', 'layer');
     const unheld = await put('team/app/other', manifestOf(config, 'layer'));
     expect([unheld.status, await alive()]).toEqual([404, 200]);
     const images = [
