@@ -5,6 +5,7 @@ import { systemClock } from './base/clock.ts';
 import { JobpassError } from './base/errors.ts';
 import type { JobId, ProjectId, RunnerId } from './base/ids.ts';
 import type { Log } from './base/log.ts';
+import type { Secret } from './base/secret.ts';
 import { type Listen, makeHttpServer } from './doors/http.ts';
 import { addressesOf, chosenPorts } from './doors/listen.ts';
 import { makeOauthDoor } from './doors/oauth/oauth-door.ts';
@@ -70,6 +71,10 @@ export interface GatewayConfig {
   readonly assistedRunners: readonly RunnerId[];
   /** What all passes may do at most, as JSON text (R4); undefined = no bound of the instance. */
   readonly ceiling: string | undefined;
+  /** How REST is asked as a user: with impersonation tokens, or with the admin token and a `Sudo` header. */
+  readonly acting: 'impersonation' | 'sudo';
+  /** What the forge sends along with its webhooks; undefined = there are none. */
+  readonly webhookSecret: Secret | undefined;
   /** Addresses or networks of proxies in front. */
   readonly trustedProxies: readonly string[];
   /** Origins of the forge's object storage, which the gateway reads for clients: signed URLs are not handed to jobs. */
@@ -195,6 +200,8 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
         storage: config.objectStorage,
       }),
       external,
+      forget: (project) => directory.forget(project),
+      sudo: config.acting === 'sudo' ? () => client.adminToken() : undefined,
       search(job) {
         const scanner = newScanner();
         return async (piece) => {
@@ -251,6 +258,7 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
         log,
         externalUrl: addresses.url,
         ping: () => store.ping(),
+        webhook: { secret: config.webhookSecret, look: (job) => liveness.look(job), forget: () => directory.forget() },
       }),
       makeOauthDoor({
         gatekeeper,

@@ -23,6 +23,7 @@ export async function runDoctor(config: GatewayConfig, io: Io, json: boolean): P
       external: addressesOf(config, config.listen[0]).url,
       allowPlainHttp: config.allowPlainHttp,
       principals: config.principals,
+      acting: config.acting,
       namedRunners: [...named, ...signing],
       trustedRunners: [...config.trustedRunners, ...config.exposedRunners, ...signing],
       now: Date.now(),

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { JobpassError } from '../base/errors.ts';
 import { parseId, type RunnerId } from '../base/ids.ts';
 import { jsonLog } from '../base/log.ts';
+import { Secret } from '../base/secret.ts';
 import { type GatewayConfig, startGateway } from '../gateway.ts';
 import { type Command, describeSettings, parseFlags, usage } from './command.ts';
 import { runDoctor } from './gateway-doctor.ts';
@@ -37,6 +38,8 @@ const settings: readonly Setting[] = [
     about: "older runner whose jobs' own token fetches what their user may: its gate verdict is yours",
   },
   { name: 'vouch-runner', kind: 'list', value: 'ID', about: 'group or project runner whose maker you answer for' },
+  { name: 'acting', kind: 'text', value: 'HOW', fallback: 'impersonation', about: 'how REST is asked as a user: impersonation | sudo' },
+  { name: 'webhook-secret-file', kind: 'text', value: 'FILE', about: 'secret token of its webhooks to /-/jobpass/webhook' },
   { name: 'trusted-proxy', kind: 'list', value: 'CIDR', about: 'proxy in front, whose X-Forwarded-For is believed' },
   { name: 'object-storage', kind: 'list', value: 'URL', about: "the forge's object storage, where it redirects to it" },
 ];
@@ -78,12 +81,16 @@ example: jobpass gateway --upstream https://gitlab.internal.example --admin-toke
 function gatewayConfig(values: Values): GatewayConfig {
   const ca = textIn(values, 'upstream-ca');
   const ceiling = textIn(values, 'ceiling');
+  const acting = textIn(values, 'acting') ?? 'impersonation';
+  if (acting !== 'impersonation' && acting !== 'sudo') usage('--acting is impersonation or sudo');
   return {
     ...listenConfig(values),
     upstream: originOf('upstream', textIn(values, 'upstream') ?? usage('--upstream is missing')),
     adminTokenFile: textIn(values, 'admin-token-file') ?? usage('--admin-token-file is missing'),
     upstreamCa: ca === undefined ? undefined : readFileSync(ca, 'utf8'),
     ceiling: ceiling === undefined ? undefined : readFileSync(ceiling, 'utf8'),
+    acting,
+    webhookSecret: secretIn(textIn(values, 'webhook-secret-file')),
     dataDir: textIn(values, 'data') ?? './jobpass-gateway',
     trustedRunners: runnersIn(values, 'trust-runner'),
     signedRunners: listIn(values, 'signed-runner').map(signedRunner),
@@ -94,6 +101,14 @@ function gatewayConfig(values: Values): GatewayConfig {
     trustedProxies: listIn(values, 'trusted-proxy'),
     objectStorage: listIn(values, 'object-storage').map((url) => originOf('object-storage', url)),
   };
+}
+
+/** @throws invalid_input for one that could be guessed */
+function secretIn(file: string | undefined): Secret | undefined {
+  if (file === undefined) return undefined;
+  const text = readFileSync(file, 'utf8').trim();
+  if (text.length < 16) throw new JobpassError('invalid_input', '--webhook-secret-file: at least 16 characters.');
+  return new Secret(text);
 }
 
 /** `7`, or `7=` and the key that `jobpass runner` has (43 characters). */

@@ -7,6 +7,7 @@ const rows = 'test/gateway/rows.test.ts';
 const settings = 'test/gateway/settings.test.ts';
 const runners = 'test/gateway/runners.test.ts';
 const triggered = 'test/gateway/triggered.test.ts';
+const webhook = 'test/gateway/webhook.test.ts';
 const bodies = 'test/doors/proxy/bodies.test.ts';
 
 export const gatewayMutants: readonly Mutant[] = [
@@ -369,5 +370,41 @@ export const gatewayMutants: readonly Mutant[] = [
     replace: 'const lines = [placeOf(job)];',
     test: triggered,
     name: 'A6 R5 a job below',
+  },
+  {
+    id: 'R2',
+    defence: 'a webhook makes the gateway ask at once',
+    file: 'src/doors/proxy/webhook.ts',
+    find: 'await Promise.all(jobsIn(request.body).map(look));',
+    replace: '',
+    test: webhook,
+    name: 'R2 a job event',
+  },
+  {
+    id: 'R2',
+    defence: 'a webhook is heard with its secret only',
+    file: 'src/doors/proxy/webhook.ts',
+    find: "if (typeof given !== 'string' || new Secret(given).digest() !== wanted)",
+    replace: 'if (false)',
+    test: webhook,
+    name: 'without its secret',
+  },
+  {
+    id: 'R1',
+    defence: 'what is kept of roles goes with an event',
+    file: 'src/doors/proxy/webhook.ts',
+    find: 'forget();',
+    replace: '',
+    test: webhook,
+    name: 'R1 a system event',
+  },
+  {
+    id: 'A37',
+    defence: 'what is kept of roles goes with a refusal',
+    file: 'src/doors/proxy/pass-requests.ts',
+    find: 'this.#deps.forget(resource.id);',
+    replace: 'continue;',
+    test: webhook,
+    name: 'A37 a right',
   },
 ];

@@ -35,6 +35,8 @@ export async function startTestGateway(
       allowPlainHttp: false,
       maxExposure: 'replace',
       principals: 'intersect',
+      acting: 'impersonation',
+      webhookSecret: undefined,
       trustedRunners: [],
       signedRunners: [],
       exposedRunners: [],

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { UserId } from '../../base/ids.ts';
 import type { Secret } from '../../base/secret.ts';
 
 /** Carries requests to the forge behind the gateway, and its answers back. */
@@ -15,10 +16,17 @@ export interface Forwarder {
   close(): Promise<void>;
 }
 
+/** `as`: the user that an administrator's token acts for (`Sudo`). */
+export interface UpstreamCredential {
+  readonly name: string;
+  readonly value: Secret;
+  readonly as?: UserId;
+}
+
 /** What is not carried as it came. */
 export interface ForwardChange {
   /** Instead of the request's own credentials: `PRIVATE-TOKEN`, `JOB-TOKEN`, `Authorization`, `Sudo` and cookies are dropped. */
-  readonly credential?: { readonly name: string; readonly value: Secret };
+  readonly credential?: UpstreamCredential;
   /** Request target with query, where it is another. */
   readonly target?: string;
   /** Cuts both sides when aborted (R2). */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type BlockList, isIPv6, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { Secret } from '../../base/secret.ts';
+import type { UpstreamCredential } from './forwarder.ts';
 
 /** Names and values in turn, as they stand on the wire. */
 export type RawHeaders = readonly string[];
@@ -31,7 +31,7 @@ const credentialNames = new Set(['private-token', 'job-token', 'authorization', 
 export interface UpstreamHeaderOptions {
   readonly trustedProxies: BlockList;
   /** Replaces every credential of the request. */
-  readonly credential?: { readonly name: string; readonly value: Secret };
+  readonly credential?: UpstreamCredential;
   /** The body goes up with another length. */
   readonly lengthBytes?: number | 'unknown';
   /** The answer will be read: it must not be compressed. */
@@ -58,6 +58,7 @@ export function upstreamHeaders(request: IncomingMessage, options: UpstreamHeade
   }
   if (typeof lengthBytes === 'number') kept.push('content-length', String(lengthBytes));
   if (credential !== undefined) kept.push(credential.name, credential.value.reveal());
+  if (credential?.as !== undefined) kept.push('sudo', String(credential.as));
   const before = trusted ? request.headers['x-forwarded-for'] : undefined;
   kept.push('x-forwarded-for', before === undefined ? peer : `${String(before)}, ${peer}`);
   const has = (name: string): boolean => trusted && request.headers[name] !== undefined;

@@ -9,6 +9,7 @@ import { type ApiDeps, registerRoutes, type RouteDeps, type RouteTable } from '.
 import { trustRoutes } from '../api/trust.ts';
 import type { Jobs } from '../../jobs/jobs.ts';
 import type { Door } from '../door.ts';
+import { registerWebhook, type WebhookDeps } from './webhook.ts';
 
 export interface OwnRouteDeps extends Omit<RouteDeps, 'gatekeeper'> {
   readonly gatekeepers: Gatekeepers;
@@ -16,6 +17,7 @@ export interface OwnRouteDeps extends Omit<RouteDeps, 'gatekeeper'> {
   readonly jobs: CeilingRouteDeps['jobs'] & JobPassRouteDeps['jobs'] & Pick<Jobs, 'bounds' | 'trust'>;
   readonly audit: ApiDeps['audit'];
   readonly ping: () => Promise<void>;
+  readonly webhook: WebhookDeps;
 }
 
 /** Two judges that differ in one thing: whether an administrator's power counts. */
@@ -47,6 +49,7 @@ export function makeOwnRoutes(deps: OwnRouteDeps): Door {
         await deps.ping();
         return reply.type('application/json').send('{"status":"ok"}');
       });
+      registerWebhook(app, deps.webhook);
       registerRoutes(app, own, {
         ...auditRoutes(own),
         ...boundRoutes(own),

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { JobpassError, isJobpassError } from '../../base/errors.ts';
-import type { JobId, UserId } from '../../base/ids.ts';
+import type { JobId, ProjectId, UserId } from '../../base/ids.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { isProtected } from '../../base/refs.ts';
@@ -48,6 +48,10 @@ export interface PassRequestDeps {
   readonly external: (url: string) => string;
   /** Begins to look for passes in one thing that a job writes; told of a piece, it says whether there was one so far, which is revoked then (R12). */
   readonly search: (job: JobId) => (piece: Buffer) => Promise<boolean>;
+  /** Drops what is kept of who is what in a project. */
+  readonly forget: (project: ProjectId) => void;
+  /** An administrator's token with scope `sudo`, where REST is asked with that and a `Sudo` header; undefined = with impersonation tokens. */
+  readonly sudo: (() => Promise<Secret>) | undefined;
   readonly log: Log;
 }
 
@@ -139,6 +143,8 @@ class PassRequest {
   async #admit(endpoint: string, accesses: readonly Access[]): Promise<Grant> {
     const admission = await this.#try(endpoint, accesses);
     if (!admission.ok) {
+      // A right that was given a moment ago counts for the next try.
+      for (const { resource } of accesses) if (resource.kind === 'project') this.#deps.forget(resource.id);
       const { code, message, what } = admission.refusal;
       throw new JobpassError(code, { message, ...(what === undefined ? {} : { what }) });
     }
@@ -295,7 +301,7 @@ class PassRequest {
     return status !== null && status >= 400 ? 'refused' : 'done';
   }
 
-  async #credentialFor(grant: Grant, { channel, kind }: Wanted): Promise<{ readonly name: string; readonly value: Secret }> {
+  async #credentialFor(grant: Grant, { channel, kind }: Wanted): Promise<NonNullable<ForwardChange['credential']>> {
     const identity = passOf(grant);
     const [user] = identity.principals;
     if (channel === 'job') {
@@ -310,6 +316,8 @@ class PassRequest {
         'access_denied',
         'Whoever started the job is an administrator or auditor of the forge by now: no pass acts as one.',
       );
+    const { sudo } = this.#deps;
+    if (sudo !== undefined && (kind === 'api' || kind === 'file')) return { name: 'private-token', value: await sudo(), as: user };
     const secret = await this.#obtain(identity.jobId, user, channel);
     if (kind === 'api' || kind === 'file') return { name: 'private-token', value: secret };
     return { name: 'authorization', value: new Secret(`Basic ${Buffer.from(`oauth2:${secret.reveal()}`).toString('base64')}`) };

@@ -9,6 +9,11 @@ export class Cache<Value> {
     this.#ttlMs = ttlMs;
   }
 
+  /** Drops what is kept of these keys; what is being asked is not kept either. @param prefix empty = all */
+  drop(prefix = ''): void {
+    for (const key of this.#kept.keys()) if (key.startsWith(prefix)) this.#kept.delete(key);
+  }
+
   async get(key: string, ask: () => Promise<Value | undefined>): Promise<Value | undefined> {
     const known = this.#kept.get(key);
     if (known !== undefined && performance.now() - known.at < this.#ttlMs) return known.value;

@@ -48,6 +48,11 @@ export class UpstreamClient {
     });
   }
 
+  /** The administrator's own token, for requests that name whom it acts for. @throws upstream_failed */
+  adminToken(): Promise<Secret> {
+    return this.#token();
+  }
+
   /** With the admin token. @param path below `/api/v4` @throws upstream_failed */
   async ask(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<UpstreamAnswer> {
     const at = `/api/v4${path}`;

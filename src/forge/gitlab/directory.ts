@@ -19,6 +19,8 @@ interface KnownProject extends ProjectFacts {
 /** Who may do what, as GitLab's API tells an administrator. Only explicit membership counts, never the user's own power (R1). */
 export interface GitlabDirectory extends Directory {
   powerOf(user: UserId): Promise<UpstreamPower>;
+  /** Drops what is kept: of who is what in this project, or of everything but numbers that never change. */
+  forget(project?: ProjectId): void;
 }
 
 export function makeGitlabDirectory(client: UpstreamClient): GitlabDirectory {
@@ -89,6 +91,10 @@ export function makeGitlabDirectory(client: UpstreamClient): GitlabDirectory {
           ...(await protectedOf(client, projectId, 'tag')),
         ])) ?? []
       );
+    },
+    forget(project) {
+      if (project === undefined) for (const cache of [users, projects, groups, levels, protections]) cache.drop();
+      else levels.drop(`projects:${project}:`);
     },
     async powerOf(userId) {
       return (await user(userId))?.power ?? 'unknown';

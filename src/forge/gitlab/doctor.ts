@@ -1,6 +1,6 @@
 import { isJobpassError } from '../../base/errors.ts';
 import type { UpstreamAnswer, UpstreamClient } from './client.ts';
-import { type Fields, fieldsOf, textOf } from './json.ts';
+import { type Fields, fieldsOf, listOf, textOf } from './json.ts';
 
 export interface Finding {
   readonly level: 'ok' | 'warning' | 'problem';
@@ -19,6 +19,7 @@ export interface DoctorFacts {
   readonly external: string;
   readonly allowPlainHttp: boolean;
   readonly principals: 'intersect' | 'starter';
+  readonly acting: 'impersonation' | 'sudo';
   /** Ids of runners that the settings name. */
   readonly namedRunners: readonly number[];
   readonly trustedRunners: readonly number[];
@@ -44,7 +45,7 @@ export async function examine(client: UpstreamClient, facts: DoctorFacts): Promi
     return [...findings, problem('forge', why, `Check --upstream (${facts.upstream}), --upstream-ca and --admin-token-file.`)];
   }
   findings.push(versionOf(version), clockOf(version, facts.now));
-  for (const look of [tokenOf, adminOf, settingsOf, impersonationOf, runnersOf] as const) {
+  for (const look of [tokenOf, adminOf, settingsOf, impersonationOf, historyOf, runnersOf] as const) {
     try {
       findings.push(...(await look(client, facts)));
     } catch (error) {
@@ -111,7 +112,7 @@ function clockOf(answer: UpstreamAnswer, now: number): Finding {
     : ok('clock', 'the two clocks agree');
 }
 
-async function tokenOf(client: UpstreamClient, { now }: DoctorFacts): Promise<readonly Finding[]> {
+async function tokenOf(client: UpstreamClient, { now, acting }: DoctorFacts): Promise<readonly Finding[]> {
   const { status, body } = await client.ask('GET', '/personal_access_tokens/self');
   const fields = fieldsOf(body);
   const scopes = Array.isArray(fields['scopes']) ? fields['scopes'].map(String) : [];
@@ -123,6 +124,8 @@ async function tokenOf(client: UpstreamClient, { now }: DoctorFacts): Promise<re
         'Make a personal access token of an administrator with scope api.',
       ),
     ];
+  if (acting === 'sudo' && !scopes.includes('sudo'))
+    return [problem('admin token', `its scopes are ${scopes.join(', ')}`, 'With --acting sudo it needs scope sudo, too.')];
   const expires = textOf(fields['expires_at']);
   const left = expires === undefined ? Infinity : Date.parse(expires) - now;
   return left < soonMs
@@ -201,6 +204,36 @@ async function impersonationOf(client: UpstreamClient, { now }: DoctorFacts): Pr
     ];
   await client.ask('DELETE', `${at}/${id}`);
   return [ok('impersonation', 'tokens to act with can be made and revoked')];
+}
+
+/** Whether who pushed what can be told, and which pipeline started another: without it jobs fetch their own project only (R3). */
+async function historyOf(client: UpstreamClient): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  const [project] = listOf((await client.ask('GET', '/projects?per_page=1&order_by=last_activity_at')).body);
+  const id = project?.['id'];
+  if (typeof id === 'number') {
+    const { status } = await client.ask('GET', `/projects/${id}/events?action=pushed&per_page=1`);
+    findings.push(
+      status === 200
+        ? ok('pushers', 'push events are told: who wrote what runs is known')
+        : problem(
+            'pushers',
+            `push events are not told (${status})`,
+            'Without them each job fetches its own project only: the admin token needs scope api.',
+          ),
+    );
+  }
+  const told = fieldsOf(fieldsOf(await client.graphql('{ currentUser { id } }', {}).catch(() => undefined))['data'])['currentUser'];
+  findings.push(
+    typeof told === 'object' && told !== null
+      ? ok('triggered pipelines', 'GraphQL tells which pipeline started another')
+      : warning(
+          'triggered pipelines',
+          'GraphQL does not answer',
+          'Jobs of pipelines that another project started fetch their own project only. Let the gateway reach /api/graphql.',
+        ),
+  );
+  return findings;
 }
 
 async function runnersOf(client: UpstreamClient, facts: DoctorFacts): Promise<readonly Finding[]> {

@@ -81,6 +81,14 @@ export class GitlabLiveness implements Liveness {
     }
   }
 
+  /** Asks the forge now, whatever it said a moment ago; of a job that is not known there is nothing to ask. */
+  async look(job: JobId): Promise<void> {
+    const watched = await this.#find(job);
+    if (watched === undefined || watched.state === 'ended') return;
+    watched.yesAt = -Infinity;
+    await this.#ask(job, watched);
+  }
+
   /** The job's own token, for what only it may ask; undefined = unknown or ended. */
   async tokenOf(job: JobId): Promise<Secret | undefined> {
     const watched = await this.#find(job);

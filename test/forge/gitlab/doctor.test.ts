@@ -16,6 +16,9 @@ const healthy: Script = {
   'GET /application/settings': [200, { container_registry_token_expire_delay: 1 }],
   'POST /users/1/impersonation_tokens': [201, { id: 9, token: 'secret-of-the-forge' }],
   'DELETE /users/1/impersonation_tokens/9': [204, undefined],
+  'GET /projects': [200, [{ id: 4 }]],
+  'GET /projects/4/events': [200, []],
+  'POST /api/graphql': [200, { data: { currentUser: { id: 'gid://gitlab/User/1' } } }],
   'GET /runners/all': [200, [{ id: 3 }]],
 };
 
@@ -52,6 +55,7 @@ async function findings(changes: Script = {}, facts: Partial<DoctorFacts> = {}) 
       external: 'https://gitlab.example.com',
       allowPlainHttp: false,
       principals: 'intersect',
+      acting: 'impersonation',
       namedRunners: [3],
       trustedRunners: [3],
       now,
@@ -97,6 +101,9 @@ test.each([
   ['another external address', {}, { external: 'https://other.example.com' }, ['warning addresses']],
   ['plain HTTP outside', {}, { external: 'http://gitlab.example.com' }, ['problem external URL', 'warning addresses']],
   ['R3 starter only', {}, { principals: 'starter' }, ['warning principals']],
+  ['events that are not told', { 'GET /projects/4/events': [403, {}] }, {}, ['problem pushers']],
+  ['no GraphQL', { 'POST /api/graphql': [404, {}] }, {}, ['warning triggered pipelines']],
+  ['sudo without its scope', {}, { acting: 'sudo' }, ['problem admin token']],
   ['a runner that is gone', { 'GET /runners/all': [200, []] }, {}, ['problem runner']],
   ['a forge that fails', { 'GET /version': [502, {}] }, {}, ['problem forge']],
 ] as const)('%s', async (_what, changes, facts, wanted) => {
