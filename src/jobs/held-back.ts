@@ -50,9 +50,13 @@ function unfinished(end: string): number {
 /** A trace that still grows, without an end that may turn out to be a pass. */
 export async function readGrowing(traces: TraceFiles, key: string): Promise<Readable> {
   const size = await traces.sizeBytes(key);
-  const start = Math.max(0, size - tailLength);
+  const end = await readTail(traces, key, size);
+  return traces.read(key, 0, size - end.length + heldFrom(end));
+}
+
+/** What stands before `size`, as much as a pass may reach back; latin1. */
+export async function readTail(traces: TraceFiles, key: string, size: number): Promise<string> {
   const parts: Buffer[] = [];
-  for await (const part of await traces.read(key, start, size)) parts.push(part as Buffer);
-  const end = Buffer.concat(parts).toString('latin1');
-  return traces.read(key, 0, start + heldFrom(end));
+  for await (const part of await traces.read(key, Math.max(0, size - tailLength), size)) parts.push(part as Buffer);
+  return Buffer.concat(parts).toString('latin1');
 }

@@ -9,9 +9,21 @@ const star = 0x2a;
 
 interface Watched {
   tail: string;
+  /** Where in the trace `tail` ends. */
+  end: number;
   altered: boolean;
   /** Revoked already: not again for every piece that the tail reaches into. */
   readonly revoked: Set<string>;
+}
+
+/** A trace that is kept, as a piece of it comes. */
+export interface StoredTrace {
+  /** Where the piece stands. */
+  readonly offset: number;
+  /** Reads what is stored before it; asked where another process took the last piece, or this one was started since. */
+  before(): Promise<string>;
+  /** Told of each byte of a find that an earlier piece brought, by how far before this piece it stands. */
+  found(before: number): void;
 }
 
 /**
@@ -35,13 +47,21 @@ export class LeakScanner {
     this.#watched.delete(job);
   }
 
+  /** What was scanned last was not stored: what was is read again. */
+  lost(job: JobId): void {
+    const watched = this.#watched.get(job);
+    if (watched !== undefined) watched.end = -1;
+  }
+
   /**
-   * @param stored told of each byte of a find that an earlier piece brought, by how far before this piece it stands
+   * @param stored where the trace is kept here; left out where it goes by
    * @returns the bytes to store, as many as came
    */
-  async scan(job: JobId, bytes: Buffer, stored: (before: number) => void = () => undefined): Promise<Buffer> {
-    const watched: Watched = this.#watched.get(job) ?? { tail: '', altered: false, revoked: new Set() };
+  async scan(job: JobId, bytes: Buffer, stored?: StoredTrace): Promise<Buffer> {
+    const watched: Watched = this.#watched.get(job) ?? { tail: '', end: -1, altered: false, revoked: new Set() };
     this.#watched.set(job, watched);
+    if (stored !== undefined && watched.end !== stored.offset) watched.tail = await stored.before();
+    watched.end = (stored?.offset ?? 0) + bytes.length;
     const before = watched.tail.length;
     const text = watched.tail + bytes.toString('latin1');
     watched.tail = text.slice(-tailLength);
@@ -53,7 +73,7 @@ export class LeakScanner {
         for (let index = from; index < from + length; index += 1) {
           const place = (view.at?.[index] ?? index) - before;
           if (place >= 0) result[place] = star;
-          else stored(-place);
+          else stored?.found(-place);
         }
       }
     }

@@ -9,6 +9,7 @@ import { advance } from './advance.ts';
 import { makeArtifacts } from './artifacts.ts';
 import { keepCoverage } from './coverage.ts';
 import type { JobsDeps } from './deps.ts';
+import { readTail } from './held-back.ts';
 import type { Reports } from './jobs.ts';
 import { deployedUrl } from './job-values.ts';
 import { traceKey } from './keys.ts';
@@ -133,9 +134,16 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
       if (stored + bytes.length > limits.traceBytes)
         return { sizeBytes: stored, status: await finish(job, { state: 'failed', failure_reason: 'trace_size_exceeded' }), over: true };
       const before = new Set<number>();
-      const masked = await leaks.scan(id, bytes, (back) => before.add(offset - back));
+      const masked = await leaks.scan(id, bytes, {
+        offset,
+        before: () => readTail(deps.traces, traceKey(id), offset),
+        found: (back) => before.add(offset - back),
+      });
       if (before.size > 0) await deps.traces.mask(traceKey(id), [...before]);
-      const sizeBytes = await deps.traces.append(traceKey(id), offset, masked);
+      const sizeBytes = await deps.traces.append(traceKey(id), offset, masked).catch((error: unknown) => {
+        leaks.lost(id);
+        throw error;
+      });
       await touch(id);
       return { sizeBytes, status: (await known(id)).status, over: false };
     },

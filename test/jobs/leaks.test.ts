@@ -3,31 +3,41 @@ import { describe, expect, test } from 'vitest';
 import { id, type JobId } from '../../src/base/ids.ts';
 import { newPassToken } from '../../src/base/pass-token.ts';
 import { heldFrom } from '../../src/jobs/held-back.ts';
-import { LeakScanner } from '../../src/jobs/leaks.ts';
+import { LeakScanner, tailLength } from '../../src/jobs/leaks.ts';
 import { MemoryWorld } from '../support/memory-ports.ts';
 
 const job = id<JobId>(1);
 
-function bench() {
+function bench(spread = false) {
   const world = new MemoryWorld();
   const { secret } = world.pass('full', [world.user(1)]);
   const reported: number[] = [];
   const revoked: string[] = [];
-  const scanner = new LeakScanner({
+  const leaks: ConstructorParameters<typeof LeakScanner>[0] = {
     async revoke(found, { what }) {
       revoked.push(what);
       const pass = world.passRows.find((row) => row.digest === found.digest());
       if (pass !== undefined) reported.push(pass.id);
       return pass;
     },
-  });
+  };
+  const scanner = new LeakScanner(leaks);
+  const nodes = [scanner, new LeakScanner(leaks)];
+  let piecesSoFar = 0;
+  /** Who takes the next piece: always the same process, or each time the other one. */
+  const one = (): LeakScanner => (spread ? (nodes[(piecesSoFar += 1) % 2] ?? scanner) : scanner);
   /** What a viewer would have seen after each piece, and what is stored in the end. */
   const watch = async (...pieces: string[]): Promise<{ stored: string; seen: readonly string[] }> => {
     let stored = Buffer.alloc(0);
     const seen: string[] = [];
     for (const piece of pieces) {
       const before: number[] = [];
-      const bytes = await scanner.scan(job, Buffer.from(piece), (back) => before.push(stored.length - back));
+      const at = {
+        offset: stored.length,
+        before: () => Promise.resolve(stored.toString('latin1').slice(-tailLength)),
+        found: (back: number) => void before.push(stored.length - back),
+      };
+      const bytes = await one().scan(job, Buffer.from(piece), at);
       for (const at of before) stored[at] = 0x2a;
       stored = Buffer.concat([stored, bytes]);
       const text = stored.toString('latin1');
@@ -71,6 +81,11 @@ describe('R12 A49 passes in traces', () => {
       const own = `before ${form(cutUp.pass)} after`;
       await cutUp.print(own.slice(0, cut), own.slice(cut));
       expect(cutUp.reported).toEqual([1]);
+      // Each piece goes to another node, or the server was started in between.
+      const spread = bench(true);
+      const text = `before ${form(spread.pass)} after`;
+      const stored = await spread.print(text.slice(0, cut), text.slice(cut));
+      expect([spread.reported, stored.length, stored.includes(form(spread.pass))]).toEqual([[1], text.length, false]);
     }
   });
 

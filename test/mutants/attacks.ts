@@ -205,6 +205,15 @@ export const attackMutants: readonly Mutant[] = [
     name: 'R3 nobody vouches',
   },
   {
+    id: 'A49',
+    defence: 'a trace is scanned over pieces that went to different nodes',
+    file: 'src/jobs/leaks.ts',
+    find: 'if (stored !== undefined && watched.end !== stored.offset) watched.tail = await stored.before();',
+    replace: '',
+    test: 'test/jobs/leaks.test.ts',
+    name: 'R12 A49',
+  },
+  {
     id: 'R2',
     defence: 'a last word from the future is none',
     file: 'src/pass/life.ts',

@@ -137,7 +137,7 @@ export const ceilingMutants: readonly Mutant[] = [
     id: 'R12',
     defence: 'what of a leaked pass was stored before is masked, too',
     file: 'src/jobs/leaks.ts',
-    find: 'else stored(-place);',
+    find: 'else stored?.found(-place);',
     replace: '',
     test: leaks,
     name: 'R12 in clear: a viewer',
