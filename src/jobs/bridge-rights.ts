@@ -3,6 +3,7 @@ import type { Principals } from '../pass/principals.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, PipelineRecord } from '../ports/jobs.ts';
 import type { JobsDeps } from './deps.ts';
+import { givenAbove } from './given-above.ts';
 import { jobLimits } from './job-limits.ts';
 import { keptVariables } from './kept-variables.ts';
 import { refProtected } from './whose.ts';
@@ -38,6 +39,7 @@ export async function bridgeIdentity(
           asked('the pipeline', given),
           asked('a CI/CD variable', kept),
           asked('who played it', played),
+          ...(await givenAbove(deps, pipeline)).map((of) => asked('a pipeline above', of)),
         ])
       ).limits;
   return {
@@ -49,6 +51,7 @@ export async function bridgeIdentity(
     outsideOnly: principals.list.filter(({ reason }) => reason === 'last_merger').map(({ userId }) => userId),
     // Whoever could not be named is no wider in a child: its jobs are marked, and fetch their own project only.
     ownProjectOnly: principals.ownProjectOnly && !isChild,
+    inside: isChild,
     limits: bounded.map(({ by, rule, permissions, places }) => ({ by, rule, ceiling: { permissions, places } })),
   };
 }

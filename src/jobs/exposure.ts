@@ -20,6 +20,8 @@ export interface ExposureAsk {
   readonly played?: string | undefined;
   /** `JOBPASS_EXPOSE` of a variable that is kept for the project, its groups or the instance: narrows, too (A50). */
   readonly kept?: string | undefined;
+  /** `JOBPASS_EXPOSE` given with the pipelines above this one: narrows, too (A50). */
+  readonly above?: readonly string[];
   /** Of the instance, the project and the starting user. */
   readonly bounds: readonly ExposureBound[];
   readonly runner: Pick<RunnerRecord, 'trust' | 'unsafeAccepted' | 'publicKey' | 'pinned'>;
@@ -42,6 +44,8 @@ export function exposureOf(ask: ExposureAsk): { readonly exposure: Exposure; rea
   if (played === undefined) return no('JOBPASS_EXPOSE of who played the job is none of the known words');
   const kept = ask.kept === undefined ? asked : order.find((word) => word === ask.kept);
   if (kept === undefined) return no('JOBPASS_EXPOSE of the CI/CD variables is none of the known words');
+  const above = (ask.above ?? []).map((text) => order.find((word) => word === text));
+  if (above.includes(undefined)) return no('JOBPASS_EXPOSE of a pipeline above is none of the known words');
   if (ask.runner.trust !== 'full') return no(`the runner's trust is ${ask.runner.trust}; an admin has to set it to full`);
   const judged = judgedSafe(ask);
   if (!judged.safe) return no(judged.why);
@@ -49,6 +53,7 @@ export function exposureOf(ask: ExposureAsk): { readonly exposure: Exposure; rea
     { by: 'the pipeline', maximum: given },
     { by: 'who played it', maximum: played },
     { by: 'a CI/CD variable', maximum: kept },
+    ...above.map((maximum) => ({ by: 'a pipeline above', maximum: maximum ?? null })),
     ...ask.bounds,
   ];
   const exposure = bounds.map(({ maximum }) => maximum ?? asked).reduce(narrower, asked);

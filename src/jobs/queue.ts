@@ -16,6 +16,7 @@ import { dependenciesOf } from './dependencies.ts';
 import type { JobsDeps } from './deps.ts';
 import { exposureOf, withinBounds } from './exposure.ts';
 import { extendedToken } from './extended-token.ts';
+import { givenAbove } from './given-above.ts';
 import { idTokensOf } from './id-tokens.ts';
 import { type KeyedCache, keyedCaches } from './job-caches.ts';
 import type { ClaimRequest, Queue } from './jobs.ts';
@@ -199,11 +200,13 @@ async function prepare(
   const last = (variables: readonly PipelineVariable[]) => (name: string) => variables.findLast(({ key }) => key === name)?.value;
   const [ofPipeline, ofPlay] = [last(pipeline.variables), last(job.variables)];
   const ofKept = (name: string) => kept.find(({ key }) => key === name)?.value.reveal();
+  const above = await givenAbove(deps, pipeline);
   const { exposure, why } = exposureOf({
     asked: plan.variables['JOBPASS_EXPOSE'] ?? globals['JOBPASS_EXPOSE'],
     given: ofPipeline('JOBPASS_EXPOSE'),
     played: ofPlay('JOBPASS_EXPOSE'),
     kept: ofKept('JOBPASS_EXPOSE'),
+    above: above.flatMap((of) => of('JOBPASS_EXPOSE') ?? []),
     bounds,
     runner,
     signed,
@@ -214,6 +217,7 @@ async function prepare(
     { by: 'the pipeline', permissions: ofPipeline('JOBPASS_PERMISSIONS'), projects: ofPipeline('JOBPASS_PROJECTS') },
     { by: 'a CI/CD variable', permissions: ofKept('JOBPASS_PERMISSIONS'), projects: ofKept('JOBPASS_PROJECTS') },
     { by: 'who played it', permissions: ofPlay('JOBPASS_PERMISSIONS'), projects: ofPlay('JOBPASS_PROJECTS') },
+    ...above.map((of) => ({ by: 'a pipeline above', permissions: of('JOBPASS_PERMISSIONS'), projects: of('JOBPASS_PROJECTS') })),
   ]);
   const timed = { ...job, timeoutSeconds: Math.min(job.timeoutSeconds, runner.maximumTimeoutSeconds ?? Infinity) };
   const facts = { project, pipeline, user, plan, environment, principals, protected: isProtected, job: timed };

@@ -93,6 +93,7 @@ async function prepare(deps: JobsDeps, bridge: JobRecord): Promise<Hop> {
   const pipeline = await deps.jobs.pipeline(null, bridge.pipelineId);
   const user = (await deps.directory.users(null, [bridge.userId])).get(bridge.userId);
   if (project === undefined || pipeline === undefined || user === undefined) throw no('Its project, pipeline or user is gone.');
+  if (project.archived) throw no('Its project is archived.');
   // The right that it was started with may be gone by now (A7).
   if (!(await mayRunOn(deps, null, [bridge.userId], bridge.projectId, { name: bridge.ref, tag: bridge.tag }, true))) throw no(refText);
   const { job: plan }: { job: PlanJob } = JSON.parse(bridge.plan);

@@ -57,13 +57,14 @@ export async function gatherAsker(deps: FactDeps, tx: MaybeTx, identity: Identit
       return gatherPass(deps, tx, identity);
     case 'bridge':
       // It may do what a full pass of its job could (R3, R4, R5).
-      return gatherPass(deps, tx, { ...identity, passKind: 'full' });
+      return gatherPass(deps, tx, { ...identity, passKind: 'full' }, !identity.inside);
   }
 }
 
 type Bounded = Pick<PassIdentity, 'passKind' | 'projectId' | 'ownProjectOnly' | 'outsideOnly' | 'principals' | 'limits'>;
 
-async function gatherPass(deps: FactDeps, tx: MaybeTx, identity: Bounded): Promise<PassAsker> {
+/** @param bounded whether ceilings count */
+async function gatherPass(deps: FactDeps, tx: MaybeTx, identity: Bounded, bounded = true): Promise<PassAsker> {
   const { passKind, projectId, ownProjectOnly, outsideOnly = [] } = identity;
   const found = await principals(deps, tx, identity.principals);
   const home = outsideOnly.length === 0 ? undefined : await deps.directory.project(tx, projectId);
@@ -74,7 +75,7 @@ async function gatherPass(deps: FactDeps, tx: MaybeTx, identity: Bounded): Promi
     projectId,
     homeGroupId: home?.rootGroupId,
     ownProjectOnly,
-    ceilings: await ceilingsOf(deps, tx, identity),
+    ceilings: bounded ? await ceilingsOf(deps, tx, identity) : [],
   };
 }
 

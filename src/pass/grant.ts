@@ -45,6 +45,8 @@ export interface BridgeIdentity {
   readonly outsideOnly: readonly UserId[];
   /** Not everybody could be named: nothing outside the own project. */
   readonly ownProjectOnly: boolean;
+  /** It stays in its project and at its commit, where ceilings, which bound what jobs reach, have nothing to say. */
+  readonly inside: boolean;
   readonly limits: readonly SetCeiling[];
 }
 

@@ -263,6 +263,30 @@ describe('A6 each hop is authorised again', () => {
     expect(refused.failureText).toContain('ceiling of the job');
   });
 
+  test('R4 A50 what bounds a pipeline bounds what it triggers, whatever its file forwards; a ceiling keeps no child from its parent', async () => {
+    const file = 'hop: {trigger: {include: child.yml, forward: {yaml_variables: false}}}\n';
+    const child = 'work: {script: x, tags: [shown], variables: {JOBPASS_EXPOSE: variable}}\n';
+    const app = await project({ '.gitlab-ci.yml': file, 'child.yml': child }, [[alice, 40]]);
+    await settled(await newest(app.id));
+    const shown = await server.runner({ tags: ['shown'] });
+    await server.must('PUT', `/api/v4/runners/${shown.id}`, { trust: 'full', pinned_verdict: 'expose', pinned_reasons: ['test'] });
+    const first = await server.claim(shown.token);
+    expect(first?.pass).toMatch(/^jpt_x/);
+    if (first !== undefined) await server.finish(first);
+    await server.must('PUT', '/api/v4/user/jobpass/ceiling', { permissions: ['code:download'] }, alice.token);
+    const bound = [{ key: 'JOBPASS_PERMISSIONS', value: 'container:read' }];
+    expect((await settled(await run(app.id, alice, 'main', bound))).status).toBe('success');
+    const work = await server.claim(shown.token);
+    const passes = await server.store.passes.forJob(null, id<JobId>(work?.id ?? 0));
+    expect(passes.find(({ kind }) => kind === 'full')?.limits).toMatchObject([{ by: 'a pipeline above', permissions: ['container:read'] }]);
+    if (work !== undefined) await server.finish(work);
+    const target = await project({ '.gitlab-ci.yml': leaf }, [[alice, 40]]);
+    await drain();
+    const far = await project({ '.gitlab-ci.yml': hop(target) }, [[alice, 40]]);
+    expect((await settled(await newest(far.id))).failureText).toContain('ceiling of the user alice');
+    expect((await server.call('DELETE', '/api/v4/user/jobpass/ceiling', { token: alice.token })).status).toBe(204);
+  });
+
   test('R5 a pipeline that a pass began goes on only where the other project lets jobs start jobs, and names its parent', async () => {
     const target = await project({ '.gitlab-ci.yml': leaf }, [[alice, 40]]);
     await drain();

@@ -49,6 +49,15 @@ export const downstreamMutants: readonly Mutant[] = [
     name: 'A6 R4 what bounds',
   },
   {
+    id: 'A50',
+    defence: 'what bounds a pipeline bounds what it triggers',
+    file: 'src/jobs/queue.ts',
+    find: "...above.map((of) => ({ by: 'a pipeline above',",
+    replace: "...above.slice(1e9).map((of) => ({ by: 'a pipeline above',",
+    test,
+    name: 'R4 A50 what bounds a pipeline',
+  },
+  {
     id: 'R3',
     defence: 'a lineage that is not whole is not provable',
     file: 'src/jobs/whose.ts',
