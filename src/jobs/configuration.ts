@@ -4,7 +4,7 @@ import type { Grant } from '../pass/grant.ts';
 import type { CiFile } from '../pipeline/ci-file.ts';
 import { planPipeline } from '../pipeline/evaluate.ts';
 import type { Fields } from '../pipeline/fields.ts';
-import { type Given, shownGiven } from '../pipeline/given.ts';
+import { type Given, givenInRules, shownGiven } from '../pipeline/given.ts';
 import { type Included, loadFiles } from '../pipeline/include-files.ts';
 import { parseFiles } from '../pipeline/parse.ts';
 import { errorText, type Plan } from '../pipeline/plan.ts';
@@ -67,7 +67,7 @@ async function read(
   const rules = await deps.directory.protectedRefs(null, project.id);
   const commit = await deps.forge.repository.commit(source.here.grant, project.id, sha);
   const guarded = isProtected(rules, tag ? 'tag' : 'branch', ref);
-  const kept = await keptVariables(deps, project.id, { protected: guarded, environment: undefined }).catch(unopened);
+  const kept = request.kept ? await keptVariables(deps, project.id, { protected: guarded, environment: undefined }).catch(unopened) : [];
   if (kept instanceof JobpassError) return { ...none, errors: [kept.message] };
   const given: Given = {
     predefined: pipelineVariables(deps.instance, { ...request, user, commit, protected: guarded }),
@@ -77,7 +77,7 @@ async function read(
     ],
   };
   const shown = shownGiven(given);
-  const loaded = await loadFiles(text, path, source.here, source, shown);
+  const loaded = await loadFiles(text, path, source.here, source, shown, givenInRules(given));
   if (!loaded.ok) return { ...none, errors: loaded.errors.map(errorText) };
   const { included } = loaded;
   const parsed = parseFiles(loaded.file);

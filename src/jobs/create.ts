@@ -81,7 +81,7 @@ function tooLarge(error: unknown): null {
 }
 
 async function plan(deps: JobsDeps, grant: Grant, request: CreateRequest, text: string): Promise<Configured | string | undefined> {
-  const { plan: planned, errors, filtered, commits } = await configure(deps, grant, request, nameOf(request), text);
+  const { plan: planned, errors, filtered, commits } = await configure(deps, grant, { ...request, kept: true }, nameOf(request), text);
   if (planned !== undefined) return { plan: planned, commits };
   // Who asked for the pipeline is told; who pushed asked for none.
   return filtered && request.source === 'push' ? undefined : errors.join('\n');

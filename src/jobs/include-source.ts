@@ -31,6 +31,8 @@ export interface ConfigurationRequest {
   readonly creators: readonly UserId[];
   /** The pass that started it bounds what they read for it (R5). */
   readonly passId: PassId | null;
+  /** Whether the variables that are kept for the project count: not for whom they are none of their business. */
+  readonly kept: boolean;
   /** What only its source knows of it. */
   readonly sourceVariables?: Readonly<Record<string, string>>;
 }

@@ -86,6 +86,7 @@ async function lint(
   const tag = where.ref.startsWith('refs/tags/');
   const content = request.content ?? (await written(deps, grant, project, request.contentRef, where.oid));
   if (content === null) return { ...none, errors: [`${ciFile} is larger than ${limits.ciFileBytes} bytes.`] };
+  const may = await mayRunOn(deps, null, users, project.id, { name, tag }, passId === null);
   const found = await configure(
     deps,
     grant,
@@ -98,14 +99,15 @@ async function lint(
       source: 'push',
       creators: users,
       passId,
+      // Rules would tell them letter by letter: to those only who could read them in a job there, and never to a pass (R5).
+      kept: may && passId === null,
       variables: [],
     },
     ciFile,
     content,
   );
   const { root, included } = found;
-  const may = !request.dryRun || (await mayRunOn(deps, null, users, project.id, { name, tag }, passId === null));
-  const errors = may ? errorsOf(found, request.dryRun) : ['You may not start a pipeline on this branch or tag.'];
+  const errors = may || !request.dryRun ? errorsOf(found, request.dryRun) : ['You may not start a pipeline on this branch or tag.'];
   return { errors, ...(root === undefined ? {} : { merged: root }), included, jobs: jobsOf(found, request.dryRun) };
 }
 

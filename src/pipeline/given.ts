@@ -38,7 +38,16 @@ export function expanderOf({ predefined, over }: Given, layer: Layer, budget: Bu
 
 /** What may be named before the file's own variables are known, without secrets: in `include` and in `compare_to`. */
 export function shownGiven(given: Given): ReadonlyMap<string, string> {
-  const { get } = expanderOf(given, { variables: {} }, newBudget(), true);
+  return named(given, true);
+}
+
+/** As `shownGiven`, with secrets: for `include:rules`, which only say yes or no. */
+export function givenInRules(given: Given): ReadonlyMap<string, string> {
+  return named(given, false);
+}
+
+function named(given: Given, withoutSecrets: boolean): ReadonlyMap<string, string> {
+  const { get } = expanderOf(given, { variables: {} }, newBudget(), withoutSecrets);
   const names = [...given.predefined.keys(), ...given.over.map(({ key }) => key)];
   const shown = new Map<string, string>();
   for (const name of names) {

@@ -47,7 +47,8 @@ export type LoadedFiles<Place extends Origin> =
 /**
  * Follows every `include` of a configuration. Pure but for its source, and bounded: `limits.ciFiles`, `ciFilesBytes`, `ciIncludeDepth`.
  * @param text of the file that the pipeline begins with, at `place`
- * @param given variables that rules and paths may name; those of the files themselves are not known yet
+ * @param given variables that paths may name; those of the files themselves are not known yet
+ * @param inRules as `given`, with what rules may look at and nothing may show
  */
 export async function loadFiles<Place extends Origin>(
   text: string,
@@ -55,8 +56,9 @@ export async function loadFiles<Place extends Origin>(
   place: Place,
   source: FileSource<Place>,
   given: ReadonlyMap<string, string>,
+  inRules: ReadonlyMap<string, string> = given,
 ): Promise<LoadedFiles<Place>> {
-  const walk = new Walk(source, given);
+  const walk = new Walk(source, given, inRules);
   const file = await walk.read({ text, path, place });
   if (file === undefined || walk.errors.length > 0) return { ok: false, errors: walk.errors };
   return { ok: true, file, included: walk.included };
@@ -73,13 +75,15 @@ class Walk<Place extends Origin> {
   readonly included: Included<Place>[] = [];
   readonly #source: FileSource<Place>;
   readonly #given: ReadonlyMap<string, string>;
+  readonly #inRules: ReadonlyMap<string, string>;
   readonly #budget = newBudget();
   #files = 0;
   #bytes = 0;
 
-  constructor(source: FileSource<Place>, given: ReadonlyMap<string, string>) {
+  constructor(source: FileSource<Place>, given: ReadonlyMap<string, string>, inRules: ReadonlyMap<string, string>) {
     this.#source = source;
     this.#given = given;
+    this.#inRules = inRules;
   }
 
   /** @param chain keys of the files that led here */
@@ -172,7 +176,7 @@ class Walk<Place extends Origin> {
     if (rules === undefined) return true;
     const facts = await this.#source.facts(wantedFacts(rules, this.#given));
     if (typeof facts === 'string') return facts;
-    const rule = matchingRule(rules, expander(new Map(), this.#given, this.#budget), this.#given, facts, this.#budget);
+    const rule = matchingRule(rules, expander(new Map(), this.#inRules, this.#budget), this.#given, facts, this.#budget);
     if (this.#budget.left < 0) return 'evaluating the rules takes too long';
     return rule !== undefined && rule.when !== 'never';
   }

@@ -82,3 +82,20 @@ test('A41 A57 R3 what is included is read with the rights of who asks, an admini
   await server.member(secret, alice.id, 20);
   expect((await lint({ content })).body).toMatchObject({ valid: true, includes: [{ type: 'file', extra: { project: 'other/secret' } }] });
 });
+
+test('R5 variables of the project decide rules; a masked one shows nowhere, and to who may not run jobs there they are not there', async () => {
+  const variables = `/api/v4/projects/${app}/variables`;
+  await server.must('POST', variables, { key: 'PLAIN', value: 'ci/build', protected: false });
+  await server.must('POST', variables, { key: 'SECRET', value: 'hunter2hunter2', masked: true, protected: true });
+  const rule = 'include: {local: ci/build.yml, rules: [{if: $SECRET =~ /^hunter/}]}\na: {script: x}\n';
+  const files = async (token: string) => ((await lint({ content: rule }, token)).body['includes'] as unknown[]).length;
+  expect([await files(server.root), await files(alice.token)]).toEqual([1, 0]);
+  const shown = await lint({ content: 'include: $SECRET.yml\na: {script: x}' }, server.root);
+  expect([shown.body['errors'], shown.text.includes('hunter2')]).toEqual([['line 1: include: there is no file `.yml`'], false]);
+  expect((await lint({ content: 'include: $PLAIN.yml\na: {script: x}' }, server.root)).body['valid']).toBe(true);
+  const ruled = await lint(
+    { content: 'a: {script: x, rules: [{if: $SECRET}]}\nb: {script: x}', dry_run: true, include_jobs: true },
+    server.root,
+  );
+  expect((ruled.body['jobs'] as { name: string }[]).map(({ name }) => name)).toEqual(['a', 'b']);
+});

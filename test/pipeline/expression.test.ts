@@ -101,3 +101,68 @@ test('any text is an expression or an error, and any expression a boolean', () =
     }),
   );
 });
+
+/** An expression as it is written, and what it says by the words of GitLab's page. */
+interface Model {
+  readonly text: string;
+  readonly value: string | null | boolean;
+}
+const leaf = fc.constantFrom<Model>(
+  { text: '$A', value: 'a' },
+  { text: '$EMPTY', value: '' },
+  { text: '$NONE', value: null },
+  { text: 'null', value: null },
+  { text: '"a"', value: 'a' },
+  { text: "''", value: '' },
+);
+const holds = ({ value }: Model): boolean => value !== null && value !== '' && value !== false;
+const pattern = fc.constantFrom<readonly [string, RegExp]>(['/a/', /a/], ['/^A$/i', /^A$/i], ['/^$/', /^$/], ['/b|c/', /b|c/]);
+const { model } = fc.letrec<{ model: Model }>((tie) => ({
+  model: fc.oneof(
+    { depthSize: 'medium', withCrossShrink: true },
+    leaf,
+    fc.tuple(leaf, fc.constantFrom('==', '!='), leaf).map(([left, sign, right]): Model => {
+      const same = left.value === right.value;
+      return { text: `${left.text} ${sign} ${right.text}`, value: sign === '==' ? same : !same };
+    }),
+    fc.tuple(leaf, fc.constantFrom('=~', '!~'), pattern).map(([left, sign, [text, regExp]]): Model => {
+      const found = typeof left.value === 'string' && regExp.test(left.value);
+      return { text: `${left.text} ${sign} ${text}`, value: sign === '=~' ? found : !found };
+    }),
+    fc.tuple(tie('model'), fc.constantFrom('&&', '||'), tie('model')).map(([left, sign, right]): Model => ({
+      text: `(${left.text}) ${sign} (${right.text})`,
+      value: sign === '&&' ? holds(left) && holds(right) : holds(left) || holds(right),
+    })),
+  ),
+}));
+
+test('an expression says what its parts say, however they are put together', () => {
+  fc.assert(
+    fc.property(model, (given) => {
+      const parsed = parseExpression(given.text);
+      expect(parsed.ok && evaluateExpression(parsed.expression, variables)).toBe(parsed.ok && holds(given));
+      expect(parsed.ok).toBe(true);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('without parentheses, && binds before || and comparisons before both', () => {
+  const term = fc.oneof(
+    leaf,
+    fc.tuple(leaf, leaf).map(([left, right]): Model => ({ text: `${left.text}==${right.text}`, value: left.value === right.value })),
+  );
+  const signs = fc.array(fc.tuple(fc.constantFrom(' && ', ' || '), term), { maxLength: 8 });
+  fc.assert(
+    fc.property(term, signs, (first, rest) => {
+      const text = first.text + rest.map(([sign, one]) => sign + one.text).join('');
+      const groups: Model[][] = [[first]];
+      for (const [sign, one] of rest) {
+        if (sign === ' && ') groups.at(-1)?.push(one);
+        else groups.push([one]);
+      }
+      const parsed = parseExpression(text);
+      expect(parsed.ok && evaluateExpression(parsed.expression, variables)).toBe(groups.some((group) => group.every(holds)));
+    }),
+  );
+});
