@@ -1,5 +1,5 @@
 import { isJobpassError } from '../base/errors.ts';
-import { type Oid, type PassId, type ProjectId, type RefName, type UserId, zeroOid } from '../base/ids.ts';
+import { type JobId, type Oid, type PassId, type ProjectId, type RefName, type UserId, zeroOid } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
 import { isProtected } from '../base/refs.ts';
 import type { Grant } from '../pass/grant.ts';
@@ -31,6 +31,8 @@ export interface ConfigurationRequest {
   readonly creators: readonly UserId[];
   /** The pass that started it bounds what they read for it (R5). */
   readonly passId: PassId | null;
+  /** The job whose pass started it, or began the chain that led here. */
+  readonly parentJobId: JobId | null;
   /** Whether the variables that are kept for the project count: not for whom they are none of their business. */
   readonly kept: boolean;
   /** What only its source knows of it. */
@@ -110,9 +112,11 @@ export class IncludeSource implements FileSource<Place> {
   }
 
   async #look(path: string, ref: string | undefined): Promise<Place | 'no_ref' | undefined> {
+    const { creators, passId, parentJobId } = this.#request;
+    // Further down a chain that a pass began it is not known any more what bounds it (R5).
+    if (parentJobId !== null && passId === null) return undefined;
     const project = await this.#deps.directory.projectByPath(null, path);
     if (project === undefined) return undefined;
-    const { creators, passId } = this.#request;
     const grant = await asCreators(this.#deps, { users: creators, passId }, project.id, this.#requestId);
     if (grant === undefined) return undefined;
     this.#grants.push(grant);

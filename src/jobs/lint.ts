@@ -99,6 +99,7 @@ async function lint(
       source: 'push',
       creators: users,
       passId,
+      parentJobId: null,
       // Rules would tell them letter by letter: to those only who could read them in a job there, and never to a pass (R5).
       kept: may && passId === null,
       variables: [],

@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { id, type PipelineId, type ProjectId } from '../../src/base/ids.ts';
+import { IncludeSource } from '../../src/jobs/include-source.ts';
 import { type Claimed, startTestServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
@@ -92,6 +93,20 @@ test('A57 a job whose included project is gone reaches its own project only', as
   const job = await claim();
   const [pass] = await server.store.passes.forJob(null, id(job.id));
   expect(pass?.ownProjectOnly).toBe(true);
+});
+
+test('R5 further down a chain that a pass began nothing of another project is included', async () => {
+  const asked = vi.fn(() => Promise.resolve(undefined));
+  const source = (parentJobId: number | null) =>
+    new IncludeSource(
+      { directory: { projectByPath: asked } } as never,
+      { project: {}, creators: [], passId: null, parentJobId } as never,
+      {} as never,
+    );
+  expect(await source(7).project('team/near', undefined)).toBeUndefined();
+  expect(asked).not.toHaveBeenCalled();
+  expect(await source(null).project('team/near', undefined)).toBeUndefined();
+  expect(asked).toHaveBeenCalledOnce();
 });
 
 test('A41 R11 a hidden project and one that is not there look alike; a role makes the difference', async () => {

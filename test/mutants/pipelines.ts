@@ -198,6 +198,15 @@ export const pipelineMutants: readonly Mutant[] = [
   },
   {
     id: 'R5',
+    defence: 'a chain that a pass began includes nothing of other projects',
+    file: 'src/jobs/include-source.ts',
+    find: 'if (parentJobId !== null && passId === null) return undefined;',
+    replace: '',
+    test: 'test/jobs/include.test.ts',
+    name: 'R5 further down a chain',
+  },
+  {
+    id: 'R5',
     defence: 'lint tells variables to nobody who may not run jobs there',
     file: 'src/jobs/lint.ts',
     find: 'kept: may && passId === null,',
