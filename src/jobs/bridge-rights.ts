@@ -1,5 +1,5 @@
 import type { BridgeIdentity } from '../pass/grant.ts';
-import type { Principals } from '../pass/principals.ts';
+import { outsideOnlyOf, type Principals } from '../pass/principals.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, PipelineRecord } from '../ports/jobs.ts';
 import type { JobsDeps } from './deps.ts';
@@ -48,7 +48,7 @@ export async function bridgeIdentity(
     pipelineId: job.pipelineId,
     projectId: job.projectId,
     principals: principals.list.map(({ userId }) => userId),
-    outsideOnly: principals.list.filter(({ reason }) => reason === 'last_merger').map(({ userId }) => userId),
+    outsideOnly: outsideOnlyOf(principals.list),
     // Whoever could not be named is no wider in a child: its jobs are marked, and fetch their own project only.
     ownProjectOnly: principals.ownProjectOnly && !isChild,
     inside: isChild,

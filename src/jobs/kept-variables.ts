@@ -7,7 +7,7 @@ import { scopeCovers, scopeRank } from './environment-scope.ts';
 import { opened } from './variables.ts';
 
 /** A variable of the instance, a group or the project, for one job. */
-export interface KeptVariable extends Pick<VariableRecord, 'key' | 'type' | 'masked' | 'raw' | 'owner'> {
+export interface KeptVariable extends Pick<VariableRecord, 'key' | 'type' | 'masked' | 'raw' | 'owner' | 'setBy'> {
   readonly value: Secret;
 }
 
@@ -30,12 +30,13 @@ export async function keptVariables(
     const sameOwner = known !== undefined && known.owner.kind === one.owner.kind && idOf(known) === idOf(one);
     if (!sameOwner || scopeRank(one.environmentScope) >= scopeRank(known.environmentScope)) chosen.set(one.key, one);
   }
-  return [...chosen.values()].map(({ key, type, masked, raw, owner, sealed }) => ({
+  return [...chosen.values()].map(({ key, type, masked, raw, owner, sealed, setBy }) => ({
     key,
     type,
     masked,
     raw,
     owner,
+    setBy,
     value: opened(seal, { key, owner, sealed }),
   }));
 }

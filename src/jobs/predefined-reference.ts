@@ -147,6 +147,7 @@ Rules see the same but dotenv reports. Values may name other variables; \`expand
 name, \`*\` for any text; what says more of the name wins), \`description\`. A key may begin with no digit; a value has at most 10,000 characters, and an owner 1,000 variables of 1 MiB together.
 
 - **At rest** sealed with \`seal.key\` of the data folder, each bound to its owner and key. Keep the key apart from copies of the database; with another key the values are lost, and jobs that need them fail.
+- **Whoever set one last** is a principal of the jobs that get it, outside the project's top-level group (R3, [decision 0008](decisions/0008-who-set-a-variable-is-a-principal.md)); an administrator is none.
 - **A pass** writes none (R5), and reads those of other projects only where a ceiling names \`variable:read\` ([ceilings.md](ceilings.md)).
 - **Rules** may look at masked values; they become part of nothing that is kept or shown: a resource group, a pipeline's name, an \`include\`.
 - **\`JOBPASS_EXPOSE\`, \`JOBPASS_PERMISSIONS\`, \`JOBPASS_PROJECTS\`** as kept variables narrow what the file asks for, and never widen it (A50).

@@ -167,6 +167,9 @@ async function prepare(
   if (missing.length > 0) return no(`its runner lacks ${missing.join(', ')}`, 'runner_unsupported');
   const remote = await remoteOf(deps, job, pipeline, project, user, plan, globals);
   const dependencies = [...(await dependenciesOf(deps, job, plan)), ...remote.flatMap((need) => need ?? [])];
+  const environment = plan.environment?.name;
+  const kept = await keptVariables(deps, project.id, { protected: isProtected, environment }).catch(unopened);
+  if (kept instanceof JobpassError) return no(kept.message);
   // Each asks git: side by side, as somebody waits for the job.
   const [[commit, caches], principals] = await Promise.all([
     asSystem(deps, 'job_payload', project.id, `job-${job.id}`, (grant) =>
@@ -175,13 +178,18 @@ async function prepare(
         keyedCaches(deps.forge, grant, project.id, job.sha as Oid, plan.caches ?? []),
       ]),
     ),
-    principalsOfJob(deps, project, pipeline, job, runner, dependencies),
+    principalsOfJob(
+      deps,
+      project,
+      pipeline,
+      job,
+      runner,
+      dependencies,
+      kept.flatMap(({ setBy }) => setBy ?? []),
+    ),
   ]);
   const lacks = await remoteRefusal(deps, job, pipeline, principals, remote);
   if (lacks !== undefined) return no(lacks, 'missing_dependency_failure');
-  const environment = plan.environment?.name;
-  const kept = await keptVariables(deps, project.id, { protected: isProtected, environment }).catch(unopened);
-  if (kept instanceof JobpassError) return no(kept.message);
   const predefined = pipelineVariables(deps.instance, {
     project,
     user,

@@ -1,4 +1,5 @@
 import { JobpassError } from '../base/errors.ts';
+import type { UserId } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
 import type { Page, Paged } from '../base/page.ts';
 import type { Seal } from '../base/seal.ts';
@@ -9,13 +10,13 @@ import type { NewVariable, VariableChange, VariableOwner, VariableRecord, Variab
 import type { JobsDeps } from './deps.ts';
 
 /** A variable as its owners see it; the value of a hidden one is never shown again. */
-export interface CiVariable extends Omit<VariableRecord, 'sealed' | 'id' | 'sizeBytes'> {
+export interface CiVariable extends Omit<VariableRecord, 'sealed' | 'id' | 'sizeBytes' | 'setBy'> {
   readonly value: Secret | null;
 }
-export interface VariableInput extends Omit<NewVariable, 'sealed' | 'sizeBytes' | 'createdAt'> {
+export interface VariableInput extends Omit<NewVariable, 'sealed' | 'sizeBytes' | 'createdAt' | 'setBy'> {
   readonly value: Secret;
 }
-export type VariableEdit = Omit<VariableChange, 'sealed' | 'sizeBytes'> & { readonly value?: Secret };
+export type VariableEdit = Omit<VariableChange, 'sealed' | 'sizeBytes' | 'setBy'> & { readonly value?: Secret };
 
 /** CI/CD variables of the instance, of groups and of projects. Values are sealed at rest, and no error, log or audit row has one. */
 export interface CiVariables {
@@ -36,15 +37,21 @@ const rights: Readonly<Record<VariableOwner['kind'], { readonly read: Permission
   project: { read: 'variable:read', write: 'variable:write' },
 };
 
-type Deps = Pick<JobsDeps, 'variables' | 'seal' | 'transactor' | 'clock'>;
+type Deps = Pick<JobsDeps, 'variables' | 'seal' | 'transactor' | 'clock' | 'directory'>;
 
-export function makeCiVariables({ variables, seal, transactor, clock }: Deps): CiVariables {
+export function makeCiVariables({ variables, seal, transactor, clock, directory }: Deps): CiVariables {
   const check = (grant: Grant, owner: VariableOwner, action: 'read' | 'write'): void =>
     verifyGrant(grant, rights[owner.kind][action], owner);
-  const shown = ({ sealed, id: _id, sizeBytes: _size, ...rest }: VariableRecord): CiVariable => ({
+  const shown = ({ sealed, id: _id, sizeBytes: _size, setBy: _setBy, ...rest }: VariableRecord): CiVariable => ({
     ...rest,
     value: rest.hidden ? null : opened(seal, { ...rest, sealed }),
   });
+  /** Whoever sets a variable steers the jobs that get it. */
+  const setterOf = async (tx: Tx, grant: Grant): Promise<UserId | null> => {
+    const [actor] = grant.principals;
+    if (actor === undefined) throw new JobpassError('access_denied');
+    return (await directory.users(tx, [actor])).get(actor)?.isAdmin === true ? null : actor;
+  };
   const write = async <Result>(grant: Grant, owner: VariableOwner, work: (tx: Tx) => Promise<Result>): Promise<Result> => {
     check(grant, owner, 'write');
     return transactor.write(async (tx) => {
@@ -68,7 +75,12 @@ export function makeCiVariables({ variables, seal, transactor, clock }: Deps): C
         checkValue(value, given);
         await checkRoom(variables, tx, owner, value, undefined);
         await checkFree(variables, tx, owner, given.key, given.environmentScope);
-        const kept = { sealed: seal.seal(value, placeOf(owner, given.key)), sizeBytes: sizeOf(value), createdAt: clock.now() };
+        const kept = {
+          sealed: seal.seal(value, placeOf(owner, given.key)),
+          sizeBytes: sizeOf(value),
+          createdAt: clock.now(),
+          setBy: await setterOf(tx, grant),
+        };
         return shown(await variables.insert(tx, owner, { ...given, ...kept }));
       }),
     change: (grant, owner, key, scope, { value, ...edit }) =>
@@ -81,7 +93,7 @@ export function makeCiVariables({ variables, seal, transactor, clock }: Deps): C
         if (value !== undefined) await checkRoom(variables, tx, owner, value, known);
         if (next.environmentScope !== known.environmentScope) await checkFree(variables, tx, owner, key, next.environmentScope);
         const kept = value === undefined ? {} : { sealed: seal.seal(value, placeOf(owner, key)), sizeBytes: sizeOf(value) };
-        return shown(await variables.change(tx, known.id, { ...edit, ...kept }));
+        return shown(await variables.change(tx, known.id, { ...edit, ...kept, setBy: await setterOf(tx, grant) }));
       }),
     remove: (grant, owner, key, scope) =>
       write(grant, owner, async (tx) => variables.remove(tx, theOne(await variables.byKey(tx, owner, key), scope).id)),

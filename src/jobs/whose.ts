@@ -14,6 +14,7 @@ const commitLimit = limits.recordedCommitsPerPush;
 /**
  * Gathers what R3 looks at for one job, and decides whose rights its passes intersect. Reads git, so never inside a transaction.
  * @param runner null for a bridge, which no runner has
+ * @param setters of the CI/CD variables that the job gets
  */
 export async function principalsOfJob(
   deps: JobsDeps,
@@ -22,6 +23,7 @@ export async function principalsOfJob(
   job: JobRecord,
   runner: RunnerRecord | null,
   artifactJobs: readonly JobRecord[],
+  setters: readonly UserId[] = [],
 ): Promise<Principals> {
   if (deps.instance.principals === 'starter') {
     return principalsOf(
@@ -47,6 +49,7 @@ export async function principalsOfJob(
   // On a protected ref whoever last moved it answers for what stands there (A59), unless the project is trusted by name; nobody known means not provable.
   const trusted = await deps.trustedProjects.has(null, job.userId, project.id);
   const lastPushers = !trusted && (await refProtected(deps, job)) ? { lastPushers: (await deps.lastPushers(project.id, ref)) ?? null } : {};
+  const made = await makersOf(deps, artifactJobs);
   return principalsOf({
     starter: job.userId,
     pipelines: line,
@@ -55,21 +58,27 @@ export async function principalsOfJob(
     unprotectedCommits,
     pushers,
     runnerOwner: runner === null || runner.scope === 'instance' || runner.vouched ? null : (runner.responsibleId ?? runner.creatorId),
-    artifactPrincipals: await makersOf(deps, artifactJobs),
+    artifactPrincipals: made?.makers ?? null,
+    variableSetters: trusted ? [] : [...setters, ...(made?.setters ?? [])],
     includes: await evidenceOfIncludes(deps, pipeline, project, job.userId),
     ...lastPushers,
   });
 }
 
 /** Everybody whose hand was in what these jobs made; null = it cannot be told. That a runner got no pass for one of them changes nothing. */
-async function makersOf(deps: JobsDeps, sources: readonly JobRecord[]): Promise<readonly UserId[] | null> {
+async function makersOf(
+  deps: JobsDeps,
+  sources: readonly JobRecord[],
+): Promise<{ readonly makers: readonly UserId[]; readonly setters: readonly UserId[] } | null> {
   const makers: UserId[] = [];
+  const setters: UserId[] = [];
   for (const source of sources) {
     const rights = await deps.jobRights.of(null, source.id);
     if (rights?.provable !== true) return null;
-    makers.push(source.userId, ...rights.principals.map(({ userId }) => userId));
+    makers.push(source.userId);
+    for (const { userId, reason } of rights.principals) (reason === 'kept_variable' ? setters : makers).push(userId);
   }
-  return makers;
+  return { makers, setters };
 }
 
 type Line = { readonly creators: readonly UserId[]; readonly carriesVariables: boolean; readonly byPass: boolean };

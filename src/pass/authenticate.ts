@@ -12,6 +12,7 @@ import type { MaybeTx } from '../ports/tx.ts';
 import type { TriggerStore } from '../ports/triggers.ts';
 import type { Identity, PassIdentity, SystemReason } from './grant.ts';
 import { deathOf, jobTokenAlive } from './life.ts';
+import { outsideOnlyOf } from './principals.ts';
 import type { Carrier, Refusal, Subject } from './subject.ts';
 
 export interface AuthenticateDeps {
@@ -122,7 +123,7 @@ export function passIdentity(pass: PassRecord): PassIdentity {
     chainDepth: pass.chainDepth,
     ownProjectOnly: pass.ownProjectOnly,
     principals: pass.principals.map((principal) => principal.userId),
-    outsideOnly: pass.principals.filter((principal) => principal.reason === 'last_merger').map((principal) => principal.userId),
+    outsideOnly: outsideOnlyOf(pass.principals),
     limits: (pass.limits ?? []).map(({ by, rule, permissions, places }) => ({ by, rule, ceiling: { permissions, places } })),
   };
 }

@@ -22,6 +22,8 @@ export interface PrincipalEvidence {
   readonly artifactPrincipals: readonly UserId[] | null;
   /** Of each commit that the configuration includes files from, beside the job's own. */
   readonly includes?: readonly IncludeEvidence[];
+  /** Who set the CI/CD variables that the job gets, where no administrator did. */
+  readonly variableSetters?: readonly UserId[];
   /** On a protected ref: who last pushed or merged to it, null = nobody knows. Left out elsewhere. */
   readonly lastPushers?: readonly UserId[] | null;
 }
@@ -103,6 +105,8 @@ export function principalsOf(evidence: PrincipalEvidence, mode: 'intersect' | 's
     // Last, so that who is a principal for another reason counts everywhere (A59).
     for (const { movers, atHome } of evidence.includes ?? []) if (atHome) add(movers ?? [], 'last_merger');
     add(evidence.lastPushers ?? [], 'last_merger');
+    // They steer the job as well, within the trust that the top-level group has in them (A56, A59).
+    add(evidence.variableSetters ?? [], 'kept_variable');
     if (evidence.lastPushers === null) {
       provable = false;
       notes.push('nobody is known to have last pushed to this protected ref');
@@ -114,4 +118,9 @@ export function principalsOf(evidence: PrincipalEvidence, mode: 'intersect' | 's
   }
   const list = [...found].slice(0, limits.principals).map(([userId, reason]) => ({ userId, reason }));
   return { list, ownProjectOnly: !provable, notes };
+}
+
+/** Those whose rights count only outside the top-level group of the job's project. */
+export function outsideOnlyOf(principals: readonly PassPrincipal[]): readonly UserId[] {
+  return principals.filter(({ reason }) => reason === 'last_merger' || reason === 'kept_variable').map(({ userId }) => userId);
 }

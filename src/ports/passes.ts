@@ -12,6 +12,7 @@ export type PrincipalReason =
   | 'artifact'
   | 'runner_owner'
   | 'last_merger'
+  | 'kept_variable'
   | 'write_by_pass';
 
 export interface PassPrincipal {

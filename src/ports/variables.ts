@@ -1,4 +1,4 @@
-import type { EpochMillis, GroupId, ProjectId, VariableId } from '../base/ids.ts';
+import type { EpochMillis, GroupId, ProjectId, UserId, VariableId } from '../base/ids.ts';
 import type { Page, Paged } from '../base/page.ts';
 import type { MaybeTx, Tx } from './tx.ts';
 
@@ -27,6 +27,8 @@ export interface NewVariable {
   readonly environmentScope: string;
   readonly description: string | null;
   readonly createdAt: EpochMillis;
+  /** Who set it last, and so steers the jobs that get it (R3); null = an administrator, whom everybody trusts. */
+  readonly setBy: UserId | null;
 }
 export interface VariableRecord extends NewVariable {
   readonly id: VariableId;

@@ -441,6 +441,7 @@ export interface CiVariablesTable {
   environmentScope: string;
   description: string | null;
   createdAt: number;
+  setBy: number | null;
 }
 export interface PassWritesTable {
   projectId: number;

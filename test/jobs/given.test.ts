@@ -97,6 +97,37 @@ describe('what a job is given', () => {
     expect(notes).toContain('bounded by a CI/CD variable: project:read code:download');
   });
 
+  test('R3 A56 whoever set a variable that a job gets is a principal, but within the top-level group; an administrator is none', async () => {
+    const id = await project('');
+    const elsewhere = await server.project('vault/closed');
+    await server.member(elsewhere, alice.id, 40);
+    await server.commit(elsewhere, 'a.txt', 'a');
+    const set = (token: string) => server.must('PUT', `/api/v4/projects/${id}/variables/BASH_ENV`, { value: './steal.sh' }, token);
+    const reach = async (job: Claimed): Promise<readonly number[]> => {
+      const authorization = `Basic ${Buffer.from(`x:${job.fetchPass}`).toString('base64')}`;
+      const paths = ['vault/closed', `team/app${last}`];
+      const replies = paths.map((path) =>
+        server.call('GET', `/${path}.git/info/refs?service=git-upload-pack`, { headers: { authorization } }),
+      );
+      return (await Promise.all(replies)).map(({ status }) => status);
+    };
+    const notes = ({ payload }: Claimed) => (payload['extended_job_token'] as { notes: string[] }).notes.join('\n');
+    await server.must('POST', `/api/v4/projects/${id}/variables`, { key: 'BASH_ENV', value: 'x' }, bob.token);
+    const byBob = await run(id, 'main');
+    expect(notes(byBob)).toContain('rights of: alice (starter) ∩ bob (kept variable)');
+    expect(await reach(byBob)).toEqual([404, 200]);
+    await server.must('PUT', `/api/v4/user/jobpass/trusted_projects/${id}`, {}, alice.token);
+    expect(await reach(await run(id, 'main'))).toEqual([200, 200]);
+    expect((await server.call('DELETE', `/api/v4/user/jobpass/trusted_projects/${id}`, { token: alice.token })).status).toBe(204);
+    await set(alice.token);
+    expect(await reach(await run(id, 'main'))).toEqual([200, 200]);
+    await set(bob.token);
+    expect(await reach(await run(id, 'main'))).toEqual([404, 200]);
+    await set(server.root);
+    const byRoot = await run(id, 'main');
+    expect([notes(byRoot).includes('kept variable'), await reach(byRoot)]).toEqual([false, [200, 200]]);
+  });
+
   test('R13 a job whose variable cannot be opened fails, and says which', async () => {
     const id = await project('');
     await variable(`projects/${id}`, 'BROKEN', secret);

@@ -7,6 +7,15 @@ const given = 'test/jobs/given.test.ts';
 
 export const pipelineMutants: readonly Mutant[] = [
   {
+    id: 'R3',
+    defence: 'whoever set a variable that a job gets is a principal',
+    file: 'src/jobs/queue.ts',
+    find: 'kept.flatMap(({ setBy }) => setBy ?? [])',
+    replace: '[]',
+    test: given,
+    name: 'R3 A56',
+  },
+  {
     id: 'R1',
     defence: 'artifacts:access asks for the role that it names',
     file: 'src/doors/api/pipelines.ts',

@@ -17,6 +17,7 @@ import { environments } from './0015-environments.ts';
 import { remoteNeeds } from './0016-remote-needs.ts';
 import { variables } from './0019-variables.ts';
 import { coverage } from './0020-coverage.ts';
+import { variableSetters } from './0021-variable-setters.ts';
 import { schedules } from './0024-schedules.ts';
 import { triggers } from './0025-triggers.ts';
 import { jobRights } from './0043-job-rights.ts';
@@ -52,6 +53,7 @@ const migrations: readonly Migration[] = [
   remoteNeeds,
   variables,
   coverage,
+  variableSetters,
   schedules,
   triggers,
   jobRights,

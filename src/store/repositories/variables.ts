@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely';
 import { JobpassError } from '../../base/errors.ts';
-import { type GroupId, id, millis, type ProjectId, type VariableId } from '../../base/ids.ts';
+import { type GroupId, id, millis, type ProjectId, type UserId, type VariableId } from '../../base/ids.ts';
 import type { VariableChange, VariableOwner, VariableRecord, VariableStore } from '../../ports/variables.ts';
 import type { Database } from '../database.ts';
 import type { CiVariablesTable } from '../schema.ts';
@@ -118,6 +118,7 @@ function toVariable(row: Selectable<CiVariablesTable>): VariableRecord {
     environmentScope: row.environmentScope,
     description: row.description,
     createdAt: millis(row.createdAt),
+    setBy: row.setBy === null ? null : id<UserId>(row.setBy),
   };
 }
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { id, type UserId } from '../../../src/base/ids.ts';
 import type { NewVariable, VariableOwner } from '../../../src/ports/variables.ts';
 import { addGroup, addProject, addUser, firstPage, now } from './seed.ts';
 import type { Bench } from './suite.ts';
@@ -17,6 +18,7 @@ export function variableCases(bench: Bench): void {
     environmentScope: '*',
     description: null,
     createdAt: now,
+    setBy: null,
     ...change,
   });
   const insert = (owner: VariableOwner, made: NewVariable) =>
@@ -26,8 +28,11 @@ export function variableCases(bench: Bench): void {
     const { variables, transactor } = bench.store;
     const group = await addGroup(bench.store);
     const owner = { kind: 'group', id: group.id } as const;
-    const one = await insert(owner, variable('KEY', { description: 'what', protected: true, raw: true, type: 'file' }));
-    expect(one).toMatchObject({ ...variable('KEY'), description: 'what', protected: true, raw: true, type: 'file', owner });
+    const one = await insert(
+      owner,
+      variable('KEY', { setBy: id<UserId>(7), description: 'what', protected: true, raw: true, type: 'file' }),
+    );
+    expect(one).toMatchObject({ ...variable('KEY'), setBy: 7, description: 'what', protected: true, raw: true, type: 'file', owner });
     await expect(insert(owner, variable('KEY'))).rejects.toThrow(conflict);
     const two = await insert(owner, variable('KEY', { environmentScope: 'live' }));
     await insert(owner, variable('key'));
