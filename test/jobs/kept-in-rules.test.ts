@@ -36,6 +36,12 @@ describe('CI/CD variables in rules', () => {
     expect(await jobsOf('work')).toEqual(['file', 'open']);
   });
 
+  test('R13 a file that is given with a pipeline is refused, not taken for a text', async () => {
+    const body = { ref: 'main', variables: [{ key: 'A', value: 'x', variable_type: 'file' }] };
+    const reply = await server.call('POST', `/api/v4/projects/${id}/pipeline`, { token: server.root, body });
+    expect([reply.status, reply.text]).toEqual([501, expect.stringContaining('keep one for the project')]);
+  });
+
   test('R6 the value of a masked variable becomes part of nothing that is kept', async () => {
     await jobsOf('main');
     const { rows } = await server.store.jobs.listJobs(null, id as never, [], { page: 1, perPage: 100 });

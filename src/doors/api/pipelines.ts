@@ -153,7 +153,11 @@ function scopeOf(params: Params): readonly JobStatus[] {
 
 /** `[{key, value}]`. */
 function variablesOf(params: Params, field = 'variables'): PipelineVariable[] {
-  return params.list(field).map((variable) => namedVariable(variable.text('key'), variable.optionalText('value') ?? ''));
+  return params.list(field).map((variable) => {
+    if (variable.oneOf('variable_type', ['env_var', 'file']) === 'file')
+      throw new JobpassError('unsupported', 'Variables of the type file are not given with a pipeline: keep one for the project.');
+    return namedVariable(variable.text('key'), variable.optionalText('value') ?? '');
+  });
 }
 
 function gone(): never {
