@@ -26,7 +26,7 @@ export interface DemoOptions {
   readonly interrupted: Promise<void>;
 }
 
-const timeLimitMs = 120_000;
+const timeLimitMs = 200_000;
 
 /** Runs the main job from nothing, prints what happened, and cleans up. @returns the exit code */
 export async function runDemo(options: DemoOptions): Promise<number> {

@@ -132,6 +132,7 @@ const steps = {
     const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digest(empty), size: 2 };
     const layers = [{ mediaType: 'application/json', digest: digest(note), size: note.length }];
     await call('PUT', '/v2/demo-docs/site/proof/manifests/' + job, JSON.stringify({ schemaVersion: 2, mediaType: type, config, layers }), type);
+    await call('GET', '/v2/demo-docs/site/proof/manifests/' + job);
   },
   release: async () => {
     await call('POST', '/projects/' + project + '/releases', {
