@@ -168,8 +168,15 @@ export async function startGateway(given: GatewayConfig, log: Log): Promise<Runn
   const listen = await chosenPorts(config.listen);
   const addresses = addressesOf(config, listen[0]);
   // Before anything is served: one that cannot be read is no start.
-  const ceiling = config.ceiling === undefined ? null : JSON.stringify(await ceilingFromFile(config.ceiling, directory));
-  await store.transactor.write((tx) => store.ceilings.set(tx, { kind: 'instance' }, ceiling, clock.now()));
+  if (config.ceiling !== undefined) {
+    const ceiling = JSON.stringify(await ceilingFromFile(config.ceiling, directory));
+    await store.transactor.write((tx) => store.ceilings.set(tx, { kind: 'instance' }, ceiling, clock.now()));
+  } else if ((await store.ceilings.of(null, { kind: 'instance' })) !== undefined) {
+    // A setting that is gone, or a second gateway without it, must not open what was closed (R4, A43).
+    log.warn('gateway.ceiling_remembered', {
+      message: 'the ceiling of an earlier start stays in force; give --ceiling a file that allows more to widen it',
+    });
+  }
   const forwarder = makeForwarder({
     upstream: config.upstream,
     ca: config.upstreamCa,

@@ -181,7 +181,7 @@ describe('a gateway whose forge, or itself, goes away', () => {
     }
   }, 60_000);
 
-  test('R4 R13 the ceiling of the instance: what is not in it is refused; one that cannot be read is no start', async () => {
+  test('R4 R13 A43 the ceiling of the instance: what is not in it is refused; one that cannot be read is no start', async () => {
     const ceiling = JSON.stringify({ permissions: ['project:read', 'self:read'], projects: ['libs/*'] });
     const gateway = await startTestGateway(upstream.url, upstream.root, { trustedRunners: [runner.id as never], ceiling });
     try {
@@ -193,8 +193,19 @@ describe('a gateway whose forge, or itself, goes away', () => {
       expect((await get(gateway.url, `/api/v4/projects/${app}`, alice.token)).status).toBe(200);
       await job.report('success');
       await expect.poll(upstreamTokens, { timeout: 10_000 }).toBe(0);
+      // A43: started without the setting, it is remembered; only another file changes it.
+      const shown = async (config: { ceiling?: string }): Promise<unknown> => {
+        const again = await startTestGateway(upstream.url, upstream.root, { dataDir: gateway.dataDir, ...config });
+        const kept = await again.store.ceilings.of(null, { kind: 'instance' });
+        await again.close(1000);
+        return JSON.parse(kept ?? 'null');
+      };
+      await gateway.close(1000);
+      expect(await shown({})).toMatchObject({ permissions: ['project:read', 'self:read'] });
+      expect(await shown({ ceiling: '{"permissions":["*"]}' })).toEqual({ permissions: ['*'], places: null });
+      expect(await shown({})).toEqual({ permissions: ['*'], places: null });
     } finally {
-      await gateway.stop();
+      await rm(gateway.dataDir, { recursive: true, force: true });
     }
     for (const wrong of [
       '',

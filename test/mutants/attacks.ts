@@ -205,6 +205,15 @@ export const attackMutants: readonly Mutant[] = [
     name: 'R3 nobody vouches',
   },
   {
+    id: 'A43',
+    defence: 'a ceiling that a start does not name any more stays in force',
+    file: 'src/gateway.ts',
+    find: "} else if ((await store.ceilings.of(null, { kind: 'instance' })) !== undefined) {",
+    replace: "} else {\n    await store.transactor.write((tx) => store.ceilings.set(tx, { kind: 'instance' }, null, clock.now()));",
+    test: 'test/gateway/robust.test.ts',
+    name: 'R4 R13 A43',
+  },
+  {
     id: 'A49',
     defence: 'a trace is scanned over pieces that went to different nodes',
     file: 'src/jobs/leaks.ts',
