@@ -100,6 +100,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   const forge = await makeEmbeddedForge({
     dataDir: config.dataDir,
     stores: store.forge,
+    mergeRequests: store.mergeRequests,
     directory: store.directory,
     transactor: store.transactor,
     content: await fileContent(join(config.dataDir, 'images')),
@@ -128,6 +129,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     transactor: store.transactor,
     jobs: store.jobs,
     jobRights: store.jobRights,
+    mergeRequests: store.mergeRequests,
     schedules: store.schedules,
     triggers: store.triggers,
     runners: store.runners,

@@ -39,11 +39,18 @@ export function matchesPattern(pattern: string, name: string): boolean {
   return at <= name.length - last.length;
 }
 
+/** `refs/merge-requests/7/head`, as a pipeline of the merge request 7 names its ref; no branch can have that name. @returns 7 */
+export function mergeRequestOf(ref: string): number | undefined {
+  const iid = /^refs\/merge-requests\/([1-9]\d{0,14})\/head$/.exec(ref)?.[1];
+  return iid === undefined ? undefined : Number(iid);
+}
+
 /** True where some rule of that kind covers the name. */
 export function isProtected(
   rules: readonly { readonly kind: 'branch' | 'tag'; readonly pattern: string }[],
   kind: 'branch' | 'tag',
   name: string,
 ): boolean {
-  return rules.some((rule) => rule.kind === kind && matchesPattern(rule.pattern, name));
+  // A full name is no branch's: `refs/merge-requests/7/head` is what a pattern like `*` does not mean.
+  return !name.startsWith('refs/') && rules.some((rule) => rule.kind === kind && matchesPattern(rule.pattern, name));
 }

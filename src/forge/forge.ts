@@ -8,6 +8,7 @@ import type { Grant } from '../pass/grant.ts';
 import type { EventForge } from './events.ts';
 import type { ImpersonationForge } from './impersonation.ts';
 import type { LfsForge } from './lfs.ts';
+import type { MergeRequestForge } from './merge-requests.ts';
 import type { RegistryForge } from './registry.ts';
 export type { Page, Paged };
 /**
@@ -22,6 +23,7 @@ export interface Forge {
   readonly users: UserForge & ImpersonationForge;
   readonly events: EventForge;
   readonly releases: ReleaseForge;
+  readonly mergeRequests: MergeRequestForge;
   readonly registry: RegistryForge;
   readonly lfs: LfsForge;
 }
@@ -62,6 +64,8 @@ export interface RefsUpdated {
   readonly jobId: JobId | null;
   /** `ci.skip` push option or `[skip ci]`. */
   readonly skipCi: boolean;
+  /** Open merge requests, by number, whose head it moved. */
+  readonly mergeRequests?: readonly number[];
 }
 
 export interface Commit {

@@ -7,12 +7,14 @@ import { inheritedVariables } from '../pipeline/defaults.ts';
 import type { Plan } from '../pipeline/plan.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
 import type { NewJob, PipelineRecord, PipelineSource, PipelineVariable, Upstream } from '../ports/jobs.ts';
+import type { MergeRequestId } from '../ports/merge-requests.ts';
 import type { Tx } from '../ports/tx.ts';
 import { advance } from './advance.ts';
 import { cancelRedundant } from './auto-cancel.ts';
 import { type Configuration, configure } from './configuration.ts';
 import type { JobsDeps } from './deps.ts';
 import { environmentsFor } from './environment-rows.ts';
+import { openRequests } from './open-requests.ts';
 import { asSystem } from './system.ts';
 
 const ciFile = '.gitlab-ci.yml';
@@ -36,6 +38,9 @@ export interface CreateRequest {
   readonly variables: readonly PipelineVariable[];
   /** What only its source knows of it (`NewPipeline`). */
   readonly sourceVariables?: Readonly<Record<string, string>>;
+  readonly mergeRequestId?: MergeRequestId;
+  /** Somebody wants this pipeline, and is told why there is none. Pushes and new merge requests only give the file a chance to want one. */
+  readonly asked?: true;
   /** Asks the grant behind it again, in the transaction that makes the rows (R2). */
   readonly confirm?: (tx: Tx) => Promise<void>;
   /** In place of the project's own file: another of the same commit, or a text that a job made. */
@@ -84,7 +89,8 @@ async function plan(deps: JobsDeps, grant: Grant, request: CreateRequest, text: 
   const { plan: planned, errors, filtered, commits } = await configure(deps, grant, { ...request, kept: true }, nameOf(request), text);
   if (planned !== undefined) return { plan: planned, commits };
   // Who asked for the pipeline is told; who pushed asked for none.
-  return filtered && request.source === 'push' ? undefined : errors.join('\n');
+  const unasked = request.source === 'push' || (request.source === 'merge_request_event' && request.asked !== true);
+  return filtered && unasked ? undefined : errors.join('\n');
 }
 
 async function insert(deps: JobsDeps, request: CreateRequest, planned: Configured | string): Promise<PipelineRecord> {
@@ -110,6 +116,7 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Configure
       variables: request.variables,
       sourceVariables: request.sourceVariables ?? {},
       upstream: request.upstream ?? null,
+      mergeRequestId: request.mergeRequestId ?? null,
       yamlErrors: failed ? planned : null,
       ...(failed ? {} : { autoCancel: { onNewCommit: 'conservative', onJobFailure: 'none', ...planned.plan.autoCancel } }),
       ...(failed || planned.plan.name === undefined ? {} : { name: planned.plan.name }),
@@ -161,6 +168,9 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Configure
   await cancelRedundant(deps, pipeline);
   return pipeline;
 }
+
+/** What a job hears that may start no other. */
+export const startsNothing = 'This would be a job started by a job: the project does not allow that (jobpass_chain_depth is 0; R5).';
 
 /** How deep the pipeline that a pass starts here would stand; undefined = not allowed (R5). */
 export async function chainDepthFor(deps: JobsDeps, parentJob: JobId, target: ProjectFacts): Promise<number | undefined> {
@@ -221,6 +231,9 @@ export async function pipelinesOfPush(deps: JobsDeps, event: RefsUpdated): Promi
       passId: event.passId,
       chainDepth,
       variables: [],
+      ...(change.ref.startsWith('refs/heads/')
+        ? { sourceVariables: await openRequests(deps, project.id, change.ref.slice('refs/heads/'.length)) }
+        : {}),
     });
   }
 }

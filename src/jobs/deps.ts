@@ -18,6 +18,7 @@ import type { JobRights } from '../ports/job-rights.ts';
 import type { Leaks } from '../ports/leaks.ts';
 import type { IdTokenSigner } from '../ports/id-tokens.ts';
 import type { JobStore, RunnerRecord, RunnerStore } from '../ports/jobs.ts';
+import type { MergeRequestStore } from '../ports/merge-requests.ts';
 import type { PassStore } from '../ports/passes.ts';
 import type { ScheduleStore } from '../ports/schedules.ts';
 import type { TriggerStore } from '../ports/triggers.ts';
@@ -43,6 +44,7 @@ export interface JobsDeps {
   readonly transactor: Transactor;
   readonly jobs: JobStore;
   readonly jobRights: JobRights;
+  readonly mergeRequests: MergeRequestStore;
   readonly schedules: ScheduleStore;
   readonly triggers: TriggerStore;
   readonly runners: RunnerStore;

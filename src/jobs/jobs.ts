@@ -27,6 +27,7 @@ import type { Bounds } from './bounds.ts';
 import type { CeilingSettings } from './ceilings.ts';
 import type { EnvironmentSettings } from './environments.ts';
 import type { Lint } from './lint.ts';
+import type { MergeRequestPipelines } from './merge-request-pipelines.ts';
 import type { Registration } from './registration.ts';
 import type { Removal } from './removal.ts';
 import type { ResourceSettings } from './resource-settings.ts';
@@ -42,6 +43,7 @@ import type { CiVariables } from './variables.ts';
 export interface Jobs {
   readonly pipelines: Pipelines;
   readonly lint: Lint;
+  readonly mergeRequests: MergeRequestPipelines;
   readonly schedules: Schedules;
   readonly triggers: Triggers;
   readonly queue: Queue;

@@ -7,6 +7,7 @@ import type { Jobs } from './jobs.ts';
 import { cancelFailing } from './on-failure.ts';
 import { Onward } from './onward.ts';
 import { makeLint } from './lint.ts';
+import { makeMergeRequestPipelines } from './merge-request-pipelines.ts';
 import { makePipelines } from './pipelines.ts';
 import { makeQueue } from './queue.ts';
 import { Reaper } from './reaper.ts';
@@ -35,6 +36,7 @@ export function makeJobs(deps: JobsDeps): Jobs {
   return {
     pipelines: makePipelines(deps, watched),
     lint: makeLint(deps),
+    mergeRequests: makeMergeRequestPipelines(deps),
     schedules: makeSchedules(deps),
     triggers: makeTriggers(deps),
     queue: makeQueue(deps),

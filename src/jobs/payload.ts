@@ -1,4 +1,5 @@
 import { limits } from '../base/limits.ts';
+import { mergeRequestOf } from '../base/refs.ts';
 import type { Secret } from '../base/secret.ts';
 import type { PlanImage, PlanJob, PlanService } from '../pipeline/plan.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
@@ -80,7 +81,7 @@ export function buildPayload(parts: PayloadParts): JobPayload {
       sha: job.sha,
       before_sha: pipeline.beforeSha,
       ref_type: job.tag ? 'tag' : 'branch',
-      refspecs: [job.tag ? `+refs/tags/${job.ref}:refs/tags/${job.ref}` : `+refs/heads/${job.ref}:refs/remotes/origin/${job.ref}`],
+      refspecs: [refspecOf(job)],
       depth,
       protected: parts.protected,
     },
@@ -148,6 +149,11 @@ function runnerVariables({ id, description, tags }: PayloadParts['runner']): rea
     ['CI_RUNNER_DESCRIPTION', description],
     ['CI_RUNNER_TAGS', JSON.stringify(tags)],
   ];
+}
+
+function refspecOf({ ref, tag }: JobRecord): string {
+  if (tag) return `+refs/tags/${ref}:refs/tags/${ref}`;
+  return mergeRequestOf(ref) === undefined ? `+refs/heads/${ref}:refs/remotes/origin/${ref}` : `+${ref}:${ref}`;
 }
 
 /** GitLab's form; the runner strips it again. Only ever the ordinary job token. */

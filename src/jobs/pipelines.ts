@@ -4,7 +4,7 @@ import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
 import type { JobRecord } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
 import { makeActions } from './actions.ts';
-import { chainDepthFor, createPipeline, everybodyBehind, pipelinesOfPush } from './create.ts';
+import { chainDepthFor, createPipeline, everybodyBehind, pipelinesOfPush, startsNothing } from './create.ts';
 import type { JobsDeps } from './deps.ts';
 import { checkVariables } from './given.ts';
 import { readGrowing } from './held-back.ts';
@@ -13,6 +13,8 @@ import type { Pipelines } from './jobs.ts';
 import { hasEnded } from './state.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { Watched } from './watched.ts';
+import { pipelinesOfHeads } from './merge-request-pipelines.ts';
+import { openRequests } from './open-requests.ts';
 import { mayRunOn, refText } from './ref-rights.ts';
 
 /** Whoever may act on a job or read it sees its pipeline as well: the answers show both. */
@@ -36,6 +38,7 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
   return {
     async pushed(event) {
       await pipelinesOfPush(deps, event);
+      await pipelinesOfHeads(deps, event);
     },
     async create(grant, project, request) {
       check(grant, 'pipeline:create', project);
@@ -45,11 +48,7 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
       const { identity } = grant;
       const byJob = identity.kind === 'pass' || identity.kind === 'job' ? identity.jobId : undefined;
       const depth = byJob === undefined ? 0 : await chainDepthFor(deps, byJob, facts);
-      if (depth === undefined)
-        throw new JobpassError(
-          'access_denied',
-          'This would be a job started by a job: the project does not allow that (jobpass_chain_depth is 0; R5).',
-        );
+      if (depth === undefined) throw new JobpassError('access_denied', startsNothing);
       const found = await deps.forge.repository.resolve(grant, project, request.ref);
       if (found?.ref === null || found === undefined)
         throw new JobpassError('invalid_input', { fields: { base: ['Reference not found'] } });
@@ -74,7 +73,10 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
         passId: identity.kind === 'pass' ? identity.passId : null,
         chainDepth: depth,
         variables: request.variables,
-        ...(request.source === 'trigger' ? { sourceVariables: { CI_PIPELINE_TRIGGERED: 'true' } } : {}),
+        sourceVariables: {
+          ...(ref.tag ? {} : await openRequests(deps, project, ref.name)),
+          ...(request.source === 'trigger' ? { CI_PIPELINE_TRIGGERED: 'true' } : {}),
+        },
       });
       if (made === undefined) throw new JobpassError('invalid_input', { fields: { base: ['Missing CI config file: .gitlab-ci.yml'] } });
       if (made.yamlErrors !== null) throw new JobpassError('invalid_input', { fields: { base: made.yamlErrors.split('\n') } });

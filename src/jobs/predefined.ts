@@ -67,7 +67,7 @@ export function pipelineVariables(instance: InstanceSettings, facts: PipelineFac
     ['CI_COMMIT_REF_NAME', ref],
     ['CI_COMMIT_REF_SLUG', slug(ref)],
     ['CI_COMMIT_REF_PROTECTED', String(facts.protected)],
-    ...(facts.tag ? [['CI_COMMIT_TAG', ref] as const] : [['CI_COMMIT_BRANCH', ref] as const]),
+    ...refVariables(facts),
     ...(commit === undefined
       ? []
       : ([
@@ -94,6 +94,12 @@ export function emailOf(instance: InstanceSettings, { id, username }: UserFacts)
 function versionParts(version: string): readonly (readonly [string, string])[] {
   const [, ...numbers] = /^(\d+)\.(\d+)\.(\d+)/.exec(version) ?? [];
   return numbers.map((number, index) => [`CI_SERVER_VERSION_${['MAJOR', 'MINOR', 'PATCH'][index] ?? ''}`, number]);
+}
+
+/** A merge request's pipeline is neither a branch's nor a tag's. */
+function refVariables({ tag, ref, source }: PipelineFacts): readonly (readonly [string, string])[] {
+  if (tag) return [['CI_COMMIT_TAG', ref]];
+  return source === 'merge_request_event' ? [] : [['CI_COMMIT_BRANCH', ref]];
 }
 
 /** What the job's own row adds. */

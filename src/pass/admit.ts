@@ -158,7 +158,9 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
 
   async function admitRef(grant: Grant, change: RefChange, facts: RefFacts | undefined, rows: AuditId[]): Promise<RefDecision> {
     const decision =
-      facts === undefined ? { ref: change.ref, allowed: false, message: 'There is no such project.' } : decideRef(change, facts);
+      facts === undefined
+        ? { ref: change.ref, allowed: false, message: 'There is no such project.' }
+        : decideRef(change, { ...facts, merging: merges(grant, change.projectId) });
     const endpoint = `${change.kind} ${change.ref} ${change.oldOid}..${change.newOid}`;
     const entry: AuditEntry = {
       ...entryOf(grant.identity, [], { door: 'ref', endpoint, requestId: grant.requestId }, 'allow', 'R1', 'allowed'),
@@ -180,6 +182,13 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
       await Promise.all([grant.auditId, ...refs].map((row) => deps.trail.settle(row, outcome, detail ?? null)));
     },
   };
+}
+
+/** Such a grant moves a branch to the merge that the forge itself made, and to nothing else. */
+function merges({ accesses }: Grant, project: ProjectId): boolean {
+  return accesses.some(
+    ({ permission, resource }) => permission === 'merge_request:merge' && resource.kind === 'project' && resource.id === project,
+  );
 }
 
 /** A trigger token is none at all for another project. */

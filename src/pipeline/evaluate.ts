@@ -15,7 +15,7 @@ export type Planned =
   | {
       readonly ok: false;
       readonly errors: readonly CiError[];
-      /** The file's own will (`workflow:rules`), not a mistake in it. */
+      /** The file's own will (`workflow:rules`, or the rules of every job), not a mistake in it. */
       readonly filtered?: true;
     };
 
@@ -43,7 +43,10 @@ export function planPipeline(written: CiFile, known: Given | ReadonlyMap<string,
   if (file === undefined) return { ok: false, errors: [{ message: 'Pipeline filtered out by workflow rules.' }], filtered: true };
   const chosen = new Map<string, PlanJob>();
   const needs = new Map<string, CiJob>();
+  // Where neither the job nor the file says otherwise, a job is for branches and tags (GitLab).
+  const onlyWanted = given.predefined.get('CI_PIPELINE_SOURCE') === 'merge_request_event' && written.workflow?.rules === undefined;
   for (const job of file.jobs) {
+    if (onlyWanted && job.rules === undefined) continue;
     const inherited = { ...file, variables: inheritedVariables(file.variables, job.inherit?.variables) };
     const layer = layerOver(inherited, job);
     const forJob = { ...given, predefined: new Map([...given.predefined, ['CI_JOB_NAME', job.name], ['CI_JOB_STAGE', job.stage]]) };
@@ -54,7 +57,8 @@ export function planPipeline(written: CiFile, known: Given | ReadonlyMap<string,
     needs.set(job.name, needing);
     chosen.set(job.name, planJob(file, needing, decided, expanderOf(forJob, layer, budget, true)));
   }
-  if (chosen.size === 0) return failure([{ message: noJobs }]);
+  // As GitLab: there would be nothing in it, so there is none.
+  if (chosen.size === 0) return { ok: false, errors: [{ message: noJobs }], filtered: true };
   const errors = [
     ...[...needs.values()].flatMap((job) => lostNeeds(job, chosen)),
     ...circleIn([...needs.values()]),

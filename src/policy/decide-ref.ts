@@ -6,6 +6,8 @@ export interface RefRule {
   readonly kind: 'branch' | 'tag';
   readonly pattern: string;
   readonly pushLevel: AccessLevel;
+  /** Left out = as pushLevel. */
+  readonly mergeLevel?: AccessLevel;
   readonly allowForcePush: boolean;
 }
 
@@ -19,6 +21,8 @@ export interface RefFacts {
   readonly heldBackBy?: string;
   /** True where a pass writes: it never touches `.jobpass/` (R4). */
   readonly byPass: boolean;
+  /** True for the merge of a merge request: who may merge to a protected branch need not be allowed to push to it. */
+  readonly merging?: boolean;
 }
 
 /**
@@ -53,7 +57,9 @@ function branchObjection(change: RefChange, facts: RefFacts, name: string): stri
   if (rules.length === 0) return facts.lowestLevel >= 30 ? '' : 'You are not allowed to push code to this project.';
   if (change.kind === 'delete') return 'You cannot delete protected branches from this project by pushing.';
   // Several rules may match: as in GitLab the most permissive one counts.
-  const enough = rules.filter((rule) => rule.pushLevel > 0 && facts.lowestLevel >= Math.max(rule.pushLevel, 30));
+  const levels = (rule: RefRule): readonly AccessLevel[] =>
+    facts.merging === true ? [rule.pushLevel, rule.mergeLevel ?? 0] : [rule.pushLevel];
+  const enough = rules.filter((rule) => levels(rule).some((level) => level > 0 && facts.lowestLevel >= Math.max(level, 30)));
   if (enough.length === 0) return 'You are not allowed to push code to protected branches on this project.';
   if (change.forced && !enough.some((rule) => rule.allowForcePush))
     return 'You are not allowed to force push code to a protected branch on this project.';

@@ -129,6 +129,21 @@ export const endpoints: readonly Endpoint[] = [
   row('PUT', `${P}/releases/:tag_name/assets/links/:link_id`, 'project', ['release:write'], { more: ['project:read'] }),
   row('DELETE', `${P}/releases/:tag_name/assets/links/:link_id`, 'project', ['release:write']),
 
+  // Merge requests
+  row('GET', `${P}/merge_requests`, 'project', ['merge_request:read']),
+  row('POST', `${P}/merge_requests`, 'project', ['merge_request:create'], { more: ['merge_request:read', 'code:download'] }),
+  row('GET', `${P}/merge_requests/:iid`, 'project', ['merge_request:read']),
+  row('PUT', `${P}/merge_requests/:iid`, 'project', ['merge_request:update']),
+  row('PUT', `${P}/merge_requests/:iid/merge`, 'project', ['merge_request:merge'], { more: ['branch:write'] }),
+  row('GET', `${P}/merge_requests/:iid/commits`, 'project', ['merge_request:read']),
+  row('GET', `${P}/merge_requests/:iid/changes`, 'project', ['merge_request:read']),
+  row('GET', `${P}/merge_requests/:iid/diffs`, 'project', ['merge_request:read']),
+  row('GET', `${P}/merge_requests/:iid/notes`, 'project', ['merge_request:read'], { personal: true }),
+  row('POST', `${P}/merge_requests/:iid/notes`, 'project', ['merge_request:update']),
+  row('GET', `${P}/merge_requests/:iid/pipelines`, 'project', ['merge_request:read', 'pipeline:read']),
+  row('POST', `${P}/merge_requests/:iid/pipelines`, 'project', ['merge_request:read', 'pipeline:create']),
+  row('GET', `${P}/repository/commits/:sha/merge_requests`, 'project', ['commit:read', 'merge_request:read']),
+
   // Pipelines and jobs
   row('POST', `${P}/pipeline`, 'project', ['pipeline:create']),
   row('GET', `${P}/ci/lint`, 'project', ['ci_config:read'], { signedIn: true }),

@@ -14,6 +14,7 @@ import type {
 } from '../base/ids.ts';
 import type { FailureReason } from '../wire/runner.ts';
 import type { EnvironmentAction } from './environments.ts';
+import type { MergeRequestId } from './merge-requests.ts';
 import type { MaybeTx, Tx } from './tx.ts';
 
 export type { Page, Paged };
@@ -58,6 +59,8 @@ export interface NewPipeline {
   readonly variables: readonly PipelineVariable[];
   /** Predefined variables that only its source knows (`CI_MERGE_REQUEST_IID` …), as they stood when it was made. */
   readonly sourceVariables?: Readonly<Record<string, string>>;
+  /** The merge request that it runs for; null = none. */
+  readonly mergeRequestId?: MergeRequestId | null;
   /** Why there are no jobs, for a pipeline that failed on its file. */
   readonly yamlErrors: string | null;
   readonly createdAt: EpochMillis;
@@ -253,6 +256,8 @@ export interface JobStore {
   lockPipeline(tx: Tx, id: PipelineId): Promise<PipelineRecord | undefined>;
   job(tx: MaybeTx, id: JobId): Promise<JobRecord | undefined>;
   jobsOfPipeline(tx: MaybeTx, id: PipelineId): Promise<readonly JobRecord[]>;
+  /** Pipelines that run for a merge request, newest first. */
+  ofMergeRequest(tx: MaybeTx, id: MergeRequestId, limit: number): Promise<readonly PipelineRecord[]>;
   listPipelines(
     tx: MaybeTx,
     project: ProjectId,

@@ -14,6 +14,7 @@ import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
 import type { PipelineIncludes } from '../ports/includes.ts';
 import type { JobRights } from '../ports/job-rights.ts';
 import type { JobStore, RunnerStore } from '../ports/jobs.ts';
+import type { MergeRequestStore } from '../ports/merge-requests.ts';
 import type { Liveness, PassStore } from '../ports/passes.ts';
 import type { Revocations } from '../ports/revocations.ts';
 import type { RegistryTokens } from '../ports/registry-tokens.ts';
@@ -47,6 +48,7 @@ import { protectedRefRepository, pushLogRepository } from './repositories/push-l
 import { registryTokenRepository } from './repositories/registry-tokens.ts';
 import { releaseRepository } from './repositories/releases.ts';
 import { resourceGroupRepository } from './repositories/resource-groups.ts';
+import { mergeRequestRepository } from './repositories/merge-requests.ts';
 import { scheduleRepository } from './repositories/schedules.ts';
 import { runnerRepository } from './repositories/runners.ts';
 import { triggerRepository } from './repositories/triggers.ts';
@@ -69,6 +71,7 @@ export interface Store {
   readonly audit: AuditStore;
   readonly jobs: JobStore;
   readonly jobRights: JobRights;
+  readonly mergeRequests: MergeRequestStore;
   readonly schedules: ScheduleStore;
   readonly triggers: TriggerStore;
   readonly runners: RunnerStore;
@@ -112,6 +115,7 @@ export async function openStore(url: string): Promise<Store> {
     audit,
     jobs: jobRepository(db),
     jobRights: jobRightsRepository(db),
+    mergeRequests: mergeRequestRepository(db),
     schedules: scheduleRepository(db),
     triggers: triggerRepository(db),
     runners: runnerRepository(db),

@@ -42,6 +42,9 @@ export interface Schema {
     linkType: string;
   };
   readonly pipelines: PipelinesTable;
+  readonly mergeRequests: MergeRequestsTable;
+  readonly mergeRequestCommits: { projectId: number; oid: string; mergeRequestId: number };
+  readonly mergeRequestNotes: MergeRequestNotesTable;
   readonly schedules: SchedulesTable;
   readonly triggers: TriggersTable;
   readonly scheduleVariables: { projectId: number; scheduleId: number; key: string; value: string; setBy: number };
@@ -132,6 +135,7 @@ export interface ProjectsTable {
   createdAt: number;
   lastActivityAt: number;
   emptyRepo: number;
+  forkedFromId: Generated<number | null>;
   lastPipelineIid: Generated<number>;
 }
 export interface TokensTable {
@@ -185,6 +189,7 @@ export interface PipelinesTable {
   chainDepth: number;
   variables: string;
   sourceVariables: Generated<string>;
+  mergeRequestId: Generated<number | null>;
   yamlErrors: string | null;
   createdAt: number;
   updatedAt: number;
@@ -233,6 +238,42 @@ export interface SchedulesTable {
   lastPipelineId: number | null;
   createdAt: number;
   updatedAt: number;
+}
+export interface MergeRequestsTable {
+  id: Generated<number>;
+  projectId: number;
+  iid: number;
+  sourceProjectId: number;
+  sourceBranch: string;
+  targetBranch: string;
+  title: string;
+  description: string;
+  state: string;
+  authorId: number;
+  writers: string;
+  labels: string;
+  assigneeIds: string;
+  removeSourceBranch: number;
+  squash: number;
+  headSha: string;
+  mergeCommitSha: string | null;
+  mergedBy: string;
+  mergedAt: number | null;
+  closedById: number | null;
+  closedAt: number | null;
+  /** Its branches while it is open. */
+  openKey: string | null;
+  createdAt: number;
+  updatedAt: number;
+}
+export interface MergeRequestNotesTable {
+  id: Generated<number>;
+  projectId: number;
+  mergeRequestId: number;
+  authorId: number;
+  body: string;
+  system: number;
+  createdAt: number;
 }
 export interface TriggersTable {
   id: Generated<number>;

@@ -16,6 +16,7 @@ import { runnerInputMutants } from './runner-inputs.ts';
 import { registryDoorMutants } from './registry-door.ts';
 import { registryMutants } from './registry.ts';
 import { scheduleMutants } from './schedules.ts';
+import { mergeRequestMutants } from './merge-requests.ts';
 import { triggerMutants } from './triggers.ts';
 
 const life = 'test/e2e/life.test.ts';
@@ -472,6 +473,7 @@ export const mutants: readonly Mutant[] = [
   ...registryMutants,
   ...scheduleMutants,
   ...triggerMutants,
+  ...mergeRequestMutants,
   ...registryDoorMutants,
   ...lfsMutants,
   ...leakMutants,

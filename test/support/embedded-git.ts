@@ -184,6 +184,8 @@ function fakePushLog(rows: LogRow[]): PushLogStore {
     },
     list: async () => ({ rows: [], total: 0 }),
     pushersOf: async () => new Map(),
+    share: async () => undefined,
+    shareAll: async () => undefined,
     lastPushers: async () => undefined,
   };
 }

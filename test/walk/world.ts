@@ -168,12 +168,15 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
   await server.call('POST', `/api/v4/jobs/${job.id}/artifacts`, { headers: { ...own, ...type }, raw: form });
   await server.finish(job);
   await must('POST', `${P}/repository/branches`, { branch: 'work', ref: 'main' });
+  await must('POST', `${P}/repository/branches`, { branch: 'request', ref: 'main' });
+  await server.commit(id, 'asked.txt', 'x', { branch: 'request' });
   await must('POST', `${P}/repository/tags`, { tag_name: 'v1', ref: 'main' });
   const link = { name: 'tool', url: 'https://example.com/tool', direct_asset_path: '/bin/tool' };
   const release = await must('POST', `${P}/releases`, { tag_name: 'v1', description: 'first', assets: { links: [link] } });
   for (const where of [P, `/api/v4/groups/${groupId}`]) await must('POST', `${where}/variables`, { key: 'WALKED', value: 'x' });
   await must('POST', `${P}/protected_tags`, { name: 'r*', create_access_level: 40 });
   const schedule = await must('POST', `${P}/pipeline_schedules`, { description: 'nightly', ref: 'work', cron: '0 4 1 1 *' });
+  const request = await must('POST', `${P}/merge_requests`, { source_branch: 'request', target_branch: 'main', title: 'walk' });
   const trigger = await must('POST', `${P}/triggers`, { description: 'bot' });
   const made = await server.call('GET', `${P}/jobs/${job.id}`, { token: server.root });
   const later = await server.call('GET', `${P}/jobs?scope[]=manual`, { token: server.root });
@@ -205,6 +208,7 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
       deployment_id: String(job.id),
       schedule_id: String(schedule['id']),
       trigger_id: String(trigger['id']),
+      iid: String(request['iid']),
       repository_id: await pushImage(server, id, `${slug}/app`, 'image'),
     },
   };

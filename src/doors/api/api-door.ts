@@ -14,6 +14,7 @@ import { instanceRoutes } from './instance.ts';
 import { jobPassRoutes } from './job-passes.ts';
 import { memberRoutes } from './members.ts';
 import { lintRoutes } from './lint.ts';
+import { mergeRequestRoutes } from './merge-requests.ts';
 import { pipelineRoutes } from './pipelines.ts';
 import { projectRoutes } from './projects.ts';
 import { registryRoutes } from './registry.ts';
@@ -48,6 +49,7 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...repositoryRoutes(deps),
         ...releaseRoutes(deps),
         ...registryRoutes(deps),
+        ...mergeRequestRoutes(deps),
         ...pipelineRoutes(deps),
         ...bridgeRoutes(deps),
         ...environmentRoutes(deps),

@@ -76,6 +76,15 @@ export class Params {
     return list.map((word) => word.trim()).filter((word) => word !== '');
   }
 
+  /** A list of numbers, as texts: an array, one number, or one text with commas. */
+  numbers(name: string): readonly string[] | undefined {
+    const value = this.#values.get(name);
+    if (typeof value === 'number') return [String(value)];
+    if (!Array.isArray(value)) return this.words(name);
+    if (value.length > 100) throw new ParamError(`${name} is invalid`);
+    return value.map((one: unknown) => (typeof one === 'number' || typeof one === 'string' ? String(one) : fail(name)));
+  }
+
   /** A list of sentences: an array of at most 100 texts, taken as they are. */
   texts(name: string): readonly string[] | undefined {
     const value = this.#values.get(name);

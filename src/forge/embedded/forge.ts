@@ -5,6 +5,7 @@ import type { Log } from '../../base/log.ts';
 import type { ContentStore } from '../../ports/content.ts';
 import type { Directory } from '../../ports/directory.ts';
 import type { Leaks } from '../../ports/leaks.ts';
+import type { MergeRequestStore } from '../../ports/merge-requests.ts';
 import type { Transactor } from '../../ports/tx.ts';
 import type { Forge, RefsUpdated } from '../forge.ts';
 import { makeEventForge } from './events/event-forge.ts';
@@ -21,6 +22,8 @@ import type { ForgeStores } from './ports.ts';
 import { makeProjectForge } from './projects/project-forge.ts';
 import { makeReleaseForge } from './releases/release-forge.ts';
 import { makeRepositoryForge } from './repository/repository-forge.ts';
+import { followPush } from './merge-requests/heads.ts';
+import { makeMergeRequestForge } from './merge-requests/merge-request-forge.ts';
 import { makeImpersonationForge } from './users/impersonation-forge.ts';
 import { makeUserForge } from './users/user-forge.ts';
 
@@ -28,6 +31,7 @@ export interface EmbeddedForgeDeps {
   /** Repositories, the git helper's socket and scratch folders live below it. */
   readonly dataDir: string;
   readonly stores: ForgeStores;
+  readonly mergeRequests: MergeRequestStore;
   readonly directory: Directory;
   readonly transactor: Transactor;
   /** Of images. */
@@ -55,6 +59,15 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
   const git = await startGitRunner(join(deps.dataDir, 'git'), deps.log);
   const repositories = new Repositories(join(deps.dataDir, 'repositories'), git);
   const maintenance = new Maintenance(git, deps.log);
+  const heads = {
+    git,
+    repositories,
+    mergeRequests: deps.mergeRequests,
+    pushLog: deps.stores.pushLog,
+    transactor: deps.transactor,
+    clock: deps.clock,
+    log: deps.log,
+  };
   const push = {
     git,
     transactor: deps.transactor,
@@ -62,7 +75,7 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
     leaks: deps.leaks,
     clock: deps.clock,
     log: deps.log,
-    onRefsUpdated: deps.onRefsUpdated,
+    onRefsUpdated: async (event: RefsUpdated) => deps.onRefsUpdated({ ...event, mergeRequests: await followPush(heads, event) }),
   };
   const onPushed = (repository: string): void => maintenance.pushed(repository);
   const repository = makeRepositoryForge({ ...push, scratch, repositories, directory: deps.directory, onPushed });
@@ -77,6 +90,7 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
     users: { ...makeUserForge(services), ...makeImpersonationForge(services) },
     events: makeEventForge(services),
     releases: makeReleaseForge({ ...services, repository }),
+    mergeRequests: makeMergeRequestForge({ ...heads, ...push, scratch, directory: deps.directory, onPushed }),
     registry: makeRegistryForge(registry),
     lfs: makeLfsForge({ ...services, lfs: deps.stores.lfs, content: deps.lfsContent }),
     async recover() {

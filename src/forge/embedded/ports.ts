@@ -189,6 +189,10 @@ export interface PushLogStore {
   list(tx: MaybeTx, project: ProjectId, page: Page): Promise<Paged<PushRecord>>;
   /** Pushers of each commit; a commit that is not in the log is missing from the map. */
   pushersOf(tx: MaybeTx, project: ProjectId, commits: readonly Oid[]): Promise<ReadonlyMap<Oid, readonly UserId[]>>;
+  /** Of these commits, those that `from` knows the pushers of are known to `to` as well: it got them from there. */
+  share(tx: Tx, from: ProjectId, to: ProjectId, commits: readonly Oid[]): Promise<void>;
+  /** Everything that `from` knows of its commits and refs, for a copy of it. */
+  shareAll(tx: Tx, from: ProjectId, to: ProjectId): Promise<void>;
   /** Who last moved the ref. */
   lastPushers(tx: MaybeTx, project: ProjectId, ref: RefName): Promise<readonly UserId[] | undefined>;
 }

@@ -11,7 +11,6 @@ import { trust } from './0007-trust.ts';
 import { runnerManagers } from './0008-runner-managers.ts';
 import { gateway } from './0010-gateway.ts';
 import { includes } from './0011-includes.ts';
-import { gatewayRunners } from './0047-gateway-runners.ts';
 import { downstream } from './0014-downstream.ts';
 import { environments } from './0015-environments.ts';
 import { remoteNeeds } from './0016-remote-needs.ts';
@@ -20,7 +19,9 @@ import { coverage } from './0020-coverage.ts';
 import { variableSetters } from './0021-variable-setters.ts';
 import { schedules } from './0024-schedules.ts';
 import { triggers } from './0025-triggers.ts';
+import { mergeRequests } from './0026-merge-requests.ts';
 import { jobRights } from './0043-job-rights.ts';
+import { gatewayRunners } from './0047-gateway-runners.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -56,6 +57,7 @@ const migrations: readonly Migration[] = [
   variableSetters,
   schedules,
   triggers,
+  mergeRequests,
   jobRights,
   gatewayRunners,
 ];

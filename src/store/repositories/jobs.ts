@@ -24,6 +24,7 @@ import type {
   PipelineStatus,
   PipelineVariable,
 } from '../../ports/jobs.ts';
+import type { MergeRequestId } from '../../ports/merge-requests.ts';
 import type { MaybeTx } from '../../ports/tx.ts';
 import { tagsFit } from '../../base/tags.ts';
 import { type Database, readJson } from '../database.ts';
@@ -97,6 +98,10 @@ export function jobRepository(db: Database): JobStore {
       return (
         await db.on(tx).selectFrom('jobs').selectAll().where('pipelineId', '=', pipelineId).orderBy('stageIndex').orderBy('id').execute()
       ).map(toJob);
+    },
+    async ofMergeRequest(tx, request, limit) {
+      const query = db.on(tx).selectFrom('pipelines').selectAll().where('mergeRequestId', '=', request);
+      return (await query.orderBy('id', 'desc').limit(limit).execute()).map(toPipeline);
     },
     listPipelines(tx, project, filter, page) {
       let query = db.on(tx).selectFrom('pipelines').where('projectId', '=', project);
@@ -305,6 +310,7 @@ export function toPipeline(row: Selectable<PipelinesTable>): PipelineRecord {
     chainDepth: row.chainDepth,
     variables: readJson<PipelineVariable[]>(row.variables),
     sourceVariables: readJson<Record<string, string>>(row.sourceVariables),
+    mergeRequestId: row.mergeRequestId === null ? null : id<MergeRequestId>(row.mergeRequestId),
     yamlErrors: row.yamlErrors,
     createdAt: millis(row.createdAt),
     updatedAt: millis(row.updatedAt),

@@ -23,6 +23,9 @@ const dependents = [
   'scheduleVariables',
   'schedules',
   'triggers',
+  'mergeRequestCommits',
+  'mergeRequestNotes',
+  'mergeRequests',
 ] as const;
 
 export function projectRepository(db: Database): ProjectStore {

@@ -1,4 +1,4 @@
-import type { Kysely, Selectable } from 'kysely';
+import { type Kysely, type Selectable, sql } from 'kysely';
 import { id, type JobId, millis, type Oid, type PassId, type ProjectId, type PushId, type UserId } from '../../base/ids.ts';
 import type { NewPush, ProtectedRefStore, PushLogStore, PushRecord } from '../../forge/embedded/ports.ts';
 import { type Database, readJson } from '../database.ts';
@@ -76,6 +76,47 @@ export function pushLogRepository(db: Database): PushLogStore {
         for (const row of rows) found.set(row.oid as Oid, readJson<UserId[]>(row.pushers));
       }
       return found;
+    },
+    async share(tx, from, to, commits) {
+      for (const part of chunks(commits))
+        await db
+          .on(tx)
+          .insertInto('pushedCommits')
+          .columns(['projectId', 'oid', 'pushId'])
+          .expression((eb) =>
+            eb
+              .selectFrom('pushedCommits')
+              .select([sql.lit<number>(to).as('projectId'), 'oid', 'pushId'])
+              .where('projectId', '=', from)
+              .where('oid', 'in', [...part]),
+          )
+          .onConflict((conflict) => conflict.columns(['projectId', 'oid']).doNothing())
+          .execute();
+    },
+    async shareAll(tx, from, to) {
+      const on = db.on(tx);
+      await on
+        .insertInto('pushedCommits')
+        .columns(['projectId', 'oid', 'pushId'])
+        .expression((eb) =>
+          eb
+            .selectFrom('pushedCommits')
+            .select([sql.lit<number>(to).as('projectId'), 'oid', 'pushId'])
+            .where('projectId', '=', from),
+        )
+        .onConflict((conflict) => conflict.columns(['projectId', 'oid']).doNothing())
+        .execute();
+      await on
+        .insertInto('refPushes')
+        .columns(['projectId', 'ref', 'pushId'])
+        .expression((eb) =>
+          eb
+            .selectFrom('refPushes')
+            .select([sql.lit<number>(to).as('projectId'), 'ref', 'pushId'])
+            .where('projectId', '=', from),
+        )
+        .onConflict((conflict) => conflict.columns(['projectId', 'ref']).doNothing())
+        .execute();
     },
     async lastPushers(tx, project, ref) {
       const row = await db

@@ -16,6 +16,7 @@ import { revocationCases } from './revocations.ts';
 import { runnerCases } from './runners.ts';
 import { scheduleCases } from './schedules.ts';
 import { triggerCases } from './triggers.ts';
+import { mergeRequestCases } from './merge-requests.ts';
 import { schemaCases } from './schema.ts';
 import { transactionCases } from './transactions.ts';
 import { variableCases } from './variables.ts';
@@ -46,6 +47,7 @@ export function storeConformance(engine: TestEngine): void {
     ['what the server moves', flowCases],
     ['schedules', scheduleCases],
     ['triggers', triggerCases],
+    ['merge requests', mergeRequestCases],
     ['runners', runnerCases],
     ['variables', variableCases],
     ['audit', auditCases],

@@ -101,6 +101,18 @@ const trigger = async ({ server }: World, target: Target, person: Person): Promi
   const { id } = await server.must('POST', `/api/v4/projects/${target.id}/triggers`, { description: 'bot' }, person.token);
   return { trigger_id: String(id) };
 };
+/** A branch with one commit more than `main`. */
+const ahead = async (world: World, target: Target): Promise<Params> => {
+  const made = await branch(world, target);
+  await world.server.commit(target.id, 'ahead.txt', 'x', { branch: made['branch'] ?? '' });
+  return made;
+};
+const request = async (world: World, target: Target): Promise<Params> => {
+  const [from, into] = [await ahead(world, target), await branch(world, target)];
+  const branches = { source_branch: from['branch'], target_branch: into['branch'] };
+  const { iid } = await world.server.must('POST', `/api/v4/projects/${target.id}/merge_requests`, { ...branches, title: 'fresh' });
+  return { iid: String(iid) };
+};
 const protection =
   (kind: 'branches' | 'tags') =>
   async ({ server, next }: World, target: Target): Promise<Params> => {
@@ -233,6 +245,14 @@ export const writes: Samples = {
   // What a trigger token does is test/jobs/triggers.test.ts; a personal token has POST …/pipeline for it.
   [`POST ${P}/trigger/pipeline`]: { ok: 400, body: () => ({ ref: 'work' }), pass: chain },
   [`POST ${P}/ref/:ref/trigger/pipeline`]: { ok: 400, params: { ref: 'work' }, pass: chain },
+
+  [`POST ${P}/merge_requests`]: { fresh: ahead, body: (p) => ({ source_branch: p['branch'], target_branch: 'main', title: 'walked' }) },
+  [`PUT ${P}/merge_requests/:iid`]: { fresh: request, body: () => ({ title: 'walked' }) },
+  // Into a branch of its own: `main` is for maintainers.
+  [`PUT ${P}/merge_requests/:iid/merge`]: { fresh: request },
+  [`POST ${P}/merge_requests/:iid/notes`]: { fresh: request, body: () => ({ body: 'walked' }) },
+  // The file has no job for it.
+  [`POST ${P}/merge_requests/:iid/pipelines`]: { ok: 400, fresh: request, pass: chain },
 
   'POST /api/v4/user/runners': {
     asks: ['project_runner:write'],

@@ -24,7 +24,7 @@ export function refWrites(deps: Deps, reads: RefReads): Pick<RepositoryForge, 'c
       if (start === undefined) throw new JobpassError('invalid_input', 'Invalid reference name');
       if ((await readRefs(git, repository, [ref])).has(ref)) throw new JobpassError('invalid_input', 'Branch already exists');
       const change = { ref, oldOid: zeroOid, newOid: start.oid };
-      await withScratch(deps, repository, (scratch) => moveRef(deps, grant, project, scratch, change, start.oid, decide));
+      await withScratch(deps, repository, (scratch) => moveRef(deps, grant, project, scratch, change, [start.oid], decide));
       return present((await reads.branches(project, [name]))[0], 'the new branch');
     },
     async deleteBranch(grant, project, name, decide) {
@@ -34,7 +34,7 @@ export function refWrites(deps: Deps, reads: RefReads): Pick<RepositoryForge, 'c
       const tip = (await readRefs(git, repository, [ref])).get(ref);
       if (tip === undefined) throw new JobpassError('not_found', { what: 'Branch' });
       const change = { ref, oldOid: tip.target, newOid: zeroOid };
-      await withScratch(deps, repository, (scratch) => moveRef(deps, grant, project, scratch, change, undefined, decide));
+      await withScratch(deps, repository, (scratch) => moveRef(deps, grant, project, scratch, change, [], decide));
     },
     async createTag(grant, project, name, from, message, tagger, decide) {
       // A job's own token makes the tag of its release (GitLab), which is asked as `release:write`; whether it may is the ref's rule, as for anybody.
@@ -49,7 +49,7 @@ export function refWrites(deps: Deps, reads: RefReads): Pick<RepositoryForge, 'c
         const newOid = annotated
           ? await buildTag(deps, scratch, name, target.oid, message, tagger, Math.floor(deps.clock.now() / 1000))
           : target.oid;
-        await moveRef(deps, grant, project, scratch, { ref, oldOid: zeroOid, newOid }, target.oid, decide);
+        await moveRef(deps, grant, project, scratch, { ref, oldOid: zeroOid, newOid }, [target.oid], decide);
       });
       return present((await reads.tags(project, [name]))[0], 'the new tag');
     },
@@ -60,7 +60,7 @@ export function refWrites(deps: Deps, reads: RefReads): Pick<RepositoryForge, 'c
       const tip = (await readRefs(git, repository, [ref])).get(ref);
       if (tip === undefined) throw new JobpassError('not_found', { what: 'Tag' });
       const change = { ref, oldOid: tip.target, newOid: zeroOid };
-      await withScratch(deps, repository, (scratch) => moveRef(deps, grant, project, scratch, change, undefined, decide));
+      await withScratch(deps, repository, (scratch) => moveRef(deps, grant, project, scratch, change, [], decide));
     },
   };
 }
@@ -95,7 +95,7 @@ export function commitWrites(deps: Deps): Pick<RepositoryForge, 'createCommit'> 
       const parent = tip ?? (await startOf(repository, startRef));
       return withScratch(deps, repository, async (scratch) => {
         const newOid = await buildCommit(deps, scratch, parent, request);
-        await moveRef(deps, grant, project, scratch, { ref, oldOid: tip ?? zeroOid, newOid }, parent, decide);
+        await moveRef(deps, grant, project, scratch, { ref, oldOid: tip ?? zeroOid, newOid }, parent === undefined ? [] : [parent], decide);
         return readCommit(git, repository, newOid);
       });
     },

@@ -21,6 +21,7 @@ export const readers: readonly Permission[] = [
   'job:read',
   'job:run',
   'schedule:write',
+  'merge_request:read',
   'project:read',
   'project:create',
 ];

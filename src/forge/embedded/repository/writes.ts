@@ -47,7 +47,7 @@ export async function withScratch<Result>(
 /**
  * Moves one ref by a push from the scratch folder: the same quarantine, decisions, log and locks as a push from outside, so there is one way
  * for a ref to move.
- * @param base a commit that the repository has; what it reaches is not sent
+ * @param bases commits that the repository has; what they reach is not sent
  * @throws access_denied with the refusal's words, conflict when the ref is not at `oldOid`
  */
 export async function moveRef(
@@ -56,7 +56,7 @@ export async function moveRef(
   project: ProjectId,
   { repository, env }: Scratch,
   change: { readonly ref: RefName; readonly oldOid: Oid; readonly newOid: Oid },
-  base: Oid | undefined,
+  bases: readonly Oid[],
   decide: DecideRefs,
 ): Promise<void> {
   await deps.git.checkHooks();
@@ -70,7 +70,7 @@ export async function moveRef(
   if (change.newOid === zeroOid) receive.input.end();
   else {
     const pack = deps.git.start(repository, ['pack-objects', '--revs', '--thin', '--stdout', '-q'], { env, signal });
-    pack.input.end(`${change.newOid}\n${base === undefined ? '' : `^${base}\n`}`);
+    pack.input.end(`${change.newOid}\n${bases.map((base) => `^${base}\n`).join('')}`);
     pack.output.once('error', () => receive.kill());
     pack.output.pipe(receive.input);
   }
