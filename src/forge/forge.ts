@@ -201,6 +201,8 @@ export interface Project {
   readonly archived: boolean;
   readonly defaultBranch: string;
   readonly emptyRepo: boolean;
+  /** What it was copied from; null for one that was not, and where that is gone. */
+  readonly forkedFromId: ProjectId | null;
   readonly namespace: GroupSummary;
   readonly creatorId: UserId;
   readonly createdAt: EpochMillis;
@@ -266,6 +268,8 @@ export interface ProjectForge extends MemberForge<ProjectId> {
       readonly visibility?: Visibility;
       readonly archived?: boolean;
       readonly groupId?: GroupId;
+      /** Copies of this project; with project:read on it. */
+      readonly forkedFromId?: ProjectId;
       readonly ownedBy?: UserId;
       readonly minLevel?: AccessLevel;
     },
@@ -284,6 +288,15 @@ export interface ProjectForge extends MemberForge<ProjectId> {
       readonly creatorId: UserId;
       readonly initializeWithReadme: boolean;
     },
+  ): Promise<Project>;
+  /**
+   * Copies branches, tags, large files, and who is known to have pushed what (R3). project:fork on the source, project:create on the namespace.
+   * @throws conflict, too_large
+   */
+  fork(
+    grant: Grant,
+    source: ProjectId,
+    request: { readonly name: string; readonly slug: string; readonly namespaceId: GroupId; readonly creatorId: UserId },
   ): Promise<Project>;
   change(
     grant: Grant,

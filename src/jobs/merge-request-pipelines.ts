@@ -52,6 +52,9 @@ export function makeMergeRequestPipelines(deps: JobsDeps): MergeRequestPipelines
       if (request === undefined || project === undefined) return;
       const started = await starting(grant, project);
       if (started === undefined) return deps.log.info('pipeline.chain_stopped', { project: project.id, mergeRequest: requestId });
+      // Opening one takes less than running jobs on a protected branch does.
+      const ref = project.id === request.projectId ? headOf(request) : request.sourceBranch;
+      if (!(await mayRunOn(deps, null, started.creators, project.id, { name: ref, tag: false }, started.parentJobId === null))) return;
       await start(deps, request, project, started).catch((error: unknown) =>
         deps.log.error('merge_request.no_pipeline', { mergeRequest: requestId }, error),
       );

@@ -79,6 +79,8 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', P, 'project', ['project:read']),
   row('PUT', P, 'project', ['project:settings']),
   row('DELETE', P, 'project', ['project:delete']),
+  row('POST', `${P}/fork`, 'project', ['project:fork'], { more: ['self:read', 'project:create'] }),
+  row('GET', `${P}/forks`, 'project', ['project:read'], { list: true }),
   row('POST', `${P}/archive`, 'project', ['project:delete']),
   row('POST', `${P}/unarchive`, 'project', ['project:delete']),
   row('GET', `${P}/members`, 'project', ['member:read']),

@@ -118,6 +118,8 @@ export const permissions = {
   'project:create': { on: 'group', role: 30, write: true, ...never },
   'group:settings': { on: 'group', role: 50, write: true, ...never },
   'project:settings': { on: 'project', role: 40, write: true, ...never },
+  /** Copies a project that one may read; a project of one's own outlives the job. */
+  'project:fork': { on: 'project', role: 20, write: true, ...never, visible: true },
   'project:delete': { on: 'project', role: 50, write: true, ...never },
   'member:write': { on: 'project', role: 40, write: true, ...never },
   'group_member:write': { on: 'group', role: 50, write: true, ...never },

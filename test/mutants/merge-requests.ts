@@ -39,4 +39,22 @@ export const mergeRequestMutants: readonly Mutant[] = [
     test: suite,
     name: 'A7 the right to run it',
   },
+  {
+    id: 'R3',
+    defence: 'who pushed to a fork is known where its commits are run',
+    file: 'src/forge/embedded/merge-requests/heads.ts',
+    find: 'if (commits.length <= limit) await',
+    replace: 'if (commits.length < 0) await',
+    test: 'test/forge/merge-requests/forks.test.ts',
+    name: 'R3 A7 a fork',
+  },
+  {
+    id: 'R3',
+    defence: 'a copy knows who pushed what it was made from',
+    file: 'src/forge/embedded/projects/project-forge.ts',
+    find: 'await stores.pushLog.shareAll(tx, source, record.id);',
+    replace: '',
+    test: 'test/forge/merge-requests/forks.test.ts',
+    name: 'R3 a fork knows',
+  },
 ];

@@ -40,7 +40,7 @@ const rightsOf = (permission: Permission) =>
 
 /** R5, in words of its own: what no pass does, whoever stands behind it. */
 const never =
-  /^(?:user:(?:create|update)|token:.*|self:settings|(?:sub)?group:create|project:(?:create|settings|delete)|(?:group_)?member:write|protection:write|(?:group_)?variable:write|schedule:write|resource_group:write|trigger:(?:read|write)|(?:project_|group_)?runner:(?:read|write)|audit:read|runner:self|job:report|(?:instance|group):settings)$/;
+  /^(?:user:(?:create|update)|token:.*|self:settings|(?:sub)?group:create|project:(?:create|fork|settings|delete)|(?:group_)?member:write|protection:write|(?:group_)?variable:write|schedule:write|resource_group:write|trigger:(?:read|write)|(?:project_|group_)?runner:(?:read|write)|audit:read|runner:self|job:report|(?:instance|group):settings)$/;
 /** R5: values that are long-lived secrets; no ceiling of the walk names them. */
 const ownOnly = new Set<Permission>(['variable:read', 'group_variable:read']);
 const aboutItself = new Set<Permission>(['pass:self', 'job:self', 'registry:login']);

@@ -6,7 +6,7 @@ import { ParamError } from './errors.ts';
 import { listFilter } from './groups.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import { project, protection } from './present.ts';
-import type { ApiDeps, Call, Handler, RouteTable } from './route.ts';
+import { type ApiDeps, type Call, type Handler, nobody, type RouteTable } from './route.ts';
 
 const P = '/api/v4/projects/:id';
 
@@ -15,10 +15,35 @@ export function projectRoutes(deps: ApiDeps): RouteTable {
   const { forge } = deps;
   const shown = async (grant: Grant, one: Parameters<typeof project>[1]) => {
     const [actor] = grant.principals;
-    if (actor === undefined) return project(deps, one);
+    if (actor === undefined) return { ...project(deps, one), ...(await origin(grant, one)) };
     const levels = await forge.projects.levelsOf(grant, one.id, actor);
     const access = (level: number | null) => (level === null ? null : { access_level: level, notification_level: 3 });
-    return { ...project(deps, one), permissions: { project_access: access(levels.project), group_access: access(levels.group) } };
+    return {
+      ...project(deps, one),
+      ...(await origin(grant, one)),
+      permissions: { project_access: access(levels.project), group_access: access(levels.group) },
+    };
+  };
+  /** What it is a copy of, for those who may see that: every principal (R3). */
+  const origin = async (grant: Grant, { forkedFromId }: Parameters<typeof project>[1]) => {
+    const parent = forkedFromId === null ? undefined : await deps.directory.project(null, forkedFromId);
+    if (parent === undefined) return {};
+    const levels = await deps.directory.projectLevels(null, grant.principals, parent.id, deps.clock.now());
+    const inside =
+      grant.principals.length > 0 && (parent.visibility === 'internal' || grant.principals.every((one) => (levels.get(one) ?? 0) >= 10));
+    if (parent.visibility !== 'public' && !inside) return {};
+    const name = parent.path.split('/').at(-1) ?? '';
+    return {
+      forked_from_project: {
+        id: parent.id,
+        name,
+        path: name,
+        path_with_namespace: parent.path,
+        default_branch: parent.defaultBranch,
+        http_url_to_repo: `${deps.externalUrl}/${parent.path}.git`,
+        web_url: `${deps.externalUrl}/${parent.path}`,
+      },
+    };
   };
   const archive =
     (archived: boolean): Handler =>
@@ -58,6 +83,39 @@ export function projectRoutes(deps: ApiDeps): RouteTable {
         initializeWithReadme: false,
       });
       return { body: project(deps, made) };
+    },
+    [`POST ${P}/fork`]: async ({ params, admit, project: source }) => {
+      const own = async (): Promise<GroupId> => {
+        const grant = await admit([{ permission: 'self:read', resource: { kind: 'instance' } }]);
+        return (await forge.users.one(grant, actorId(grant))).namespaceId;
+      };
+      const path = params.optionalText('namespace_path') ?? params.optionalText('namespace');
+      const given = params.optionalText('namespace_id') ?? (path !== undefined && /^\d+$/.test(path) ? path : undefined);
+      // A namespace that is not there, or hidden, is refused in the same words (R11).
+      const namespaceId =
+        given !== undefined
+          ? parseId<GroupId>(given)
+          : path === undefined
+            ? await own()
+            : ((await deps.directory.groupByPath(null, path))?.id ?? (nobody as GroupId));
+      if (namespaceId === undefined) throw new ParamError('namespace_id is invalid');
+      const grant = await admit([
+        { permission: 'project:fork', resource: { kind: 'project', id: source.id } },
+        { permission: 'project:create', resource: { kind: 'group', id: namespaceId } },
+      ]);
+      const slug = source.path.split('/').at(-1) ?? '';
+      const made = await forge.projects.fork(grant, source.id, {
+        name: params.optionalText('name') ?? params.optionalText('path') ?? slug,
+        slug: params.optionalText('path') ?? slug,
+        namespaceId,
+        creatorId: actorId(grant),
+      });
+      return { body: { ...project(deps, made), ...(await origin(grant, made)), import_status: 'finished' } };
+    },
+    [`GET ${P}/forks`]: async ({ grant, project: source, params, url }) => {
+      const page = pageOf(params);
+      const found = await forge.projects.list(grant, { ...listFilter(params), forkedFromId: source.id }, page);
+      return { body: found.rows.map((one) => project(deps, one)), headers: pageHeaders(page, found.total, url) };
     },
     [`GET ${P}`]: async ({ grant, project: facts }) => ({ body: await shown(grant, await forge.projects.one(grant, facts.id)) }),
     [`PUT ${P}`]: async ({ grant, project: facts, params }) => {

@@ -85,7 +85,7 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
   return {
     git: makeGitForge({ ...push, repositories, onPushed }),
     repository,
-    projects: makeProjectForge({ ...services, repositories, repository }),
+    projects: makeProjectForge({ ...services, repositories, repository, git }),
     groups: makeGroupForge(services),
     users: { ...makeUserForge(services), ...makeImpersonationForge(services) },
     events: makeEventForge(services),

@@ -79,6 +79,7 @@ export interface ProjectRecord extends ProjectFacts {
   readonly createdAt: EpochMillis;
   readonly lastActivityAt: EpochMillis;
   readonly emptyRepo: boolean;
+  readonly forkedFromId: ProjectId | null;
 }
 export type ProjectChange = Partial<
   Pick<ProjectRecord, 'name' | 'description' | 'visibility' | 'archived' | 'defaultBranch' | 'chainDepth' | 'lastActivityAt' | 'emptyRepo'>
@@ -99,13 +100,14 @@ export interface ProjectStore {
       defaultBranch: string;
       creatorId: UserId;
       createdAt: EpochMillis;
+      forkedFromId?: ProjectId;
     },
   ): Promise<ProjectRecord>;
   byId(tx: MaybeTx, id: ProjectId): Promise<ProjectRecord | undefined>;
   list(
     tx: MaybeTx,
     viewers: Viewers,
-    filter: { search?: string; visibility?: Visibility; archived?: boolean; groupId?: GroupId; ownedBy?: UserId },
+    filter: { search?: string; visibility?: Visibility; archived?: boolean; groupId?: GroupId; ownedBy?: UserId; forkedFromId?: ProjectId },
     page: Page,
   ): Promise<Paged<ProjectRecord>>;
   change(tx: Tx, id: ProjectId, change: ProjectChange): Promise<void>;
@@ -321,6 +323,8 @@ export interface LfsLockRecord {
 export interface LfsStore {
   /** Those of the oids that the project holds, with their sizes. */
   held(tx: MaybeTx, project: ProjectId, oids: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  /** Whatever `from` holds, for a copy of it. */
+  holdAll(tx: Tx, from: ProjectId, to: ProjectId, at: EpochMillis): Promise<void>;
   hold(tx: Tx, project: ProjectId, oid: string, sizeBytes: number, at: EpochMillis): Promise<void>;
   /** The present lock where the path is locked already. */
   lock(

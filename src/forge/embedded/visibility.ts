@@ -14,6 +14,11 @@ export function checkVisibility(wanted: Visibility, parent: Visibility): void {
     });
 }
 
+/** The one that fewer people see. */
+export function narrower(one: Visibility, other: Visibility): Visibility {
+  return width[one] <= width[other] ? one : other;
+}
+
 /** The grant's filter as the stores take it; a grant without one shows what an anonymous caller sees (R13). */
 export function viewersOf(grant: Grant, clock: Clock, minLevel?: AccessLevel): Viewers {
   const filter = grant.filter ?? { principals: [] };

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { LfsLockRecord, LfsStore } from '../../forge/embedded/ports.ts';
 import { id, millis, type UserId } from '../../base/ids.ts';
 import type { Database } from '../database.ts';
@@ -14,6 +15,20 @@ export function lfsRepository(db: Database): LfsStore {
         .where('oid', 'in', [...oids])
         .execute();
       return new Map(rows.map((row) => [row.oid, row.sizeBytes]));
+    },
+    async holdAll(tx, from, to, at) {
+      await db
+        .on(tx)
+        .insertInto('lfsObjects')
+        .columns(['projectId', 'oid', 'sizeBytes', 'createdAt'])
+        .expression((eb) =>
+          eb
+            .selectFrom('lfsObjects')
+            .select([sql.lit<number>(to).as('projectId'), 'oid', 'sizeBytes', sql.lit<number>(at).as('createdAt')])
+            .where('projectId', '=', from),
+        )
+        .onConflict((conflict) => conflict.columns(['projectId', 'oid']).doNothing())
+        .execute();
     },
     async hold(tx, project, oid, sizeBytes, at) {
       await db

@@ -11,7 +11,6 @@ import { visibleTo } from './visible.ts';
 /** Tables with rows of one project, emptied when it goes. */
 const dependents = [
   'protectedRefs',
-  'pushes',
   'pushedCommits',
   'refPushes',
   'releaseLinks',
@@ -63,6 +62,7 @@ export function projectRepository(db: Database): ProjectStore {
       let query = db.on(tx).selectFrom('projects').where(visibleTo('projects', viewers));
       if (filter.visibility !== undefined) query = query.where('visibility', '=', filter.visibility);
       if (filter.archived !== undefined) query = query.where('archived', '=', filter.archived ? 1 : 0);
+      if (filter.forkedFromId !== undefined) query = query.where('forkedFromId', '=', filter.forkedFromId);
       if (filter.groupId !== undefined) query = query.where('namespaceId', '=', filter.groupId);
       if (filter.ownedBy !== undefined) {
         query = query.where(sql<boolean>`"namespaceId" in (select "id" from "namespaces" where "ownerUserId" = ${filter.ownedBy})`);
@@ -96,7 +96,15 @@ export function projectRepository(db: Database): ProjectStore {
     },
     async remove(tx, projectId) {
       const on = db.on(tx);
+      await on.updateTable('projects').set({ forkedFromId: null }).where('forkedFromId', '=', projectId).execute();
       for (const table of dependents) await on.deleteFrom(table).where('projectId', '=', projectId).execute();
+      // A copy that lives on goes on knowing who pushed what it got from here (R3).
+      await on
+        .deleteFrom('pushes')
+        .where('projectId', '=', projectId)
+        .where((eb) => eb.not(eb.exists(eb.selectFrom('pushedCommits').select('oid').whereRef('pushedCommits.pushId', '=', 'pushes.id'))))
+        .where((eb) => eb.not(eb.exists(eb.selectFrom('refPushes').select('ref').whereRef('refPushes.pushId', '=', 'pushes.id'))))
+        .execute();
       await removeImages(on, projectId);
       await on.deleteFrom('ciVariables').where('ownerKind', '=', 'project').where('ownerId', '=', projectId).execute();
       await on.deleteFrom('members').where('sourceKind', '=', 'project').where('sourceId', '=', projectId).execute();
@@ -124,5 +132,6 @@ export function toProject(row: Selectable<ProjectsTable>): ProjectRecord {
     createdAt: millis(row.createdAt),
     lastActivityAt: millis(row.lastActivityAt),
     emptyRepo: row.emptyRepo === 1,
+    forkedFromId: row.forkedFromId === null ? null : id<ProjectId>(row.forkedFromId),
   };
 }

@@ -81,6 +81,7 @@ export const reads: Samples = {
   'GET /api/v4/admin/ci/variables/:key': { params: { key: 'WALKED' } },
   [`GET ${P}/triggers`]: plain,
   [`GET ${P}/triggers/:trigger_id`]: plain,
+  [`GET ${P}/forks`]: plain,
   [`GET ${P}/merge_requests`]: plain,
   [`GET ${P}/merge_requests/:iid`]: plain,
   [`GET ${P}/merge_requests/:iid/commits`]: plain,

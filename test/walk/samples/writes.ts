@@ -168,6 +168,7 @@ export const writes: Samples = {
   'POST /api/v4/projects': { asks: ['project:create'], body: (p) => ({ name: name(p), namespace_id: Number(p['group']) }) },
   [`PUT ${P}`]: { body: () => ({ description: 'walked' }) },
   [`DELETE ${P}`]: { ok: 202, fresh: project },
+  [`POST ${P}/fork`]: { asks: ['project:fork', 'project:create'], body: (p) => ({ path: name(p), namespace_id: Number(p['group']) }) },
   [`POST ${P}/archive`]: { fresh: project },
   [`POST ${P}/unarchive`]: { fresh: project },
   [`POST ${P}/members`]: { fresh: user, body: (p) => ({ user_id: Number(p['user'] ?? p['user_id']), access_level: 10 }) },

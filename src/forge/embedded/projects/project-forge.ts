@@ -1,18 +1,20 @@
 import type { Clock } from '../../../base/clock.ts';
 import { JobpassError } from '../../../base/errors.ts';
 import { present } from '../../../base/assert.ts';
-import type { ProjectId } from '../../../base/ids.ts';
+import type { ProjectId, UserId } from '../../../base/ids.ts';
 import { matchesPattern } from '../../../base/refs.ts';
 import { type Permission, verifyGrant } from '../../../pass/grant.ts';
 import type { Directory } from '../../../ports/directory.ts';
-import type { MaybeTx, Transactor } from '../../../ports/tx.ts';
+import type { MaybeTx, Transactor, Tx } from '../../../ports/tx.ts';
 import type { Project, ProjectForge, RepositoryForge } from '../../forge.ts';
+import type { GitRunner } from '../git/processes.ts';
 import type { Repositories } from '../git/repositories.ts';
 import { checkLevel, memberCalls } from '../members.ts';
 import type { ForgeStores, ProjectRecord } from '../ports.ts';
 import { requireAny } from '../repository/grants.ts';
 import { checkSlug } from '../slugs.ts';
-import { checkVisibility, viewersOf } from '../visibility.ts';
+import { checkVisibility, narrower, viewersOf } from '../visibility.ts';
+import { checkSize, copyRefs } from './copy.ts';
 
 export interface ServiceDeps {
   readonly stores: ForgeStores;
@@ -24,6 +26,7 @@ export interface ServiceDeps {
 /** Any of these shows the project itself. */
 const shown: readonly Permission[] = [
   'project:read',
+  'project:fork',
   'project:settings',
   'project:delete',
   'pipeline:create',
@@ -32,7 +35,7 @@ const shown: readonly Permission[] = [
 ];
 
 export function makeProjectForge(
-  deps: ServiceDeps & { readonly repositories: Repositories; readonly repository: RepositoryForge },
+  deps: ServiceDeps & { readonly repositories: Repositories; readonly repository: RepositoryForge; readonly git: GitRunner },
 ): ProjectForge {
   const { stores, transactor, clock, repositories } = deps;
   const on = (id: ProjectId) => ({ kind: 'project', id }) as const;
@@ -49,13 +52,22 @@ export function makeProjectForge(
     return present_(tx, record);
   };
 
+  /** Protects the default branch, and makes the creator owner where nothing inherited does. */
+  const settleNew = async (tx: Tx, id: ProjectId, defaultBranch: string, creatorId: UserId): Promise<void> => {
+    const rule = { kind: 'branch', pattern: defaultBranch, pushLevel: 40, mergeLevel: 40, allowForcePush: false } as const;
+    await stores.protectedRefs.put(tx, id, rule);
+    const level = (await deps.directory.projectLevels(tx, [creatorId], id, clock.now())).get(creatorId) ?? 0;
+    if (level < 40) await stores.members.add(tx, { kind: 'project', id }, creatorId, 50, null, clock.now());
+  };
+
   return {
     async one(grant, id) {
       requireAny(grant, id, shown);
       return read(null, id);
     },
     async list(grant, filter, page) {
-      if (filter.groupId === undefined) verifyGrant(grant, 'project:list', { kind: 'instance' });
+      if (filter.forkedFromId !== undefined) verifyGrant(grant, 'project:read', on(filter.forkedFromId));
+      else if (filter.groupId === undefined) verifyGrant(grant, 'project:list', { kind: 'instance' });
       else verifyGrant(grant, 'group:read', { kind: 'group', id: filter.groupId });
       const { minLevel, ...rest } = filter;
       const found = await stores.projects.list(null, viewersOf(grant, clock, minLevel), rest, page);
@@ -70,15 +82,7 @@ export function makeProjectForge(
         const namespace = present(await stores.groups.byId(tx, request.namespaceId), 'the namespace');
         checkVisibility(request.visibility, namespace.kind === 'user' ? 'public' : namespace.visibility);
         const made = await stores.projects.insert(tx, { ...fields, createdAt: clock.now() });
-        await stores.protectedRefs.put(tx, made.id, {
-          kind: 'branch',
-          pattern: request.defaultBranch,
-          pushLevel: 40,
-          mergeLevel: 40,
-          allowForcePush: false,
-        });
-        const level = (await deps.directory.projectLevels(tx, [request.creatorId], made.id, clock.now())).get(request.creatorId) ?? 0;
-        if (level < 40) await stores.members.add(tx, { kind: 'project', id: made.id }, request.creatorId, 50, null, clock.now());
+        await settleNew(tx, made.id, request.defaultBranch, request.creatorId);
         return made;
       });
       try {
@@ -89,6 +93,43 @@ export function makeProjectForge(
         throw error;
       }
       return present_(null, record);
+    },
+    async fork(grant, source, request) {
+      verifyGrant(grant, 'project:fork', on(source));
+      verifyGrant(grant, 'project:create', { kind: 'group', id: request.namespaceId });
+      checkSlug(request.slug, 'project');
+      const from = await read(null, source);
+      await checkSize(deps.git, await repositories.existing(source));
+      const record = await transactor.write(async (tx) => {
+        await grant.confirm(tx);
+        const namespace = present(await stores.groups.byId(tx, request.namespaceId), 'the namespace');
+        const visibility = narrower(from.visibility, namespace.kind === 'user' ? 'public' : namespace.visibility);
+        const { description, defaultBranch } = from;
+        const made = await stores.projects.insert(tx, {
+          ...request,
+          description,
+          visibility,
+          defaultBranch,
+          forkedFromId: source,
+          createdAt: clock.now(),
+        });
+        await settleNew(tx, made.id, defaultBranch, request.creatorId);
+        return made;
+      });
+      try {
+        await repositories.create(record.id, from.defaultBranch);
+        await copyRefs(deps.git, await repositories.existing(source), await repositories.existing(record.id));
+        await transactor.write(async (tx) => {
+          await stores.pushLog.shareAll(tx, source, record.id);
+          await stores.lfs.holdAll(tx, source, record.id, clock.now());
+          await stores.projects.change(tx, record.id, { emptyRepo: from.emptyRepo });
+        });
+      } catch (error) {
+        await transactor.write((tx) => stores.projects.remove(tx, record.id));
+        await repositories.remove(record.id);
+        throw error;
+      }
+      return read(null, record.id);
     },
     async change(grant, id, change) {
       verifyGrant(grant, 'project:settings', on(id));
