@@ -97,10 +97,13 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
 
   // Jobs need the forge to read files, the forge tells jobs of pushes: one is told late.
   const late: { jobs?: Jobs } = {};
+  const blobs = fileBlobs(join(config.dataDir, 'blobs'));
   const forge = await makeEmbeddedForge({
     dataDir: config.dataDir,
     stores: store.forge,
     mergeRequests: store.mergeRequests,
+    packages: store.packages,
+    blobs,
     directory: store.directory,
     transactor: store.transactor,
     content: await fileContent(join(config.dataDir, 'images')),
@@ -150,7 +153,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     gatekeeper,
     revoker,
     leaks,
-    blobs: fileBlobs(join(config.dataDir, 'blobs')),
+    blobs,
     traces: fileTraces(join(config.dataDir, 'blobs')),
     clock,
     log,

@@ -68,6 +68,11 @@ export const limits = {
   downstreamPipelines: 1000,
   zipEntries: 100_000,
   zipDirectoryBytes: 32 * 1024 * 1024,
+  packageFileBytes: 5 * 1024 * 1024 * 1024,
+  packageFilesPerProject: 100_000,
+  uploadBytes: 100 * 1024 * 1024,
+  /** A body that is streamed may take its time; nothing for so long, and it is cut off. */
+  streamedBodyIdleMs: 60_000,
   variableBytes: 64 * 1024,
   /** Of CI/CD variables that are kept for a project, a group or the instance; GitLab's bound of a value. */
   keptVariableCharacters: 10_000,

@@ -181,6 +181,20 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
   };
 }
 
+const timers = new WeakMap<IncomingMessage, NodeJS.Timeout>();
+
+/** A body that is streamed into a file has no bound in time, but for one on silence. */
+export function mayTakeItsTime(request: IncomingMessage, idleMs: number): void {
+  clearTimeout(timers.get(request));
+  const { socket } = request;
+  const silent = (): void => void request.destroy(new Error('nothing came for too long'));
+  socket.setTimeout(idleMs, silent);
+  request.once('close', () => {
+    socket.off('timeout', silent);
+    socket.setTimeout(0);
+  });
+}
+
 /** A body that trickles in holds a connection, and what it was admitted for, for ever. */
 function boundBody(request: IncomingMessage, response: ServerResponse, timeoutMs: number): void {
   if (request.complete) return;
@@ -190,6 +204,7 @@ function boundBody(request: IncomingMessage, response: ServerResponse, timeoutMs
     if (!response.headersSent) answerJson(response, 408, { message: '408 Request Timeout: the body took too long' });
     response.once('finish', () => request.destroy());
   }, timeoutMs);
+  timers.set(request, timer);
   const done = (): void => clearTimeout(timer);
   request.once('end', done);
   response.once('close', done);

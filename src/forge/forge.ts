@@ -9,6 +9,7 @@ import type { EventForge } from './events.ts';
 import type { ImpersonationForge } from './impersonation.ts';
 import type { LfsForge } from './lfs.ts';
 import type { MergeRequestForge } from './merge-requests.ts';
+import type { PackageForge } from './packages.ts';
 import type { RegistryForge } from './registry.ts';
 export type { Page, Paged };
 /**
@@ -24,6 +25,7 @@ export interface Forge {
   readonly events: EventForge;
   readonly releases: ReleaseForge;
   readonly mergeRequests: MergeRequestForge;
+  readonly packages: PackageForge;
   readonly registry: RegistryForge;
   readonly lfs: LfsForge;
 }

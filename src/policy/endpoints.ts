@@ -146,6 +146,17 @@ export const endpoints: readonly Endpoint[] = [
   row('POST', `${P}/merge_requests/:iid/pipelines`, 'project', ['merge_request:read', 'pipeline:create']),
   row('GET', `${P}/repository/commits/:sha/merge_requests`, 'project', ['commit:read', 'merge_request:read']),
 
+  // Packages and uploads
+  row('GET', `${P}/packages`, 'project', ['package:read']),
+  row('GET', `${P}/packages/:package_id`, 'project', ['package:read']),
+  row('GET', `${P}/packages/:package_id/package_files`, 'project', ['package:read']),
+  row('DELETE', `${P}/packages/:package_id`, 'project', ['package:delete']),
+  row('GET', `${P}/packages/generic/:package_name/:package_version/*`, 'project', ['package:read']),
+  row('PUT', `${P}/packages/generic/:package_name/:package_version/*`, 'project', ['package:write']),
+  row('POST', `${P}/uploads`, 'project', ['upload:create']),
+  row('GET', `${P}/uploads/:secret/:filename`, 'project', ['project:read']),
+  row('GET', '/-/project/:id/uploads/:secret/:filename', 'project', ['project:read']),
+
   // Pipelines and jobs
   row('POST', `${P}/pipeline`, 'project', ['pipeline:create']),
   row('GET', `${P}/ci/lint`, 'project', ['ci_config:read'], { signedIn: true }),

@@ -58,17 +58,8 @@ export const gatewayEndpoints: readonly Endpoint[] = [
   row('PUT', '/milestones/:milestone_id', ['work_item:write']),
   row('GET', '/labels', ['work_item:read']),
 
-  // Files of releases and notes
-  row('POST', '/uploads', ['upload:create']),
-
   // Packages
-  row('GET', '/packages', ['package:read']),
-  row('GET', '/packages/:package_id', ['package:read']),
-  row('DELETE', '/packages/:package_id', ['package:delete']),
-  row('GET', '/packages/:package_id/package_files', ['package:read']),
   row('DELETE', '/packages/:package_id/package_files/:file_id', ['package:delete']),
-  row('GET', '/packages/generic/:package_name/:package_version/*', ['package:read']),
-  row('PUT', '/packages/generic/:package_name/:package_version/*', ['package:write']),
   row('GET', '/packages/maven/*', ['package:read']),
   row('PUT', '/packages/maven/*', ['package:write']),
   row('GET', '/packages/npm/*', ['package:read']),

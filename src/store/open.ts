@@ -15,6 +15,7 @@ import type { PipelineIncludes } from '../ports/includes.ts';
 import type { JobRights } from '../ports/job-rights.ts';
 import type { JobStore, RunnerStore } from '../ports/jobs.ts';
 import type { MergeRequestStore } from '../ports/merge-requests.ts';
+import type { PackageStore } from '../ports/packages.ts';
 import type { Liveness, PassStore } from '../ports/passes.ts';
 import type { Revocations } from '../ports/revocations.ts';
 import type { RegistryTokens } from '../ports/registry-tokens.ts';
@@ -49,6 +50,7 @@ import { registryTokenRepository } from './repositories/registry-tokens.ts';
 import { releaseRepository } from './repositories/releases.ts';
 import { resourceGroupRepository } from './repositories/resource-groups.ts';
 import { mergeRequestRepository } from './repositories/merge-requests.ts';
+import { packageRepository } from './repositories/packages.ts';
 import { scheduleRepository } from './repositories/schedules.ts';
 import { runnerRepository } from './repositories/runners.ts';
 import { triggerRepository } from './repositories/triggers.ts';
@@ -72,6 +74,7 @@ export interface Store {
   readonly jobs: JobStore;
   readonly jobRights: JobRights;
   readonly mergeRequests: MergeRequestStore;
+  readonly packages: PackageStore;
   readonly schedules: ScheduleStore;
   readonly triggers: TriggerStore;
   readonly runners: RunnerStore;
@@ -116,6 +119,7 @@ export async function openStore(url: string): Promise<Store> {
     jobs: jobRepository(db),
     jobRights: jobRightsRepository(db),
     mergeRequests: mergeRequestRepository(db),
+    packages: packageRepository(db),
     schedules: scheduleRepository(db),
     triggers: triggerRepository(db),
     runners: runnerRepository(db),

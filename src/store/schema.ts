@@ -45,6 +45,9 @@ export interface Schema {
   readonly mergeRequests: MergeRequestsTable;
   readonly mergeRequestCommits: { projectId: number; oid: string; mergeRequestId: number };
   readonly mergeRequestNotes: MergeRequestNotesTable;
+  readonly packages: PackagesTable;
+  readonly packageFiles: PackageFilesTable;
+  readonly uploads: UploadsTable;
   readonly schedules: SchedulesTable;
   readonly triggers: TriggersTable;
   readonly scheduleVariables: { projectId: number; scheduleId: number; key: string; value: string; setBy: number };
@@ -273,6 +276,35 @@ export interface MergeRequestNotesTable {
   authorId: number;
   body: string;
   system: number;
+  createdAt: number;
+}
+export interface PackagesTable {
+  id: Generated<number>;
+  projectId: number;
+  name: string;
+  version: string;
+  status: string;
+  creatorId: number;
+  createdAt: number;
+}
+export interface PackageFilesTable {
+  id: Generated<number>;
+  projectId: number;
+  packageId: number;
+  fileName: string;
+  sizeBytes: number;
+  sha256: string;
+  blobKey: string;
+  createdAt: number;
+}
+export interface UploadsTable {
+  id: Generated<number>;
+  projectId: number;
+  secret: string;
+  fileName: string;
+  sizeBytes: number;
+  blobKey: string;
+  creatorId: number;
   createdAt: number;
 }
 export interface TriggersTable {

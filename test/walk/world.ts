@@ -177,6 +177,10 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
   await must('POST', `${P}/protected_tags`, { name: 'r*', create_access_level: 40 });
   const schedule = await must('POST', `${P}/pipeline_schedules`, { description: 'nightly', ref: 'work', cron: '0 4 1 1 *' });
   const request = await must('POST', `${P}/merge_requests`, { source_branch: 'request', target_branch: 'main', title: 'walk' });
+  const file = { headers: { 'private-token': server.root }, raw: 'walk' };
+  await server.call('PUT', `${P}/packages/generic/tool/1/tool`, file);
+  const { list: held } = await server.call('GET', `${P}/packages`, { token: server.root });
+  const sent = await server.call('POST', `${P}/uploads`, { headers: { 'private-token': server.root, ...type }, raw: form });
   const trigger = await must('POST', `${P}/triggers`, { description: 'bot' });
   const made = await server.call('GET', `${P}/jobs/${job.id}`, { token: server.root });
   const later = await server.call('GET', `${P}/jobs?scope[]=manual`, { token: server.root });
@@ -209,6 +213,11 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
       schedule_id: String(schedule['id']),
       trigger_id: String(trigger['id']),
       iid: String(request['iid']),
+      package_name: 'tool',
+      package_version: '1',
+      package_id: String(held[0]?.['id']),
+      secret: String(sent.body['url']).split('/')[2] ?? '',
+      filename: 'a.zip',
       repository_id: await pushImage(server, id, `${slug}/app`, 'image'),
     },
   };

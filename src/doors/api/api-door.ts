@@ -2,12 +2,14 @@ import type { FastifyInstance } from 'fastify';
 import { limits } from '../../base/limits.ts';
 import { JobpassError } from '../../base/errors.ts';
 import type { Door } from '../door.ts';
+import { mayTakeItsTime } from '../http.ts';
 import { auditRoutes } from './audit.ts';
 import { boundRoutes } from './bounds.ts';
 import { bridgeRoutes } from './bridges.ts';
 import { ceilingRoutes } from './ceilings.ts';
 import { environmentRoutes } from './environments.ts';
 import { eventRoutes } from './events.ts';
+import { fileRoutes, streamedRoutes } from './files.ts';
 import { groupRoutes } from './groups.ts';
 import { impersonationRoutes } from './impersonation.ts';
 import { instanceRoutes } from './instance.ts';
@@ -37,6 +39,16 @@ export function makeApiDoor(deps: ApiDeps): Door {
     name: 'api',
     register(app) {
       apiSurface(app, deps);
+      // Bodies of any type, which are not read before the caller is known.
+      void app.register((streamed, _options, done) => {
+        streamed.removeAllContentTypeParsers();
+        streamed.addContentTypeParser('*', (request, _body, parsed) => {
+          mayTakeItsTime(request.raw, limits.streamedBodyIdleMs);
+          parsed(null, undefined);
+        });
+        registerRoutes(streamed, deps, streamedRoutes(deps));
+        done();
+      });
       registerRoutes(app, deps, {
         ...instanceRoutes(deps),
         ...auditRoutes(deps),
@@ -49,6 +61,7 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...repositoryRoutes(deps),
         ...releaseRoutes(deps),
         ...registryRoutes(deps),
+        ...fileRoutes(deps),
         ...mergeRequestRoutes(deps),
         ...pipelineRoutes(deps),
         ...bridgeRoutes(deps),

@@ -171,7 +171,7 @@ async function admitLinks(deps: ApiDeps, call: Call, links: readonly ReleaseLink
 
 /** The project that a path of this forge belongs to, or else an id that no project has: hidden and absent are refused alike (R11). */
 async function projectBehind(deps: ApiDeps, path: string): Promise<ProjectId> {
-  const api = /^\/api\/v4\/projects\/([^/]+)/.exec(path)?.[1];
+  const api = /^\/(?:api\/v4\/projects|-\/project)\/([^/]+)/.exec(path)?.[1];
   const name = decodeOnce(api ?? path.slice(1));
   if (name === undefined) throw new JobpassError('invalid_input', { fields: { url: ['is invalid'] } });
   if (api !== undefined) return parseId<ProjectId>(name) ?? (await deps.directory.projectByPath(null, name))?.id ?? noProject;

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../../base/clock.ts';
@@ -57,6 +58,8 @@ export interface Call {
   /** External URL of this request. */
   readonly url: URL;
   readonly method: string;
+  /** The request as it comes in; for routes that stream their body. */
+  readonly incoming: IncomingMessage;
 }
 
 export interface Answer {
@@ -229,6 +232,7 @@ async function prepare(deps: RouteDeps, endpoint: Endpoint, request: FastifyRequ
     admit,
     url: new URL(request.raw.url ?? '/', deps.externalUrl),
     method: request.method,
+    incoming: request.raw,
   };
 }
 

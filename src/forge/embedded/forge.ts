@@ -6,6 +6,8 @@ import type { ContentStore } from '../../ports/content.ts';
 import type { Directory } from '../../ports/directory.ts';
 import type { Leaks } from '../../ports/leaks.ts';
 import type { MergeRequestStore } from '../../ports/merge-requests.ts';
+import type { Blobs } from '../../ports/blobs.ts';
+import type { PackageStore } from '../../ports/packages.ts';
 import type { Transactor } from '../../ports/tx.ts';
 import type { Forge, RefsUpdated } from '../forge.ts';
 import { makeEventForge } from './events/event-forge.ts';
@@ -19,6 +21,7 @@ import { repeatCollection } from './oci/collect.ts';
 import { makeLfsForge } from './lfs/lfs-forge.ts';
 import { makeRegistryForge } from './oci/registry-forge.ts';
 import type { ForgeStores } from './ports.ts';
+import { makePackageForge } from './packages/package-forge.ts';
 import { makeProjectForge } from './projects/project-forge.ts';
 import { makeReleaseForge } from './releases/release-forge.ts';
 import { makeRepositoryForge } from './repository/repository-forge.ts';
@@ -32,6 +35,9 @@ export interface EmbeddedForgeDeps {
   readonly dataDir: string;
   readonly stores: ForgeStores;
   readonly mergeRequests: MergeRequestStore;
+  readonly packages: PackageStore;
+  /** Of packages and uploads. */
+  readonly blobs: Blobs;
   readonly directory: Directory;
   readonly transactor: Transactor;
   /** Of images. */
@@ -85,7 +91,8 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
   return {
     git: makeGitForge({ ...push, repositories, onPushed }),
     repository,
-    projects: makeProjectForge({ ...services, repositories, repository, git }),
+    projects: makeProjectForge({ ...services, repositories, repository, git, packages: deps.packages, blobs: deps.blobs }),
+    packages: makePackageForge({ ...services, packages: deps.packages, blobs: deps.blobs }),
     groups: makeGroupForge(services),
     users: { ...makeUserForge(services), ...makeImpersonationForge(services) },
     events: makeEventForge(services),

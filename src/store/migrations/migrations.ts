@@ -20,6 +20,7 @@ import { variableSetters } from './0021-variable-setters.ts';
 import { schedules } from './0024-schedules.ts';
 import { triggers } from './0025-triggers.ts';
 import { mergeRequests } from './0026-merge-requests.ts';
+import { packages } from './0027-packages.ts';
 import { jobRights } from './0043-job-rights.ts';
 import { gatewayRunners } from './0047-gateway-runners.ts';
 
@@ -58,6 +59,7 @@ const migrations: readonly Migration[] = [
   schedules,
   triggers,
   mergeRequests,
+  packages,
   jobRights,
   gatewayRunners,
 ];

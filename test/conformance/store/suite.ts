@@ -17,6 +17,7 @@ import { runnerCases } from './runners.ts';
 import { scheduleCases } from './schedules.ts';
 import { triggerCases } from './triggers.ts';
 import { mergeRequestCases } from './merge-requests.ts';
+import { packageCases } from './packages.ts';
 import { schemaCases } from './schema.ts';
 import { transactionCases } from './transactions.ts';
 import { variableCases } from './variables.ts';
@@ -47,6 +48,7 @@ export function storeConformance(engine: TestEngine): void {
     ['what the server moves', flowCases],
     ['schedules', scheduleCases],
     ['triggers', triggerCases],
+    ['packages', packageCases],
     ['merge requests', mergeRequestCases],
     ['runners', runnerCases],
     ['variables', variableCases],

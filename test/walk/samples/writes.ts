@@ -113,6 +113,13 @@ const request = async (world: World, target: Target): Promise<Params> => {
   const { iid } = await world.server.must('POST', `/api/v4/projects/${target.id}/merge_requests`, { ...branches, title: 'fresh' });
   return { iid: String(iid) };
 };
+const packaged = async ({ server, next }: World, target: Target): Promise<Params> => {
+  const root = `/api/v4/projects/${target.id}/packages`;
+  const version = String(next());
+  await server.call('PUT', `${root}/generic/fresh/${version}/x`, { headers: { 'private-token': server.root }, raw: 'x' });
+  const { list } = await server.call('GET', `${root}?package_name=fresh&per_page=100`, { token: server.root });
+  return { package_id: String(list.find((one) => one['version'] === version)?.['id']) };
+};
 const protection =
   (kind: 'branches' | 'tags') =>
   async ({ server, next }: World, target: Target): Promise<Params> => {
@@ -247,6 +254,10 @@ export const writes: Samples = {
   [`POST ${P}/trigger/pipeline`]: { ok: 400, body: () => ({ ref: 'work' }), pass: chain },
   [`POST ${P}/ref/:ref/trigger/pipeline`]: { ok: 400, params: { ref: 'work' }, pass: chain },
 
+  [`PUT ${P}/packages/generic/:package_name/:package_version/*`]: { ok: 201, params: { '*': 'walked' } },
+  // A body that is not multipart is refused after the caller was let in.
+  [`POST ${P}/uploads`]: { ok: 400 },
+  [`DELETE ${P}/packages/:package_id`]: { ok: 204, fresh: packaged },
   [`POST ${P}/merge_requests`]: { fresh: ahead, body: (p) => ({ source_branch: p['branch'], target_branch: 'main', title: 'walked' }) },
   [`PUT ${P}/merge_requests/:iid`]: { fresh: request, body: () => ({ title: 'walked' }) },
   // Into a branch of its own: `main` is for maintainers.

@@ -14,6 +14,7 @@ import type { ForgeStores, ProjectRecord } from '../ports.ts';
 import { requireAny } from '../repository/grants.ts';
 import { checkSlug } from '../slugs.ts';
 import { checkVisibility, narrower, viewersOf } from '../visibility.ts';
+import type { PackageDeps } from '../packages/package-forge.ts';
 import { checkSize, copyRefs } from './copy.ts';
 
 export interface ServiceDeps {
@@ -35,7 +36,10 @@ const shown: readonly Permission[] = [
 ];
 
 export function makeProjectForge(
-  deps: ServiceDeps & { readonly repositories: Repositories; readonly repository: RepositoryForge; readonly git: GitRunner },
+  deps: ServiceDeps & { readonly repositories: Repositories; readonly repository: RepositoryForge; readonly git: GitRunner } & Pick<
+      PackageDeps,
+      'packages' | 'blobs'
+    >,
 ): ProjectForge {
   const { stores, transactor, clock, repositories } = deps;
   const on = (id: ProjectId) => ({ kind: 'project', id }) as const;
@@ -156,11 +160,13 @@ export function makeProjectForge(
     },
     async remove(grant, id) {
       verifyGrant(grant, 'project:delete', on(id));
+      const keys = await deps.packages.keysOf(null, id);
       await transactor.write(async (tx) => {
         await grant.confirm(tx);
         await stores.projects.remove(tx, id);
       });
       await repositories.remove(id);
+      for (const key of keys) await deps.blobs.remove(key);
     },
     members: members.list,
     member: members.one,
