@@ -79,7 +79,10 @@ export async function followPush(deps: HeadDeps, event: Omit<RefsUpdated, 'merge
     for (const request of await deps.mergeRequests.openFrom(null, event.projectId, branch)) {
       if (await followed(deps, request, change.newOid)) moved.push(request.id);
     }
-    await settleMerged(deps, event, branch, change.newOid);
+    // Whatever is wrong here, the push stands, and its pipelines start.
+    await settleMerged(deps, event, branch, change.newOid).catch((error: unknown) =>
+      deps.log.error('merge_request.not_settled', { project: event.projectId }, error),
+    );
   }
   return moved;
 }
