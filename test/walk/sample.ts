@@ -44,13 +44,13 @@ export function doorOf(row: Endpoint): DoorName {
   return row.path.startsWith('/api/v4/jobs/') || runners.includes(nameOf(row)) ? 'runner' : 'api';
 }
 
-/** `WALK=schedules npx vitest run test/walk` walks those rows only, while one works on them. */
-const only = process.env['WALK'] ?? '';
+/** `WALK=schedules,/fork npx vitest run test/walk` walks those rows only, while one works on them. */
+const only = (process.env['WALK'] ?? '').split(',');
 
 /** Rows of these doors, with their samples. @throws where a row has none: a route outside the walk is a route outside the proof */
 export function rowsWith(samples: Samples, belongs: (row: Endpoint) => boolean): readonly (readonly [Endpoint, Sample])[] {
   return endpoints
-    .filter((row) => belongs(row) && nameOf(row).includes(only))
+    .filter((row) => belongs(row) && only.some((part) => nameOf(row).includes(part)))
     .map((row) => {
       const sample = samples[nameOf(row)];
       if (sample === undefined)
