@@ -105,7 +105,7 @@ describe('schedules, on SQLite and real git', () => {
     const app = await project();
     const made = await make(app, bob.token);
     await server.must('POST', `${root(app)}/${String(made['id'])}/variables`, { key: 'BASH_ENV', value: '/evil' }, bob.token);
-    const edited = await server.must('PUT', `${root(app)}/${String(made['id'])}`, { cron: '5 4 * * *' }, alice.token);
+    const edited = await server.must('PUT', `${root(app)}/${String(made['id'])}`, { cron: '5 4 * * *', description: 'hers' }, alice.token);
     expect(edited['owner']).toMatchObject({ username: 'alice' });
     await comeDue(made['id']);
     await server.jobs.runSchedules();

@@ -167,7 +167,7 @@ export function mergeRequestRepository(db: Database): MergeRequestStore {
         .where('mergeRequestId', '=', request)
         .where('system', '=', 0)
         .executeTakeFirstOrThrow();
-      return Number(row.count);
+      return row.count;
     },
   };
 }

@@ -37,7 +37,7 @@ export function packageRepository(db: Database): PackageStore {
         .on(tx)
         .selectFrom('packageFiles')
         .select((eb) => eb.fn.countAll<number>().as('count'));
-      return Number((await query.where('projectId', '=', project).executeTakeFirstOrThrow()).count);
+      return (await query.where('projectId', '=', project).executeTakeFirstOrThrow()).count;
     },
     async addFile(tx, file) {
       const on = db.on(tx);
