@@ -10,6 +10,7 @@ export type YamlFile =
   | { readonly ok: false; readonly errors: readonly CiError[] };
 
 const maxErrors = 20;
+const severalDocuments = 'the file holds several documents between lines of `---`: a header with `spec:inputs` is not supported yet';
 /** Resolving aliases of many anchors takes the library quadratic time. */
 const maxAliases = 3000;
 /** Room for what aliases repeat. */
@@ -53,7 +54,7 @@ function parse(text: string): YamlFile {
   });
   const errors = [...document.errors, ...document.warnings].map((error): CiError => ({
     line: lines.linePos(error.pos[0]).line,
-    message: `invalid YAML: ${error.message}`,
+    message: error.code === 'MULTIPLE_DOCS' ? severalDocuments : `invalid YAML: ${error.message}`,
   }));
   if (errors.length === 0) errors.push(...mistakes(document, lines));
   if (errors.length > 0) return { ok: false, errors: errors.slice(0, maxErrors) };

@@ -137,7 +137,7 @@ describe('what it refuses, with the line', () => {
     ['? [a]\n: {script: x}', ['line 1: a key must be a text']],
     [
       'a: {script: x}\n---\nb: {script: x}',
-      ['line 2: invalid YAML: Source contains multiple documents; please use YAML.parseAllDocuments()'],
+      ['line 2: the file holds several documents between lines of `---`: a header with `spec:inputs` is not supported yet'],
     ],
     ['a: 1\n<<: 2', ['invalid YAML: Merge sources must be maps or map aliases']],
   ])('%j', (text, expected) => {
