@@ -14,10 +14,9 @@ export interface Reply {
   readonly list: readonly Record<string, unknown>[];
 }
 
-/** A whole server in this process on a free port, with a temporary data folder, and what tests do with it. */
-export interface TestServer extends RunningServer {
+/** What tests do with a forge over HTTP. */
+export interface ForgeClient {
   readonly root: string;
-  readonly dataDir: string;
   call(
     method: string,
     path: string,
@@ -35,6 +34,11 @@ export interface TestServer extends RunningServer {
   /** Takes a job by hand, unsigned. @returns the payload, or undefined for 204 */
   claim(runnerToken: string): Promise<Claimed | undefined>;
   finish(job: Claimed, state?: 'success' | 'failed'): Promise<Reply>;
+}
+
+/** A whole server in this process on a free port, with a temporary data folder, and what tests do with it. */
+export interface TestServer extends RunningServer, ForgeClient {
+  readonly dataDir: string;
   stop(): Promise<void>;
 }
 
@@ -66,9 +70,23 @@ export async function startTestServer(config: Partial<ServerConfig> = {}): Promi
     },
     silentLog,
   );
-  const call: TestServer['call'] = async (method, path, options = {}) => {
+  const self: TestServer = {
+    ...server,
+    dataDir,
+    ...forgeClient(server.url, root),
+    async stop() {
+      await server.close(1000);
+      if (config.dataDir === undefined) await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+  return self;
+}
+
+/** What tests do with a forge over HTTP, whoever serves it. @param url of the forge, or of a gateway in front of it @param root an administrator's token there */
+export function forgeClient(url: string, root: string): ForgeClient {
+  const call: ForgeClient['call'] = async (method, path, options = {}) => {
     const { body, raw } = options;
-    const response = await fetch(`${server.url}${path}`, {
+    const response = await fetch(`${url}${path}`, {
       method,
       redirect: 'manual',
       headers: {
@@ -89,15 +107,13 @@ export async function startTestServer(config: Partial<ServerConfig> = {}): Promi
       list: Array.isArray(json) ? json : [],
     };
   };
-  const must: TestServer['must'] = async (method, path, body, token = root) => {
+  const must: ForgeClient['must'] = async (method, path, body, token = root) => {
     const reply = await call(method, path, { token, ...(body === undefined ? {} : { body }) });
     if (reply.status >= 300) throw new Error(`${method} ${path}: ${reply.status} ${reply.text}`);
     return reply.body;
   };
-  const self: TestServer = {
-    ...server,
+  return {
     root,
-    dataDir,
     call,
     must,
     async user(username) {
@@ -151,12 +167,7 @@ export async function startTestServer(config: Partial<ServerConfig> = {}): Promi
       };
     },
     finish: (job, state = 'success') => call('PUT', `/api/v4/jobs/${job.id}`, { headers: { 'job-token': job.token }, body: { state } }),
-    async stop() {
-      await server.close(1000);
-      if (config.dataDir === undefined) await rm(dataDir, { recursive: true, force: true });
-    },
   };
-  return self;
 }
 
 /** What any gitlab-runner of today sends, as far as the server looks at it. */
