@@ -1,5 +1,5 @@
 import { Agent, request } from 'undici';
-import { id, type JobId, type ProjectId } from '../src/base/ids.ts';
+import { id, type JobId, millis, type ProjectId } from '../src/base/ids.ts';
 import { newPassToken } from '../src/base/pass-token.ts';
 import type { Secret } from '../src/base/secret.ts';
 import type { Access, AskContext, Subject } from '../src/pass/subject.ts';
@@ -23,6 +23,9 @@ export async function run(): Promise<void> {
     const { project, user, pass } = await oneLivePass(server);
     const asking = await addPasses(server, pass, passesAsking);
     const access: Access = { permission: 'project:read', resource: { kind: 'project', id: id<ProjectId>(project) } };
+    // A slow machine takes longer for all this than a silent runner is believed (R2).
+    const heard = () =>
+      server.store.transactor.write((tx) => server.store.jobs.changeJob(tx, pass.jobId, ['running'], { contactAt: millis(Date.now()) }));
     const compare = async (title: string): Promise<void> => {
       console.log(title);
       const subjects = asking.map((secret): Subject => ({ kind: 'secret', secret, carrier: 'private_token' }));
@@ -36,6 +39,7 @@ export async function run(): Promise<void> {
         // In turns, so that whatever else the machine does hits both.
         const [own, passes]: [number[], number[]] = [[], []];
         for (let round = 0; round < 5; round += 1) {
+          await heard();
           own.push(...(await latencies(agent, url, [user], parallel)));
           passes.push(...(await latencies(agent, url, texts, parallel)));
         }
