@@ -13,6 +13,20 @@ export function jobCases(bench: Bench): void {
       (await bench.store.jobs.claimCandidates(tx, { ...anyone, ...filter }, limit)).map((job) => job.name),
     );
 
+  test("a pipeline's coverage is the mean of its jobs', but of those that were retried", async () => {
+    const { transactor, jobs: store } = bench.store;
+    const { pipeline, jobs } = await addJobs(bench.store, 4);
+    expect(await store.coverageOf(null, pipeline.id)).toBeNull();
+    const [one, two, retried, none] = jobs;
+    if (one === undefined || two === undefined || retried === undefined || none === undefined) throw new Error('no jobs');
+    await transactor.write(async (tx) => {
+      await store.changeJob(tx, one.id, ['pending'], { coverage: 80.25 });
+      await store.changeJob(tx, two.id, ['pending'], { coverage: 91 });
+      await store.changeJob(tx, retried.id, ['pending'], { coverage: 1, retriedById: none.id });
+    });
+    expect([await store.coverageOf(null, pipeline.id), (await store.job(null, one.id))?.coverage]).toEqual([85.625, 80.25]);
+  });
+
   test('A57 what a pipeline includes comes back as it was put', async () => {
     const { pipelineIncludes, transactor } = bench.store;
     const { pipeline } = await addJobs(bench.store, 1);
