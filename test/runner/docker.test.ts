@@ -100,7 +100,9 @@ describe.each([
 
     test('a service that opens a port is waited for; one that never answers is told of, and a service that is not allowed is refused', async () => {
       const ports = `${own.image.split(':')[0] ?? ''}:ports`;
-      own.cli('commit', '--change', 'EXPOSE 7000', own.cli('create', ...limits, own.image, 'true').trim(), ports);
+      const model = own.cli('create', ...limits, own.image, 'true').trim();
+      own.cli('commit', '--change', 'EXPOSE 7000', model, ports);
+      own.cli('rm', '--force', model);
       const late = ['sh', '-c', 'sleep 1; while true; do echo up | nc -l -p 7000; done'];
       const report = await run(
         // Without trying twice: when the script begins, the service is there.
