@@ -1,6 +1,10 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { id, type JobId, millis, type PipelineId, type ProjectId } from '../../src/base/ids.ts';
 import { interrupted } from '../../src/jobs/auto-cancel.ts';
+import { openStore } from '../../src/store/open.ts';
 import { sampleJob } from '../support/sample-job.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
@@ -43,7 +47,7 @@ async function eventually(what: () => Promise<unknown>, wanted: unknown): Promis
   await expect.poll(what, { timeout: 20_000, interval: 20 }).toEqual(wanted);
 }
 
-test('a delayed job waits for its time, also over the time in which no server runs; played it starts at once', async () => {
+test('a delayed job waits for its time; played it starts at once', async () => {
   const app = await project('late: {script: x, when: delayed, start_in: 1 hour}\nsoon: {script: x, when: delayed, start_in: 2 hours}\n');
   const pipeline = await newest(app);
   expect(await states(pipeline)).toEqual({ late: 'scheduled', soon: 'scheduled' });
@@ -58,6 +62,26 @@ test('a delayed job waits for its time, also over the time in which no server ru
   await eventually(async () => (await states(pipeline))['late'], 'pending');
   await finish();
   expect((await server.store.jobs.pipeline(null, pipeline))?.status).toBe('success');
+});
+
+test('a delayed job that came due while no server ran starts with the next one', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'jobpass-delayed-'));
+  try {
+    const first = await startTestServer({ dataDir });
+    const app = await first.project('late/app');
+    await first.commit(app, '.gitlab-ci.yml', 'late: {script: x, when: delayed, start_in: 1 hour}\n');
+    const [late] = await first.store.jobs.jobsOfPipeline(null, id<PipelineId>(1));
+    expect(late?.status).toBe('scheduled');
+    await first.stop();
+    const store = await openStore(`sqlite:${join(dataDir, 'jobpass.db')}`);
+    await store.transactor.write((tx) => store.jobs.changeJob(tx, late?.id ?? id<JobId>(0), ['scheduled'], { scheduledAt: millis(1) }));
+    await store.close();
+    const second = await startTestServer({ dataDir });
+    await eventually(async () => (await second.store.jobs.jobsOfPipeline(null, id<PipelineId>(1)))[0]?.status, 'pending');
+    await second.stop();
+  } finally {
+    await rm(dataDir, { recursive: true, force: true });
+  }
 });
 
 test('of a resource group one job runs at a time; its end lets the next one in, whatever the end', async () => {
