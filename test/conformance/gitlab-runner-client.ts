@@ -60,6 +60,14 @@ export const allFeatures: Readonly<Record<string, boolean>> = Object.fromEntries
 
 const retried = (status: number): boolean => [408, 429, 500, 502, 503, 504].includes(status) || status >= 512;
 
+/** As the server says: until a time, else for so many seconds; else 100 ms to 60 s, doubling. @see runner-protocol §0 */
+function waitOf({ headers }: Answer, attempt: number): number {
+  const reset = Date.parse(String(headers['ratelimit-resettime']));
+  if (!Number.isNaN(reset)) return Math.max(0, reset - Date.now());
+  const after = Number(headers['retry-after']);
+  return Number.isInteger(after) ? after * 1000 : Math.min(100 * 2 ** (attempt - 1), 60_000);
+}
+
 /**
  * Speaks the Runner API exactly as the reference says that gitlab-runner does: headers, bodies, retries. Waiting is written down instead
  * of done, so that no test sleeps.
@@ -106,8 +114,7 @@ export class GitlabRunner {
     for (let attempt = 1; ; attempt += 1) {
       const answer = await this.once(method, path, sent);
       if (!retried(answer.status) || attempt === 5) return answer;
-      const after = Number(answer.headers['retry-after']);
-      this.waits.push(Number.isInteger(after) ? after * 1000 : 100 * 2 ** (attempt - 1));
+      this.waits.push(waitOf(answer, attempt));
     }
   }
 
@@ -148,20 +155,27 @@ export class GitlabRunner {
     });
   }
 
+  /** A runner says its token in the body and here. */
+  get #auth(): Readonly<Record<string, string>> {
+    return { 'runner-token': this.token };
+  }
+
   register(token: string, more: object = {}): Promise<Answer> {
     return this.send('POST', '/runners', { json: { token, info: this.info, ...more } });
   }
 
   verify(): Promise<Answer> {
-    return this.send('POST', '/runners/verify', { json: { token: this.token, system_id: this.#systemId, info: this.info } });
+    const json = { token: this.token, system_id: this.#systemId, info: this.info };
+    return this.send('POST', '/runners/verify', { json, headers: this.#auth });
   }
 
   unregister(): Promise<Answer> {
-    return this.send('DELETE', '/runners', { json: { token: this.token } });
+    return this.send('DELETE', '/runners', { json: { token: this.token }, headers: this.#auth });
   }
 
   unregisterManager(): Promise<Answer> {
-    return this.send('DELETE', '/runners/managers', { json: { token: this.token, system_id: this.#systemId } });
+    const json = { token: this.token, system_id: this.#systemId };
+    return this.send('DELETE', '/runners/managers', { json, headers: this.#auth });
   }
 
   /** Without any token header; the answer's token is used from then on. */
