@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import { id, millis, type ProjectId, type UserId } from '../../base/ids.ts';
 import type { PackageFileId, PackageFileRecord, PackageId, PackageRecord, PackageStore, UploadRecord } from '../../ports/packages.ts';
 import { type Database, likePattern } from '../database.ts';
@@ -29,7 +29,7 @@ export function packageRepository(db: Database): PackageStore {
     },
     list(tx, project, { name }, page) {
       let query = db.on(tx).selectFrom('packages').where('projectId', '=', project).where('status', '=', 'default');
-      if (name !== undefined) query = query.where((eb) => eb(eb.fn('lower', ['name']), 'like', likePattern(name)));
+      if (name !== undefined) query = query.where(sql<boolean>`lower("name") like ${likePattern(name)} escape '\\'`);
       return paged(query, page, (rows) => rows.selectAll().orderBy('id', 'desc').execute(), toPackage);
     },
     async count(tx, project) {

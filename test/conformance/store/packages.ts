@@ -7,7 +7,14 @@ export function packageCases(bench: Bench): void {
     const { packages, transactor, forge } = bench.store;
     const user = await addUser(bench.store);
     const project = await addProject(bench.store, { id: user.namespaceId }, user.id);
-    const wanted = { projectId: project.id, name: 'Tool', version: '1.0', status: 'default', creatorId: user.id, createdAt: now } as const;
+    const wanted = {
+      projectId: project.id,
+      name: 'My_Tool',
+      version: '1.0',
+      status: 'default',
+      creatorId: user.id,
+      createdAt: now,
+    } as const;
     const made = await transactor.write((tx) => packages.ensure(tx, wanted));
     expect(made).toEqual({ ...wanted, id: made.id });
     const file = { packageId: made.id, fileName: 'x', sizeBytes: 5e9, sha256: 'a'.repeat(64), createdAt: now };
@@ -18,10 +25,10 @@ export function packageCases(bench: Bench): void {
     });
     expect(await packages.list(null, project.id, {}, firstPage)).toMatchObject({ total: 0 });
     await transactor.write((tx) => packages.ensure(tx, wanted));
-    expect(await packages.list(null, project.id, { name: 'tOO' }, firstPage)).toMatchObject({ total: 1 });
-    expect(await packages.list(null, project.id, { name: 'other' }, firstPage)).toMatchObject({ total: 0 });
-    expect(await packages.file(null, project.id, 'Tool', '1.0', 'x')).toMatchObject({ ...file, blobKey: 'files/1/two' });
-    expect(await packages.file(null, project.id, 'Tool', '1.1', 'x')).toBeUndefined();
+    expect(await packages.list(null, project.id, { name: 'y_tOO' }, firstPage)).toMatchObject({ total: 1 });
+    expect(await packages.list(null, project.id, { name: 'y%tool' }, firstPage)).toMatchObject({ total: 0 });
+    expect(await packages.file(null, project.id, 'My_Tool', '1.0', 'x')).toMatchObject({ ...file, blobKey: 'files/1/two' });
+    expect(await packages.file(null, project.id, 'My_Tool', '1.1', 'x')).toBeUndefined();
     expect(await packages.count(null, project.id)).toBe(2);
     const upload = {
       projectId: project.id,
