@@ -102,7 +102,7 @@ describe('the walk over everything that reads', () => {
       `the walk, reads: ${rows.length} routes, ${cells.length} cells (${statuses.join(', ')}), ${same} pairs compared, ${seconds} s`,
     );
     expect(wrong).toEqual([]);
-  }, 240_000);
+  }, 900_000);
 
   /** The few reasons for which a full pass is answered otherwise than its user: docs/differences.md. */
   function partBecause(row: Endpoint, sample: Sample, spot: Spot, user: Credential): boolean {

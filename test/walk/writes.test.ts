@@ -116,7 +116,7 @@ describe('the walk over everything that writes', () => {
       `the walk, writes: ${rows.length} routes, ${cells.length} cells (${statuses.join(', ')}), ${same} pairs compared, ${seconds} s`,
     );
     expect(wrong).toEqual([]);
-  }, 240_000);
+  }, 900_000);
 });
 
 function cellName(row: Endpoint, sample: Sample, target: Target, { name }: Credential): string {
