@@ -58,23 +58,20 @@ function vitest(folder: string, args: readonly string[]): Promise<void> {
   });
 }
 
-const verdicts = new Map<Mutant, Verdict>();
+let survived = 0;
+function tell(mutant: Mutant, { killed, note }: Verdict): void {
+  if (!killed) survived += 1;
+  const why = killed ? '' : `  <- ${note}`;
+  console.log(`${killed ? 'red ' : 'ALIVE'}  ${mutant.id.padEnd(5)} ${mutant.defence.padEnd(64)} ${mutant.test}${why}`);
+}
+
 const queue = [...chosen];
 async function worker(): Promise<void> {
   const folder = copyTree();
-  for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) verdicts.set(mutant, await tryMutant(folder, mutant));
+  for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) tell(mutant, await tryMutant(folder, mutant));
   rmSync(folder, { recursive: true, force: true });
 }
 await Promise.all(Array.from({ length: Math.min(availableParallelism(), 4) }, () => worker()));
 
-let survived = 0;
-for (const mutant of chosen) {
-  const verdict = verdicts.get(mutant);
-  const killed = verdict?.killed === true;
-  if (!killed) survived += 1;
-  console.log(
-    `${killed ? 'red ' : 'ALIVE'}  ${mutant.id.padEnd(5)} ${mutant.defence.padEnd(64)} ${mutant.test}${killed ? '' : `  <- ${verdict?.note ?? ''}`}`,
-  );
-}
 console.log(`\n${chosen.length - survived} of ${chosen.length} mutants found`);
 process.exit(survived === 0 && chosen.length > 0 ? 0 : 1);
