@@ -11,13 +11,14 @@ import { buildWorld, type Target, type World } from './world.ts';
 
 const form = { 'content-type': 'application/x-www-form-urlencoded' };
 
-/** Paths that another route takes first and refuses in its own words: the runner door has no such method, and no project is called `import`. */
+/** Paths that another route takes first and refuses in its own words: the runner door has no such method, no project is called `import`, no package has the number `protection`. */
 const elsewhere: Readonly<Record<string, number>> = {
   ...Object.fromEntries(['PUT', 'PATCH'].map((method) => [`${method} /api/v4/runners*`, 405])),
   'POST /api/v4/runners*': 410,
   ...Object.fromEntries(
     ['PUT', 'DELETE'].flatMap((method) => ['', 'remote-'].map((kind) => [`${method} /api/v4/projects/${kind}import*`, 404])),
   ),
+  'DELETE /api/v4/projects/:id/packages/protection*': 404,
 };
 
 /** What is refused to everybody alike, before anybody is asked. */
