@@ -25,7 +25,11 @@ describe('bad input: a clear error, and nothing is lost', () => {
   test.each([
     ['broken YAML', 'job:\n  script: [echo\n', /line \d+: .*YAML/i],
     ['an unknown keyword', 'job:\n  script: [echo]\n  scirpt: x\n', /line 3: .*unknown keyword .*scirpt/],
-    ['a keyword that is not there yet', 'job:\n  script: [echo]\n  cache: {}\n', /line 3: .*cache.*not supported yet/],
+    [
+      'a keyword that is not there yet',
+      'job:\n  script: [echo]\n  image: {name: x, kubernetes: {}}\n',
+      /line 3: .*kubernetes.*not supported yet/,
+    ],
     [
       'needs in a circle',
       'a:\n  script: [x]\n  needs: [b]\nb:\n  script: [x]\n  needs: [a]\n',
