@@ -11,4 +11,6 @@ export interface Mutant {
   /** Test file, and the part of the test's name that must fail. */
   readonly test: string;
   readonly name: string;
+  /** Of a walk, the rows that tell: all of them would take minutes (`WALK` in `test/walk/sample.ts`). */
+  readonly walk?: string;
 }

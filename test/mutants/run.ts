@@ -31,14 +31,11 @@ async function tryMutant(folder: string, mutant: Mutant): Promise<Verdict> {
   writeFileSync(path, parts.join(mutant.replace));
   try {
     const report = join(folder, 'report.json');
-    await vitest(folder, [
-      'run',
-      mutant.test,
-      '-t',
-      mutant.name.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'),
-      '--reporter=json',
-      `--outputFile=${report}`,
-    ]);
+    await vitest(
+      folder,
+      ['run', mutant.test, '-t', mutant.name.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'), '--reporter=json', `--outputFile=${report}`],
+      mutant.walk ?? '',
+    );
     const result: { numFailedTests: number; numPassedTests: number } = JSON.parse(readFileSync(report, 'utf8'));
     if (result.numFailedTests > 0) return { killed: true, note: '' };
     return { killed: false, note: result.numPassedTests === 0 ? 'no such test' : 'its test stayed green' };
@@ -47,11 +44,12 @@ async function tryMutant(folder: string, mutant: Mutant): Promise<Verdict> {
   }
 }
 
-function vitest(folder: string, args: readonly string[]): Promise<void> {
+function vitest(folder: string, args: readonly string[], walk: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [join(folder, 'node_modules', 'vitest', 'vitest.mjs'), ...args], {
       cwd: folder,
       stdio: 'ignore',
+      env: { ...process.env, WALK: walk },
     });
     child.on('error', reject);
     child.on('exit', () => resolve());

@@ -22,6 +22,7 @@ export const walkMutants: readonly Mutant[] = [
     replace: 'return { principals: usersOf(identity).slice(0, 1), ...(within',
     test: reads,
     name: everyCell,
+    walk: '/subgroups,/api/v4/projects,/api/v4/groups',
   },
   {
     id: 'R5',
@@ -31,6 +32,7 @@ export const walkMutants: readonly Mutant[] = [
     replace: 'if (false)',
     test: 'test/walk/writes.test.ts',
     name: everyCell,
+    walk: '/members,/ceiling',
   },
   {
     id: 'R8',
@@ -40,6 +42,7 @@ export const walkMutants: readonly Mutant[] = [
     replace: "'container:read', 'container:push', 'registry:login', 'pass:self'",
     test: 'test/walk/large-files.test.ts',
     name: everyCell,
+    walk: '/v2',
   },
   {
     id: 'R2',
