@@ -66,19 +66,18 @@ export class Poller {
   async #ask(): Promise<void> {
     const { draining, permits } = this.#parts;
     while (!draining.aborted) {
-      const slot = await this.#slots.take(draining);
-      if (slot === undefined) break;
+      if (!(await this.#slots.take(draining))) break;
       if (!(await permits.take(draining))) {
-        this.#slots.give(slot);
+        this.#slots.give();
         break;
       }
-      const waitMs = await this.#poll(slot);
+      const waitMs = await this.#poll();
       if (waitMs > 0) await waitFor(waitMs, draining);
     }
   }
 
   /** One question. @returns how long to wait before the next */
-  async #poll(slot: number): Promise<number> {
+  async #poll(): Promise<number> {
     const { permits, draining, client, config, entry } = this.#parts;
     let taken = false;
     try {
@@ -94,7 +93,7 @@ export class Poller {
       if (answer.lastUpdate !== undefined) this.#lastUpdate = answer.lastUpdate;
       if (answer.status === 201) {
         taken = true;
-        this.#start(slot, answer.body);
+        this.#start(answer.body);
         return 0;
       }
       return Math.max(this.#afterAnswer(answer.status, held), answer.waitMs ?? 0);
@@ -106,7 +105,7 @@ export class Poller {
     } finally {
       if (!taken) {
         permits.give();
-        this.#slots.give(slot);
+        this.#slots.give();
       }
     }
   }
@@ -135,15 +134,16 @@ export class Poller {
     return this.#parts.options.unsafe === true || this.#parts.entry.unsafe;
   }
 
-  #start(slot: number, body: unknown): void {
+  #start(body: unknown): void {
     const { permits, entry, executor, client, verdict, stopping, options } = this.#parts;
+    let slot: number | undefined;
     const deps = {
       entry,
       executor,
       client,
       judgement: verdict,
       unsafe: this.#unsafe,
-      slot,
+      slotFor: (key: string): number => (slot ??= this.#slots.claim(key)),
       log: this.#log,
       traceIntervalMs: options.traceIntervalMs ?? 3000,
       heartbeatMs: options.heartbeatMs ?? 10_000,

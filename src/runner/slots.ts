@@ -1,3 +1,5 @@
+import { assert } from '../base/assert.ts';
+
 /** How many jobs may run at once, over all entries. */
 export class Permits {
   #free: number;
@@ -35,26 +37,52 @@ export class Permits {
   }
 }
 
-/** Numbers of the build folders of one entry; the lowest free one is used, so that folders are used again. */
+interface Slot {
+  /** Whose files may lie there (R15); undefined = nobody's yet. */
+  key: string | undefined;
+  taken: boolean;
+}
+
+/**
+ * Numbers of the build folders of one entry. A slot that is claimed under another key is emptied, so a job gets the free one that its like used last,
+ * else one that nobody has used, else the one that was not used for longest.
+ */
 export class Slots {
-  readonly #taken = new Set<number>();
   readonly #permits: Permits;
+  /** By number. */
+  readonly #slots: readonly Slot[];
+  /** Numbers, the one that was used last at the end. */
+  readonly #order: number[];
 
   constructor(count: number) {
     this.#permits = new Permits(count);
+    this.#slots = Array.from({ length: count }, () => ({ key: undefined, taken: false }));
+    this.#order = this.#slots.map((_, number) => number);
   }
 
-  /** @returns undefined when the signal came first */
-  async take(signal: AbortSignal): Promise<number | undefined> {
-    if (!(await this.#permits.take(signal))) return undefined;
-    let slot = 0;
-    while (this.#taken.has(slot)) slot += 1;
-    this.#taken.add(slot);
-    return slot;
+  /** Room for one more job. @returns false when the signal came first */
+  take(signal: AbortSignal): Promise<boolean> {
+    return this.#permits.take(signal);
   }
 
-  give(slot: number): void {
-    this.#taken.delete(slot);
+  /** Gives back what `take` took. @param number where a slot was claimed */
+  give(number?: number): void {
+    const slot = number === undefined ? undefined : this.#slots[number];
+    if (slot !== undefined) slot.taken = false;
     this.#permits.give();
+  }
+
+  /** After `take`. @param key of the job's inputs */
+  claim(key: string): number {
+    const free = this.#order.filter((number) => this.#slots[number]?.taken === false);
+    const number =
+      free.findLast((one) => this.#slots[one]?.key === key) ?? free.find((one) => this.#slots[one]?.key === undefined) ?? free[0];
+    const slot = number === undefined ? undefined : this.#slots[number];
+    assert(number !== undefined && slot !== undefined, 'a slot is free for whoever took one');
+    slot.key = key;
+    slot.taken = true;
+    this.#order.splice(this.#order.indexOf(number), 1);
+    this.#order.push(number);
+    return number;
   }
 }

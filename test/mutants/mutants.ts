@@ -444,7 +444,7 @@ const coreMutants: readonly Mutant[] = [
     defence: 'every job asks the server anew',
     file: 'src/runner/git/mirror.ts',
     find: 'if (refspecs.length > 0) await fetch',
-    replace: 'if (refspecs.length > 0 && !(await has(dir, home, order.sha))) await fetch',
+    replace: 'if (refspecs.length > 0 && (await refsOf({ dir, home }, targets)).tips.length === 0) await fetch',
     test: 'test/runner/lifecycle.test.ts',
     name: 'A34',
   },

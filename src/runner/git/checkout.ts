@@ -1,11 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { pipeline } from 'node:stream';
-import { Socket } from 'node:net';
-import { JobpassError } from '../../base/errors.ts';
+import { access, mkdir, open, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { BuildPlace } from '../executors/executor.ts';
-import { invocation, runAs } from '../run-as.ts';
 import { gitEnvironment } from './environment.ts';
-import { jobRef, type Mirror } from './mirror.ts';
+import { packFiles } from './given.ts';
+import { handOver } from './hand-over.ts';
+import { keepIndex, keptIndex, newIndexPath } from './kept-index.ts';
+import type { Mirror } from './mirror.ts';
 
 export interface CheckoutOrder {
   readonly place: BuildPlace;
@@ -13,80 +13,67 @@ export interface CheckoutOrder {
   readonly dir: string;
   /** What `origin` says: without any credential. */
   readonly url: URL;
-  /** The mirror's refs that the checkout gets, as refspecs. */
-  readonly refspecs: readonly string[];
-  readonly depth: number;
+  /** The commit's attributes, by their key; undefined = every file is written anew. */
+  readonly attributes: string | undefined;
   readonly signal: AbortSignal;
   readonly onOutput: (bytes: Buffer) => void;
 }
 
 /** Environment of a git that runs as the job's user: strict as well, and with nothing secret in it. */
 export function jobGitEnvironment(place: BuildPlace, extra: readonly (readonly [string, string])[] = []): Record<string, string> {
-  return gitEnvironment(`${place.tmpDir}/home`, [['protocol.fd.allow', 'always'], ...extra]);
+  return gitEnvironment(`${place.tmpDir}/home`, extra);
 }
 
 /**
- * Makes a fresh repository in `dir` with the mirror's commit, as the job's OS user and without any credential. That user cannot
- * read the mirror: its objects come over a pipe from an upload-pack that runs as the runner. An old `.git` is never trusted (A53).
+ * `$1` address of origin, `$2` the commit, `$3` the time of the index that comes with the rest, or nothing. What `checkout` takes for up to date by its index
+ * is looked at once more by `checkout-index`, which alone minds links in the place of folders.
+ */
+const script = `set -e; exec 4>&1 1>&2
+rm -rf -- .git
+git init --quiet --template= .
+git config remote.origin.url "$1"
+git config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*'
+tar -C .git -xf -
+test -z "$3" || touch -d "$3" .git/index 2>/dev/null || :
+git checkout --quiet --force --detach "$2"
+test -z "$3" || git checkout-index --all --force --index --quiet
+stat -c %y .git/index >&4 2>/dev/null || :
+cat .git/index >&3
+`;
+
+/**
+ * Makes a fresh repository in `dir` with the mirror's commit, as the job's OS user and without any credential. That user cannot read the mirror: its packs, which
+ * hold what the server has just given and git has checked, come as copies over a pipe. An old `.git` is never trusted (A53).
  */
 export async function deliver(mirror: Mirror, order: CheckoutOrder): Promise<void> {
-  const { place, dir, signal, onOutput } = order;
-  const env = jobGitEnvironment(place);
-  const git = async (...args: readonly string[]): Promise<void> => {
-    await runAs(place, 'git', args, { cwd: dir, env, signal, onOutput });
-  };
-  await runAs(place, 'rm', ['-rf', '--', '.git'], { cwd: dir });
-  await git('init', '--quiet', '--template=', '.');
-  await git('config', 'remote.origin.url', order.url.href);
-  await git('config', 'remote.origin.fetch', '+refs/heads/*:refs/remotes/origin/*');
-  const depth = order.depth > 0 ? [`--depth=${order.depth}`] : [];
-  const flags = ['--quiet', '--no-tags', '--no-write-fetch-head', '--no-recurse-submodules', '--force', '--update-shallow', ...depth];
-  await pipeFetch(mirror, order, ['fetch', ...flags, 'fd::3,4', `+${jobRef}:${jobRef}`, ...order.refspecs], env);
-  await git('checkout', '--quiet', '--force', '--detach', mirror.sha);
-  await git('update-ref', '-d', jobRef);
-}
-
-/** Joins `git fetch fd::3,4` of the job's user with `git upload-pack` of the runner. */
-async function pipeFetch(mirror: Mirror, order: CheckoutOrder, args: readonly string[], env: Record<string, string>): Promise<void> {
-  order.signal.throwIfAborted();
-  const server = spawn('git', ['upload-pack', '--strict', mirror.dir], {
-    cwd: mirror.dir,
-    env: gitEnvironment(mirror.home),
-    stdio: ['pipe', 'pipe', 'ignore'],
-  });
-  const call = invocation(order.place, order.dir, 'git', args);
-  const client = spawn(call.program, call.args, { ...call.options, env, stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'] });
-  const kill = (): void => {
-    server.kill('SIGKILL');
-    client.kill('SIGKILL');
-  };
-  order.signal.addEventListener('abort', kill, { once: true });
+  const { place, dir, url, attributes } = order;
+  const index = await keptIndex(mirror.dir, dir, attributes);
+  const written = await open(await newIndexPath(mirror.dir, dir), 'w', 0o600);
   try {
-    let words = '';
-    client.stdout?.on('data', order.onOutput);
-    client.stderr?.on('data', (bytes: Buffer) => {
-      words = (words + bytes.toString('utf8')).slice(-2000);
+    const time = await handOver({
+      ...order,
+      tar: [...(await repositoryFiles(mirror)), ...(index === undefined ? [] : ['-C', index.dir, 'index'])],
+      program: '/bin/sh',
+      args: ['-c', script, 'sh', url.href, mirror.sha, index?.time ?? ''],
+      env: { ...jobGitEnvironment(place), TZ: 'UTC' },
+      writes: written.fd,
     });
-    pipeline(server.stdout, pipeOf(client, 3), () => undefined);
-    pipeline(pipeOf(client, 4), server.stdin, () => undefined);
-    const [code] = await Promise.all([ended(client), ended(server)]);
-    order.signal.throwIfAborted();
-    if (code !== 0) throw new JobpassError('upstream_failed', `git could not hand the sources over: ${words.trim()}`);
+    await keepIndex(mirror.dir, dir, time.trim(), attributes);
   } finally {
-    order.signal.removeEventListener('abort', kill);
-    kill();
+    await written.close();
   }
 }
 
-function pipeOf(child: ChildProcess, fd: 3 | 4): Socket {
-  const pipe: unknown = child.stdio[fd];
-  // Node makes extra pipes two-way sockets; without one the child has not started, and its error comes by itself.
-  return pipe instanceof Socket ? pipe : new Socket();
-}
-
-function ended(child: ChildProcess): Promise<number> {
-  return new Promise((resolve, reject) => {
-    child.once('error', (error) => reject(new JobpassError('upstream_failed', 'git cannot be started', error)));
-    child.once('close', (code) => resolve(code ?? 137));
-  });
+/** What of a mirror goes to a checkout, as words of `tar`. Its own settings do not. */
+async function repositoryFiles(mirror: Mirror): Promise<readonly string[]> {
+  const own = join(mirror.dir, 'jobpass-refs');
+  await mkdir(own, { recursive: true, mode: 0o700 });
+  const lines = mirror.refs.map(({ oid, name, peeled }) => `${oid} ${name}\n${peeled === undefined ? '' : `^${peeled}\n`}`);
+  await writeFile(join(own, 'packed-refs'), `# pack-refs with: peeled fully-peeled sorted \n${lines.join('')}`);
+  const packs = (await packFiles(mirror.dir)).map((name) => `objects/pack/${name}`);
+  const shallow = await access(join(mirror.dir, 'shallow')).then(
+    () => ['shallow'],
+    () => [],
+  );
+  return ['-C', mirror.dir, ...packs, ...shallow, '-C', own, 'packed-refs'];
 }

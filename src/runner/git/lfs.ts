@@ -1,9 +1,8 @@
-import { spawn } from 'node:child_process';
-import { pipeline } from 'node:stream';
 import { JobpassError } from '../../base/errors.ts';
-import { invocation, runAs } from '../run-as.ts';
+import { runAs } from '../run-as.ts';
 import { type CheckoutOrder, jobGitEnvironment } from './checkout.ts';
 import { fetchEnvironment, type GitCredential, gitEnvironment } from './environment.ts';
+import { handOver } from './hand-over.ts';
 import { jobRef, type Mirror, type MirrorRoom } from './mirror.ts';
 
 const mostObjects = 100_000;
@@ -22,7 +21,7 @@ function lfsSettings(url: URL): (readonly [string, string])[] {
 
 /**
  * Fetches the LFS objects of the mirror's commit into the mirror, with the same credential as its commits.
- * @returns the oids that the commit needs; empty where it uses no LFS, or git-lfs is not on this machine
+ * @returns the oids that the commit needs; empty where git-lfs is not on this machine
  * @throws upstream_failed, too_large
  */
 export async function fetchLfsObjects(
@@ -36,11 +35,6 @@ export async function fetchLfsObjects(
 ): Promise<readonly string[]> {
   const { room, url, credential } = order;
   const plain = { cwd: mirror.dir, env: gitEnvironment(mirror.home), signal: room.signal };
-  const uses = await runAs(undefined, 'git', ['grep', '-q', '-e', 'filter=lfs', mirror.sha, '--', ':(glob)**/.gitattributes'], {
-    ...plain,
-    anyExit: true,
-  });
-  if (uses.code !== 0) return [];
   if ((await runAs(undefined, 'git', ['lfs', 'version'], { ...plain, anyExit: true })).code !== 0) {
     order.say('WARNING: the repository has LFS files, and git-lfs is not installed beside the runner: they stay pointers.');
     return [];
@@ -65,31 +59,17 @@ export async function deliverLfsObjects(mirror: Mirror, oids: readonly string[],
   const { place, dir, signal, onOutput } = order;
   const objects = `${dir}/.git/lfs/objects`;
   await runAs(place, 'mkdir', ['-p', '--', objects], { cwd: dir });
-  signal.throwIfAborted();
-  const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C.UTF-8' };
-  const packer = spawn('tar', ['-C', `${mirror.dir}/lfs/objects`, '-cf', '-', '--files-from=-'], {
-    env,
-    stdio: ['pipe', 'pipe', 'ignore'],
-    cwd: '/',
+  await handOver({
+    place,
+    dir: objects,
+    tar: ['-C', `${mirror.dir}/lfs/objects`, '--files-from=-'],
+    names: oids.map((oid) => `${oid.slice(0, 2)}/${oid.slice(2, 4)}/${oid}\n`).join(''),
+    program: 'tar',
+    args: ['-xf', '-'],
+    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C.UTF-8' },
+    signal,
+    onOutput,
   });
-  const call = invocation(place, objects, 'tar', ['-xf', '-']);
-  const unpacker = spawn(call.program, call.args, { ...call.options, env, stdio: ['pipe', 'ignore', 'ignore'] });
-  const kill = (): void => {
-    packer.kill('SIGKILL');
-    unpacker.kill('SIGKILL');
-  };
-  signal.addEventListener('abort', kill, { once: true });
-  packer.stdin.on('error', () => undefined);
-  packer.stdin.end(oids.map((oid) => `${oid.slice(0, 2)}/${oid.slice(2, 4)}/${oid}\n`).join(''));
-  pipeline(packer.stdout, unpacker.stdin, () => undefined);
-  try {
-    const codes = await Promise.all([packer, unpacker].map((child) => ended(child)));
-    signal.throwIfAborted();
-    if (codes.some((code) => code !== 0)) throw new JobpassError('upstream_failed', 'The LFS objects could not be handed over.');
-  } finally {
-    signal.removeEventListener('abort', kill);
-    kill();
-  }
   const settings = jobGitEnvironment(place, [
     ['filter.lfs.clean', 'git-lfs clean -- %f'],
     ['filter.lfs.smudge', 'git-lfs smudge --skip -- %f'],
@@ -97,11 +77,4 @@ export async function deliverLfsObjects(mirror: Mirror, oids: readonly string[],
     ['lfs.url', 'http://127.0.0.1:1/'],
   ]);
   await runAs(place, 'git', ['lfs', 'checkout'], { cwd: dir, env: settings, signal, onOutput });
-}
-
-function ended(child: ReturnType<typeof spawn>): Promise<number | null> {
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
 }

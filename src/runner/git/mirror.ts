@@ -1,17 +1,20 @@
 import { hash } from 'node:crypto';
-import { access, mkdir, readdir, rm, stat, utimes } from 'node:fs/promises';
+import { access, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import { privateDir } from '../places.ts';
 import { runAs } from '../run-as.ts';
 import { fetchEnvironment, gitEnvironment, type GitCredential } from './environment.ts';
+import { type Given, givenBefore, keepOnly, noteGiven, type Ref, refsOf } from './given.ts';
+import { Turns } from './turns.ts';
 
 /** Where a job's repositories are fetched to, out of the job's reach. */
 export interface MirrorRoom {
   readonly buildsDir: string;
   /** Jobs with another key use other mirrors (R15). */
   readonly trustKey: string;
-  readonly slot: number;
+  /** The folder that this runner's slots are in: two runners share no mirror, jobs of one do. */
+  readonly runnerDir: string;
   readonly caFile: string | undefined;
   /** More flags of `git fetch`, out of the closed list of `flags.ts`. */
   readonly flags: readonly string[];
@@ -29,36 +32,44 @@ export interface FetchOrder {
   readonly sha: string;
 }
 
-/** A bare repository of the runner's, with one commit that the server has just let us have. */
+/** A bare repository of the runner's. It holds what the server has just let this job have, and nothing else. */
 export interface Mirror {
   readonly dir: string;
   readonly home: string;
   readonly sha: string;
+  /** Where the fetch put what it was for. */
+  readonly refs: readonly Ref[];
 }
 
 const shaShape = /^[0-9a-f]{8,64}$/;
+const everyBranch = '+refs/heads/*:refs/jobpass/heads/*';
+/** Matches nothing. For a list of ids that are all here already, git would not even speak to the server; for a pattern it has to. */
+const asks = '+refs/jobpass/none/*:refs/jobpass/none/*';
 const refspecShape = /^\+?[\w./*@-]+(?::[\w./*@-]+)?$/;
+
+const turns = new Turns();
 
 /**
  * Fetches from the server anew, so that every job is authorised anew, also where all objects are here already (A34).
+ * Jobs that share a mirror have it one after the other, until `work` has ended.
  * @throws invalid_input, upstream_failed
  */
-export async function fetchMirror(room: MirrorRoom, order: FetchOrder): Promise<Mirror> {
+export async function withMirror<Result>(room: MirrorRoom, order: FetchOrder, work: (mirror: Mirror) => Promise<Result>): Promise<Result> {
   if (!shaShape.test(order.sha)) throw new JobpassError('invalid_input', 'The commit to check out is not at least 8 hex digits.');
   const home = await privateDir(room.buildsDir, 'home');
-  const key = hash('sha256', JSON.stringify([order.url.href, room.trustKey, room.slot]), 'hex').slice(0, 40);
+  const key = hash('sha256', JSON.stringify([order.url.href, room.trustKey, room.runnerDir]), 'hex').slice(0, 40);
   const dir = join(await privateDir(room.buildsDir, 'mirrors'), key);
-  const plain = { cwd: dir, env: gitEnvironment(home) };
-  if (!(await exists(join(dir, 'HEAD')))) {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
-    await runAs(undefined, 'git', ['init', '--quiet', '--bare', '--template=', '.'], plain);
-  }
-  await removeLocks(dir);
-  const env = fetchEnvironment(home, order.credential, room.caFile);
+  if (turns.busy(dir)) room.onOutput(Buffer.from('Waiting for another job that fetches from there…\n'));
+  return turns.take(dir, room.signal, async () => work(await fetchMirror(room, order, dir, home)));
+}
+
+async function fetchMirror(room: MirrorRoom, order: FetchOrder, dir: string, home: string): Promise<Mirror> {
+  const before = await open(dir, home);
+  const env = fetchEnvironment(home, order.credential, room.caFile, [['fetch.unpackLimit', '1']]);
   const fetch = async (what: readonly string[], wantedDepth: number): Promise<void> => {
     const depth = wantedDepth > 0 ? [`--depth=${wantedDepth}`] : (await exists(join(dir, 'shallow'))) ? ['--unshallow'] : [];
     const flags = ['--no-tags', '--prune', '--force', '--no-recurse-submodules', '--no-write-fetch-head', ...room.flags, ...depth];
-    await runAs(undefined, 'git', ['fetch', ...flags, '--', order.url.href, ...what], {
+    await runAs(undefined, 'git', ['fetch', ...flags, '--', order.url.href, asks, ...what], {
       cwd: dir,
       env,
       signal: room.signal,
@@ -66,38 +77,47 @@ export async function fetchMirror(room: MirrorRoom, order: FetchOrder): Promise<
     });
   };
   const refspecs = order.refspecs.filter((refspec) => refspecShape.test(refspec));
+  const targets = refspecs.flatMap((refspec) => refspec.replace(/^\+/, '').split(':')[1] ?? []);
   if (refspecs.length > 0) await fetch(refspecs, order.depth);
-  if (refspecs.length === 0 || !(await has(dir, home, order.sha))) {
+  let refs = await refsOf({ dir, home }, targets);
+  let sha = refspecs.length === 0 ? undefined : await refs.holds(order.sha);
+  if (sha === undefined) {
     try {
       await fetch([order.sha], order.depth);
+      sha = await whole(dir, home, order.sha);
     } catch (error) {
       room.signal.throwIfAborted();
       if (!isJobpassError(error, 'upstream_failed')) throw error;
       // A server need not let go of a commit by its id; then it has to be in some branch.
-      await fetch(['+refs/heads/*:refs/jobpass/heads/*'], 0);
+      await fetch([everyBranch], 0);
+      refs = await refsOf({ dir, home }, [...targets, everyBranch.split(':')[1] ?? '']);
+      sha = await refs.holds(order.sha);
+      if (sha === undefined) throw new JobpassError('upstream_failed', 'The server does not give the commit to check out.', error);
     }
   }
-  const parsed = await runAs(undefined, 'git', ['rev-parse', '--verify', '--end-of-options', `${order.sha}^{commit}`], {
-    ...plain,
-    collectBytes: 1024,
-  });
-  const sha = parsed.stdout.trim();
-  // What the checkout is handed out by.
-  await runAs(undefined, 'git', ['update-ref', jobRef, sha], plain);
-  await tidy(dir, home);
-  return { dir, home, sha };
+  await keepOnly({ dir, home }, { before, refs, sha, jobRef });
+  return { dir, home, sha, refs: refs.tips.filter(({ name }) => !name.startsWith('refs/jobpass/')) };
 }
 
-/** Fetches pile up packs; cleaning up is left to git's own measure. The folder's time says when it was last of use. */
-async function tidy(dir: string, home: string): Promise<void> {
-  const env = gitEnvironment(home, [
-    ['gc.auto', '2000'],
-    ['gc.autoPackLimit', '30'],
-    ['gc.autoDetach', 'false'],
-  ]);
-  await runAs(undefined, 'git', ['gc', '--auto', '--quiet'], { cwd: dir, env, anyExit: true });
-  const now = new Date();
-  await utimes(dir, now, now);
+/** Makes the folder ready. @returns what the server has given so far; undefined where that is not known */
+async function open(dir: string, home: string): Promise<Given | undefined> {
+  if (await exists(join(dir, 'HEAD'))) {
+    await removeLocks(dir);
+    return givenBefore(dir);
+  }
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await runAs(undefined, 'git', ['init', '--quiet', '--bare', '--template=', '.'], { cwd: dir, env: gitEnvironment(home) });
+  await noteGiven(dir, []);
+  return givenBefore(dir);
+}
+
+async function whole(dir: string, home: string, sha: string): Promise<string> {
+  const { stdout } = await runAs(undefined, 'git', ['rev-parse', '--verify', '--end-of-options', `${sha}^{commit}`], {
+    cwd: dir,
+    env: gitEnvironment(home),
+    collectBytes: 1024,
+  });
+  return stdout.trim();
 }
 
 const unusedMs = 14 * 86_400_000;
@@ -115,18 +135,9 @@ export async function removeUnusedMirrors(buildsDir: string): Promise<void> {
 /** The ref that holds the job's commit in a mirror. */
 export const jobRef = 'refs/jobpass/job';
 
-/** A slot has one job at a time, so a lock in its mirror is a killed runner's. */
+/** A mirror has one job at a time, so a lock in it is a killed runner's. */
 async function removeLocks(dir: string): Promise<void> {
   for (const name of ['shallow', 'packed-refs', 'config', 'HEAD', jobRef]) await rm(join(dir, `${name}.lock`), { force: true });
-}
-
-async function has(dir: string, home: string, sha: string): Promise<boolean> {
-  const { code } = await runAs(undefined, 'git', ['cat-file', '-e', `${sha}^{commit}`], {
-    cwd: dir,
-    env: gitEnvironment(home),
-    anyExit: true,
-  });
-  return code === 0;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,11 +1,12 @@
 import { JobpassError } from '../../base/errors.ts';
 import type { BuildPlace } from '../executors/executor.ts';
 import { removeAs, runAs } from '../run-as.ts';
+import { attributesOf } from './attributes.ts';
 import { deliver, jobGitEnvironment } from './checkout.ts';
 import type { GitCredential } from './environment.ts';
 import { maxSubmodules, type Submodule, submodulesOf } from './gitmodules.ts';
 import { deliverLfsObjects, fetchLfsObjects } from './lfs.ts';
-import { fetchMirror, type Mirror, type MirrorRoom } from './mirror.ts';
+import { type Mirror, type MirrorRoom, withMirror } from './mirror.ts';
 import type { SubmoduleFilter } from './paths.ts';
 import { forceHttps, submoduleUrl } from './urls.ts';
 
@@ -43,23 +44,15 @@ export async function getSources(order: SourcesOrder): Promise<void> {
   const { room, place, say } = order;
   say(`Fetching ${order.url.href} into the runner's mirror…`);
   const { url, sha, refspecs, depth, credential } = order;
-  const mirror = await fetchMirror(room, { url, sha, refspecs, depth, credential });
-  if (order.strategy === 'clone') await removeAs(place, place.buildDir);
-  await runAs(place, 'mkdir', ['-p', '--', place.buildDir], { cwd: place.slotDir });
-  if (!order.checkout) return say('Skipping the checkout (GIT_CHECKOUT).');
-  say(`Checking out ${mirror.sha.slice(0, 8)} as detached HEAD (ref is ${order.ref})…`);
-  await checkOut(order, mirror, place.buildDir, { url, credential }, mapped(refspecs), depth);
-  if (order.submodules === 'none') return say('Skipping Git submodules setup');
-  const budget = { left: maxSubmodules };
-  await fetchSubmodules(order, mirror, url, place.buildDir, 1, budget);
-}
-
-/** Where a refspec put a ref in the mirror, the checkout gets it under the same name. */
-function mapped(refspecs: readonly string[]): readonly string[] {
-  return refspecs.flatMap((refspec) => {
-    const target = refspec.replace(/^\+/, '').split(':')[1];
-    return target === undefined || !/^refs\/[\w./*@-]+$/.test(target) ? [] : [`+${target}:${target}`];
+  const submodules = await withMirror(room, { url, sha, refspecs, depth, credential }, async (mirror) => {
+    if (order.strategy === 'clone') await removeAs(place, place.buildDir);
+    await runAs(place, 'mkdir', ['-p', '--', place.buildDir], { cwd: place.slotDir });
+    if (!order.checkout) return say('Skipping the checkout (GIT_CHECKOUT).');
+    say(`Checking out ${mirror.sha.slice(0, 8)} as detached HEAD (ref is ${order.ref})…`);
+    await checkOut(order, mirror, place.buildDir, { url, credential });
+    return order.submodules === 'none' ? say('Skipping Git submodules setup') : submodulesOf(mirror);
   });
+  if (submodules !== undefined) await fetchSubmodules(order, submodules, url, place.buildDir, 1, { left: maxSubmodules });
 }
 
 async function checkOut(
@@ -67,13 +60,12 @@ async function checkOut(
   mirror: Mirror,
   dir: string,
   from: { readonly url: URL; readonly credential: GitCredential | undefined },
-  refspecs: readonly string[],
-  depth: number,
 ): Promise<void> {
   const { place, room, say } = order;
-  const checkout = { place, dir, url: from.url, refspecs, depth, signal: room.signal, onOutput: room.onOutput };
+  const attributes = await attributesOf(mirror);
+  const checkout = { place, dir, url: from.url, attributes: attributes.key, signal: room.signal, onOutput: room.onOutput };
   await deliver(mirror, checkout);
-  if (order.lfs) await deliverLfsObjects(mirror, await fetchLfsObjects(mirror, { ...from, room, say }), checkout);
+  if (order.lfs && attributes.lfs) await deliverLfsObjects(mirror, await fetchLfsObjects(mirror, { ...from, room, say }), checkout);
   if (order.cleanFlags.length === 0 || order.strategy === 'clone') return;
   await runAs(place, 'git', ['clean', ...order.cleanFlags], {
     cwd: dir,
@@ -85,13 +77,13 @@ async function checkOut(
 
 async function fetchSubmodules(
   order: SourcesOrder,
-  parent: Mirror,
+  found: readonly Submodule[],
   parentUrl: URL,
   dir: string,
   level: number,
   budget: { left: number },
 ): Promise<void> {
-  const submodules = (await submodulesOf(parent)).filter(({ path }) => level > 1 || order.wanted(path));
+  const submodules = found.filter(({ path }) => level > 1 || order.wanted(path));
   if (submodules.length === 0) return;
   if (level > maxDepth) throw new JobpassError('too_large', `Submodules are nested more than ${maxDepth} deep.`);
   for (const submodule of submodules) {
@@ -131,9 +123,15 @@ async function fetchSubmodule(
   order.say(`Submodule ${submodule.path}: ${url.href} at ${submodule.sha.slice(0, 8)}`);
   // Anywhere but at the forge's own addresses it is fetched without any credential (A19, A51).
   const credential = order.credential?.origins.includes(url.origin) === true ? order.credential : undefined;
-  const mirror = await fetchMirror(room, { url, sha: submodule.sha, refspecs: [], depth: order.submoduleDepth, credential });
   const path = `${dir}/${submodule.path}`;
-  await runAs(place, 'mkdir', ['-p', '--', path], { cwd: dir });
-  await checkOut(order, mirror, path, { url, credential }, [], order.submoduleDepth);
-  if (order.submodules === 'recursive') await fetchSubmodules(order, mirror, url, path, level + 1, budget);
+  const below = await withMirror(
+    room,
+    { url, sha: submodule.sha, refspecs: [], depth: order.submoduleDepth, credential },
+    async (mirror) => {
+      await runAs(place, 'mkdir', ['-p', '--', path], { cwd: dir });
+      await checkOut(order, mirror, path, { url, credential });
+      return order.submodules === 'recursive' ? submodulesOf(mirror) : [];
+    },
+  );
+  await fetchSubmodules(order, below, url, path, level + 1, budget);
 }

@@ -18,7 +18,8 @@ export interface JobDeps {
   readonly judgement: Judgement;
   /** The operator overrides the gate. */
   readonly unsafe: boolean;
-  readonly slot: number;
+  /** A build folder for a job whose inputs have this key; one for each job. */
+  readonly slotFor: (trustKey: string) => number;
   readonly log: Log;
   /** Until the server wishes another. */
   readonly traceIntervalMs: number;
@@ -39,6 +40,7 @@ export interface JobContext extends JobDeps {
   readonly debugTrace: boolean;
   /** Marks the job's processes. */
   readonly cookie: string;
+  readonly slot: number;
   /** Jobs with another key never meet this one's files (R15). */
   readonly trustKey: string;
   /** Passes and tokens that must not get out; a find revokes them. */

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { Secret } from '../../base/secret.ts';
 import { repositoryUrl } from '../git/urls.ts';
 import { getSources, type SourcesOrder } from '../git/sources.ts';
@@ -41,7 +42,7 @@ function orderOf(context: JobContext, settings: GitSettings, strategy: 'fetch' |
     room: {
       buildsDir: entry.buildsDir,
       trustKey: context.trustKey,
-      slot: context.slot,
+      runnerDir: dirname(workspace.place.slotDir),
       caFile: entry.tlsCaFile,
       flags: fetch.passedOn,
       signal: control.script,

@@ -42,7 +42,8 @@ export async function runJob(deps: JobDeps, body: unknown, stop: AbortSignal): P
   const timer = setTimeout(() => control.stopScript('timeout'), Math.min(job.runner_info.timeout * 1000, 2 ** 31 - 1));
   deps.log.info('job.started', { job: job.id, project: job.job_info.project_id });
   try {
-    await runTraced({ ...deps, log: deps.log.with({ job: job.id }) }, job, token, control);
+    const trustKey = `${job.job_info.project_id}:${job.extended_job_token?.inputs_key ?? alone(job)}`;
+    await runTraced({ ...deps, trustKey, slot: deps.slotFor(trustKey), log: deps.log.with({ job: job.id }) }, job, token, control);
   } catch (error) {
     // Without a trace there is still a state to report.
     deps.log.error('job.failed_without_trace', { job: job.id }, error);
@@ -66,7 +67,7 @@ async function readable(deps: JobDeps, body: unknown): Promise<Job> {
   }
 }
 
-async function runTraced(deps: JobDeps, job: Job, token: Secret, control: JobControl): Promise<void> {
+async function runTraced(deps: PlacedDeps, job: Job, token: Secret, control: JobControl): Promise<void> {
   const exposure = decideExposure(job.extended_job_token, deps.judgement, deps.unsafe);
   const visible = variablesOf(job, undefined, exposure.exposure, deps.entry.environment);
   const debugTrace = !deps.entry.debugTraceDisabled && (switchOf(visible.get('CI_DEBUG_TRACE')) ?? false);
@@ -115,8 +116,10 @@ async function runTraced(deps: JobDeps, job: Job, token: Secret, control: JobCon
   }
 }
 
+type PlacedDeps = JobDeps & Pick<JobContext, 'slot' | 'trustKey'>;
+
 /** A job before it has a place to run in. */
-type OpenedJob = Omit<JobContext, 'workspace' | 'variables' | 'cookie' | 'trustKey'>;
+type OpenedJob = Omit<JobContext, 'workspace' | 'variables' | 'cookie'>;
 
 /** What keeps the inputs of jobs apart where the server says nothing of principals: the tier and who started the job (R15). */
 function alone(job: Job): string {
@@ -124,9 +127,8 @@ function alone(job: Job): string {
 }
 
 async function runPrepared(opened: OpenedJob, exposure: ExposureDecision): Promise<Outcome> {
-  const { entry, executor, slot, job, trace, log, control } = opened;
+  const { entry, executor, slot, trustKey, job, trace, log, control } = opened;
   const cookie = randomBytes(16).toString('hex');
-  const trustKey = `${job.job_info.project_id}:${job.extended_job_token?.inputs_key ?? alone(job)}`;
   trace.line(`Running with jobpass-runner ${runnerVersion} on ${entry.name}, ${executor.name} executor`);
   trace.line(`jobpass: exposure: ${exposure.exposure}`);
   for (const why of exposure.why) trace.line(`jobpass: ${why.replaceAll(/[\u0000-\u001f\u007f]/g, ' ')}`);
@@ -139,7 +141,7 @@ async function runPrepared(opened: OpenedJob, exposure: ExposureDecision): Promi
     );
     await rememberJob(entry.buildsDir, { job: job.id, slot, cookie, place: workspace.place });
     const variables = variablesOf(job, workspace.place, exposure.exposure, entry.environment);
-    context = { ...opened, workspace, variables, cookie, trustKey };
+    context = { ...opened, workspace, variables, cookie };
     return await runStages(context);
   } catch (error) {
     return failureOf(error, control, log);
