@@ -15,9 +15,9 @@ import { randomBase62 } from '../src/base/secret.ts';
  */
 const rounds = 3;
 const bigMiB = Number(process.env['BENCH_BLOB_MIB'] ?? '1024');
-const smallBlobs = 400;
+const smallBlobs = 1000;
 const smallBytes = 2048;
-const manifestReads = 1000;
+const manifestReads = 2000;
 const launcher = fileURLToPath(new URL('../bin/jobpass.js', import.meta.url));
 const peerBinary = '/usr/bin/docker-registry';
 const imageType = 'application/vnd.oci.image.manifest.v1+json';
@@ -50,6 +50,8 @@ export async function run(): Promise<void> {
     const big = await bigFile(join(top, 'big'));
     targets.push(await startOurs(top, children), await startPeer(top, children));
     const results = new Map<string, Map<Target['name'], Sample[]>>();
+    // A first turn that does not count: both have run for longer than a second where images are pulled from.
+    for (const target of targets) await measure(target, big);
     for (let round = 0; round < rounds; round += 1) {
       // Who goes first changes: the disk is not the same for the second.
       for (const target of round % 2 === 0 ? targets : targets.toReversed()) {

@@ -41,6 +41,8 @@ export class Database implements Transactor {
   readonly #writer: Kysely<Schema>;
   readonly #reader: Kysely<Schema>;
   readonly #direct: Connections['direct'];
+  /** Transactions that are open, or about to end. */
+  #open = 0;
 
   constructor(engine: Engine, { writer, reader, direct }: Connections) {
     this.engine = engine;
@@ -67,17 +69,22 @@ export class Database implements Transactor {
       compiled ??= build(this.#reader, Object.fromEntries(names.map((name) => [name, new Slot(name)])) as Values).compile();
       const given = new Map(Object.entries(values));
       const parameters = compiled.parameters.map((value) => (value instanceof Slot ? given.get(value.name) : value));
-      const direct = tx === null ? this.#direct?.reader : this.#direct?.writer;
+      // Between transactions the connection that writes sees the last committed state too, and keeps its pages: the other one drops
+      // all of them at each commit.
+      const direct = tx === null && this.#open > 0 ? this.#direct?.reader : this.#direct?.writer;
       if (direct !== undefined) return direct(compiled.sql, parameters) as readonly Row[];
       return (await this.on(tx).executeQuery<Row>({ ...compiled, parameters })).rows;
     };
   }
 
   async write<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    this.#open += 1;
     try {
       return await this.#writer.transaction().execute((tx) => work(tx as unknown as Tx));
     } catch (error) {
       throw outward(error);
+    } finally {
+      this.#open -= 1;
     }
   }
 

@@ -1,6 +1,7 @@
-import { existsSync, renameSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { closeSync, existsSync, fsync, openSync, renameSync } from 'node:fs';
+import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { algorithmOf, type Digest, digestFrom, hexOf, parseDigest } from '../../base/digest.ts';
 import { JobpassError } from '../../base/errors.ts';
 import { randomBase62 } from '../../base/secret.ts';
@@ -18,20 +19,30 @@ export async function fileContent(root: string): Promise<ContentStore> {
   await mkdir(join(root, 'uploads'), { recursive: true, mode: 0o700 });
   await mkdir(trash, { recursive: true, mode: 0o700 });
   const uploads = new Uploads(join(root, 'uploads'));
-  const folders = new Set<string>();
+  /** Kept open: at most 256 for each algorithm, and flushed for each blob. */
+  const folders = new Map<string, number>();
   const folderOf = (digest: Digest): string => join(root, algorithmOf(digest), hexOf(digest).slice(0, 2));
   const pathOf = (digest: Digest): string => join(folderOf(digest), hexOf(digest));
 
+  const made = new Map<string, Promise<void>>();
+  async function opened(folder: string): Promise<number> {
+    const algorithm = dirname(folder);
+    // Once for each start: that a folder is there does not tell whether it would outlive a crash.
+    const making = made.get(algorithm) ?? makeFolders(root, algorithm);
+    made.set(algorithm, making);
+    await making.catch((error: unknown) => {
+      made.delete(algorithm);
+      throw error;
+    });
+    const fd = folders.get(folder) ?? openSync(folder, 'r');
+    folders.set(folder, fd);
+    return fd;
+  }
+
   async function settle(path: string, digest: Digest): Promise<void> {
-    const folder = folderOf(digest);
-    if (!folders.has(folder)) {
-      await mkdir(folder, { recursive: true, mode: 0o700 });
-      await flushFolder(dirname(folder));
-      await flushFolder(root);
-      folders.add(folder);
-    }
-    await rename(path, pathOf(digest));
-    await flushFolder(folder);
+    const folder = await opened(folderOf(digest));
+    renameSync(path, pathOf(digest));
+    await flush(folder);
   }
 
   return {
@@ -74,8 +85,23 @@ export async function fileContent(root: string): Promise<ContentStore> {
       }),
     discard: (owner, id) => uploads.discard(owner, id),
     removeIdleUploads: (before) => uploads.removeIdle(before),
-    close: () => uploads.close(),
+    close() {
+      uploads.close();
+      for (const fd of folders.values()) closeSync(fd);
+      folders.clear();
+      return Promise.resolve();
+    },
   };
+}
+
+const flush = promisify(fsync);
+
+/** All 256 of an algorithm together: two flushes for all of them, where each would need its own two. */
+async function makeFolders(root: string, algorithm: string): Promise<void> {
+  for (let first = 0; first < 256; first += 1)
+    await mkdir(join(algorithm, first.toString(16).padStart(2, '0')), { recursive: true, mode: 0o700 });
+  await flushFolder(algorithm);
+  await flushFolder(root);
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {

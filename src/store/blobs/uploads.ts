@@ -1,9 +1,10 @@
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { closeSync, createReadStream, fdatasync, fstatSync, fsync, futimesSync, openSync, statSync, writev, writevSync } from 'node:fs';
+import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import type { DigestAlgorithm } from '../../base/digest.ts';
 import { JobpassError } from '../../base/errors.ts';
 import { limits } from '../../base/limits.ts';
@@ -19,10 +20,17 @@ const progressKept = 128;
 /** Content's age is told by its file's time of change; a little less than it is does no harm. */
 const freshMs = 60_000;
 
-/** What is known of an upload beside its file. */
+/** Up to here bytes are written at once: a way through the pool of threads costs more than they do. */
+const smallBytes = 64 * 1024;
+const flush = promisify(fsync);
+const flushData = promisify(fdatasync);
+const writeParts = promisify(writev);
+
+/** What is known of an upload beside its file. Opening, closing and looking are done at once, as they wait for no disk; flushes are not. */
 export interface Progress {
   readonly hash: Hash;
-  readonly file: FileHandle;
+  /** Its open file. */
+  readonly fd: number;
   sizeBytes: number;
   changedAt: number;
 }
@@ -46,8 +54,8 @@ export class Uploads {
   async begin(owner: string): Promise<string> {
     await this.#bound(owner);
     const id = randomBase62(32);
-    const file = await open(this.#path(owner, id), 'ax', 0o600);
-    await this.#remember(id, { hash: createHash('sha256'), file, sizeBytes: 0, changedAt: Date.now() });
+    const fd = openSync(this.#path(owner, id), 'ax', 0o600);
+    this.#remember(id, { hash: createHash('sha256'), fd, sizeBytes: 0, changedAt: Date.now() });
     return id;
   }
 
@@ -76,12 +84,12 @@ export class Uploads {
     return this.#alone(owner, id, async (path, progress) => {
       try {
         const now = new Date();
-        if (now.getTime() - progress.changedAt > freshMs) await progress.file.utimes(now, now);
-        await progress.file.sync();
-        await this.#forget(id);
+        if (now.getTime() - progress.changedAt > freshMs) futimesSync(progress.fd, now, now);
+        await flush(progress.fd);
+        this.#forget(id);
         await take(path, progress);
       } catch (error) {
-        await this.#forget(id);
+        this.#forget(id);
         await rm(path, { force: true });
         throw error;
       }
@@ -92,7 +100,7 @@ export class Uploads {
   async discard(owner: string, id: string): Promise<boolean> {
     if (!isId(id)) return false;
     if (this.#busy.has(id)) throw busy();
-    await this.#forget(id);
+    this.#forget(id);
     const paths = [this.#path(owner, id), ...(await this.#others(owner, id))];
     const gone = await Promise.all(
       paths.map((path) =>
@@ -112,15 +120,16 @@ export class Uploads {
       const path = join(this.#folder, name);
       const facts = await stat(path).catch(() => undefined);
       if (facts === undefined || facts.mtimeMs >= before || this.#busy.has(id)) continue;
-      await this.#forget(id);
+      this.#forget(id);
       await rm(path, { force: true });
       count += 1;
     }
     return count;
   }
 
-  async close(): Promise<void> {
-    for (const id of this.#known.keys()) await this.#forget(id);
+  close(): void {
+    // What is being written to ends with the process: a descriptor may not be closed below a write.
+    for (const id of this.#known.keys()) if (!this.#busy.has(id)) this.#forget(id);
   }
 
   #path(owner: string, id: string): string {
@@ -159,15 +168,15 @@ export class Uploads {
 
   async #progress(owner: string, id: string): Promise<Progress> {
     const path = this.#path(owner, id);
-    const facts = await stat(path).catch(() => undefined);
+    const facts = statSync(path, { throwIfNoEntry: false });
     const kept = this.#known.get(id);
     if (facts !== undefined && kept?.sizeBytes === facts.size) return kept;
-    await this.#forget(id);
+    this.#forget(id);
     if (facts === undefined) await this.#takeOver(owner, id);
     const hash = await hashOf(path, 'sha256');
-    const file = await open(path, 'a');
-    const progress = { hash, file, sizeBytes: (await file.stat()).size, changedAt: 0 };
-    await this.#remember(id, progress);
+    const fd = openSync(path, 'a');
+    const progress = { hash, fd, sizeBytes: fstatSync(fd).size, changedAt: 0 };
+    this.#remember(id, progress);
     return progress;
   }
 
@@ -186,19 +195,19 @@ export class Uploads {
     for (const old of [source, ...more]) await rm(old, { force: true });
   }
 
-  async #remember(id: string, progress: Progress): Promise<void> {
+  #remember(id: string, progress: Progress): void {
     this.#known.set(id, progress);
     for (const oldest of this.#known.keys()) {
       if (this.#known.size <= progressKept) break;
       // One that is being written to closes with its own finish or the next one's look.
-      if (!this.#busy.has(oldest)) await this.#forget(oldest);
+      if (!this.#busy.has(oldest)) this.#forget(oldest);
     }
   }
 
-  async #forget(id: string): Promise<void> {
+  #forget(id: string): void {
     const progress = this.#known.get(id);
     this.#known.delete(id);
-    await progress?.file.close();
+    if (progress !== undefined) closeSync(progress.fd);
   }
 }
 
@@ -214,7 +223,7 @@ export async function hashOf(path: string, algorithm: DigestAlgorithm): Promise<
  * @throws too_large, store_unavailable (the disk is full), or what the body broke off with
  */
 async function pour(body: Readable, progress: Progress, maxBytes: number): Promise<void> {
-  const { file } = progress;
+  const { fd } = progress;
   // What a request brings is nobody else's.
   const ours = body instanceof IncomingMessage;
   let batch: Buffer[] = [];
@@ -227,7 +236,7 @@ async function pour(body: Readable, progress: Progress, maxBytes: number): Promi
     const [parts, sizeBytes] = [batch, waiting];
     [batch, waiting] = [[], 0];
     if (sizeBytes === 0) return;
-    writing = writeAll(file, parts, sizeBytes);
+    writing = writeAll(fd, parts, sizeBytes);
     writing.catch(() => undefined);
     for (const part of parts) progress.hash.update(part);
     if (ours)
@@ -242,7 +251,7 @@ async function pour(body: Readable, progress: Progress, maxBytes: number): Promi
     if (unflushed < flushEachBytes) return;
     unflushed = 0;
     await flushing;
-    flushing = file.datasync();
+    flushing = flushData(fd);
     flushing.catch(() => undefined);
   };
   let failed: { readonly error: unknown } | undefined;
@@ -258,8 +267,12 @@ async function pour(body: Readable, progress: Progress, maxBytes: number): Promi
   } catch (error) {
     failed = { error };
   }
-  await write();
-  await writing;
+  try {
+    await write();
+    await writing;
+  } finally {
+    await flushing.catch(() => undefined);
+  }
   await flushing;
   if (failed !== undefined) throw failed.error;
 }
@@ -273,8 +286,8 @@ function release(parts: readonly Buffer[]): void {
     if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength && byteLength >= releasedBytes) buffer.transfer(0);
 }
 
-async function writeAll(file: FileHandle, parts: Buffer[], sizeBytes: number): Promise<void> {
-  const { bytesWritten } = await file.writev(parts);
+async function writeAll(fd: number, parts: Buffer[], sizeBytes: number): Promise<void> {
+  const bytesWritten = sizeBytes <= smallBytes ? writevSync(fd, parts) : (await writeParts(fd, parts)).bytesWritten;
   if (bytesWritten !== sizeBytes) throw new JobpassError('store_unavailable', 'The disk took only a part.');
 }
 

@@ -23,6 +23,7 @@ import { mergeRequests } from './0026-merge-requests.ts';
 import { packages } from './0027-packages.ts';
 import { jobRights } from './0043-job-rights.ts';
 import { gatewayRunners } from './0047-gateway-runners.ts';
+import { auditOpen } from './0048-audit-open.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -62,6 +63,7 @@ const migrations: readonly Migration[] = [
   packages,
   jobRights,
   gatewayRunners,
+  auditOpen,
 ];
 
 /**

@@ -13,6 +13,14 @@ export function directoryRepository(db: Database): Directory {
   const routes = db.prepared(['pathKey', 'kind'], (on, { pathKey, kind }: { pathKey: string; kind: 'namespace' | 'project' }) =>
     on.selectFrom('routes').select('targetId').where('pathKey', '=', pathKey).where('kind', '=', kind),
   );
+  const projectsByPath = db.prepared(['pathKey'], (on, { pathKey }: { pathKey: string }) =>
+    on
+      .selectFrom('routes')
+      .innerJoin('projects', 'projects.id', 'routes.targetId')
+      .selectAll('projects')
+      .where('routes.pathKey', '=', pathKey)
+      .where('routes.kind', '=', 'project'),
+  );
   const projectRows = db.prepared(['projectId'], (on, { projectId }: { projectId: number }) =>
     on.selectFrom('projects').selectAll().where('id', '=', projectId),
   );
@@ -22,7 +30,6 @@ export function directoryRepository(db: Database): Directory {
   const oneUser = db.prepared(['userId'], (on, { userId }: { userId: UserId }) =>
     on.selectFrom('users').selectAll().where('id', '=', userId),
   );
-  const levelsOf = preparedLevels(db);
   const route = async (tx: MaybeTx, path: string, kind: 'namespace' | 'project'): Promise<number | undefined> =>
     (await routes(tx, { pathKey: path.toLowerCase(), kind }))[0]?.targetId;
   const project = async (tx: MaybeTx, projectId: number): Promise<ProjectFacts | undefined> => {
@@ -44,19 +51,16 @@ export function directoryRepository(db: Database): Directory {
     },
     project,
     async projectByPath(tx, path) {
-      const target = await route(tx, path, 'project');
-      return target === undefined ? undefined : project(tx, target);
+      const [row] = await projectsByPath(tx, { pathKey: path.toLowerCase() });
+      return row === undefined ? undefined : toProject(row);
     },
     group,
     async groupByPath(tx, path) {
       const target = await route(tx, path, 'namespace');
       return target === undefined ? undefined : group(tx, target);
     },
-    async projectLevels(tx, users, projectId, now) {
-      const [row] = await projectRows(tx, { projectId });
-      return row === undefined ? new Map() : levelsOf(tx, users, row.namespaceId, projectId, now);
-    },
-    groupLevels: (tx, users, groupId, now) => levelsOf(tx, users, groupId, noProject, now),
+    projectLevels: levelsIn(db, 'project'),
+    groupLevels: levelsIn(db, 'group'),
     async protectedRefs(tx, projectId) {
       const rows = await db.on(tx).selectFrom('protectedRefs').selectAll().where('projectId', '=', projectId).orderBy('pattern').execute();
       return rows.map((row): ProtectedRef => ({
@@ -70,50 +74,45 @@ export function directoryRepository(db: Database): Directory {
   };
 }
 
-/** No row has this id: what counts is the group's own line of ancestors. */
-const noProject = 0;
-
 interface LevelQuestion {
   readonly userId: UserId;
-  readonly namespaceId: number;
-  readonly projectId: number;
+  readonly placeId: number;
   readonly now: EpochMillis;
 }
 
-function preparedLevels(db: Database) {
-  const highest = db.prepared(['userId', 'namespaceId', 'projectId', 'now'], (on, { userId, namespaceId, projectId, now }: LevelQuestion) =>
-    on
-      .selectFrom('members')
-      .select((eb) => eb.fn.max('accessLevel').as('level'))
-      .where('userId', '=', userId)
-      .where((eb) => eb.or([eb('expiresAt', 'is', null), eb('expiresAt', '>', now)]))
-      .where((eb) =>
-        eb.or([
-          eb.and([eb('sourceKind', '=', 'project'), eb('sourceId', '=', projectId)]),
-          eb.and([
-            eb('sourceKind', '=', 'group'),
-            eb('sourceId', 'in', eb.selectFrom('namespaceAncestors').select('ancestorId').where('namespaceId', '=', namespaceId)),
-          ]),
-        ]),
-      ),
-  );
-  const owners = db.prepared(['namespaceId'], (on, { namespaceId }: { namespaceId: number }) =>
-    on.selectFrom('namespaces').select('ownerUserId').where('id', '=', namespaceId),
-  );
-  return async (
-    tx: MaybeTx,
-    users: readonly UserId[],
-    namespaceId: number,
-    projectId: number,
-    now: EpochMillis,
-  ): Promise<ReadonlyMap<UserId, AccessLevel>> => {
+/** What people may in a project or group: their own memberships and those of each group above, and all of it in their own namespace. */
+function levelsIn(db: Database, kind: 'project' | 'group') {
+  // One statement for all of it: this is asked about every request.
+  const levels = db.prepared(['userId', 'placeId', 'now'], (on, { userId, placeId, now }: LevelQuestion) => {
+    const namespaces = on.selectFrom('namespaces');
+    const place =
+      kind === 'group'
+        ? namespaces.where('namespaces.id', '=', placeId)
+        : namespaces.where('namespaces.id', '=', on.selectFrom('projects').select('namespaceId').where('id', '=', placeId));
+    return place.select((from) => [
+      'ownerUserId',
+      from
+        .selectFrom('members')
+        .select((eb) => eb.fn.max('accessLevel').as('highest'))
+        .where('userId', '=', userId)
+        .where((eb) => eb.or([eb('expiresAt', 'is', null), eb('expiresAt', '>', now)]))
+        .where((eb) => {
+          const above = eb.selectFrom('namespaceAncestors').select('ancestorId').whereRef('namespaceId', '=', 'namespaces.id');
+          const inherited = eb.and([eb('sourceKind', '=', 'group'), eb('sourceId', 'in', above)]);
+          return kind === 'group'
+            ? inherited
+            : eb.or([eb.and([eb('sourceKind', '=', 'project'), eb('sourceId', '=', placeId)]), inherited]);
+        })
+        .as('level'),
+    ]);
+  });
+  return async (tx: MaybeTx, users: readonly UserId[], placeId: number, now: EpochMillis): Promise<ReadonlyMap<UserId, AccessLevel>> => {
     const found = new Map<UserId, AccessLevel>();
-    if (users.length === 0) return found;
-    const [owner] = await owners(tx, { namespaceId });
     const levelOf = async (userId: UserId): Promise<void> => {
-      const [row] = await highest(tx, { userId, namespaceId, projectId, now });
-      if (owner?.ownerUserId === userId) found.set(userId, 50);
-      else if (row?.level != null) found.set(userId, toLevel(row.level));
+      const [row] = await levels(tx, { userId, placeId, now });
+      if (row === undefined) return;
+      if (row.ownerUserId === userId) found.set(userId, 50);
+      else if (row.level !== null) found.set(userId, toLevel(row.level));
     };
     await Promise.all([...new Set(users)].map(levelOf));
     return found;
