@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { AuditTrail } from '../../src/audit/trail.ts';
 import { type Clock } from '../../src/base/clock.ts';
@@ -13,15 +14,16 @@ import type { PassRecord } from '../../src/ports/passes.ts';
 import type { AskContext, Subject } from '../../src/pass/subject.ts';
 
 const now = millis(1_700_000_000_000);
-const clock: Clock = { now: () => now, monotonic: () => 0 };
 const alice = id<UserId>(1);
 const own = id<ProjectId>(7);
+const hour = 3_600_000;
 const context: AskContext = { door: 'test', endpoint: 'GET /x', requestId: 'request', secure: true };
 
 /** One user with a token, one pass, one project; the trail can be made to fail. */
 function world(options: { auditFails?: boolean; level?: 0 | 30 } = {}) {
   const rows: NewAuditRow[] = [];
-  const state = { alive: true };
+  const state = { alive: true, at: now, contactAt: now };
+  const clock: Clock = { now: () => state.at, monotonic: () => 0 };
   const audit: AuditStore = {
     append: (row) => (options.auditFails === true ? Promise.reject(new Error('disk full')) : Promise.resolve(rows.push(row) as AuditId)),
     settle: () => Promise.resolve(),
@@ -66,7 +68,7 @@ function world(options: { auditFails?: boolean; level?: 0 | 30 } = {}) {
     ownProjectOnly: false,
     chainDepth: 0,
     issuedAt: now,
-    expiresAt: millis(now + 60_000),
+    expiresAt: millis(now + hour),
     revokedAt: null,
     revokedReason: null,
   };
@@ -105,7 +107,9 @@ function world(options: { auditFails?: boolean; level?: 0 | 30 } = {}) {
       revoke: () => Promise.resolve([]),
       revokeForJob: () => Promise.resolve(0),
     },
-    liveness: { jobLife: () => Promise.resolve({ state: state.alive ? 'running' : 'ended', cancelingSince: null, contactAt: now }) },
+    liveness: {
+      jobLife: () => Promise.resolve({ state: state.alive ? 'running' : 'ended', cancelingSince: null, contactAt: state.contactAt }),
+    },
     clock,
     trail,
     auditStore: audit,
@@ -160,6 +164,40 @@ describe('the gatekeeper', () => {
     expect(admission.grant.signal.aborted).toBe(false);
     await live.sweep();
     expect(admission.grant.signal.aborted).toBe(true);
+  });
+
+  test('R2 whatever steps the clock makes, a pass is let in, and confirmed, only with a word of its runner that is near in time', async () => {
+    type Step = { readonly kind: 'clock' | 'pass' | 'word' | 'end'; readonly ms: number };
+    const steps = fc.array(
+      fc.record<Step>({
+        kind: fc.constantFrom('clock', 'clock', 'pass', 'word', 'word', 'end'),
+        // What passes, or how far the clock is put; within seconds of it the borders lie.
+        ms: fc.oneof(fc.integer({ min: -2 * hour, max: 2 * hour }), fc.integer({ min: -40_000, max: 190_000 })),
+      }),
+      { maxLength: 12 },
+    );
+    await fc.assert(
+      fc.asyncProperty(steps, async (made) => {
+        const { gatekeeper, state, asPass } = world();
+        const before = await gatekeeper.admit(asPass, ask, context);
+        if (!before.ok) throw new Error('refused');
+        for (const { kind, ms } of made) {
+          if (kind === 'clock') state.at = millis(state.at + ms);
+          if (kind === 'pass') state.at = millis(state.at + Math.abs(ms));
+          if (kind === 'word') state.contactAt = state.at;
+          if (kind === 'end') state.alive = false;
+          const heard = state.at - state.contactAt;
+          const should = state.alive && state.at < now + hour && heard <= 180_000 && heard >= -30_000;
+          expect((await gatekeeper.admit(asPass, ask, context)).ok).toBe(should);
+          const confirmed = await before.grant.confirm(null).then(
+            () => true,
+            () => false,
+          );
+          expect(confirmed).toBe(should);
+        }
+      }),
+      { numRuns: 300 },
+    );
   });
 
   test('R10 a grant that admit did not make, or for something else, is worth nothing', async () => {
