@@ -14,6 +14,7 @@ export const passInUrl = 'A pass is not accepted in a URL; send it in the PRIVAT
 
 /** True where a request target holds a pass, also with escapes in it. */
 export function targetHoldsPass(target: string): boolean {
+  if (!target.includes('%')) return passPattern.test(target);
   const plain = target.replaceAll(/%([2-7][0-9A-Fa-f])/g, (_escape, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
   return passPattern.test(target) || passPattern.test(plain);
 }

@@ -1,12 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { BlockList } from 'node:net';
 import { Readable } from 'node:stream';
-import type { Agent, Dispatcher, Pool } from 'undici';
+import type { Agent } from 'undici';
 import { JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { audienceOf, sayNo } from './answers.ts';
 import type { AnswerChange, ForwardChange, Forwarded } from './forwarder.ts';
 import { clientHeaders, storageHeaders, storedHeaders, upstreamHeaders } from './headers.ts';
+import { type Call, ConnectionLost, type Control, type Hearer } from './wire/call.ts';
+import type { WirePool } from './wire/pool.ts';
 
 /** What a client hears where no answer came. */
 export function noAnswer(cause?: unknown): JobpassError {
@@ -24,7 +26,7 @@ export function sayFailed(log: Log, request: IncomingMessage, response: ServerRe
 
 /** Where answers come from. */
 export interface Ends {
-  readonly forge: Pool;
+  readonly forge: Pick<WirePool, 'dispatch'>;
   readonly storage: Agent;
 }
 
@@ -42,8 +44,19 @@ export interface ExchangeOptions {
   readonly log: Log;
 }
 
-/** One request and its answer, by the shortest way through undici: it hears the parser itself, without a stream in between. */
-export class Exchange implements Dispatcher.DispatchHandler {
+/** A head that waits for the beginning of its body: a small answer is written at once. */
+interface Pending {
+  readonly status: number;
+  readonly reason: string;
+  readonly headers: string[];
+  /** As Latin-1; undefined = nothing of it came yet. */
+  body: string | undefined;
+}
+
+const togetherBytes = 16 * 1024;
+
+/** One request and its answer, by the shortest way: it hears the parser itself, without a stream in between. */
+export class Exchange implements Hearer {
   readonly done: Promise<Forwarded>;
   readonly #options: ExchangeOptions;
   readonly #request: IncomingMessage;
@@ -51,7 +64,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #change: ForwardChange;
   readonly #settle: (forwarded: Forwarded) => void;
   readonly #ends: Ends;
-  #controller: Dispatcher.DispatchController | undefined;
+  /** None before the forge is asked, nor after it said all: the connection may carry somebody else's by then. */
+  #control: Control | undefined;
+  #pending: Pending | undefined;
   #status: number | null = null;
   #collected: Collected | undefined;
   /** What the forge sent us away to; `asked` once it was asked there. */
@@ -94,28 +109,32 @@ export class Exchange implements Dispatcher.DispatchHandler {
       ...(answer === undefined ? {} : { identity: true }),
     });
     this.#ends.forge.dispatch(
-      { method: methodOf(this.#request), path: target ?? this.#request.url ?? '/', headers, body: this.#sent() },
+      { method: methodOf(this.#request), target: target ?? this.#request.url ?? '/', headers, body: this.#sent() },
       this,
     );
   }
 
-  #sent(): Buffer | Readable | null {
+  #sent(): Call['body'] {
     const { body } = this.#change;
     if (Buffer.isBuffer(body)) return body;
-    if (body === undefined && !hasBody(this.#request)) return null;
-    const stream = body === undefined ? lent(this.#request) : Readable.from(body.stream, { objectMode: false });
-    return stream.once('error', (error) => this.#fail(error));
+    if (body !== undefined) return { stream: Readable.from(body.stream, { objectMode: false }), lent: false };
+    // Never destroyed when the forge fails: it would take the connection with it that still has to say so.
+    return hasBody(this.#request) ? { stream: this.#request, lent: true } : null;
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#over) controller.abort(new Error('the client is gone'));
+  wanted(): boolean {
+    return !this.#over;
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number, _headers: unknown, statusMessage?: string): void {
+  onRequestStart(control: Control): void {
+    this.#control = control;
+    if (this.#over) control.abort(new Error('the client is gone'));
+  }
+
+  onResponseStart(control: Control, status: number, _headers: unknown, reason = ''): void {
     // 103 and the like are the forge's own.
     if (status < 200 || this.#over) return;
-    const raw = rawOf(controller.rawHeaders);
+    const raw = control.headers ?? rawOf(control.rawHeaders);
     if (this.#elsewhere !== undefined) return this.#answerStored(status, raw);
     this.#status = status;
     const change = this.#change.answer?.({ status, headers: raw });
@@ -130,37 +149,54 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.#status = null;
       return;
     }
-    this.#begin(status, latin1(statusMessage), clientHeaders(change?.headers ?? raw));
+    this.#pending = { status, reason, headers: clientHeaders(change?.headers ?? raw), body: undefined };
   }
 
-  #begin(status: number, message: string, headers: string[]): void {
-    this.#response.writeHead(status, message, headers);
-    // Out at once, as what follows may take its time; and as Latin-1, which flushHeaders() does not keep.
-    this.#response.write('', 'latin1');
+  onLull(): void {
+    // Out by now, as what follows may take its time.
+    this.#begin();
+  }
+
+  /** Writes what waits, as Latin-1, which flushHeaders() does not keep. @returns false = the client does not keep up */
+  #begin(): boolean {
+    if (this.#pending === undefined) return true;
+    const { status, reason, headers, body } = this.#pending;
+    this.#pending = undefined;
+    this.#response.writeHead(status, reason, headers);
+    return this.#response.write(body ?? '', 'latin1');
   }
 
   #answerStored(status: number, raw: readonly string[]): void {
     // What else it says is about signatures and buckets.
     if (![200, 206, 304, 416].includes(status)) throw new JobpassError('upstream_failed', `The forge's storage answered ${status}.`);
     this.#status = status;
-    this.#begin(status, '', storedHeaders(raw));
+    this.#pending = { status, reason: '', headers: storedHeaders(raw), body: undefined };
+    this.#begin();
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(control: Control, piece: Buffer): void {
     if (this.#over || this.#elsewhere?.asked === false || (this.#deaf && this.#collected === undefined)) return;
     if (this.#collected !== undefined) {
-      this.#collected.size += chunk.length;
+      this.#collected.size += piece.length;
       if (this.#collected.size > this.#collected.change.maxBytes)
-        controller.abort(new JobpassError('upstream_failed', "The forge's answer is too large to be carried with a pass."));
-      else this.#collected.parts.push(chunk);
+        control.abort(new JobpassError('upstream_failed', "The forge's answer is too large to be carried with a pass."));
+      else this.#collected.parts.push(Buffer.from(piece));
       return;
     }
-    if (this.#response.write(chunk)) return;
-    controller.pause();
-    this.#response.once('drain', () => controller.resume());
+    if (this.#pending !== undefined && this.#pending.body === undefined && piece.length <= togetherBytes) {
+      this.#pending.body = piece.toString('latin1');
+      return;
+    }
+    this.#begin();
+    if (this.#response.write(Buffer.from(piece))) return;
+    control.pause();
+    this.#response.once('drain', () => {
+      if (this.#control === control) control.resume();
+    });
   }
 
   onResponseEnd(): void {
+    this.#control = undefined;
     if (this.#over) return;
     if (this.#elsewhere?.asked === false) {
       this.#elsewhere.asked = true;
@@ -172,7 +208,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#told = this.#collected === undefined;
     if (this.#collected === undefined) {
       if (this.#deaf) this.#finish('cut');
-      else this.#response.end();
+      else this.#end();
       return;
     }
     const { change, headers, parts } = this.#collected;
@@ -180,6 +216,17 @@ export class Exchange implements Dispatcher.DispatchHandler {
       .rewrite(Buffer.concat(parts))
       .then((answer) => this.#answerOther(answer, headers))
       .catch((error: unknown) => this.#fail(error));
+  }
+
+  /** A small answer is one write: end() by itself makes two of it. */
+  #end(): void {
+    const { socket } = this.#response;
+    if (this.#pending !== undefined && socket !== null) {
+      socket.cork();
+      this.#begin();
+      socket.uncork();
+    } else this.#begin();
+    this.#response.end();
   }
 
   #answerOther(answer: Awaited<ReturnType<Collected['change']['rewrite']>>, headers: readonly string[]): true {
@@ -193,7 +240,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     return true;
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+  onResponseError(_control: Control | null, error: Error): void {
+    this.#control = undefined;
     // A kept connection may be closed by the other side while a request is on its way: one that changes nothing is asked again.
     if (this.#again && this.#status === null && !this.#over && connectionLost(error)) {
       this.#again = false;
@@ -205,7 +253,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #cut = (): void => {
     if (!this.#awaited()) {
       this.#finish('cut');
-      this.#controller?.abort(new Error('cut'));
+      this.#control?.abort(new Error('cut'));
     }
     this.#request.destroy();
     this.#response.destroy();
@@ -221,7 +269,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#response.writableFinished) return this.#finish('done');
     if (this.#awaited()) return;
     this.#finish('cut');
-    this.#controller?.abort(new Error('the client is gone'));
+    this.#control?.abort(new Error('the client is gone'));
   };
 
   #fail(error: unknown): void {
@@ -229,7 +277,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#response.destroyed || this.#response.socket?.destroyed !== false) return this.#finish('cut');
     const known = error instanceof JobpassError ? error : noAnswer(error);
     this.#finish('upstream_failed');
-    this.#controller?.abort(known);
+    this.#control?.abort(known);
     sayFailed(this.#options.log, this.#request, this.#response, known);
   }
 
@@ -243,7 +291,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 }
 
-function methodOf(request: IncomingMessage): Dispatcher.HttpMethod {
+function methodOf(request: IncomingMessage): string {
   return request.method ?? 'GET';
 }
 
@@ -251,25 +299,8 @@ function hasBody(request: IncomingMessage): boolean {
   return request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined;
 }
 
-/** A request's body, for undici. Never the request itself: that is destroyed when the forge fails, and with it the connection that still has to say so. */
-function lent(request: IncomingMessage): Readable {
-  const body = new Readable({ read: () => void request.resume() });
-  request.on('data', (chunk: Buffer) => {
-    if (!body.destroyed && !body.push(chunk)) request.pause();
-  });
-  request.on('end', () => body.push(null));
-  request.on('error', (error) => body.destroy(error));
-  body.once('close', () => request.resume());
-  return body;
-}
-
 function connectionLost(error: Error): boolean {
-  return 'code' in error && /^(?:UND_ERR_SOCKET|ECONNRESET|EPIPE)$/.test(String(error.code));
-}
-
-/** The bytes of a reason phrase as they came: undici reads them as UTF-8, Node.js writes them as Latin-1. */
-function latin1(text: string | undefined): string {
-  return Buffer.from(text ?? '').toString('latin1');
+  return error instanceof ConnectionLost || ('code' in error && /^(?:ECONNRESET|EPIPE)$/.test(String(error.code)));
 }
 
 function rawOf(raw: unknown): readonly string[] {

@@ -28,6 +28,37 @@ const internalShape = /^gitlab-/;
 
 const credentialNames = new Set(['private-token', 'job-token', 'authorization', 'cookie', 'sudo', 'deploy-token']);
 
+/** What a header's name says of it. Looked up once for each spelling: requests have the same few names over and over. */
+interface Kind {
+  readonly lower: string;
+  readonly underscored: boolean;
+  readonly hop: boolean;
+  readonly forwarding: boolean;
+  readonly byProxy: boolean;
+  readonly credential: boolean;
+}
+
+const kinds = new Map<string, Kind>();
+const kindsKept = 1000;
+const kindNameChars = 64;
+
+function kindOf(name: string): Kind {
+  const known = kinds.get(name);
+  if (known !== undefined) return known;
+  const lower = name.toLowerCase();
+  const kind = {
+    lower,
+    underscored: name.includes('_'),
+    hop: hopByHop.has(lower),
+    forwarding: forwardingShape.test(lower),
+    byProxy: forwardedByProxy.test(lower),
+    credential: credentialNames.has(lower) || internalShape.test(lower),
+  };
+  // Anybody can send any name.
+  if (kinds.size < kindsKept && name.length <= kindNameChars) kinds.set(name, kind);
+  return kind;
+}
+
 export interface UpstreamHeaderOptions {
   readonly trustedProxies: BlockList;
   /** Replaces every credential of the request. */
@@ -45,13 +76,16 @@ export function upstreamHeaders(request: IncomingMessage, options: UpstreamHeade
   const trusted = isTrusted(trustedProxies, request.socket);
   const listed = connectionListed(request.rawHeaders);
   const kept: string[] = [];
-  for (const [name, value] of pairs(request.rawHeaders)) {
+  const { rawHeaders } = request;
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const [name, value] = [rawHeaders[index] ?? '', rawHeaders[index + 1] ?? ''];
+    const kind = kindOf(name);
+    const { lower } = kind;
     // CGI, and so Rack, reads `X_Forwarded_For` as `X-Forwarded-For`: such names end here, as they do at nginx.
-    if (name.includes('_')) continue;
-    const lower = name.toLowerCase();
-    if (hopByHop.has(lower) || listed.has(lower) || lower === 'expect') continue;
-    if (forwardingShape.test(lower) && !(trusted && forwardedByProxy.test(lower))) continue;
-    if (credential !== undefined && (credentialNames.has(lower) || internalShape.test(lower))) continue;
+    if (kind.underscored) continue;
+    if (kind.hop || listed.has(lower) || lower === 'expect') continue;
+    if (kind.forwarding && !(trusted && kind.byProxy)) continue;
+    if (credential !== undefined && kind.credential) continue;
     if (lengthBytes !== undefined && lower === 'content-length') continue;
     if (identity === true && lower === 'accept-encoding') continue;
     kept.push(name, value);
@@ -89,9 +123,10 @@ export function requestProblem(request: IncomingMessage): string | undefined {
 export function clientHeaders(raw: RawHeaders, changed = false): string[] {
   const listed = connectionListed(raw);
   const kept: string[] = [];
-  for (const [name, value] of pairs(raw)) {
-    const lower = name.toLowerCase();
-    if (hopByHop.has(lower) || listed.has(lower)) continue;
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const [name, value] = [raw[index] ?? '', raw[index + 1] ?? ''];
+    const { lower, hop } = kindOf(name);
+    if (hop || listed.has(lower)) continue;
     if (changed && /^(?:content-length|etag|content-md5|digest|repr-digest|content-encoding)$/.test(lower)) continue;
     kept.push(name, value);
   }

@@ -1,11 +1,12 @@
 import { rootCertificates } from 'node:tls';
-import { Agent, Pool } from 'undici';
+import { Agent } from 'undici';
 import { JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { type Ends, Exchange, noAnswer, sayFailed } from './exchange.ts';
 import type { Forwarder } from './forwarder.ts';
 import { requestProblem } from './headers.ts';
 import { defaultSilenceMs, forwardExpecting, type OwnConnectionOptions, tunnel } from './upgrade.ts';
+import { WirePool } from './wire/pool.ts';
 
 /** `upstream` is the forge's origin, `ca` the PEM of the authority that signed its certificate, where the system does not know it. */
 export interface ForwarderOptions extends OwnConnectionOptions {
@@ -16,26 +17,19 @@ export interface ForwarderOptions extends OwnConnectionOptions {
 
 const answerHeaderBytes = 64 * 1024;
 
-/** A pool of kept connections; each request is one dispatch, without a stream object on the way down. Trailers are dropped: they could say what no header may. */
+/** Kept connections of our own to the forge, and a general client for a storage behind it. Trailers are dropped: they could say what no header may. */
 export function makeForwarder(options: ForwarderOptions): Forwarder {
   const silenceMs = options.silenceMs ?? defaultSilenceMs;
-  const both = {
+  const { ca, upstream, connections } = options;
+  const storage = new Agent({
     pipelining: 1,
     headersTimeout: silenceMs,
     bodyTimeout: silenceMs,
-    // Shorter than a forge's own, so that it does not close what is just being used.
-    keepAliveTimeout: 30_000,
     maxHeaderSize: answerHeaderBytes,
-  };
-  const { ca } = options;
-  const ends: Ends = {
-    forge: new Pool(options.upstream, {
-      ...both,
-      connections: options.connections ?? null,
-      ...(ca === undefined ? {} : { connect: { ca } }),
-    }),
-    storage: new Agent({ ...both, ...(ca === undefined ? {} : { connect: { ca: [...rootCertificates, ca] } }) }),
-  };
+    ...(ca === undefined ? {} : { connect: { ca: [...rootCertificates, ca] } }),
+  });
+  const forge = new WirePool({ upstream, ca, connections, silenceMs });
+  const ends: Ends = { forge, storage };
   return {
     async forward(request, response, change) {
       const problem = requestProblem(request);
@@ -49,7 +43,8 @@ export function makeForwarder(options: ForwarderOptions): Forwarder {
     },
     upgrade: (request, socket, head) => tunnel(options, request, socket, head),
     async close() {
-      await Promise.all([ends.forge.destroy(), ends.storage.destroy()]);
+      forge.destroy();
+      await storage.destroy();
     },
   };
 }

@@ -141,6 +141,7 @@ async function* searched(deps: RunnerCallDeps, request: IncomingMessage, job: Jo
 
 /** The job that a runner reports about; undefined = it is none of its calls. */
 export function reportedJob(method: string, path: string): JobId | undefined {
+  if (!path.startsWith('/api/v4/jobs/')) return undefined;
   const [, id, rest] = /^\/api\/v4\/jobs\/(\d{1,15})(\/trace)?$/.exec(path) ?? [];
   if (id === undefined) return undefined;
   return (method === 'PUT' && rest === undefined) || (method === 'PATCH' && rest !== undefined) ? parseId<JobId>(id) : undefined;

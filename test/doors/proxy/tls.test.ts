@@ -12,6 +12,7 @@ describe('a forge with a certificate of its own authority', () => {
   let cert: string;
   let server: ReturnType<typeof createServer>;
   let upstream: string;
+  let heard = 0;
 
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'jobpass-tls-'));
@@ -20,7 +21,10 @@ describe('a forge with a certificate of its own authority', () => {
     const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
     execFileSync('openssl', ['req', '-x509', ...kind, ...subject, '-keyout', keyFile, '-out', certFile], { stdio: 'ignore' });
     cert = await readFile(certFile, 'utf8');
-    server = createServer({ cert, key: await readFile(keyFile) }, (_request, response) => response.end('secure'));
+    server = createServer({ cert, key: await readFile(keyFile) }, (_request, response) => {
+      heard += 1;
+      response.end('secure');
+    });
     server.on('upgrade', (_request, socket) => {
       socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nsecure');
     });
@@ -46,10 +50,12 @@ describe('a forge with a certificate of its own authority', () => {
   });
 
   test('R16 and by nobody else: nothing is sent', async () => {
+    heard = 0;
     const front = await stage(0, { upstream, ca: undefined });
     expect((await fetch(front.url)).status).toBe(502);
     expect(await new Wire(front.port).send(upgrade).end()).toMatch(/^HTTP\/1\.1 502 /);
     expect(await new Wire(front.port).send(expecting).end()).toMatch(/^HTTP\/1\.1 502 /);
     await front.close();
+    expect(heard).toBe(0);
   });
 });
