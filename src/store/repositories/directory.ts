@@ -1,12 +1,15 @@
 import type { Selectable } from 'kysely';
-import { type EpochMillis, type GroupId, id, type UserId } from '../../base/ids.ts';
+import { type EpochMillis, type GroupId, id, type ProjectId, type UserId } from '../../base/ids.ts';
 import { type AccessLevel, parseAccessLevel } from '../../base/levels.ts';
 import type { Directory, GroupFacts, ProjectFacts, ProtectedRef, UserFacts } from '../../ports/directory.ts';
 import type { MaybeTx } from '../../ports/tx.ts';
 import type { Database } from '../database.ts';
-import type { NamespacesTable, UsersTable } from '../schema.ts';
+import type { NamespacesTable, ProjectsTable, UsersTable } from '../schema.ts';
 import { toVisibility } from './groups.ts';
-import { toProject } from './projects.ts';
+
+/** Just what decisions need: each column costs, and this is asked several times about every request. */
+const userColumns = ['id', 'username', 'name', 'state', 'isAdmin'] as const;
+const projectColumns = ['id', 'path', 'visibility', 'archived', 'namespaceId', 'rootGroupId', 'defaultBranch', 'chainDepth'] as const;
 
 /** Who may do what, straight from the rows. */
 export function directoryRepository(db: Database): Directory {
@@ -17,24 +20,24 @@ export function directoryRepository(db: Database): Directory {
     on
       .selectFrom('routes')
       .innerJoin('projects', 'projects.id', 'routes.targetId')
-      .selectAll('projects')
+      .select(projectColumns.map((column) => `projects.${column}` as const))
       .where('routes.pathKey', '=', pathKey)
       .where('routes.kind', '=', 'project'),
   );
   const projectRows = db.prepared(['projectId'], (on, { projectId }: { projectId: number }) =>
-    on.selectFrom('projects').selectAll().where('id', '=', projectId),
+    on.selectFrom('projects').select(projectColumns).where('id', '=', projectId),
   );
   const groupRows = db.prepared(['groupId'], (on, { groupId }: { groupId: number }) =>
     on.selectFrom('namespaces').selectAll().where('id', '=', groupId),
   );
   const oneUser = db.prepared(['userId'], (on, { userId }: { userId: UserId }) =>
-    on.selectFrom('users').selectAll().where('id', '=', userId),
+    on.selectFrom('users').select(userColumns).where('id', '=', userId),
   );
   const route = async (tx: MaybeTx, path: string, kind: 'namespace' | 'project'): Promise<number | undefined> =>
     (await routes(tx, { pathKey: path.toLowerCase(), kind }))[0]?.targetId;
   const project = async (tx: MaybeTx, projectId: number): Promise<ProjectFacts | undefined> => {
     const [row] = await projectRows(tx, { projectId });
-    return row === undefined ? undefined : toProject(row);
+    return row === undefined ? undefined : toProjectFacts(row);
   };
   const group = async (tx: MaybeTx, groupId: number): Promise<GroupFacts | undefined> => {
     const [row] = await groupRows(tx, { groupId });
@@ -46,13 +49,18 @@ export function directoryRepository(db: Database): Directory {
       return new Map(rows.flat().map((row) => [id<UserId>(row.id), toUserFacts(row)]));
     },
     async userByName(tx, username) {
-      const row = await db.on(tx).selectFrom('users').selectAll().where('usernameKey', '=', username.toLowerCase()).executeTakeFirst();
+      const row = await db
+        .on(tx)
+        .selectFrom('users')
+        .select(userColumns)
+        .where('usernameKey', '=', username.toLowerCase())
+        .executeTakeFirst();
       return row === undefined ? undefined : toUserFacts(row);
     },
     project,
     async projectByPath(tx, path) {
       const [row] = await projectsByPath(tx, { pathKey: path.toLowerCase() });
-      return row === undefined ? undefined : toProject(row);
+      return row === undefined ? undefined : toProjectFacts(row);
     },
     group,
     async groupByPath(tx, path) {
@@ -124,7 +132,20 @@ export function toLevel(value: number): AccessLevel {
   return parseAccessLevel(value) ?? 0;
 }
 
-function toUserFacts(row: Selectable<UsersTable>): UserFacts {
+function toProjectFacts(row: Pick<Selectable<ProjectsTable>, (typeof projectColumns)[number]>): ProjectFacts {
+  return {
+    id: id<ProjectId>(row.id),
+    path: row.path,
+    visibility: toVisibility(row.visibility),
+    archived: row.archived === 1,
+    namespaceId: id<GroupId>(row.namespaceId),
+    rootGroupId: id<GroupId>(row.rootGroupId),
+    defaultBranch: row.defaultBranch,
+    chainDepth: row.chainDepth,
+  };
+}
+
+function toUserFacts(row: Pick<Selectable<UsersTable>, (typeof userColumns)[number]>): UserFacts {
   return {
     id: id<UserId>(row.id),
     username: row.username,

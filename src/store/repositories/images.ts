@@ -1,7 +1,7 @@
 import { type Selectable, type SelectQueryBuilder, sql } from 'kysely';
 import type { Digest } from '../../base/digest.ts';
 import { JobpassError } from '../../base/errors.ts';
-import { id, millis, type ProjectId, type RepositoryId } from '../../base/ids.ts';
+import { type EpochMillis, id, millis, type ProjectId, type RepositoryId } from '../../base/ids.ts';
 import type { ImageManifestRecord, ImageRepositoryRecord, ImageStore, ImageTagRecord } from '../../forge/embedded/ports.ts';
 import type { MaybeTx, Tx } from '../../ports/tx.ts';
 import { type Connection, type Database, readJson } from '../database.ts';
@@ -24,6 +24,17 @@ export function imageRepository(db: Database): ImageStore {
   };
   const named = db.prepared(['project', 'name'], (on, { project, name }: { project: ProjectId; name: string }) =>
     on.selectFrom('imageRepositories').selectAll().where('projectId', '=', project).where('name', '=', name),
+  );
+  const sharedNamed = db.prepared(['project', 'name'], (on, { project, name }: { project: ProjectId; name: string }) =>
+    shared(on.selectFrom('imageRepositories').selectAll().where('projectId', '=', project).where('name', '=', name)),
+  );
+  const linked = db.prepared(
+    ['repositoryId', 'digest', 'sizeBytes', 'createdAt'],
+    (on, row: { repositoryId: RepositoryId; digest: Digest; sizeBytes: number; createdAt: EpochMillis }) =>
+      on
+        .insertInto('imageBlobs')
+        .values(row)
+        .onConflict((conflict) => conflict.columns(['repositoryId', 'digest']).doNothing()),
   );
   const blobs = db.prepared(['repository', 'digest'], (on, { repository, digest }: { repository: RepositoryId; digest: Digest }) =>
     on.selectFrom('imageBlobs').select('sizeBytes').where('repositoryId', '=', repository).where('digest', '=', digest),
@@ -51,7 +62,7 @@ export function imageRepository(db: Database): ImageStore {
       return row === undefined ? undefined : toRepository(row);
     },
     async ensure(tx, project, name, at) {
-      const found = await shared(repositories(tx).where('projectId', '=', project).where('name', '=', name)).executeTakeFirst();
+      const [found] = await sharedNamed(tx, { project, name });
       if (found !== undefined) return toRepository(found);
       await db
         .on(tx)
@@ -59,8 +70,9 @@ export function imageRepository(db: Database): ImageStore {
         .values({ projectId: project, name, createdAt: at })
         .onConflict((conflict) => conflict.columns(['projectId', 'name']).doNothing())
         .execute();
-      const made = shared(repositories(tx).where('projectId', '=', project).where('name', '=', name));
-      return toRepository(await made.executeTakeFirstOrThrow());
+      const [made] = await sharedNamed(tx, { project, name });
+      if (made === undefined) throw new JobpassError('conflict', 'The image repository was just being removed. Push it again.');
+      return toRepository(made);
     },
     async list(tx, project, page) {
       const found = await paged(
@@ -93,12 +105,7 @@ export function imageRepository(db: Database): ImageStore {
     },
     async link(tx, repository, digest, sizeBytes, at) {
       await lockDigest(tx, digest, 'pg_advisory_xact_lock_shared');
-      await db
-        .on(tx)
-        .insertInto('imageBlobs')
-        .values({ repositoryId: repository, digest, sizeBytes, createdAt: at })
-        .onConflict((conflict) => conflict.columns(['repositoryId', 'digest']).doNothing())
-        .execute();
+      await linked(tx, { repositoryId: repository, digest, sizeBytes, createdAt: at });
     },
     lock: (tx, digest) => lockDigest(tx, digest, 'pg_advisory_xact_lock'),
     async unlink(tx, repository, digest) {

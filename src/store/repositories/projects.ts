@@ -117,8 +117,7 @@ export function projectRepository(db: Database): ProjectStore {
   };
 }
 
-/** A project's row as the ports know it; shared with the directory. */
-export function toProject(row: Selectable<ProjectsTable>): ProjectRecord {
+function toProject(row: Selectable<ProjectsTable>): ProjectRecord {
   return {
     id: id<ProjectId>(row.id),
     name: row.name,
