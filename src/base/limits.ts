@@ -42,6 +42,8 @@ export const limits = {
   registryTokenMs: 5 * 60_000,
   lfsObjectBytes: 32 * 1024 * 1024 * 1024,
   lfsBatch: 1000,
+  /** Of a repository's files, packed, in one download. */
+  archiveBytes: 8 * 1024 * 1024 * 1024,
   blobReadBytes: 10 * 1024 * 1024,
   principals: 20,
   trustedProjects: 1000,

@@ -5,13 +5,14 @@ import type { AccessLevel, Visibility } from '../base/levels.ts';
 import type { DecideRefs } from '../base/refs.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Grant } from '../pass/grant.ts';
+import type { Commit, ComparisonForge } from './comparison.ts';
 import type { EventForge } from './events.ts';
 import type { ImpersonationForge } from './impersonation.ts';
 import type { LfsForge } from './lfs.ts';
 import type { MergeRequestForge } from './merge-requests.ts';
 import type { PackageForge } from './packages.ts';
 import type { RegistryForge } from './registry.ts';
-export type { Page, Paged };
+export type { Commit, Page, Paged };
 /**
  * Who holds the users and the resources. Every method takes a grant that covers what it does, verifies it, and asks it again
  * (`grant.confirm`) at the moment a write takes effect (R2). Shapes here are the domain's; doors give them GitLab's JSON.
@@ -70,19 +71,6 @@ export interface RefsUpdated {
   readonly mergeRequests?: readonly number[];
 }
 
-export interface Commit {
-  readonly id: Oid;
-  readonly parentIds: readonly Oid[];
-  readonly title: string;
-  readonly message: string;
-  readonly authorName: string;
-  readonly authorEmail: string;
-  /** RFC 3339 with the author's offset. */
-  readonly authoredDate: string;
-  readonly committerName: string;
-  readonly committerEmail: string;
-  readonly committedDate: string;
-}
 export interface TreeEntry {
   readonly id: Oid;
   readonly name: string;
@@ -133,7 +121,7 @@ export interface CommitRequest {
 }
 
 /** Names of branches, tags and shas are checked by the forge: a bad one is invalid_input or not_found, never an argument to git. */
-export interface RepositoryForge {
+export interface RepositoryForge extends ComparisonForge {
   /** Resolves a branch, tag, full ref or sha to a commit. @returns undefined when there is none. Any read permission of the project. */
   resolve(grant: Grant, project: ProjectId, ref: string): Promise<{ readonly oid: Oid; readonly ref: RefName | null } | undefined>;
   /** repository:read. @throws not_found {what: 'Tree'} */

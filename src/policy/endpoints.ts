@@ -115,6 +115,10 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', `${P}/repository/commits`, 'project', ['commit:read']),
   row('POST', `${P}/repository/commits`, 'project', ['commit:create']),
   row('GET', `${P}/repository/commits/:sha`, 'project', ['commit:read']),
+  row('GET', `${P}/repository/compare`, 'project', ['repository:read']),
+  row('GET', `${P}/repository/archive`, 'project', ['code:download']),
+  row('GET', `${P}/repository/archive.tar.gz`, 'project', ['code:download']),
+  row('GET', `${P}/repository/archive.zip`, 'project', ['code:download']),
   row('GET', `${P}/events`, 'project', ['commit:read']),
 
   // Releases

@@ -18,13 +18,9 @@ const personal = { personal: true } as const;
 export const gatewayEndpoints: readonly Endpoint[] = [
   // Repository
   row('GET', '/languages', ['project:read']),
-  row('GET', '/repository/compare', ['repository:read']),
   row('GET', '/repository/merge_base', ['repository:read']),
   row('GET', '/repository/contributors', ['repository:read']),
   row('GET', '/repository/changelog', ['repository:read']),
-  row('GET', '/repository/archive', ['code:download']),
-  row('GET', '/repository/archive.zip', ['code:download']),
-  row('GET', '/repository/archive.tar.gz', ['code:download']),
   row('GET', '/repository/blobs/:sha', ['repository:read']),
   row('GET', '/repository/blobs/:sha/raw', ['repository:read']),
   row('GET', '/repository/files/:file_path/blame', ['repository:read']),
@@ -67,8 +63,6 @@ export const gatewayEndpoints: readonly Endpoint[] = [
   row('GET', '/packages/pypi/*', ['package:read']),
 
   // Pipelines and jobs
-  row('PUT', '/pipelines/:pipeline_id/metadata', ['pipeline:update']),
-  row('GET', '/pipelines/:pipeline_id/bridges', ['job:read']),
   row('GET', '/pipelines/:pipeline_id/test_report', ['pipeline:read']),
   row('GET', '/pipelines/:pipeline_id/test_report_summary', ['pipeline:read']),
   row('GET', '/jobs/:job_id/artifacts/*', ['artifact:read']),

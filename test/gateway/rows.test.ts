@@ -32,7 +32,10 @@ describe('what a GitLab has beside the shared table', () => {
       expect(permissions.map((one) => permissionRule(one).pass)).not.toContain('never');
       // Matched by what it is, not by a row with parameters that stands before it.
       expect(matchGatewayEndpoint(method, filled(path))?.endpoint.permissions, `${method} ${path}`).toEqual(permissions);
-      if (endpoints.some((row) => row.method === method && row.path === path)) continue;
+      expect(
+        endpoints.some((row) => row.method === method && row.path === path),
+        path,
+      ).toBe(false);
       answering(method, filled(path), [200, { id: 1, runners_token: 'secret' }]);
       const before = gate.gitlab.carried().length;
       const upload = path.endsWith('/uploads');
@@ -52,9 +55,7 @@ describe('what a GitLab has beside the shared table', () => {
   });
 
   test('R13 to the shared table they are unknown', () => {
-    const shared = new Set(endpoints.map((row) => `${row.method} ${row.path}`));
-    for (const { method, path } of gatewayEndpoints.filter((row) => !shared.has(`${row.method} ${row.path}`)))
-      expect(matchEndpoint(method, filled(path)), path).toBeUndefined();
+    for (const { method, path } of gatewayEndpoints) expect(matchEndpoint(method, filled(path)), path).toBeUndefined();
   });
 
   test('R3 R4 CI lint is not carried: the forge would include with the rights of one user, and without a ceiling', async () => {

@@ -7,6 +7,7 @@ import { auditRoutes } from './audit.ts';
 import { boundRoutes } from './bounds.ts';
 import { bridgeRoutes } from './bridges.ts';
 import { ceilingRoutes } from './ceilings.ts';
+import { comparisonRoutes } from './comparison.ts';
 import { environmentRoutes } from './environments.ts';
 import { eventRoutes } from './events.ts';
 import { fileRoutes, streamedRoutes } from './files.ts';
@@ -59,6 +60,7 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...projectRoutes(deps),
         ...memberRoutes(deps),
         ...repositoryRoutes(deps),
+        ...comparisonRoutes(deps),
         ...releaseRoutes(deps),
         ...registryRoutes(deps),
         ...fileRoutes(deps),

@@ -65,6 +65,12 @@ export function forgeSuite(name: string, open: () => Promise<Place>, differences
       expect(await status('GET', `/api/v4/projects/${lib}`, one.pass)).toBe(200);
       expect(await status('GET', '/api/v4/projects/libs%2Fsecret', one.pass)).toBe(200);
       expect(await status('GET', `/api/v4/projects/${hidden}`, one.pass)).toBe(404);
+      for (const read of ['compare?from=main&to=main', 'archive', 'archive.tar.gz?sha=main', 'archive.zip'])
+        for (const [project, expected] of [
+          [lib, 200],
+          [hidden, 404],
+        ] as const)
+          expect(await status('GET', `/api/v4/projects/${project}/repository/${read}`, one.pass), read).toBe(expected);
       expect(await status('POST', `/api/v4/projects/${lib}/repository/branches`, one.pass, { branch: 'x', ref: 'main' })).toBe(403);
       expect(await git('/libs/secret.git/info/refs?service=git-upload-pack', one.pass)).toBe(200);
       await forge.finish(one);

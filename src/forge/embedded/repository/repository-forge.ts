@@ -1,4 +1,5 @@
 import type { RepositoryForge } from '../../forge.ts';
+import { comparisons } from './compare.ts';
 import { contentReads, type ReadDeps } from './content.ts';
 import { commitWrites, refWrites } from './edits.ts';
 import { pathReads } from './paths.ts';
@@ -10,5 +11,12 @@ export interface RepositoryDeps extends ReadDeps, WriteDeps {}
 /** Reads and writes of a repository over the API, by git's plumbing. */
 export function makeRepositoryForge(deps: RepositoryDeps): RepositoryForge {
   const refs = refReads(deps);
-  return { ...contentReads(deps), ...pathReads(deps), ...refLists(deps, refs), ...refWrites(deps, refs), ...commitWrites(deps) };
+  return {
+    ...contentReads(deps),
+    ...pathReads(deps),
+    ...comparisons(deps),
+    ...refLists(deps, refs),
+    ...refWrites(deps, refs),
+    ...commitWrites(deps),
+  };
 }
