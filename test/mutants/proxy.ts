@@ -204,4 +204,13 @@ export const proxyMutants: readonly Mutant[] = [
     test: 'test/doors/proxy/tls.test.ts',
     name: 'R16 and by nobody else',
   },
+  {
+    id: 'R13',
+    defence: 'memory is used again only when what stands in it has gone out',
+    file: 'src/doors/proxy/exchange.ts',
+    find: 'if (this.#response.write(bytes, written)) return;',
+    replace: 'free();\n    if (this.#response.write(bytes, written)) return;',
+    test: forwarder,
+    name: 'R13 a slow reader gets its own bytes',
+  },
 ];

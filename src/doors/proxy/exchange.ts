@@ -9,6 +9,7 @@ import type { AnswerChange, ForwardChange, Forwarded } from './forwarder.ts';
 import { clientHeaders, storageHeaders, storedHeaders, upstreamHeaders } from './headers.ts';
 import { type Call, ConnectionLost, type Control, type Hearer } from './wire/call.ts';
 import type { WirePool } from './wire/pool.ts';
+import { keep } from './wire/spare.ts';
 
 /** What a client hears where no answer came. */
 export function noAnswer(cause?: unknown): JobpassError {
@@ -188,7 +189,12 @@ export class Exchange implements Hearer {
       return;
     }
     this.#begin();
-    if (this.#response.write(Buffer.from(piece))) return;
+    const { bytes, free } = keep(piece);
+    const written = (error?: Error | null): void => {
+      // One that is cut off may still be read by the system.
+      if (error === undefined || error === null) free();
+    };
+    if (this.#response.write(bytes, written)) return;
     control.pause();
     this.#response.once('drain', () => {
       if (this.#control === control) control.resume();

@@ -466,6 +466,18 @@ describe('big bodies and impatient clients', () => {
     wire.socket.destroy();
   });
 
+  test('R13 a slow reader gets its own bytes, whatever others are sent meanwhile', async () => {
+    const bytes = 16 * 1024 * 1024;
+    const { port, url } = await between((request, response) => response.end(Buffer.alloc(bytes, request.url?.slice(1) ?? '')));
+    const slow = new Wire(port);
+    slow.socket.pause();
+    slow.send('GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n');
+    for (let count = 0; count < 3; count += 1) expect((await (await fetch(`${url}/b`)).text()).replaceAll('b', '')).toBe('');
+    slow.socket.resume();
+    const [, body = ''] = (await slow.end()).split('\r\n\r\n');
+    expect([body.length, body.replaceAll('a', '')]).toEqual([bytes, '']);
+  });
+
   test('a client that goes away is gone for the forge, too: while it asks, waits and hears', async () => {
     const gone: string[] = [];
     let wake: (path: string) => void = () => {};

@@ -1,0 +1,23 @@
+/** As large as what is read at once. */
+const spareBytes = 64 * 1024;
+const sparesKept = 64;
+const spares: Buffer[] = [];
+
+/** A copy of a piece that is about to be overwritten. Memory for large ones is used over and over: to ask for it costs more than the copy. */
+export interface Kept {
+  readonly bytes: Buffer;
+  /** Nobody reads it any more. */
+  free(): void;
+}
+
+export function keep(piece: Buffer): Kept {
+  if (piece.length < spareBytes / 4 || piece.length > spareBytes) return { bytes: Buffer.from(piece), free() {} };
+  const whole = spares.pop() ?? Buffer.allocUnsafeSlow(spareBytes);
+  piece.copy(whole);
+  return {
+    bytes: whole.subarray(0, piece.length),
+    free() {
+      if (spares.length < sparesKept) spares.push(whole);
+    },
+  };
+}
