@@ -41,6 +41,7 @@ const verbs: Readonly<Record<string, (flags: Flags, io: Io) => Promise<number>>>
     const log = jsonLog();
     const runner = await startRunner({ configPath: flags.text('config') ?? 'config.toml', log, unsafe: flags.flag('unsafe') });
     io.out(`gate: ${formatFindings(runner.verdict)}`);
+    process.on('SIGHUP', () => void runner.reload());
     const signal = await io.stopped();
     log.info('runner.draining', { signal });
     const ended = runner.drain();
@@ -75,7 +76,7 @@ register   --url URL [--name TEXT] [--executor shell|docker|ssh] [--builds-dir D
            [--ssh-host NAME --ssh-user NAME --ssh-identity-file FILE] [--ssh-port N] [--ssh-known-hosts-file FILE]
            the token (glrt-…) comes from JOBPASS_RUNNER_TOKEN or JOBPASS_RUNNER_TOKEN_FILE; makes a key that signs this runner's requests
 run        [--unsafe]   takes jobs until SIGTERM, SIGINT or SIGQUIT, then finishes those that run; a second signal ends them, and after
-           shutdown_timeout (30 s) the runner with them
+           shutdown_timeout (30 s) the runner with them. A change of the file is heeded within seconds, or at SIGHUP
 verify     asks the server about each entry
 unregister [--name TEXT]
 

@@ -7,7 +7,7 @@ import type { Signer } from './identity.ts';
 import { runnerInfo } from './info.ts';
 import { runJob } from './job/run-job.ts';
 import type { StartOptions } from './loop.ts';
-import { type Permits, Slots } from './slots.ts';
+import type { Permits, Slots } from './slots.ts';
 import { TokenLife } from './token-life.ts';
 import { waitFor } from './wait.ts';
 
@@ -23,6 +23,10 @@ export interface PollerParts {
   readonly signer: Signer | undefined;
   readonly verdict: Judgement;
   readonly permits: Permits;
+  /** Build folders of this entry. */
+  readonly slots: Slots;
+  /** The token was renewed, and the file says so. */
+  readonly onRenewed: () => Promise<void>;
   readonly draining: AbortSignal;
   readonly stopping: AbortSignal;
 }
@@ -41,7 +45,7 @@ export class Poller {
   constructor(parts: PollerParts) {
     this.#parts = parts;
     const { entry, config } = parts;
-    this.#slots = new Slots(entry.limit > 0 ? Math.min(entry.limit, config.concurrent) : config.concurrent);
+    this.#slots = parts.slots;
     this.#log = parts.options.log.with({ runner: entry.name });
     this.#life = new TokenLife({
       obtainedAt: entry.tokenObtainedAt,
@@ -50,6 +54,7 @@ export class Poller {
       renew: async () => {
         const renewed = await parts.client.resetToken();
         await replaceToken(config.path, renewed.replaced, renewed);
+        await parts.onRenewed();
         return renewed.expiresAt;
       },
     });

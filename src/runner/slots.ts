@@ -2,11 +2,20 @@ import { assert } from '../base/assert.ts';
 
 /** How many jobs may run at once, over all entries. */
 export class Permits {
+  #count: number;
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
   constructor(count: number) {
+    this.#count = count;
     this.#free = count;
+  }
+
+  /** Another number from now on; those over it that are taken stay taken until they are given back. */
+  resize(count: number): void {
+    this.#free += count - this.#count;
+    this.#count = count;
+    this.#wake();
   }
 
   get free(): number {
@@ -15,7 +24,7 @@ export class Permits {
 
   /** @returns false when the signal came first */
   async take(signal: AbortSignal): Promise<boolean> {
-    while (this.#free === 0) {
+    while (this.#free <= 0) {
       if (signal.aborted) return false;
       await new Promise<void>((resolve) => {
         const wake = (): void => {
@@ -33,6 +42,10 @@ export class Permits {
 
   give(): void {
     this.#free += 1;
+    this.#wake();
+  }
+
+  #wake(): void {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 }
@@ -50,14 +63,25 @@ interface Slot {
 export class Slots {
   readonly #permits: Permits;
   /** By number. */
-  readonly #slots: readonly Slot[];
+  readonly #slots: Slot[] = [];
   /** Numbers, the one that was used last at the end. */
-  readonly #order: number[];
+  readonly #order: number[] = [];
 
   constructor(count: number) {
     this.#permits = new Permits(count);
-    this.#slots = Array.from({ length: count }, () => ({ key: undefined, taken: false }));
-    this.#order = this.#slots.map((_, number) => number);
+    this.#grow(count);
+  }
+
+  /** Another number of jobs from now on. */
+  resize(count: number): void {
+    this.#grow(count);
+    this.#permits.resize(count);
+  }
+
+  #grow(count: number): void {
+    const more = Array.from({ length: Math.max(0, count - this.#slots.length) }, (_, index) => this.#slots.length + index);
+    this.#order.unshift(...more);
+    this.#slots.push(...more.map(() => ({ key: undefined, taken: false })));
   }
 
   /** Room for one more job. @returns false when the signal came first */

@@ -137,4 +137,22 @@ export const runnerInputMutants: readonly Mutant[] = [
     test: 'test/runner/lifecycle.test.ts',
     name: 'A53 what a job did',
   },
+  {
+    id: 'R7',
+    defence: 'a new file that is judged otherwise waits for the jobs of the old one',
+    file: 'src/runner/loop.ts',
+    find: 'if (before.verdict.verdict !== loaded.verdict.verdict) {',
+    replace: 'if (before === undefined) {',
+    test: 'test/runner/reload.test.ts',
+    name: 'R7 where the gate judges otherwise',
+  },
+  {
+    id: 'R15',
+    defence: 'a job of the old file keeps its slot',
+    file: 'src/runner/loop.ts',
+    find: 'const slots = this.#slots.get(key) ?? new Slots(0);',
+    replace: 'const slots = new Slots(0);',
+    test: 'test/runner/reload.test.ts',
+    name: 'a changed file is heeded',
+  },
 ];

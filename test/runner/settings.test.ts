@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JobPayload } from '../../src/wire/runner.ts';
@@ -200,4 +201,24 @@ test('the operator’s lines and variables: before and after each script, and be
     jobPayload(['echo "script $BOTH"'], { variables: [variable('GIT_STRATEGY', 'none'), variable('BOTH', 'job')] }, ['echo last']),
   );
   expect(report.text.replaceAll(/^.*\$ .*\n/gm, '')).toMatch(/before operator\nscript job\nbehind\n[^]*last\n/);
+});
+
+test('a job is told of its runner, under gitlab-runner’s names', async () => {
+  const ca = join(scene.dir, 'ca.pem');
+  await writeFile(ca, 'a certificate\n');
+  await scene.configure(`tls-ca-file = "${ca}"`);
+  const report = await scene.run(
+    jobPayload(
+      [
+        'echo "is $CI_RUNNER_VERSION $CI_RUNNER_EXECUTABLE_ARCH $CI_CONCURRENT_ID $CI_CONCURRENT_PROJECT_ID"',
+        'cat "$CI_SERVER_TLS_CA_FILE"',
+      ],
+      {
+        variables: [variable('GIT_STRATEGY', 'none'), variable('CI_RUNNER_VERSION', 'of the server')],
+      },
+    ),
+  );
+  expect(report.final, report.text).toMatchObject({ state: 'success' });
+  expect(report.text).toMatch(/\nis \d+\.\d+\.\d+ linux\/(?:amd64|arm64) 0 0\n/);
+  expect(report.text).toContain('\na certificate\n');
 });

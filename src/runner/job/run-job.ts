@@ -22,6 +22,7 @@ import { switchOf } from './git-settings.ts';
 import { runHook } from './hooks.ts';
 import { needsOf } from './needs.ts';
 import { type Job, parsePayload } from './payload.ts';
+import { ownVariables } from './own-variables.ts';
 import { runSteps, writeFileVariables } from './steps.ts';
 import { clonePathOf, variablesOf } from './variables.ts';
 
@@ -135,12 +136,14 @@ async function runPrepared(opened: OpenedJob, exposure: ExposureDecision): Promi
   let context: JobContext | undefined;
   try {
     const projectPath = job.job_info.project_full_path === '' ? `project-${job.job_info.project_id}` : job.job_info.project_full_path;
+    const needs = needsOf(opened, entry.environment);
     const clonePath = (buildsDir: string): string | undefined => clonePathOf(job, buildsDir);
     const workspace = await section(opened, 'prepare_executor', `Preparing the "${executor.name}" executor`, () =>
-      executor.prepare({ entry, slot, projectPath, clonePath, trustKey, cookie, needs: needsOf(opened, entry.environment) }),
+      executor.prepare({ entry, slot, projectPath, clonePath, trustKey, cookie, needs }),
     );
     await rememberJob(entry.buildsDir, { job: job.id, slot, cookie, place: workspace.place });
-    const variables = variablesOf(job, workspace.place, exposure.exposure, entry.environment);
+    const own = await ownVariables(entry, slot, executor.features.images ? (needs.image?.name ?? entry.docker?.image) : undefined);
+    const variables = variablesOf(job, workspace.place, exposure.exposure, entry.environment, own);
     context = { ...opened, workspace, variables, cookie };
     return await runStages(context);
   } catch (error) {

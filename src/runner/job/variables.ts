@@ -14,6 +14,7 @@ const nameShape = /^[A-Za-z_]\w*$/;
 /**
  * Everything the job sees. The payload's own `token` is never changed by an exposure, so the runner's reports stay the job token's (R7).
  * @param environment the operator's, which the job's own replace
+ * @param own the runner's word about itself
  * @param place where the build is; undefined = only what the runner itself reads
  */
 export function variablesOf(
@@ -21,6 +22,7 @@ export function variablesOf(
   place: BuildPlace | undefined,
   exposure: ExposureDecision['exposure'],
   environment: ReadonlyMap<string, string>,
+  own: readonly JobVariable[] = [],
 ): Variables {
   const given = new Map<string, JobVariable>();
   for (const [key, value] of environment) given.set(key, { key, value, public: true, masked: false });
@@ -32,6 +34,7 @@ export function variablesOf(
     add('CI_BUILDS_DIR', place.seen.slotDir);
     add('CI_PROJECT_DIR', place.seen.buildDir);
   }
+  for (const variable of own) given.set(variable.key, variable);
   add('CI_SERVER', 'yes');
   add(place?.disposable === true ? 'CI_DISPOSABLE_ENVIRONMENT' : 'CI_SHARED_ENVIRONMENT', 'true');
   expose(job, exposure, given, add);
