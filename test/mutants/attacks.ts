@@ -239,6 +239,7 @@ export const attackMutants: readonly Mutant[] = [
     replace: 'if (false)',
     test: 'test/conformance/store/postgres.test.ts',
     name: 'R2 whoever listens',
+    hangs: true,
   },
   {
     id: 'R2',

@@ -13,4 +13,6 @@ export interface Mutant {
   readonly name: string;
   /** Of a walk, the rows that tell: all of them would take minutes (`WALK` in `test/walk/sample.ts`). */
   readonly walk?: string;
+  /** Without the defence its test waits for what never comes, until its time is up. */
+  readonly hangs?: true;
 }

@@ -373,6 +373,7 @@ const coreMutants: readonly Mutant[] = [
     replace: "['upload-pack', '--stateless-rpc', repository], { env: env(protocol) }",
     test: 'test/forge/git/streams.test.ts',
     name: 'R2 a clone in flight',
+    hangs: true,
   },
   {
     id: 'A62',

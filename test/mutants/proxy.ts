@@ -50,6 +50,7 @@ export const proxyMutants: readonly Mutant[] = [
     replace: 'false',
     test: forwarder,
     name: 'A25 a coding before chunked',
+    hangs: true,
   },
   {
     id: 'A22',
@@ -59,6 +60,7 @@ export const proxyMutants: readonly Mutant[] = [
     replace: 'if (false)',
     test: forwarder,
     name: 'A22 an absolute target',
+    hangs: true,
   },
   {
     id: 'A21',
@@ -77,6 +79,7 @@ export const proxyMutants: readonly Mutant[] = [
     replace: 'true',
     test: forwarder,
     name: 'an offer of h2c, and a body',
+    hangs: true,
   },
   {
     id: 'R2',
@@ -86,6 +89,7 @@ export const proxyMutants: readonly Mutant[] = [
     replace: '',
     test: forwarder,
     name: 'R2 a signal cuts both sides',
+    hangs: true,
   },
   {
     id: 'R13',
@@ -95,6 +99,7 @@ export const proxyMutants: readonly Mutant[] = [
     replace: 'if (response.headersSent) {\n    response.end();',
     test: forwarder,
     name: 'an answer that breaks off',
+    hangs: true,
   },
   {
     id: 'R5',

@@ -24,6 +24,7 @@ export const registryMutants: readonly Mutant[] = [
     replace: '',
     test: images,
     name: 'R2 a pass that dies cuts',
+    hangs: true,
   },
   {
     id: 'R2',
@@ -33,6 +34,7 @@ export const registryMutants: readonly Mutant[] = [
     replace: '',
     test: 'test/store/blobs/content.test.ts',
     name: 'R2 a signal that aborts',
+    hangs: true,
   },
   {
     id: 'A13',

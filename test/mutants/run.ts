@@ -1,59 +1,62 @@
 // `npm run test:mutants`: takes each defence out in turn, in a copy of the tree, and shows its test turning red.
-import { spawn } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { quickFolder } from '../support/quick-folder.ts';
 import type { Mutant } from './mutant.ts';
 import { mutants } from './mutants.ts';
+import type { Verdict } from './worker.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const only = process.argv.slice(2);
 const chosen = mutants.filter(
   (mutant) => only.length === 0 || only.some((word) => mutant.id === word || mutant.file.includes(word) || mutant.test.includes(word)),
 );
-
-type Verdict = { readonly killed: boolean; readonly note: string };
+const place = quickFolder();
+const temporary = join(place, 't');
+mkdirSync(temporary, { mode: 0o1777 });
 
 function copyTree(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'jobpass-mutants-'));
+  const folder = mkdtempSync(join(place, 'tree-'));
   for (const part of ['src', 'test', 'bin', 'package.json', 'tsconfig.json', 'vitest.config.ts'])
     cpSync(join(root, part), join(folder, part), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   return folder;
 }
 
-async function tryMutant(folder: string, mutant: Mutant): Promise<Verdict> {
-  const path = join(folder, mutant.file);
-  const original = readFileSync(path, 'utf8');
-  const parts = original.split(mutant.find);
-  if (parts.length !== 2) return { killed: false, note: `its text stands ${parts.length - 1} times in ${mutant.file}` };
-  writeFileSync(path, parts.join(mutant.replace));
-  try {
-    const report = join(folder, 'report.json');
-    await vitest(
-      folder,
-      ['run', mutant.test, '-t', mutant.name.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'), '--reporter=json', `--outputFile=${report}`],
-      mutant.walk ?? '',
-    );
-    const result: { numFailedTests: number; numPassedTests: number } = JSON.parse(readFileSync(report, 'utf8'));
-    if (result.numFailedTests > 0) return { killed: true, note: '' };
-    return { killed: false, note: result.numPassedTests === 0 ? 'no such test' : 'its test stayed green' };
-  } finally {
-    writeFileSync(path, original);
-  }
+async function startWorker(folder: string): Promise<ChildProcess> {
+  const env = { ...process.env, TMPDIR: temporary };
+  const child = fork(join(folder, 'test', 'mutants', 'worker.ts'), {
+    cwd: folder,
+    env,
+    execArgv: ['--no-warnings'],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  await once(child, 'message');
+  return child;
 }
 
-function vitest(folder: string, args: readonly string[], walk: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(folder, 'node_modules', 'vitest', 'vitest.mjs'), ...args], {
-      cwd: folder,
-      stdio: 'ignore',
-      env: { ...process.env, WALK: walk },
-    });
-    child.on('error', reject);
-    child.on('exit', () => resolve());
-  });
+/** Long enough for any walk; a mutant that runs in circles is stopped. */
+const longestMs = 300_000;
+
+/** @returns undefined where the worker died of it */
+async function ask(child: ChildProcess, mutant: Mutant): Promise<Verdict | undefined> {
+  const over = new AbortController();
+  const late = setTimeout(() => child.kill('SIGKILL'), longestMs);
+  const { signal } = over;
+  const answer = once(child, 'message', { signal }).then(([verdict]: Verdict[]) => verdict);
+  const death = once(child, 'exit', { signal }).then(() => undefined);
+  child.send(mutant);
+  try {
+    return await Promise.race([answer, death]);
+  } finally {
+    clearTimeout(late);
+    over.abort();
+    await Promise.allSettled([answer, death]);
+  }
 }
 
 let survived = 0;
@@ -63,13 +66,25 @@ function tell(mutant: Mutant, { killed, note }: Verdict): void {
   console.log(`${killed ? 'red ' : 'ALIVE'}  ${mutant.id.padEnd(5)} ${mutant.defence.padEnd(64)} ${mutant.test}${why}`);
 }
 
-const queue = [...chosen];
-async function worker(): Promise<void> {
-  const folder = copyTree();
-  for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) tell(mutant, await tryMutant(folder, mutant));
-  rmSync(folder, { recursive: true, force: true });
+const waiting = chosen.filter(({ hangs }) => hangs === true);
+const busy = chosen.filter(({ hangs }) => hangs !== true);
+/** @param patient takes the tests that wait first, while the others keep the processors busy */
+async function work(patient: boolean): Promise<void> {
+  const [first, second] = patient ? [waiting, busy] : [busy, waiting];
+  let child: ChildProcess | undefined;
+  for (let mutant = first.shift() ?? second.shift(); mutant !== undefined; mutant = first.shift() ?? second.shift()) {
+    child ??= await startWorker(copyTree());
+    const verdict = await ask(child, mutant);
+    if (verdict === undefined) child = undefined;
+    tell(mutant, verdict ?? { killed: false, note: 'it took the whole test run down' });
+  }
+  if (child === undefined) return;
+  child.disconnect();
+  await once(child, 'exit');
 }
-await Promise.all(Array.from({ length: Math.min(availableParallelism(), 4) }, () => worker()));
+const atOnce = Math.min(availableParallelism(), 4);
+await Promise.all([...Array.from({ length: atOnce }, () => work(false)), work(true), work(true)]);
+rmSync(place, { recursive: true, force: true });
 
 console.log(`\n${chosen.length - survived} of ${chosen.length} mutants found`);
 process.exit(survived === 0 && chosen.length > 0 ? 0 : 1);

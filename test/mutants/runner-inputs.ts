@@ -91,6 +91,7 @@ export const runnerInputMutants: readonly Mutant[] = [
     replace: "answer.jobStatus === 'canceled'",
     test: 'test/runner/scripted-server.test.ts',
     name: 'R2 §6 the trace answered with 403',
+    hangs: true,
   },
   {
     id: 'A34',

@@ -13,6 +13,7 @@ export const walkMutants: readonly Mutant[] = [
     replace: 'const decision = decidePrincipal(principal, principal.admin,',
     test: reads,
     name: everyCell,
+    walk: '/protected_branches$',
   },
   {
     id: 'R3',
@@ -22,7 +23,7 @@ export const walkMutants: readonly Mutant[] = [
     replace: 'return { principals: usersOf(identity).slice(0, 1), ...(within',
     test: reads,
     name: everyCell,
-    walk: '/subgroups,/api/v4/projects,/api/v4/groups',
+    walk: '/subgroups$,/api/v4/projects$,/api/v4/groups$',
   },
   {
     id: 'R5',
@@ -70,6 +71,7 @@ export const walkMutants: readonly Mutant[] = [
     replace: 'const late = (): void => undefined;',
     test: 'test/fuzz/files.test.ts',
     name: 'R13 a multipart body',
+    hangs: true,
   },
   {
     id: 'A22',

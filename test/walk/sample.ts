@@ -44,13 +44,14 @@ export function doorOf(row: Endpoint): DoorName {
   return row.path.startsWith('/api/v4/jobs/') || runners.includes(nameOf(row)) ? 'runner' : 'api';
 }
 
-/** `WALK=schedules,/fork npx vitest run test/walk` walks those rows only, while one works on them. */
+/** `WALK=schedules,/projects$ npx vitest run test/walk` walks those rows only, while one works on them; `$` is the end of a row's name. */
 const only = (process.env['WALK'] ?? '').split(',');
+const chosen = (row: Endpoint): boolean => only.some((part) => `${nameOf(row)}$`.includes(part));
 
 /** Rows of these doors, with their samples. @throws where a row has none: a route outside the walk is a route outside the proof */
 export function rowsWith(samples: Samples, belongs: (row: Endpoint) => boolean): readonly (readonly [Endpoint, Sample])[] {
   return endpoints
-    .filter((row) => belongs(row) && only.some((part) => nameOf(row).includes(part)))
+    .filter((row) => belongs(row) && chosen(row))
     .map((row) => {
       const sample = samples[nameOf(row)];
       if (sample === undefined)
