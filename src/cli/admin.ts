@@ -52,8 +52,6 @@ const verbs: Readonly<Record<string, (api: ApiClient, flags: Flags, rest: readon
 };
 
 export const admin: Command = {
-  name: 'admin',
-  about: 'users, tokens, runners and their trust, ceilings',
   help: () => `usage: jobpass admin VERB… [options]
 
   user create --username NAME --email ADDRESS [--name TEXT] [--admin]

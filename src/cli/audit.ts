@@ -9,8 +9,6 @@ const columns = ['id', 'at', 'decision', 'subject', 'job_id', 'principals', 'acc
 const head = ['id', 'at', 'decision', 'who', 'job', 'users', 'what', 'rule', 'outcome', 'why'];
 
 export const audit: Command = {
-  name: 'audit',
-  about: 'what did passes do; suggest the least they need',
   help: () => `usage: jobpass audit [--job ID] [--project ID] [--user ID] [--decision allow|deny] [--limit N] [--follow] [--json]
        jobpass audit --suggest --job ID
 

@@ -5,9 +5,6 @@ import { envName, type Setting } from './config.ts';
 
 /** A command of `jobpass`. */
 export interface Command {
-  readonly name: string;
-  /** One line for the overview. */
-  readonly about: string;
   help(): string;
   /** @returns the exit code: 0 fine, 1 failed, 2 wrong use */
   run(args: readonly string[], io: Io): Promise<number>;

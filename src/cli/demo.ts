@@ -2,8 +2,6 @@ import { type Command, parseFlags } from './command.ts';
 import { runDemo } from './demo/demo.ts';
 
 export const demo: Command = {
-  name: 'demo',
-  about: 'server, runners and a sample pipeline, in one',
   help: () => `usage: jobpass demo [--data DIR] [--engine unix:///…] [--no-engine] [--exit] [--json]
 
 Runs the main job from nothing: an ordinary user's pipeline clones a private submodule of another group, reads a private project over the API, pushes

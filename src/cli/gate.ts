@@ -9,8 +9,6 @@ import { type Command, errorLine, type Flags, type Io, parseFlags, usage } from 
 import { serverUrl } from './config.ts';
 
 export const gate: Command = {
-  name: 'gate',
-  about: 'judge a config.toml, say why',
   help: () => `usage: jobpass gate --config config.toml [--for gitlab-runner|jobpass] [--json]
        jobpass gate --config config.toml --apply --server URL [--runner ID] [--token-file FILE]
        jobpass gate --clear --server URL --runner ID [--token-file FILE]

@@ -45,8 +45,6 @@ const settings: readonly Setting[] = [
 ];
 
 export const gateway: Command = {
-  name: 'gateway',
-  about: 'in front of a GitLab; doctor looks at the settings',
   help: () => `usage: jobpass gateway --upstream URL --admin-token-file FILE [options]
        jobpass gateway doctor --upstream URL --admin-token-file FILE [options] [--json]
 

@@ -1,14 +1,31 @@
-import { admin } from './admin.ts';
-import { audit } from './audit.ts';
 import { type Command, errorLine, type Io, UsageError, version } from './command.ts';
-import { demo } from './demo.ts';
-import { gate } from './gate.ts';
-import { gateway } from './gateway.ts';
-import { runner } from './runner.ts';
-import { serve } from './serve.ts';
-import { token } from './token.ts';
 
-const commands: readonly Command[] = [serve, demo, gateway, runner, gate, admin, audit, token];
+/** A command is loaded when it is called: reading all of them takes longer than most take to run. */
+interface Entry {
+  readonly name: string;
+  /** One line for the overview. */
+  readonly about: string;
+  readonly load: () => Promise<Command>;
+}
+
+const commands: readonly Entry[] = [
+  {
+    name: 'serve',
+    about: 'all-in-one server: forge, API, git, pipelines; doctor looks at the settings',
+    load: async () => (await import('./serve.ts')).serve,
+  },
+  { name: 'demo', about: 'server, runners and a sample pipeline, in one', load: async () => (await import('./demo.ts')).demo },
+  {
+    name: 'gateway',
+    about: 'in front of a GitLab; doctor looks at the settings',
+    load: async () => (await import('./gateway.ts')).gateway,
+  },
+  { name: 'runner', about: 'register, run, verify or unregister a runner', load: async () => (await import('./runner.ts')).runner },
+  { name: 'gate', about: 'judge a config.toml, say why', load: async () => (await import('./gate.ts')).gate },
+  { name: 'admin', about: 'users, tokens, runners and their trust, ceilings', load: async () => (await import('./admin.ts')).admin },
+  { name: 'audit', about: 'what did passes do; suggest the least they need', load: async () => (await import('./audit.ts')).audit },
+  { name: 'token', about: 'inspect, narrow or revoke a pass', load: async () => (await import('./token.ts')).token },
+];
 
 const overview = `jobpass ${version}: a pass for every CI job
 
@@ -35,9 +52,10 @@ async function main(args: readonly string[]): Promise<number> {
     io.out(`${version}\n`);
     return 0;
   }
-  const command = commands.find((one) => one.name === name);
+  const entry = commands.find((one) => one.name === name);
   try {
-    if (command === undefined) throw new UsageError(`there is no command \`${name}\``);
+    if (entry === undefined) throw new UsageError(`there is no command \`${name}\``);
+    const command = await entry.load();
     if (rest.includes('--help') || rest.includes('-h')) {
       io.out(command.help());
       return 0;
@@ -45,7 +63,7 @@ async function main(args: readonly string[]): Promise<number> {
     return await command.run(rest, io);
   } catch (error) {
     if (error instanceof UsageError) {
-      process.stderr.write(`jobpass: ${error.message}. Try: jobpass ${command === undefined ? '' : `${command.name} `}--help\n`);
+      process.stderr.write(`jobpass: ${error.message}. Try: jobpass ${entry === undefined ? '' : `${entry.name} `}--help\n`);
       return 2;
     }
     process.stderr.write(`jobpass: ${errorLine(error)}\n`);

@@ -68,8 +68,6 @@ const verbs: Readonly<Record<string, (flags: Flags, io: Io) => Promise<number>>>
 };
 
 export const runner: Command = {
-  name: 'runner',
-  about: 'register, run, verify or unregister a runner',
   help: () => `usage: jobpass runner register|run|verify|unregister [--config config.toml]
 
 register   --url URL [--name TEXT] [--executor shell|docker|ssh] [--builds-dir DIR] [--docker-image NAME] [--docker-host unix:///…] [--unsafe]

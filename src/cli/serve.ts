@@ -13,8 +13,6 @@ const settings: readonly Setting[] = [
 ];
 
 export const serve: Command = {
-  name: 'serve',
-  about: 'all-in-one server: forge, API, git, pipelines; doctor looks at the settings',
   help: () => `usage: jobpass serve [options]
        jobpass serve doctor [options] [--json]
 

@@ -3,8 +3,6 @@ import { ApiClient } from './api-client.ts';
 import { type Command, parseFlags, usage } from './command.ts';
 
 export const token: Command = {
-  name: 'token',
-  about: 'inspect, narrow or revoke a pass',
   help: () => `usage: jobpass token inspect|revoke [--url URL]
        jobpass token narrow --scope "PERMISSIONS" [--projects "PLACES"] [--seconds N] [--url URL]
 
