@@ -8,6 +8,15 @@ const store = 'test/conformance/store/postgres.test.ts';
 
 export const registryMutants: readonly Mutant[] = [
   {
+    id: 'R13',
+    defence: 'nobody reads what is not committed',
+    file: 'src/store/database.ts',
+    find: 'tx === null && this.#open > 0',
+    replace: 'tx !== null && this.#open > 0',
+    test: 'test/conformance/store/sqlite.test.ts',
+    name: 'R13 what a decision reads beside open transactions',
+  },
+  {
     id: 'R2',
     defence: 'every write to images asks again in its transaction',
     file: forge,

@@ -44,6 +44,22 @@ export function transactionCases(bench: Bench): void {
     expect(await settings.get(null, 'beside')).toBe('new');
   });
 
+  test('R13 what a decision reads beside open transactions, one behind another or rolled back, is committed', async () => {
+    const { transactor, directory, forge } = bench.store;
+    const user = await addUser(bench.store);
+    const state = async (tx: Parameters<typeof directory.users>[0]) => (await directory.users(tx, [user.id])).get(user.id)?.state;
+    const change = (to: 'active' | 'blocked', fails: boolean): Promise<void> =>
+      transactor.write(async (tx) => {
+        await forge.users.setState(tx, user.id, to);
+        // The row's other states are those that were committed before.
+        expect([await state(null), await state(tx)]).toEqual([to === 'blocked' ? 'active' : expect.any(String), to]);
+        if (fails) throw new Error('no');
+      });
+    const ended = await Promise.allSettled([change('blocked', true), change('blocked', false), change('active', true)]);
+    expect(ended.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'rejected']);
+    expect(await state(null)).toBe('blocked');
+  });
+
   test('more transactions at once than there are connections all commit, also where each reads beside itself', async () => {
     const { transactor, settings } = bench.store;
     const names = Array.from({ length: 60 }, (_, index) => `many ${index}`);
