@@ -3,7 +3,7 @@ import type { StreamedBody } from './call.ts';
 /** Where a body goes. */
 export interface BodySink {
   /** @returns false = wait for `resume` */
-  piece(bytes: Buffer): boolean;
+  pieces(pieces: readonly Buffer[]): boolean;
   end(): void;
   fail(error: Error): void;
 }
@@ -15,16 +15,36 @@ export interface BodyFlow {
   stop(): void;
 }
 
+/**
+ * What has come by the end of a turn goes up at once: by then the answer of a forge that wants no more was heard. To write where nobody reads any more would
+ * end the connection, and the answer with it.
+ */
 export function flow({ stream, lent }: StreamedBody, sink: BodySink): BodyFlow {
+  const waiting: Buffer[] = [];
+  let [planned, ended, stopped] = [false, false, false];
+  const send = (): void => {
+    planned = false;
+    if (stopped) return;
+    if (waiting.length > 0 && !sink.pieces(waiting.splice(0))) stream.pause();
+    if (ended && !stopped) sink.end();
+  };
+  const plan = (): void => {
+    if (!planned) setImmediate(send);
+    planned = true;
+  };
   const piece = (bytes: Buffer): void => {
-    if (!sink.piece(bytes)) stream.pause();
+    waiting.push(bytes);
+    plan();
   };
   const end = (): void => {
+    ended = true;
     forget();
-    sink.end();
+    plan();
   };
   const fail = (error: Error): void => {
     forget();
+    if (stopped) return;
+    stopped = true;
     sink.fail(error);
   };
   const early = (): void => {
@@ -35,6 +55,7 @@ export function flow({ stream, lent }: StreamedBody, sink: BodySink): BodyFlow {
   return {
     resume: () => void stream.resume(),
     stop() {
+      stopped = true;
       forget();
       if (lent) stream.resume();
       else stream.destroy();

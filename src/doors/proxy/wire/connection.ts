@@ -163,10 +163,12 @@ export class Connection implements Control {
     let left = length;
     return {
       ...this.#ends(),
-      piece: (bytes: Buffer): boolean => {
-        left -= bytes.length;
-        this.#stirred = this.#events.now();
-        if (left >= 0) return this.#socket.write(bytes);
+      pieces: (pieces: readonly Buffer[]): boolean => {
+        for (const bytes of pieces) left -= bytes.length;
+        if (left >= 0)
+          return this.#together(() => {
+            for (const bytes of pieces) this.#socket.write(bytes);
+          });
         this.#close(new Error('the body is longer than its header says'));
         return false;
       },
@@ -180,22 +182,29 @@ export class Connection implements Control {
   #inChunks() {
     return {
       ...this.#ends(),
-      piece: (bytes: Buffer): boolean => {
-        // An empty chunk would be the last one.
-        if (bytes.length === 0) return true;
-        this.#stirred = this.#events.now();
-        this.#socket.cork();
-        this.#socket.write(`${bytes.length.toString(16)}\r\n`, 'latin1');
-        this.#socket.write(bytes);
-        const more = this.#socket.write('\r\n', 'latin1');
-        this.#socket.uncork();
-        return more;
-      },
+      pieces: (pieces: readonly Buffer[]): boolean =>
+        this.#together(() => {
+          // An empty chunk would be the last one.
+          for (const bytes of pieces.filter(({ length }) => length > 0)) {
+            this.#socket.write(`${bytes.length.toString(16)}\r\n`, 'latin1');
+            this.#socket.write(bytes);
+            this.#socket.write('\r\n', 'latin1');
+          }
+        }),
       end: (): void => {
         this.#body = undefined;
         this.#socket.write('0\r\n\r\n', 'latin1');
       },
     };
+  }
+
+  /** @returns false = the forge does not keep up */
+  #together(write: () => void): boolean {
+    this.#stirred = this.#events.now();
+    this.#socket.cork();
+    write();
+    this.#socket.uncork();
+    return !this.#socket.writableNeedDrain;
   }
 
   #ends() {
