@@ -15,9 +15,10 @@ export const limits = {
   /** What is looked at for leaked passes (R12), unpacked: of an upload, and of a push. */
   searchedUploadBytes: 4 * 1024 * 1024 * 1024,
   searchedPushBytes: 512 * 1024 * 1024,
-  /** Of the blobs of an image, the small ones: all of them together, and each one unpacked. */
-  searchedImageBytes: 8 * 1024 * 1024,
-  searchedLayerBytes: 32 * 1024 * 1024,
+  /** Of the new blobs of an image: all of them together, each one, and each one unpacked. */
+  searchedImageBytes: 256 * 1024 * 1024,
+  searchedBlobBytes: 64 * 1024 * 1024,
+  searchedLayerBytes: 256 * 1024 * 1024,
   dotenvBytes: 5 * 1024,
   dotenvVariables: 50,
   /** Of one cache at a runner, packed, and of all that a runner keeps. */

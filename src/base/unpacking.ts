@@ -7,11 +7,13 @@ export class Unpacking {
   #broken = false;
   #fed = 0;
 
-  /** @param onBytes gets what comes out; false = no more of it */
-  constructor(kind: 'deflate' | 'gzip', onBytes: (bytes: Buffer) => boolean) {
+  /** @param onBytes gets what comes out, one piece after the other; false = no more of it */
+  constructor(kind: 'deflate' | 'gzip', onBytes: (bytes: Buffer) => Promise<boolean>) {
     this.#engine = kind === 'gzip' ? createGunzip({ chunkSize: 64 * 1024 }) : createInflateRaw({ chunkSize: 64 * 1024 });
     this.#engine.on('data', (bytes: Buffer) => {
-      if (!onBytes(bytes)) this.#engine.destroy();
+      // Nothing more comes out, and so nothing more goes in, until this piece was looked at.
+      this.#engine.pause();
+      void onBytes(bytes).then((more) => (more ? this.#engine.resume() : this.#engine.destroy()));
     });
     this.#over = new Promise((resolve) => {
       for (const event of ['end', 'close'] as const) this.#engine.once(event, () => resolve());

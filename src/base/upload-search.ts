@@ -8,25 +8,33 @@ const signature = Buffer.from([0x50, 0x4b, 0x03, 0x04]);
 const headerBytes = 30;
 const encrypted = 1;
 const deflated = 8;
-const gzip = [0x1f, 0x8b, 0x08];
+const gzip = Buffer.from([0x1f, 0x8b, 0x08]);
+/** Where files of a tar begin. */
+const blockBytes = 512;
+/** How deep an archive in an archive is opened: a `.jar` in a `.tar.gz` in a `.zip`. */
+const mostLevels = 3;
+/** What it costs to begin with something packed, in unpacked bytes: what only looks like it must not cost nothing. */
+const beginBytes = 16 * 1024;
+
+/** Bytes that may still be looked at, packed and unpacked, on all levels together. */
+interface Budget {
+  raw: number;
+  unpacked: number;
+}
 
 /**
  * Looks for passes in what is uploaded, on its way in and in one go (R12, A27): in the bytes as they come, which has names and whatever is not
- * packed, and in what the entries of a zip archive, or a gzip file, hold. What is packed inside of those is not opened. Past
- * `limits.searchedUploadBytes` nothing more is unpacked.
+ * packed, and in what the entries of a zip archive, or a gzip file, hold; in archives inside of archives three deep. Past
+ * `limits.searchedUploadBytes` nothing more is looked at.
  */
 export class UploadSearch {
-  readonly #raw = new PassSearch();
-  readonly #unpacked = new PassSearch();
-  #unpacking: Unpacking | undefined;
-  /** What could be the beginning of a header. */
-  #rest = Buffer.alloc(0);
-  #begun = false;
-  #left: number;
+  readonly #budget: Budget;
+  readonly #top: Level;
 
-  /** @param limitBytes how much is unpacked */
+  /** @param limitBytes how much is unpacked, on all levels together */
   constructor(limitBytes: number = limits.searchedUploadBytes) {
-    this.#left = limitBytes;
+    this.#budget = { raw: limits.searchedUploadBytes, unpacked: limitBytes };
+    this.#top = new Level(this.#budget, 0);
   }
 
   /** The same bytes, looked at. */
@@ -37,7 +45,7 @@ export class UploadSearch {
         await search.#push(bytes);
         yield bytes;
       }
-      await search.#end();
+      await search.#top.end();
     };
     return Readable.from(looked(this), { objectMode: false });
   }
@@ -45,34 +53,79 @@ export class UploadSearch {
   /** Looks at all of it, and keeps nothing. */
   async read(body: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<void> {
     for await (const bytes of body) await this.#push(bytes);
-    await this.#end();
+    await this.#top.end();
   }
 
   /** Candidates, once all has come. */
   get found(): ReadonlySet<string> {
-    return new Set([...this.#raw.found, ...this.#unpacked.found]);
+    return new Set(this.#top.found());
   }
 
   async #push(bytes: Buffer): Promise<void> {
-    this.#raw.push(bytes);
-    if (this.#left <= 0) return;
+    if (this.#budget.raw <= 0) return;
+    this.#budget.raw -= bytes.length;
+    await this.#top.push(bytes);
+  }
+}
+
+/** Bytes of one level: the upload's own, or what was packed in the level above. */
+class Level {
+  readonly #budget: Budget;
+  readonly #depth: number;
+  readonly #search = new PassSearch();
+  /** Of what is packed here; one after the other uses it. */
+  #inner: Level | undefined;
+  #unpacking: Unpacking | undefined;
+  /** What could be the beginning of a header. */
+  #rest = Buffer.alloc(0);
+  /** Where in the level the bytes stand that are looked at next. */
+  #position = 0;
+  /** Where a gzip file was begun with last: not twice. */
+  #tried = -1;
+
+  constructor(budget: Budget, depth: number) {
+    this.#budget = budget;
+    this.#depth = depth;
+  }
+
+  *found(): Generator<string> {
+    yield* this.#search.found;
+    if (this.#inner !== undefined) yield* this.#inner.found();
+  }
+
+  async push(bytes: Buffer): Promise<void> {
+    this.#search.push(bytes);
+    if (this.#depth >= mostLevels || this.#budget.unpacked <= 0) return;
     let left = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
     this.#rest = Buffer.alloc(0);
-    while (left.length > 0) left = this.#unpacking === undefined ? this.#seek(left) : await this.#unpack(left, this.#unpacking);
+    while (left.length > 0) {
+      const next = this.#unpacking === undefined ? this.#seek(left) : await this.#unpack(left, this.#unpacking);
+      this.#position += left.length - next.length - this.#rest.length;
+      left = next;
+    }
+  }
+
+  /** The level ends; another may be pushed. */
+  async end(): Promise<void> {
+    if (this.#unpacking !== undefined) await this.#close(this.#unpacking);
+    this.#search.end();
+    this.#rest = Buffer.alloc(0);
+    this.#position = 0;
+    this.#tried = -1;
   }
 
   /** Goes to where something packed begins. @returns what is to be unpacked, or nothing */
   #seek(bytes: Buffer): Buffer {
-    if (!this.#begun && bytes.length < gzip.length) return this.#wait(bytes);
-    const first = !this.#begun;
-    this.#begun = true;
-    if (first && gzip.every((byte, index) => bytes[index] === byte)) {
+    const zip = bytes.indexOf(signature);
+    const zipped = zip < 0 ? bytes.length : zip;
+    const file = this.#gzipIn(bytes, zipped);
+    if (file !== undefined) {
+      this.#tried = this.#position + file;
       this.#begin('gzip');
-      return bytes;
+      return bytes.subarray(file);
     }
-    const at = bytes.indexOf(signature);
-    if (at < 0) return this.#wait(bytes.subarray(Math.max(0, bytes.length - signature.length + 1)));
-    const header = bytes.subarray(at);
+    if (zip < 0) return this.#wait(bytes.subarray(Math.max(0, bytes.length - signature.length + 1)));
+    const header = bytes.subarray(zip);
     if (header.length < headerBytes) return this.#wait(header);
     const length = headerBytes + header.readUInt16LE(26) + header.readUInt16LE(28);
     if (header.length < length) return this.#wait(header);
@@ -81,34 +134,39 @@ export class UploadSearch {
     return header.subarray(length);
   }
 
+  /** A gzip file begins the level, or one of the blocks that a tar has. */
+  #gzipIn(bytes: Buffer, end: number): number | undefined {
+    const first = (blockBytes - (this.#position % blockBytes)) % blockBytes;
+    for (let at = first; at < end && at + gzip.length <= bytes.length; at += blockBytes)
+      if (this.#position + at > this.#tried && bytes[at] === gzip[0] && bytes[at + 1] === gzip[1] && bytes[at + 2] === gzip[2]) return at;
+    return undefined;
+  }
+
   #wait(bytes: Buffer): Buffer {
     this.#rest = Buffer.from(bytes);
     return Buffer.alloc(0);
   }
 
   #begin(kind: 'deflate' | 'gzip'): void {
-    this.#unpacking = new Unpacking(kind, (bytes) => {
-      this.#left -= bytes.length;
-      this.#unpacked.push(bytes);
-      return this.#left > 0;
+    this.#budget.unpacked -= beginBytes;
+    const inner = (this.#inner ??= new Level(this.#budget, this.#depth + 1));
+    this.#unpacking = new Unpacking(kind, async (bytes) => {
+      this.#budget.unpacked -= bytes.length;
+      await inner.push(bytes);
+      return this.#budget.unpacked > 0;
     });
   }
 
   async #unpack(bytes: Buffer, unpacking: Unpacking): Promise<Buffer> {
     const taken = await unpacking.feed(bytes);
-    if (taken === bytes.length && this.#left > 0) return Buffer.alloc(0);
+    if (taken === bytes.length && this.#budget.unpacked > 0) return Buffer.alloc(0);
     await this.#close(unpacking);
-    return this.#left > 0 ? bytes.subarray(taken) : Buffer.alloc(0);
+    return this.#budget.unpacked > 0 ? bytes.subarray(taken) : Buffer.alloc(0);
   }
 
   async #close(unpacking: Unpacking): Promise<void> {
     await unpacking.end();
     this.#unpacking = undefined;
-    this.#unpacked.end();
-  }
-
-  async #end(): Promise<void> {
-    if (this.#unpacking !== undefined) await this.#close(this.#unpacking);
-    this.#raw.end();
+    await this.#inner?.end();
   }
 }

@@ -76,4 +76,35 @@ describe('R12 A27 passes in what jobs upload', () => {
     expect((await search(Buffer.concat([header, bomb]))).found).toEqual([pass]);
     expect(await search(Buffer.concat([header, bomb]), [], 1_000_000)).toEqual({ found: [], same: true });
   });
+
+  test('R12 A27 in an archive inside of an archive, three deep, wherever the stream is cut; not in a fourth', async () => {
+    const block = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)]);
+    const header = Buffer.alloc(512, 0);
+    header.write('inner.gz');
+    const tar = (file: Buffer): Buffer => Buffer.concat([header, block(file), header, block(Buffer.from('text'))]);
+    const jar = await zip({ 'none.txt': text('none'), 'a.class': text(pass) });
+    const nested = [jar, gzipSync(jar), await zip({ 'app.jar': jar, 'other.txt': text(other) }), gzipSync(tar(gzipSync(text(pass))))];
+    expect((await search(tar(gzipSync(text(pass))))).found).toEqual([pass]);
+    for (const bytes of nested) expect((await search(bytes)).found).toContain(pass);
+    const three = await zip({ 'image.tar.gz': gzipSync(jar) });
+    expect((await search(three)).found).toEqual([pass]);
+    expect((await search(gzipSync(three))).found).toEqual([]);
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat({ max: three.length }), { maxLength: 20 }), async (cuts) => {
+        expect(await search(three, cuts)).toEqual({ found: [pass], same: true });
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test('R13 the limit counts all levels, and beginnings of what only looks packed', async () => {
+    const twice = gzipSync(gzipSync(Buffer.concat([Buffer.from(text('none').repeat(20)), Buffer.from(pass)])));
+    expect((await search(twice)).found).toEqual([pass]);
+    expect((await search(twice, [], 100_000)).found).toEqual([]);
+    const fake = Buffer.alloc(512, 0xff);
+    fake.set([0x1f, 0x8b, 0x08]);
+    const many = Buffer.concat([...Array.from({ length: 20 }, () => fake), gzipSync(text(pass))]);
+    expect((await search(many, [], 1_000_000)).found).toEqual([pass]);
+    expect((await search(many, [], 200_000)).found).toEqual([]);
+  });
 });

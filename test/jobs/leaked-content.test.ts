@@ -117,6 +117,44 @@ describe('R12 A27 a pass in what a job leaves behind', () => {
     await server.finish(job);
   });
 
+  test('R12 a package, an upload or a large file with a pass in it is not taken, also from a person; an archive inside of it is opened', async () => {
+    const packed = gzipSync(await zip(`${'text\n'.repeat(1000)}${pass}`));
+    const at = `/api/v4/projects/${app}/packages/generic/tool/1.0.0/tool.tar.gz`;
+    const refused = await server.call('PUT', at, { headers: { 'private-token': alice.token }, raw: packed });
+    expect([refused.status, refused.text]).toEqual([400, expect.stringContaining('A pass (jpt_…) stands in what was sent')]);
+    expect([await alive(), (await server.call('GET', at, { token: alice.token })).status]).toEqual([401, 404]);
+
+    const second = await passFor(server, job, [alice.id]);
+    const form = `--b\r\ncontent-disposition: form-data; name="file"; filename="a.log"\r\n\r\n${second}\r\n--b--\r\n`;
+    const headers = { 'private-token': alice.token, 'content-type': 'multipart/form-data; boundary=b' };
+    expect((await server.call('POST', `/api/v4/projects/${app}/uploads`, { headers, raw: form })).status).toBe(400);
+    expect((await server.call('GET', '/api/v4/user', { token: second })).status).toBe(401);
+
+    const third = await passFor(server, job, [alice.id]);
+    const file = Buffer.from(`large ${third}`);
+    const lfs = {
+      authorization: `Basic ${Buffer.from(`x:${alice.token}`).toString('base64')}`,
+      'content-type': 'application/vnd.git-lfs+json',
+    };
+    const object = { oid: digestOf(file).slice('sha256:'.length), size: file.length };
+    const batch = async () => {
+      const raw = JSON.stringify({ operation: 'upload', transfers: ['basic'], objects: [object] });
+      const reply = await server.call('POST', '/team/app.git/info/lfs/objects/batch', {
+        headers: { ...lfs, accept: lfs['content-type'] },
+        raw,
+      });
+      return JSON.parse(reply.text) as { objects: { actions?: { upload: { href: string } } }[] };
+    };
+    const href = (await batch()).objects[0]?.actions?.upload.href ?? '';
+    const { pathname } = new URL(href);
+    const put = await server.call('PUT', pathname, { headers: { ...lfs, 'content-type': 'application/octet-stream' }, raw: file });
+    expect([put.status, (await server.call('GET', '/api/v4/user', { token: third })).status]).toEqual([422, 401]);
+    expect((await batch()).objects[0]?.actions).toBeDefined();
+    const where = ['a file', 'a file', 'a large file'].map((what) => `it was found in ${what} of project ${app}, and revoked`);
+    expect(((await leak()) as { reason: string }[]).map(({ reason }) => reason).toSorted()).toEqual(where.toSorted());
+    await server.finish(job);
+  });
+
   test('R10 R12 a pass in a log leaves a row as well', async () => {
     const patched = await server.call('PATCH', `/api/v4/jobs/${job.id}/trace`, {
       headers: { 'job-token': job.token, 'content-range': `0-${pass.length - 1}`, 'content-type': 'text/plain' },

@@ -92,14 +92,14 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
     git: makeGitForge({ ...push, repositories, onPushed }),
     repository,
     projects: makeProjectForge({ ...services, repositories, repository, git, packages: deps.packages, blobs: deps.blobs }),
-    packages: makePackageForge({ ...services, packages: deps.packages, blobs: deps.blobs }),
+    packages: makePackageForge({ ...services, packages: deps.packages, blobs: deps.blobs, leaks: deps.leaks }),
     groups: makeGroupForge(services),
     users: { ...makeUserForge(services), ...makeImpersonationForge(services) },
     events: makeEventForge(services),
     releases: makeReleaseForge({ ...services, repository }),
     mergeRequests: makeMergeRequestForge({ ...heads, ...push, scratch, directory: deps.directory, onPushed }),
     registry: makeRegistryForge(registry),
-    lfs: makeLfsForge({ ...services, lfs: deps.stores.lfs, content: deps.lfsContent }),
+    lfs: makeLfsForge({ ...services, lfs: deps.stores.lfs, content: deps.lfsContent, leaks: deps.leaks }),
     async recover() {
       await recoverPushes(push, repositories);
       collection.start();

@@ -6,9 +6,11 @@ import { limits } from '../../../base/limits.ts';
 import { type Grant, type Permission, verifyGrant } from '../../../pass/grant.ts';
 import type { ContentStore } from '../../../ports/content.ts';
 import type { Directory } from '../../../ports/directory.ts';
+import type { Leaks } from '../../../ports/leaks.ts';
 import type { Transactor } from '../../../ports/tx.ts';
 import type { LfsForge, LfsLock } from '../../lfs.ts';
 import { cut } from '../cut.ts';
+import { searched } from '../searched.ts';
 import type { LfsLockRecord, LfsStore } from '../ports.ts';
 
 export interface LfsDeps {
@@ -17,10 +19,11 @@ export interface LfsDeps {
   readonly directory: Directory;
   readonly transactor: Transactor;
   readonly clock: Clock;
+  readonly leaks: Leaks;
 }
 
 /** Large files of projects: a row for each project that holds one, the bytes once for all. */
-export function makeLfsForge({ lfs, content, directory, transactor, clock }: LfsDeps): LfsForge {
+export function makeLfsForge({ lfs, content, directory, transactor, clock, leaks }: LfsDeps): LfsForge {
   const check = (grant: Grant, permission: Permission, project: ProjectId): void =>
     verifyGrant(grant, permission, { kind: 'project', id: project });
   /** A push asks what is there, too. */
@@ -56,7 +59,13 @@ export function makeLfsForge({ lfs, content, directory, transactor, clock }: Lfs
       const id = await content.begin(owner);
       let stored: number;
       try {
-        stored = await content.append(owner, id, 0, cut(grant, body), Math.min(sizeBytes, limits.lfsObjectBytes));
+        stored = await searched(leaks, grant, cut(grant, body), {
+          what: `a large file of project ${project}`,
+          door: 'git',
+          store: (bytes) => content.append(owner, id, 0, bytes, Math.min(sizeBytes, limits.lfsObjectBytes)),
+          // Whatever fails here discards it, below.
+          remove: () => Promise.resolve(),
+        });
       } catch (error) {
         await content.discard(owner, id);
         if (isJobpassError(error, 'too_large') && sizeBytes <= limits.lfsObjectBytes)

@@ -11,7 +11,7 @@ import type { Transactor, Tx } from '../../../ports/tx.ts';
 import type { ImagePlace, RegistryForge, StoredManifest } from '../../registry.ts';
 import type { ImageManifestRecord, ImageRepositoryRecord, ImageStore, ImageTagRecord } from '../ports.ts';
 import { cut } from '../cut.ts';
-import { passesInImage } from './leak-search.ts';
+import { makeImageSearch } from './leak-search.ts';
 import { readManifest } from './manifest.ts';
 
 export interface RegistryDeps {
@@ -24,6 +24,7 @@ export interface RegistryDeps {
 
 /** Images in rows and content-addressed files. The row is what makes a blob readable, and it is written last, with the second question (R2). */
 export function makeRegistryForge({ images, content, leaks, transactor, clock }: RegistryDeps): RegistryForge {
+  const searchImage = makeImageSearch({ images, content });
   const check = (grant: Grant, permission: Permission, project: ProjectId): void =>
     verifyGrant(grant, permission, { kind: 'project', id: project });
   const reads = (grant: Grant, project: ProjectId): void => check(grant, 'container:read', project);
@@ -214,7 +215,7 @@ export function makeRegistryForge({ images, content, leaks, transactor, clock }:
 
   /** A pass that an image would publish is dead before anybody pulls it (R12). */
   async function mustNotLeak(grant: Grant, place: ImagePlace, bytes: Buffer, blobs: readonly Digest[]): Promise<void> {
-    const found = await passesInImage({ images, content }, (await find(place))?.id, bytes, blobs);
+    const found = await searchImage((await find(place))?.id, bytes, blobs);
     const where = { door: 'registry', what: `an image of project ${place.projectId}`, requestId: grant.requestId };
     if ((await leaks.revokeAll(found, where)) > 0)
       throw new JobpassError('invalid_input', 'A pass (jpt_…) stands in this image: it is revoked now, and the image is not taken (R12).');

@@ -6,19 +6,22 @@ import { limits } from '../../../base/limits.ts';
 import { randomBase62 } from '../../../base/secret.ts';
 import { type Grant, verifyGrant } from '../../../pass/grant.ts';
 import type { Blobs } from '../../../ports/blobs.ts';
+import type { Leaks } from '../../../ports/leaks.ts';
 import type { PackageId, PackageStore } from '../../../ports/packages.ts';
 import type { Transactor, Tx } from '../../../ports/tx.ts';
 import type { PackageForge } from '../../packages.ts';
 import { cut } from '../cut.ts';
+import { searched } from '../searched.ts';
 
 export interface PackageDeps {
   readonly packages: PackageStore;
   readonly blobs: Blobs;
   readonly transactor: Transactor;
   readonly clock: Clock;
+  readonly leaks: Leaks;
 }
 
-export function makePackageForge({ packages, blobs, transactor, clock }: PackageDeps): PackageForge {
+export function makePackageForge({ packages, blobs, transactor, clock, leaks }: PackageDeps): PackageForge {
   const on = (project: ProjectId) => ({ kind: 'project', id: project }) as const;
   const actorOf = (grant: Grant): UserId => {
     const [actor] = grant.principals;
@@ -35,7 +38,12 @@ export function makePackageForge({ packages, blobs, transactor, clock }: Package
     row: (tx: Tx, stored: { readonly blobKey: string; readonly sizeBytes: number; readonly sha256: string }) => Promise<Row>,
   ): Promise<Row> {
     const blobKey = `files/${project}/${randomBase62(32)}`;
-    const { sizeBytes, sha256 } = await blobs.write(blobKey, cut(grant, body), maxBytes);
+    const { sizeBytes, sha256 } = await searched(leaks, grant, cut(grant, body), {
+      what: `a file of project ${project}`,
+      door: 'api',
+      store: (bytes) => blobs.write(blobKey, bytes, maxBytes),
+      remove: () => blobs.remove(blobKey),
+    });
     try {
       return await transactor.write(async (tx) => {
         await grant.confirm(tx);
