@@ -9,14 +9,16 @@ const mostMs = 5000;
  */
 export function lingerUnread(request: IncomingMessage, response: ServerResponse): void {
   if (request.complete) return;
+  let left = mostBytes;
+  // Before the answer has gone: Node would throw the rest away itself then, however much comes.
+  request.on('data', (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) request.destroy();
+  });
+  request.resume();
   response.once('finish', () => {
-    let left = mostBytes;
     const timer = setTimeout(() => request.destroy(), mostMs).unref();
-    request.on('data', (chunk: Buffer) => {
-      left -= chunk.length;
-      if (left < 0) request.destroy();
-    });
     request.once('close', () => clearTimeout(timer));
-    request.resume();
+    if (request.closed) clearTimeout(timer);
   });
 }

@@ -250,4 +250,13 @@ export const attackMutants: readonly Mutant[] = [
     test: 'test/pass/live.test.ts',
     name: 'R2 R9 what another',
   },
+  {
+    id: 'R13',
+    defence: 'a refused client cannot go on sending',
+    file: 'src/doors/unread.ts',
+    find: 'if (left < 0) request.destroy();',
+    replace: '',
+    test: 'test/doors/api/files.test.ts',
+    name: 'R13 a file that is refused',
+  },
 ];

@@ -3,6 +3,7 @@ import { limits } from '../../base/limits.ts';
 import { JobpassError } from '../../base/errors.ts';
 import type { Door } from '../door.ts';
 import { mayTakeItsTime } from '../http.ts';
+import { lingerUnread } from '../unread.ts';
 import { auditRoutes } from './audit.ts';
 import { boundRoutes } from './bounds.ts';
 import { bridgeRoutes } from './bridges.ts';
@@ -46,6 +47,11 @@ export function makeApiDoor(deps: ApiDeps): Door {
         streamed.addContentTypeParser('*', (request, _body, parsed) => {
           mayTakeItsTime(request.raw, limits.streamedBodyIdleMs);
           parsed(null, undefined);
+        });
+        // Refused before its body was read: the client gets to hear why, and cannot go on sending for long.
+        streamed.addHook('onSend', (request, reply, _payload, sent) => {
+          if (reply.statusCode >= 400) lingerUnread(request.raw, reply.raw);
+          sent();
         });
         registerRoutes(streamed, deps, streamedRoutes(deps));
         done();

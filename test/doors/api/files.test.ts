@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { passFor } from '../../support/pass.ts';
 import { type Claimed, oneJob, startTestServer, type TestServer } from '../../support/server.ts';
@@ -31,6 +33,31 @@ describe('generic packages and uploads, as @semantic-release/gitlab and glab use
     `--b\r\ncontent-disposition: form-data; name="file"; filename="${name}"\r\n\r\n${content}\r\n--b--\r\n`;
   const upload = (raw: string, headers: Record<string, string>) =>
     server.call('POST', `${P}/uploads`, { headers: { ...headers, 'content-type': 'multipart/form-data; boundary=b' }, raw });
+
+  test('R13 a file that is refused before it is read: the client hears why, and cannot go on sending', async () => {
+    const { hostname, port } = new URL(server.url);
+    const socket = connect(Number(port), hostname);
+    socket.on('error', () => undefined);
+    const head = [
+      `PUT ${P}/packages/generic/tool/1.0.0/large.bin HTTP/1.1`,
+      'host: x',
+      'private-token: glpat-none',
+      'content-length: 1000000000',
+    ];
+    socket.write(`${head.join('\r\n')}\r\n\r\n`);
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    expect(answer.toString()).toContain('HTTP/1.1 401');
+    let sent = 0;
+    const piece = Buffer.alloc(64 * 1024);
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    const feed = (): void => {
+      while (!socket.destroyed && sent < 900_000_000 && socket.write(piece)) sent += piece.length;
+    };
+    socket.on('drain', feed);
+    feed();
+    await closed;
+    expect(sent).toBeLessThan(100_000_000);
+  });
 
   test('a package file comes back byte for byte, whatever type it was sent with', async () => {
     for (const [type, content] of [
