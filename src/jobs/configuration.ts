@@ -8,12 +8,12 @@ import { type Given, givenInRules, shownGiven } from '../pipeline/given.ts';
 import { type Included, loadFiles } from '../pipeline/include-files.ts';
 import { parseFiles } from '../pipeline/parse.ts';
 import { errorText, type Plan } from '../pipeline/plan.ts';
-import { allRules, wantedFacts } from '../pipeline/rule-facts.ts';
+import { allRules, hiddenComparison, wantedFacts } from '../pipeline/rule-facts.ts';
 import type { IncludedCommit } from '../ports/includes.ts';
 import type { PipelineVariable } from '../ports/jobs.ts';
 import type { JobsDeps } from './deps.ts';
 import { type ConfigurationRequest, IncludeSource, type Place } from './include-source.ts';
-import { keptVariables, unopened } from './kept-variables.ts';
+import { givenKept, keptByEnvironment, type KeptVariable, unopened } from './kept-variables.ts';
 import { pipelineVariables } from './predefined.ts';
 
 /** What a configuration comes to for one pipeline. */
@@ -67,26 +67,46 @@ async function read(
   const rules = await deps.directory.protectedRefs(null, project.id);
   const commit = await deps.forge.repository.commit(source.here.grant, project.id, sha);
   const guarded = isProtected(rules, tag ? 'tag' : 'branch', ref);
-  const kept = request.kept ? await keptVariables(deps, project.id, { protected: guarded, environment: undefined }).catch(unopened) : [];
-  if (kept instanceof JobpassError) return { ...none, errors: [kept.message] };
-  const given: Given = {
-    predefined: pipelineVariables(deps.instance, { ...request, user, commit, protected: guarded }),
-    over: [
-      ...kept.map(({ key, value, raw, type, masked }) => ({ key, value: value.reveal(), raw: raw || type === 'file', secret: masked })),
-      ...request.variables.map(({ key, value }) => ({ key, value, raw: false, secret: false })),
-    ],
-  };
-  const shown = shownGiven(given);
-  const loaded = await loadFiles(text, path, source.here, source, shown, givenInRules(given));
+  const predefined = pipelineVariables(deps.instance, { ...request, user, commit, protected: guarded });
+  const given = await givenWith(deps, request, predefined, guarded).catch(unopened);
+  if (given instanceof JobpassError) return { ...none, errors: [given.message] };
+  const [shown, inRules] = [shownGiven(given), givenInRules(given)];
+  const loaded = await loadFiles(text, path, source.here, source, shown, inRules);
   if (!loaded.ok) return { ...none, errors: loaded.errors.map(errorText) };
   const { included } = loaded;
   const parsed = parseFiles(loaded.file);
   if (!parsed.ok)
     return { ...none, included, ...(parsed.root === undefined ? {} : { root: parsed.root }), errors: parsed.errors.map(errorText) };
   const { file, root } = parsed;
-  const facts = await source.facts(wantedFacts(allRules(file), shown));
+  const hidden = hiddenComparison(allRules(file), shown, inRules);
+  const facts = hidden ?? (await source.facts(wantedFacts(allRules(file), shown)));
   if (typeof facts === 'string') return { ...none, included, file, root, errors: [facts] };
-  const planned = planPipeline(file, given, facts);
+  const planned = planOrWhyNot(file, given, facts);
+  if (planned instanceof JobpassError) return { ...none, included, file, root, errors: [planned.message] };
   if (!planned.ok) return { ...none, included, file, root, errors: planned.errors.map(errorText), filtered: planned.filtered === true };
   return { ...none, plan: planned.plan, commits: await source.commits(included.map(({ place }) => place)), included, file, root };
+}
+
+/** A variable of one environment is opened when a job of it is planned. */
+function planOrWhyNot(...parts: Parameters<typeof planPipeline>): ReturnType<typeof planPipeline> | JobpassError {
+  try {
+    return planPipeline(...parts);
+  } catch (error) {
+    return unopened(error);
+  }
+}
+
+/** What is over the file's variables: what is kept for the project, then what came with the pipeline. @throws unprocessable where a kept one cannot be opened */
+async function givenWith(
+  deps: JobsDeps,
+  request: Parameters<typeof configure>[2],
+  predefined: ReadonlyMap<string, string>,
+  guarded: boolean,
+): Promise<Given> {
+  const keptIn = request.kept ? await keptByEnvironment(deps, request.project.id, guarded) : (): readonly KeptVariable[] => [];
+  const overIn = (environment: string | undefined): Given['over'] => [
+    ...keptIn(environment).map(givenKept),
+    ...request.variables.map(({ key, value }) => ({ key, value, raw: false, secret: false })),
+  ];
+  return { predefined, over: overIn(undefined), overIn };
 }

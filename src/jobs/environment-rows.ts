@@ -1,8 +1,9 @@
 import type { EnvironmentId, EpochMillis, ProjectId } from '../base/ids.ts';
+import { tierOf } from '../pipeline/environment-tier.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { Tx } from '../ports/tx.ts';
 import type { JobsDeps } from './deps.ts';
-import { environmentSlug, tierOf } from './environment-names.ts';
+import { environmentSlug } from './environment-slug.ts';
 
 /** The environments that the jobs name; made where they are new. */
 export async function environmentsFor(

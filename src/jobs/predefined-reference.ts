@@ -139,7 +139,7 @@ export const predefinedVariables: ReadonlyMap<string, PredefinedVariable> = new 
 const head = `# Variables of a job
 
 Of one name the later counts: predefined, \`variables\` of the file, of the job and its rule, dotenv reports, the instance's, the groups' from outside in, the project's, and what came with the pipeline, the schedule or the play (GitLab's precedence).
-Rules see the same but dotenv reports. Values may name other variables; \`expand: false\` and \`raw\` keep a \`$\`, a circle stays as it stands.
+Rules see the same but dotenv reports; those of a job with an \`environment\` also what is kept for that one, and \`CI_ENVIRONMENT_NAME\`, \`_ACTION\`, \`_TIER\`, \`_URL\`. Values may name other variables; \`expand: false\` and \`raw\` keep a \`$\`, a circle stays as it stands.
 
 ## Kept variables
 
@@ -149,7 +149,7 @@ name, \`*\` for any text; what says more of the name wins), \`description\`. A k
 - **At rest** sealed with \`seal.key\` of the data folder, each bound to its owner and key. Keep the key apart from copies of the database; with another key the values are lost, and jobs that need them fail.
 - **Whoever set one last** is a principal of the jobs that get it, outside the project's top-level group (R3, [decision 0008](decisions/0008-who-set-a-variable-is-a-principal.md)); an administrator is none.
 - **A pass** writes none (R5), and reads those of other projects only where a ceiling names \`variable:read\` ([ceilings.md](ceilings.md)).
-- **Rules** may look at masked values; they become part of nothing that is kept or shown: a resource group, a pipeline's name, an \`include\`.
+- **Rules** may look at masked values; they become part of nothing that is kept or shown: an environment's name or \`url\`, a resource group, a pipeline's name, an \`include\`, a \`trigger\`. There they are an error, as where a bridge would hand one to another project (a protected one, too, outside its group); a child pipeline is given the name, and finds the value itself.
 - **\`JOBPASS_EXPOSE\`, \`JOBPASS_PERMISSIONS\`, \`JOBPASS_PROJECTS\`** as kept variables narrow what the file asks for, and never widen it (A50).
 
 ## Predefined variables

@@ -4,6 +4,7 @@ import { randomBase62, Secret } from '../base/secret.ts';
 import { assistProblem } from '../pass/assist.ts';
 import { inputsKey } from '../pass/inputs-key.ts';
 import { issuePasses } from '../pass/issue.ts';
+import { secretText } from '../pipeline/given.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, PipelineRecord, PipelineVariable, RunnerRecord } from '../ports/jobs.ts';
 import type { ProjectFacts, UserFacts } from '../ports/directory.ts';
@@ -24,13 +25,14 @@ import { jobVariablesOf } from './job-variables.ts';
 import { type KeptVariable, keptVariables, unopened } from './kept-variables.ts';
 import { buildPayload, payloadProblem } from './payload.ts';
 import { dotenvVariables } from './dotenv.ts';
-import { environmentVariables, jobValues, predefinedOf } from './job-values.ts';
+import { environmentVariables, type JobValueFacts, jobValues, predefinedOf } from './job-values.ts';
 import { remoteNeeds, remoteRefusal } from './remote-needs.ts';
 import { pipelineVariables } from './predefined.ts';
 import { missingFeatures } from './features.ts';
 import { type JobLimits, jobLimits } from './job-limits.ts';
 import { retryFailed } from './retry.ts';
 import { mayRunOn } from './ref-rights.ts';
+import type { StoredPlan } from './stored-plan.ts';
 import { asSystem } from './system.ts';
 import { principalsOfJob, refProtected } from './whose.ts';
 
@@ -139,13 +141,6 @@ interface Failed {
   readonly reason: FailureReason | 'missing_dependency_failure';
 }
 
-/** A job's plan as `create.ts` keeps it. */
-interface StoredPlan {
-  readonly job: PlanJob;
-  readonly globals: Record<string, string>;
-  readonly rawGlobals?: readonly string[];
-}
-
 async function prepare(
   deps: JobsDeps,
   { runner, signed, secure, features }: Asking,
@@ -165,11 +160,12 @@ async function prepare(
   const { job: plan, globals, rawGlobals = [] }: StoredPlan = JSON.parse(job.plan);
   const missing = missingFeatures(plan, features);
   if (missing.length > 0) return no(`its runner lacks ${missing.join(', ')}`, 'runner_unsupported');
-  const remote = await remoteOf(deps, job, pipeline, project, user, plan, globals);
-  const dependencies = [...(await dependenciesOf(deps, job, plan)), ...remote.flatMap((need) => need ?? [])];
   const environment = plan.environment?.name;
   const kept = await keptVariables(deps, project.id, { protected: isProtected, environment }).catch(unopened);
   if (kept instanceof JobpassError) return no(kept.message);
+  const stored = { project, pipeline, user, job, plan, globals, rawGlobals, kept };
+  const remote = await remoteOf(deps, stored);
+  const dependencies = [...(await dependenciesOf(deps, job, plan)), ...remote.flatMap((need) => need ?? [])];
   // Each asks git: side by side, as somebody waits for the job.
   const [[commit, caches], principals] = await Promise.all([
     asSystem(deps, 'job_payload', project.id, `job-${job.id}`, (grant) =>
@@ -203,7 +199,9 @@ async function prepare(
     commit,
   });
   const reported = [...dotenvVariables(dependencies)];
-  const values = jobValues(deps, { project, user, pipeline, job, plan, globals, predefined, reported });
+  const values = jobValues(deps, { ...stored, predefined, reported });
+  const secret = values.secretIn(plan.environment?.url ?? '');
+  if (secret !== undefined) return no(`environment:url: ${secretText(secret)}`);
   const bounds = await boundsOf(deps, null, project, job.userId);
   const last = (variables: readonly PipelineVariable[]) => (name: string) => variables.findLast(({ key }) => key === name)?.value;
   const [ofPipeline, ofPlay] = [last(pipeline.variables), last(job.variables)];
@@ -255,17 +253,12 @@ async function prepare(
 /** What the job needs of other pipelines; most need nothing, and ask git nothing more. */
 async function remoteOf(
   deps: JobsDeps,
-  job: JobRecord,
-  pipeline: PipelineRecord,
-  project: ProjectFacts,
-  user: UserFacts,
-  plan: PlanJob,
-  globals: Readonly<Record<string, string>>,
+  stored: Omit<JobValueFacts, 'predefined' | 'reported'>,
 ): Promise<readonly (JobRecord | undefined)[]> {
+  const { project, pipeline, user, job, plan } = stored;
   if (plan.remoteNeeds === undefined) return [];
   const predefined = await predefinedOf(deps, project, user, pipeline, job);
-  const values = jobValues(deps, { project, user, pipeline, job, plan, globals, predefined, reported: [] });
-  return remoteNeeds(deps, pipeline, plan, values);
+  return remoteNeeds(deps, pipeline, plan, jobValues(deps, { ...stored, predefined, reported: [] }));
 }
 
 /** The one transaction of R2: pending → running, the job token, and the passes; all or nothing, one claimant (A46). */
@@ -363,6 +356,7 @@ async function fail(deps: JobsDeps, job: JobRecord, from: 'pending' | 'running',
     const changed = await deps.jobs.changeJob(tx, job.id, [from], {
       status: 'failed',
       failureReason: reason,
+      failureText: why,
       finishedAt: deps.clock.now(),
     });
     if (!changed) return false;

@@ -3,6 +3,7 @@ import { type Oid, type UserId, zeroOid } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
 import type { BridgeIdentity, Grant } from '../pass/grant.ts';
 import type { Refusal } from '../pass/subject.ts';
+import { secretText } from '../pipeline/given.ts';
 import type { PlanJob, PlanTrigger } from '../pipeline/plan.ts';
 import type { Expander } from '../pipeline/variables.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
@@ -11,13 +12,14 @@ import type { Tx } from '../ports/tx.ts';
 import { advance } from './advance.ts';
 import { BridgeRefusal } from './bridge-refusal.ts';
 import { bridgeIdentity } from './bridge-rights.ts';
-import { bridgeVariables } from './bridge-variables.ts';
+import { type BridgeVariables, bridgeVariables, targetOf } from './bridge-variables.ts';
 import { childFile, type ChildFile } from './child-file.ts';
 import { type CreateRequest, createPipeline } from './create.ts';
 import { dependenciesOf } from './dependencies.ts';
 import type { JobsDeps } from './deps.ts';
+import { keptVariables, unopened } from './kept-variables.ts';
 import { mayRunOn, refText } from './ref-rights.ts';
-import { principalsOfJob } from './whose.ts';
+import { principalsOfJob, refProtected } from './whose.ts';
 
 const atOnce = 50;
 /** The number that no project has: what is not there is asked for like what is hidden (A41). */
@@ -46,7 +48,8 @@ interface Hop {
   readonly pipeline: PipelineRecord;
   readonly plan: PlanTrigger;
   readonly expander: Expander;
-  readonly variables: readonly PipelineVariable[];
+  readonly forwardedTo: BridgeVariables['forwardedTo'];
+  readonly setters: readonly UserId[];
   readonly dependencies: readonly JobRecord[];
 }
 
@@ -62,7 +65,7 @@ async function trigger(deps: JobsDeps, bridge: JobRecord): Promise<void> {
       `Below one pipeline there are at most ${limits.downstreamPipelines} others.`,
     );
   const artifactJobs = [...hop.dependencies, ...(child?.from === undefined ? [] : [child.from])];
-  const principals = await principalsOfJob(deps, hop.project, hop.pipeline, bridge, null, artifactJobs);
+  const principals = await principalsOfJob(deps, hop.project, hop.pipeline, bridge, null, artifactJobs, hop.setters);
   const identity = await bridgeIdentity(deps, bridge, hop.pipeline, principals, child !== undefined);
   const admission = await deps.gatekeeper.admit(
     identity,
@@ -99,10 +102,28 @@ async function prepare(deps: JobsDeps, bridge: JobRecord): Promise<Hop> {
   const { job: plan }: { job: PlanJob } = JSON.parse(bridge.plan);
   if (plan.trigger === undefined) throw new BridgeRefusal('invalid_bridge_trigger', 'It says nothing to trigger.');
   const dependencies = (await dependenciesOf(deps, bridge, plan)).filter(({ dotenv }) => dotenv !== null);
-  const { expander, forwarded } = await bridgeVariables(deps, { project, pipeline, bridge, user, dependencies });
-  if (forwarded.length > limits.variablesPerPipeline)
+  const at = { protected: await refProtected(deps, bridge), environment: plan.environment?.name };
+  const kept = await keptVariables(deps, project.id, at).catch(unopened);
+  if (kept instanceof JobpassError) throw new BridgeRefusal('downstream_pipeline_creation_failed', kept.message);
+  const { values, forwardedTo } = await bridgeVariables(deps, { project, pipeline, bridge, user, kept, dependencies });
+  const secret = textsOf(plan.trigger).flatMap((text) => values.secretIn(text) ?? [])[0];
+  if (secret !== undefined) throw new BridgeRefusal('invalid_bridge_trigger', `trigger: ${secretText(secret)}.`);
+  const setters = kept.flatMap(({ setBy }) => setBy ?? []);
+  return { bridge, project, pipeline, plan: plan.trigger, expander: values, forwardedTo, setters, dependencies };
+}
+
+/** What it says in words that variables are put in. */
+function textsOf({ project, branch, include = [] }: PlanTrigger): readonly string[] {
+  return [project ?? '', branch ?? '', ...include.flatMap((one) => Object.values(one))];
+}
+
+/** @throws BridgeRefusal */
+function forwarded({ forwardedTo, project }: Hop, target: ProjectFacts): readonly PipelineVariable[] {
+  const variables = forwardedTo(targetOf(project, target));
+  if (typeof variables === 'string') throw new BridgeRefusal('invalid_bridge_trigger', variables);
+  if (variables.length > limits.variablesPerPipeline)
     throw new BridgeRefusal('invalid_bridge_trigger', `A pipeline is given at most ${limits.variablesPerPipeline} variables.`);
-  return { bridge, project, pipeline, plan: plan.trigger, expander, variables: forwarded, dependencies };
+  return variables;
 }
 
 /** @returns undefined where there is no such project: that is answered like one that is hidden */
@@ -161,7 +182,7 @@ async function make(deps: JobsDeps, hop: Hop, { grant, identity, target, child, 
     parentJobId: pipeline.parentJobId,
     passId: null,
     chainDepth: pipeline.chainDepth,
-    variables: hop.variables,
+    variables: forwarded(hop, target),
     upstream,
     ...(child === undefined ? {} : { config: child.config }),
     confirm: (tx) => confirm(deps, tx, bridge, grant, { users: counted, target, name: at.ref, tag: at.tag }),

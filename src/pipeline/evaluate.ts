@@ -1,7 +1,8 @@
 import { limits } from '../base/limits.ts';
 import { type Budget, newBudget } from './budget.ts';
 import { inheritedDefaults, inheritedVariables } from './defaults.ts';
-import { expanderOf, type Given, givenOf, shownGiven } from './given.ts';
+import { tierOf } from './environment-tier.ts';
+import { expanderOf, type Given, givenIn, givenOf, secretIn, secretText, shownGiven } from './given.ts';
 import { circleIn } from './graph.ts';
 import type { CiFile, CiJob, CiNeed, CiRule } from './ci-file.ts';
 import type { CiError, Plan, PlanJob } from './plan.ts';
@@ -43,22 +44,29 @@ export function planPipeline(written: CiFile, known: Given | ReadonlyMap<string,
   if (file === undefined) return { ok: false, errors: [{ message: 'Pipeline filtered out by workflow rules.' }], filtered: true };
   const chosen = new Map<string, PlanJob>();
   const needs = new Map<string, CiJob>();
+  const masked: CiError[] = [];
   // Where neither the job nor the file says otherwise, a job is for branches and tags (GitLab).
   const onlyWanted = given.predefined.get('CI_PIPELINE_SOURCE') === 'merge_request_event' && written.workflow?.rules === undefined;
   for (const job of file.jobs) {
     if (onlyWanted && job.rules === undefined) continue;
     const inherited = { ...file, variables: inheritedVariables(file.variables, job.inherit?.variables) };
     const layer = layerOver(inherited, job);
-    const forJob = { ...given, predefined: new Map([...given.predefined, ['CI_JOB_NAME', job.name], ['CI_JOB_STAGE', job.stage]]) };
+    const plain = { ...given, predefined: new Map([...given.predefined, ['CI_JOB_NAME', job.name], ['CI_JOB_STAGE', job.stage]]) };
+    const forJob = inItsPlace(job, plain, layer, budget);
     const decided = decide(job, expanderOf(forJob, layer, budget), look);
     if (budget.left < 0) return failure([{ ...job.place, message: `job \`${job.name}\`: evaluating the rules takes too long` }]);
     if (decided === undefined) continue;
     const needing = decided.needs === undefined ? job : { ...job, needs: decided.needs };
     needs.set(job.name, needing);
-    chosen.set(job.name, planJob(file, needing, decided, expanderOf(forJob, layer, budget, true)));
+    const decisive = layerOver(layer, decided.layer);
+    masked.push(...secretsIn(job, plain, decisive));
+    chosen.set(job.name, planJob(file, needing, decided, expanderOf(plain, decisive, budget)));
   }
   // As GitLab: there would be nothing in it, so there is none.
   if (chosen.size === 0) return { ok: false, errors: [{ message: noJobs }], filtered: true };
+  const secrets = [...masked, ...maskedName(file, given)];
+  // Before any other mistake, which would show the value.
+  if (secrets.length > 0) return failure(secrets);
   const errors = [
     ...[...needs.values()].flatMap((job) => lostNeeds(job, chosen)),
     ...circleIn([...needs.values()]),
@@ -82,8 +90,42 @@ export function planPipeline(written: CiFile, known: Given | ReadonlyMap<string,
 
 function nameOf(file: CiFile, given: Given, budget: Budget): Pick<Plan, 'name'> {
   if (file.workflow?.name === undefined) return {};
-  const name = expanderOf(given, file, budget, true).text(file.workflow.name).trim();
+  const name = expanderOf(given, file, budget).text(file.workflow.name).trim();
   return name === '' ? {} : { name: name.slice(0, longestName) };
+}
+
+/** What a job of an environment sees: where it acts, and what is kept for that place alone. @see GitLab CI/CD, "Predefined variables" */
+function inItsPlace({ environment }: CiJob, given: Given, layer: Layer, budget: Budget): Given {
+  if (environment === undefined) return given;
+  const name = expanderOf(given, layer, budget).text(environment.name);
+  const known = givenIn(given, name);
+  return {
+    ...known,
+    predefined: new Map([
+      ...known.predefined,
+      ['CI_ENVIRONMENT_NAME', name],
+      ['CI_ENVIRONMENT_ACTION', environment.action],
+      ['CI_ENVIRONMENT_TIER', environment.tier ?? tierOf(name)],
+      ...(environment.url === undefined ? [] : [['CI_ENVIRONMENT_URL', environment.url] as const]),
+    ]),
+  };
+}
+
+/** Left out, a masked value would leave a job without its group, or in another environment, and nobody would know. */
+function secretsIn({ name, place, environment, resourceGroup }: CiJob, given: Given, layer: Layer): readonly CiError[] {
+  const parts = [
+    ['environment', environment?.name],
+    ['resource_group', resourceGroup],
+  ] as const;
+  return parts.flatMap(([keyword, text]) => {
+    const secret = text === undefined ? undefined : secretIn(given, layer, text);
+    return secret === undefined ? [] : [{ ...place, message: `job \`${name}\`: ${keyword}: ${secretText(secret)}` }];
+  });
+}
+
+function maskedName(file: CiFile, given: Given): readonly CiError[] {
+  const secret = file.workflow?.name === undefined ? undefined : secretIn(given, file, file.workflow.name);
+  return secret === undefined ? [] : [{ message: `workflow: name: ${secretText(secret)}` }];
 }
 
 function failure(errors: readonly CiError[]): Planned {

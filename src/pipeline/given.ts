@@ -1,5 +1,5 @@
 import { type Budget, newBudget } from './budget.ts';
-import { type Expander, expander, type Layer } from './variables.ts';
+import { type Expander, expander, type Layer, namesIn } from './variables.ts';
 
 /** A variable that is over the file's: kept for the project, or given with the pipeline. */
 export interface GivenVariable {
@@ -17,6 +17,8 @@ export interface Given {
   readonly predefined: ReadonlyMap<string, string>;
   /** The later over the earlier, and all over the file's. */
   readonly over: readonly GivenVariable[];
+  /** In place of `over` for the jobs of an environment: some variables are for that alone. */
+  readonly overIn?: (environment: string) => readonly GivenVariable[];
 }
 
 /** A plain map is over the file's, and stands for itself. */
@@ -25,34 +27,75 @@ export function givenOf(given: Given | ReadonlyMap<string, string>): Given {
   return { predefined: new Map(), over: [...given].map(([key, value]) => ({ key, value, raw: true, secret: false })) };
 }
 
-/** The file's variables with those below and above them. @param shown leaves out secrets: for a text that is kept or shown */
-export function expanderOf({ predefined, over }: Given, layer: Layer, budget: Budget, shown = false): Expander {
-  const all = new Map<string, { readonly value: string; readonly raw: boolean }>();
-  for (const [key, value] of predefined) all.set(key, { value, raw: true });
-  for (const [key, value] of Object.entries(layer.variables)) all.set(key, { value, raw: layer.rawVariables?.includes(key) === true });
+/** What a job of the environment is given. */
+export function givenIn(given: Given, environment: string): Given {
+  return { ...given, over: given.overIn?.(environment) ?? given.over };
+}
+
+type Known = Omit<GivenVariable, 'key'>;
+
+/** Each name once, the one that counts. */
+function allOf({ predefined, over }: Given, layer: Layer): Map<string, Known> {
+  const all = new Map<string, Known>();
+  for (const [key, value] of predefined) all.set(key, { value, raw: true, secret: false });
+  for (const [key, value] of Object.entries(layer.variables))
+    all.set(key, { value, raw: layer.rawVariables?.includes(key) === true, secret: false });
   for (const one of over) all.set(one.key, one);
-  if (shown) for (const { key, secret } of over) if (secret) all.delete(key);
+  return all;
+}
+
+/** The file's variables with those below and above them, secrets too: for a text that is kept or shown, ask `secretIn` first. */
+export function expanderOf(given: Given, layer: Layer, budget: Budget): Expander {
+  const all = allOf(given, layer);
   const valuesOf = (raw: boolean) => new Map([...all].filter(([, one]) => one.raw === raw).map(([key, { value }]) => [key, value]));
   return expander(valuesOf(false), valuesOf(true), budget);
 }
 
-/** What may be named before the file's own variables are known, without secrets: in `include` and in `compare_to`. */
+/** The variable from above the file, of those that are `wanted`, that becomes part of a text, over however many others; undefined = none does. */
+export function reaches(given: Given, layer: Layer, text: string, wanted: (key: string) => boolean): string | undefined {
+  if (!text.includes('$') || !given.over.some(({ key }) => wanted(key))) return undefined;
+  const above = new Set(given.over.map(({ key }) => key));
+  const all = allOf(given, layer);
+  const seen = new Set(namesIn(text));
+  for (const name of seen) {
+    if (above.has(name) && wanted(name)) return name;
+    const found = all.get(name);
+    if (found !== undefined && !found.raw) for (const other of namesIn(found.value)) seen.add(other);
+  }
+  return undefined;
+}
+
+/** The secret that becomes part of a text. */
+export function secretIn(given: Given, layer: Layer, text: string): string | undefined {
+  const secrets = new Set(given.over.flatMap(({ key, secret }) => (secret ? [key] : [])));
+  for (const { key, secret } of given.over) if (!secret) secrets.delete(key);
+  return reaches(given, layer, text, (key) => secrets.has(key));
+}
+
+/** For people: why a text has no value. */
+export function secretText(name: string): string {
+  return `the variable \`${name}\` is masked, and so becomes part of nothing that is kept or shown`;
+}
+
+/** What may be named before the file's own variables are known: in `include` and in `compare_to`. Names whose values hold a secret are not there. */
 export function shownGiven(given: Given): ReadonlyMap<string, string> {
-  return named(given, true);
+  const values = givenInRules(given);
+  return new Map([...values].filter(([name]) => secretIn(given, { variables: {} }, `$${name}`) === undefined));
 }
 
 /** As `shownGiven`, with secrets: for `include:rules`, which only say yes or no. */
 export function givenInRules(given: Given): ReadonlyMap<string, string> {
-  return named(given, false);
-}
-
-function named(given: Given, withoutSecrets: boolean): ReadonlyMap<string, string> {
-  const { get } = expanderOf(given, { variables: {} }, newBudget(), withoutSecrets);
+  const { get } = expanderOf(given, { variables: {} }, newBudget());
   const names = [...given.predefined.keys(), ...given.over.map(({ key }) => key)];
-  const shown = new Map<string, string>();
+  const values = new Map<string, string>();
   for (const name of names) {
     const value = get(name);
-    if (value !== undefined) shown.set(name, value);
+    if (value !== undefined) values.set(name, value);
   }
-  return shown;
+  return values;
+}
+
+/** The variable in a text that `shownGiven` leaves out. @param inRules `givenInRules` */
+export function hiddenIn(text: string, shown: ReadonlyMap<string, string>, inRules: ReadonlyMap<string, string>): string | undefined {
+  return namesIn(text).find((name) => inRules.has(name) && !shown.has(name));
 }

@@ -1,12 +1,13 @@
 import { limits } from '../base/limits.ts';
 import { newBudget } from './budget.ts';
 import { isFields } from './fields.ts';
+import { hiddenIn, secretText } from './given.ts';
 import { matchesWildcard } from './glob.ts';
 import { notMap } from './parse.ts';
 import type { CiError } from './plan.ts';
 import { type CiInclude, readIncludes } from './read-include.ts';
 import { FileReader, shorten } from './reader.ts';
-import { matchingRule, type RuleFacts, wantedFacts, type WantedFacts } from './rule-facts.ts';
+import { hiddenComparison, matchingRule, type RuleFacts, wantedFacts, type WantedFacts } from './rule-facts.ts';
 import type { SourceFile } from './source-file.ts';
 import { expander } from './variables.ts';
 import { readYaml } from './yaml.ts';
@@ -139,6 +140,9 @@ class Walk<Place extends Origin> {
     const wanted = await this.#isWanted(entry);
     if (typeof wanted === 'string') return fail(wanted);
     if (!wanted) return [];
+    const texts = [entry.project?.path ?? '', entry.project?.ref ?? '', ...entry.files];
+    const hidden = texts.flatMap((text) => hiddenIn(text, this.#given, this.#inRules) ?? [])[0];
+    if (hidden !== undefined) return fail(secretText(hidden));
     const variables = expander(new Map(), this.#given, this.#budget);
     const project = entry.project === undefined ? undefined : variables.text(entry.project.path);
     const ref = entry.project?.ref === undefined ? undefined : variables.text(entry.project.ref);
@@ -174,6 +178,8 @@ class Walk<Place extends Origin> {
 
   async #isWanted({ rules }: CiInclude): Promise<boolean | string> {
     if (rules === undefined) return true;
+    const hidden = hiddenComparison(rules, this.#given, this.#inRules);
+    if (hidden !== undefined) return hidden;
     const facts = await this.#source.facts(wantedFacts(rules, this.#given));
     if (typeof facts === 'string') return facts;
     const rule = matchingRule(rules, expander(new Map(), this.#inRules, this.#budget), this.#given, facts, this.#budget);

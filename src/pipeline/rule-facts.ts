@@ -1,6 +1,7 @@
 import type { Budget } from './budget.ts';
 import type { CiFile, CiRule } from './ci-file.ts';
 import { evaluateExpression } from './expression.ts';
+import { hiddenIn, secretText } from './given.ts';
 import { isGlob, matchesGlob, readGlob } from './glob.ts';
 import { type Expander, expandVariables } from './variables.ts';
 
@@ -27,6 +28,16 @@ const mostChecks = 50_000;
 export function wantedFacts(rules: readonly CiRule[], given: ReadonlyMap<string, string>): WantedFacts {
   const compareTo = rules.flatMap(({ changes }) => (changes === undefined ? [] : [comparedTo(changes, given)]));
   return { paths: rules.some(({ exists }) => exists !== undefined), compareTo: [...new Set(compareTo)] };
+}
+
+/** Why a comparison has nothing to compare to: it would name what is masked. @param inRules as `shown`, with secrets */
+export function hiddenComparison(
+  rules: readonly CiRule[],
+  shown: ReadonlyMap<string, string>,
+  inRules: ReadonlyMap<string, string>,
+): string | undefined {
+  const hidden = rules.flatMap(({ changes }) => hiddenIn(changes?.compareTo ?? '', shown, inRules) ?? [])[0];
+  return hidden === undefined ? undefined : `rules:changes: \`compare_to\`: ${secretText(hidden)}`;
 }
 
 /** Every rule of the file. */

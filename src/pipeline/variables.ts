@@ -53,6 +53,11 @@ export function expander(
   return { get, text };
 }
 
+/** The variables that a text names. */
+export function namesIn(text: string): readonly string[] {
+  return text.includes('$') ? [...text.matchAll(reference)].flatMap(([, plain, braced]) => plain ?? braced ?? []) : [];
+}
+
 /** Variables as they were written. */
 export interface Layer {
   readonly variables: Readonly<Record<string, string>>;

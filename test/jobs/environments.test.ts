@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { environmentSlug, tierOf } from '../../src/jobs/environment-names.ts';
+import { environmentSlug } from '../../src/jobs/environment-slug.ts';
+import { tierOf } from '../../src/pipeline/environment-tier.ts';
 import { type Claimed, startTestServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;

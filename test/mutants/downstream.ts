@@ -2,7 +2,45 @@ import type { Mutant } from './mutant.ts';
 
 const test = 'test/jobs/trigger.test.ts';
 
+const kept = 'test/jobs/bridge-variables.test.ts';
+
 export const downstreamMutants: readonly Mutant[] = [
+  {
+    id: 'R6',
+    defence: 'a bridge hands no masked value to another project',
+    file: 'src/jobs/bridge-variables.ts',
+    find: 'one.masked || (one.protected',
+    replace: '(one.protected',
+    test: kept,
+    name: 'R6 a masked or protected value',
+  },
+  {
+    id: 'R6',
+    defence: 'a bridge hands no protected value out of its group',
+    file: 'src/jobs/bridge-variables.ts',
+    find: "one.masked || (one.protected && target === 'outside')",
+    replace: 'one.masked',
+    test: kept,
+    name: 'R6 a masked or protected value',
+  },
+  {
+    id: 'R6',
+    defence: 'a child pipeline is given the name of a masked variable',
+    file: 'src/jobs/bridge-variables.ts',
+    find: 'over: given.over.map(byName)',
+    replace: 'over: given.over',
+    test: kept,
+    name: 'R6 a masked or protected value',
+  },
+  {
+    id: 'R3',
+    defence: 'whoever set a variable that a bridge gets is a principal',
+    file: 'src/jobs/trigger.ts',
+    find: 'kept.flatMap(({ setBy }) => setBy ?? [])',
+    replace: '[]',
+    test: kept,
+    name: 'R3 A56 whoever set',
+  },
   {
     id: 'A6',
     defence: 'a bridge is asked for the ref that its pipeline runs on',

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { isFields } from '../../src/pipeline/fields.ts';
 import { planPipeline } from '../../src/pipeline/evaluate.ts';
-import { type Given, shownGiven } from '../../src/pipeline/given.ts';
+import { type Given, givenInRules, shownGiven } from '../../src/pipeline/given.ts';
 import { loadFiles } from '../../src/pipeline/include-files.ts';
 import { parseFiles } from '../../src/pipeline/parse.ts';
 import { type CiError, errorText, type Plan } from '../../src/pipeline/plan.ts';
@@ -29,21 +29,28 @@ test.each(names.toSorted())('test/cases/%s', async (name) => {
   }
 });
 
-/** `given` is over the file's variables, as it stands; `predefined` below them; `kept` over them, put together, and `secret` as well. */
+/** `given` is over the file's variables, as it stands; `predefined` below them; `kept` over them, put together, `in` (environment → the same for its jobs) and `secret` as well. */
 function givenIn(settings: unknown): Given {
   const part = (name: string) => {
     const values = isFields(settings) && isFields(settings[name]) ? Object.entries(settings[name]) : [];
     return values.map(([key, value]) => ({ key, value: String(value), raw: name === 'given', secret: name === 'secret' }));
   };
   const predefined = new Map(part('predefined').map(({ key, value }) => [key, value]));
-  return { predefined, over: [...part('kept'), ...part('secret'), ...part('given')] };
+  const places = isFields(settings) && isFields(settings['in']) ? settings['in'] : {};
+  const over = (place: unknown = {}) => [
+    ...part('kept'),
+    ...(isFields(place) ? Object.entries(place).map(([key, value]) => ({ key, value: String(value), raw: false, secret: false })) : []),
+    ...part('secret'),
+    ...part('given'),
+  ];
+  return { predefined, over: over(), overIn: (environment) => over(places[environment]) };
 }
 
 async function outcome(text: string, settings: unknown): Promise<{ errors: readonly string[]; plan?: Plan }> {
   const given = givenIn(settings);
   const failed = (errors: readonly CiError[]) => ({ errors: errors.map(errorText) });
   const source = caseSource(settings);
-  const loaded = await loadFiles(text, '.gitlab-ci.yml', source.here, source, shownGiven(given));
+  const loaded = await loadFiles(text, '.gitlab-ci.yml', source.here, source, shownGiven(given), givenInRules(given));
   if (!loaded.ok) return failed(loaded.errors);
   const parsed = parseFiles(loaded.file);
   if (!parsed.ok) return failed(parsed.errors);

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { Tier } from '../ports/environments.ts';
 
 const longest = 24;
 
@@ -14,15 +13,4 @@ export function environmentSlug(name: string): string {
     .slice(-6);
   const short = begun.slice(0, longest - 7);
   return `${short}${short.endsWith('-') ? '' : '-'}${digest}`;
-}
-
-/** What GitLab takes an environment for by its name alone. @see GitLab, "Deployment tier of environments" */
-export function tierOf(name: string): Tier {
-  const words: readonly (readonly [RegExp, Tier])[] = [
-    [/dev|review|trunk/i, 'development'],
-    [/test|tst|int|acc?e?pt|qa|qc|control|quality/i, 'testing'],
-    [/sta?g|mode?l|pre|demo|non/i, 'staging'],
-    [/pro?d|live/i, 'production'],
-  ];
-  return words.find(([word]) => word.test(name))?.[1] ?? 'other';
 }

@@ -1,0 +1,12 @@
+import type { PlanEnvironment } from './plan.ts';
+
+/** What GitLab takes an environment for by its name alone. @see GitLab, "Deployment tier of environments" */
+export function tierOf(name: string): NonNullable<PlanEnvironment['tier']> {
+  const words: readonly (readonly [RegExp, NonNullable<PlanEnvironment['tier']>])[] = [
+    [/dev|review|trunk/i, 'development'],
+    [/test|tst|int|acc?e?pt|qa|qc|control|quality/i, 'testing'],
+    [/sta?g|mode?l|pre|demo|non/i, 'staging'],
+    [/pro?d|live/i, 'production'],
+  ];
+  return words.find(([word]) => word.test(name))?.[1] ?? 'other';
+}
