@@ -11,6 +11,7 @@ import { checkVariables } from './given.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Pipelines } from './jobs.ts';
 import { mayRunOn, refText } from './ref-rights.ts';
+import { reopenAbove } from './reopen.ts';
 import { hasEnded, readyStatus } from './state.ts';
 
 type Actions = Pick<Pipelines, 'cancelJob' | 'retryJob' | 'playJob' | 'cancel' | 'retry'>;
@@ -110,11 +111,12 @@ export function makeActions(deps: JobsDeps): Actions {
         await reviveSkipped(tx, live, actor);
         return retried;
       });
+      await reopenAbove(deps, grant, made.pipelineId, made.userId, replace);
       return afterwards(made.id);
     },
     async playJob(grant, project, id, given = []) {
       checkVariables(given);
-      await onJob(grant, 'job:run', project, id, async (tx, job) => {
+      const played = await onJob(grant, 'job:run', project, id, async (tx, job) => {
         const userId = await starter(tx, grant, job);
         const status = readyStatus(job);
         const done = await jobs.changeJob(tx, id, ['manual', 'scheduled'], {
@@ -124,7 +126,9 @@ export function makeActions(deps: JobsDeps): Actions {
           ...(given.length === 0 ? {} : { variables: given, variablesBy: userId }),
         });
         if (!done) throw new JobpassError('invalid_input', 'Unplayable Job');
+        return { pipelineId: job.pipelineId, userId };
       });
+      await reopenAbove(deps, grant, played.pipelineId, played.userId, replace);
       return afterwards(id);
     },
     async cancel(grant, project, id) {
@@ -141,6 +145,7 @@ export function makeActions(deps: JobsDeps): Actions {
       return (await jobs.pipeline(null, id)) ?? missing();
     },
     async retry(grant, project, id) {
+      let by: UserId | undefined;
       await onPipeline(grant, project, id, async (tx, live) => {
         const again = live.filter((job) => job.status === 'failed' || job.status === 'canceled');
         const [first] = again;
@@ -149,7 +154,9 @@ export function makeActions(deps: JobsDeps): Actions {
         // In their order again, as at first: what waits for another job goes on waiting for it.
         for (const job of again) await replace(tx, job, actor, 'created');
         await reviveSkipped(tx, live, actor);
+        by = actor;
       });
+      if (by !== undefined) await reopenAbove(deps, grant, id, by, replace);
       deps.wakeup.changed();
       return (await jobs.pipeline(null, id)) ?? missing();
     },

@@ -7,7 +7,8 @@ export const moves: Readonly<Record<JobStatus, readonly JobStatus[]>> = {
   waiting_for_resource: ['pending', 'canceled'],
   pending: ['running', 'canceled', 'failed'],
   manual: ['waiting_for_resource', 'pending', 'canceled', 'skipped'],
-  running: ['success', 'failed', 'canceling', 'canceled', 'pending'],
+  // Skipped: a bridge whose downstream pipeline was.
+  running: ['success', 'failed', 'canceling', 'canceled', 'pending', 'skipped'],
   canceling: ['canceled'],
   success: [],
   failed: [],

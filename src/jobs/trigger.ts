@@ -237,7 +237,7 @@ async function settle(deps: JobsDeps, tx: Tx, { bridge, plan, project }: Hop, ro
     const text = row.projectId === project.id ? row.yamlErrors : `Pipeline ${row.id} has mistakes in its file.`;
     const failed = { status: 'failed', finishedAt: now, failureReason: 'downstream_pipeline_creation_failed', failureText: text } as const;
     await jobs.changeJob(tx, bridge.id, ['running'], failed);
-  } else if (plan.strategy !== 'depend') await jobs.changeJob(tx, bridge.id, ['running'], { status: 'success', finishedAt: now });
+  } else if (plan.strategy === undefined) await jobs.changeJob(tx, bridge.id, ['running'], { status: 'success', finishedAt: now });
   await advance(deps, tx, bridge.pipelineId);
 }
 

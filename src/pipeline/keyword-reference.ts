@@ -9,6 +9,8 @@ and \`!reference\` work as in GitLab.
 
 - \`cache\`: the server puts trust tier and principals behind each key (R15, [doors/runner.md](doors/runner.md)), so \`unprotect: true\` is refused; files of a key are paths without \`*\`.
 - \`id_tokens\`: [id-tokens.md](id-tokens.md).
+- \`trigger\`: what runs again in a child pipeline reopens the bridge that waited for it; one in another project stays as it ended, and is retried there. With \`strategy: mirror\` a bridge is \`running\` while
+  its pipeline waits for somebody to play a job.
 - \`release\`: after the script the runner gets a step that makes the release with the job token. It needs curl in the image, else the release-cli or glab that the image brings; variables that the
   script itself exports are not seen. A tag that it makes starts no pipeline (R5).
 `;

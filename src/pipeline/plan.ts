@@ -36,8 +36,8 @@ export interface PlanTrigger {
   readonly branch?: string;
   /** The file of a child pipeline in the own project. */
   readonly include?: readonly TriggerInclude[];
-  /** `depend`: the bridge ends as its downstream pipeline does; else as soon as there is one. */
-  readonly strategy?: 'depend';
+  /** The bridge ends as its downstream pipeline does, else as soon as there is one; of a skipped pipeline `depend` makes a failure. */
+  readonly strategy?: 'depend' | 'mirror';
   readonly forward: { readonly yamlVariables: boolean; readonly pipelineVariables: boolean };
 }
 export type TriggerInclude =

@@ -32,8 +32,8 @@ export function readTrigger(value: unknown, path: readonly string[], outer: Part
 const byDefault: PlanTrigger['forward'] = { yamlVariables: true, pipelineVariables: false };
 
 function readStrategy(value: unknown, path: readonly string[], reader: PartReader): Pick<PlanTrigger, 'strategy'> {
-  if (value === 'depend') return { strategy: 'depend' };
-  reader.error(path, value === 'mirror' ? '`strategy: mirror` is not supported yet: use depend' : '`strategy` must be depend');
+  if (value === 'depend' || value === 'mirror') return { strategy: value };
+  reader.error(path, '`strategy` must be depend or mirror');
   return {};
 }
 

@@ -97,6 +97,9 @@ describe('child pipelines', () => {
     expect((await get(`pipelines/${parent}/bridges`)).list).toMatchObject([
       { name: 'hop', status: 'running', downstream_pipeline: { id: child?.id, status: 'pending', project_id: app.id } },
     ]);
+    expect((await get(`pipelines/${parent}/bridges?scope[]=running`)).list).toHaveLength(1);
+    expect((await get(`pipelines/${parent}/bridges?scope[]=failed`)).list).toEqual([]);
+    expect((await get(`pipelines/${parent}/bridges?scope=odd`)).status).toBe(400);
     const work = await claim();
     expect([value(work, 'CI_PIPELINE_SOURCE'), value(work, 'A'), value(work, 'B'), value(work, 'PARENT')]).toEqual([
       'parent_pipeline',

@@ -3,6 +3,7 @@ import { parseId, type PipelineId } from '../../base/ids.ts';
 import type { ProjectFacts } from '../../ports/directory.ts';
 import type { PipelineRecord } from '../../ports/jobs.ts';
 import { presenter } from './job-presenter.ts';
+import { scopeOf } from './job-scope.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import { pipeline } from './present.ts';
 import type { ApiDeps, Call, RouteTable } from './route.ts';
@@ -42,7 +43,8 @@ export function bridgeRoutes(deps: ApiDeps): RouteTable {
       const page = pageOf(call.params);
       const { grant } = call;
       const found = await deps.jobs.pipelines.bridgesOf(grant, call.project.id, id);
-      const rows = found.filter(({ bridge }) => bridge.retriedById === null);
+      const wanted = scopeOf(call.params);
+      const rows = found.filter(({ bridge }) => bridge.retriedById === null && (wanted.length === 0 || wanted.includes(bridge.status)));
       const shown = rows.slice((page.page - 1) * page.perPage, page.page * page.perPage);
       const jobs = await show.jobs(
         call,

@@ -1,29 +1,15 @@
 import { JobpassError } from '../../base/errors.ts';
 import { type JobId, parseId, type PipelineId } from '../../base/ids.ts';
-import type { JobStatus, PipelineSource, PipelineVariable } from '../../ports/jobs.ts';
-import { ParamError } from './errors.ts';
+import type { PipelineSource, PipelineVariable } from '../../ports/jobs.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
+import { scopeOf, statuses } from './job-scope.ts';
 import { type Presenter, presenter } from './job-presenter.ts';
 import { pipeline } from './present.ts';
 import type { ApiDeps, Call, RouteTable } from './route.ts';
 import { namedVariable } from './named-variable.ts';
 
 const P = '/api/v4/projects/:id';
-const statuses = [
-  'created',
-  'pending',
-  'running',
-  'canceling',
-  'success',
-  'failed',
-  'canceled',
-  'skipped',
-  'manual',
-  'scheduled',
-  'waiting_for_resource',
-] as const satisfies readonly JobStatus[];
-
 const sources = ['push', 'api', 'web', 'trigger', 'schedule', 'pipeline', 'parent_pipeline'] as const satisfies readonly PipelineSource[];
 
 /** @see GitLab REST API, "Pipelines" and "Jobs" */
@@ -140,15 +126,6 @@ function jobRoutes(deps: ApiDeps, show: Presenter): RouteTable {
       ),
     }),
   };
-}
-
-function scopeOf(params: Params): readonly JobStatus[] {
-  const words = params.words('scope') ?? [];
-  return words.map((word) => {
-    const status = statuses.find((one) => one === word);
-    if (status === undefined) throw new ParamError('scope does not have a valid value');
-    return status;
-  });
 }
 
 /** `[{key, value}]`. */
