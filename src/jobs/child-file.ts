@@ -1,5 +1,6 @@
 import { isJobpassError } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
+import type { InputArguments } from '../pipeline/inputs.ts';
 import type { TriggerInclude } from '../pipeline/plan.ts';
 import type { Expander } from '../pipeline/variables.ts';
 import type { JobRecord } from '../ports/jobs.ts';
@@ -13,6 +14,8 @@ import { zipEntry } from './zip-entry.ts';
 /** Where a child pipeline's file comes from. */
 export interface ChildFile {
   readonly config: NonNullable<CreateRequest['config']>;
+  /** For the `spec:inputs` of that file. */
+  readonly inputs?: InputArguments;
   /** The job that made it: whoever stands behind that answers for the child (A57). */
   readonly from?: JobRecord;
 }
@@ -26,7 +29,12 @@ export async function childFile(
 ): Promise<ChildFile> {
   const [first] = includes;
   if (first === undefined) throw no('A child pipeline is made from a file.');
-  if (!('artifact' in first)) return { config: written(includes, expander) };
+  const inputs = first.inputs === undefined ? {} : { inputs: first.inputs };
+  if (!('artifact' in first)) {
+    const config = written(includes, expander);
+    // The entries of a file that includes them have their own.
+    return 'file' in config ? { config, ...inputs } : { config };
+  }
   const [path, name] = [expander.text(first.artifact), expander.text(first.job)];
   const now = deps.clock.now();
   const from = (await deps.jobs.jobsOfPipeline(null, bridge.pipelineId)).find(
@@ -50,7 +58,7 @@ export async function childFile(
     throw error;
   });
   if (content === undefined) throw no(`The archive of ${name} has no file ${path}.`);
-  return { config: { text: content.toString('utf8') }, from };
+  return { config: { text: content.toString('utf8') }, ...inputs, from };
 }
 
 /** One file of the commit as it is; several, or another project's, as a file that includes them. */
@@ -60,9 +68,10 @@ function written(includes: readonly TriggerInclude[], expander: Expander): Child
   if (first !== undefined && 'local' in first && others.length === 0) return { file: rooted(first.local).slice(1) };
   const include = includes.flatMap((one): readonly object[] => {
     if ('artifact' in one) return [];
-    if ('local' in one) return [{ local: rooted(one.local) }];
+    const inputs = one.inputs === undefined ? {} : { inputs: one.inputs };
+    if ('local' in one) return [{ local: rooted(one.local), ...inputs }];
     const ref = one.ref === undefined ? {} : { ref: expander.text(one.ref) };
-    return [{ project: expander.text(one.project), file: rooted(one.file), ...ref }];
+    return [{ project: expander.text(one.project), file: rooted(one.file), ...ref, ...inputs }];
   });
   // YAML holds JSON.
   return { text: JSON.stringify({ include }) };

@@ -6,6 +6,7 @@ import { planPipeline } from '../pipeline/evaluate.ts';
 import type { Fields } from '../pipeline/fields.ts';
 import { type Given, givenInRules, shownGiven } from '../pipeline/given.ts';
 import { type Included, loadFiles } from '../pipeline/include-files.ts';
+import type { InputArguments } from '../pipeline/inputs.ts';
 import { parseFiles } from '../pipeline/parse.ts';
 import { errorText, type Plan } from '../pipeline/plan.ts';
 import { allRules, hiddenComparison, wantedFacts } from '../pipeline/rule-facts.ts';
@@ -40,7 +41,7 @@ export interface Configuration {
 export async function configure(
   deps: JobsDeps,
   grant: Grant,
-  request: ConfigurationRequest & { readonly variables: readonly PipelineVariable[] },
+  request: ConfigurationRequest & { readonly variables: readonly PipelineVariable[]; readonly inputs?: InputArguments },
   path: string,
   text: string,
 ): Promise<Configuration> {
@@ -71,7 +72,7 @@ async function read(
   const given = await givenWith(deps, request, predefined, guarded).catch(unopened);
   if (given instanceof JobpassError) return { ...none, errors: [given.message] };
   const [shown, inRules] = [shownGiven(given), givenInRules(given)];
-  const loaded = await loadFiles(text, path, source.here, source, shown, inRules);
+  const loaded = await loadFiles(text, path, source.here, source, shown, inRules, request.inputs);
   if (!loaded.ok) return { ...none, errors: loaded.errors.map(errorText) };
   const { included } = loaded;
   const parsed = parseFiles(loaded.file);

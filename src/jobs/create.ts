@@ -4,6 +4,7 @@ import { limits } from '../base/limits.ts';
 import type { RefsUpdated } from '../forge/forge.ts';
 import type { Grant } from '../pass/grant.ts';
 import { inheritedVariables } from '../pipeline/defaults.ts';
+import type { InputArguments } from '../pipeline/inputs.ts';
 import type { Plan } from '../pipeline/plan.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
 import type { NewJob, PipelineRecord, PipelineSource, PipelineVariable, Upstream } from '../ports/jobs.ts';
@@ -36,6 +37,8 @@ export interface CreateRequest {
   readonly passId: PassId | null;
   readonly chainDepth: number;
   readonly variables: readonly PipelineVariable[];
+  /** For the `spec:inputs` of its file. */
+  readonly inputs?: InputArguments;
   /** What only its source knows of it (`NewPipeline`). */
   readonly sourceVariables?: Readonly<Record<string, string>>;
   readonly mergeRequestId?: MergeRequestId;
@@ -115,6 +118,7 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Configure
       chainDepth: request.chainDepth,
       variables: request.variables,
       sourceVariables: request.sourceVariables ?? {},
+      inputs: request.inputs ?? {},
       upstream: request.upstream ?? null,
       mergeRequestId: request.mergeRequestId ?? null,
       yamlErrors: failed ? planned : null,

@@ -1,3 +1,4 @@
+import type { InputArguments } from '../pipeline/inputs.ts';
 import type { Readable } from 'node:stream';
 import type { EpochMillis, JobId, ManagerId, PipelineId, ProjectId, RunnerId, UserId } from '../base/ids.ts';
 import type { Secret } from '../base/secret.ts';
@@ -82,6 +83,7 @@ export interface Pipelines {
     request: {
       readonly ref: string;
       readonly variables: readonly PipelineVariable[];
+      readonly inputs: InputArguments;
       /** `api` where nothing is said. */
       readonly source?: 'trigger' | 'pipeline';
     },

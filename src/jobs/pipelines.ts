@@ -6,7 +6,7 @@ import type { Tx } from '../ports/tx.ts';
 import { makeActions } from './actions.ts';
 import { chainDepthFor, createPipeline, everybodyBehind, pipelinesOfPush, startsNothing } from './create.ts';
 import type { JobsDeps } from './deps.ts';
-import { checkVariables } from './given.ts';
+import { checkInputs, checkVariables } from './given.ts';
 import { readGrowing } from './held-back.ts';
 import { artifactKey, traceKey } from './keys.ts';
 import type { Pipelines } from './jobs.ts';
@@ -43,6 +43,7 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
     async create(grant, project, request) {
       check(grant, 'pipeline:create', project);
       checkVariables(request.variables);
+      checkInputs(request.inputs);
       const facts = await deps.directory.project(null, project);
       if (facts === undefined) throw new JobpassError('not_found', { what: 'Project' });
       const { identity } = grant;
@@ -73,6 +74,7 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
         passId: identity.kind === 'pass' ? identity.passId : null,
         chainDepth: depth,
         variables: request.variables,
+        inputs: request.inputs,
         sourceVariables: {
           ...(ref.tag ? {} : await openRequests(deps, project, ref.name)),
           ...(request.source === 'trigger' ? { CI_PIPELINE_TRIGGERED: 'true' } : {}),

@@ -4,12 +4,14 @@ import { type EpochMillis, type ProjectId, type RefName, type UserId, zeroOid } 
 import { limits } from '../base/limits.ts';
 import type { Page, Paged } from '../base/page.ts';
 import { type Grant, verifyGrant } from '../pass/grant.ts';
+import { type InputArguments, readArguments } from '../pipeline/inputs.ts';
 import type { PipelineRecord } from '../ports/jobs.ts';
-import type { ScheduleChange, ScheduleId, ScheduleRecord, ScheduleVariable } from '../ports/schedules.ts';
+import type { ScheduleChange, ScheduleId, ScheduleInput, ScheduleRecord, ScheduleVariable } from '../ports/schedules.ts';
 import type { MaybeTx, Tx } from '../ports/tx.ts';
 import { createPipeline } from './create.ts';
 import { nextRun, parseCron, parseTimezone } from './cron.ts';
 import type { JobsDeps } from './deps.ts';
+import { checkInputs } from './given.ts';
 import { mayRunOn, refText } from './ref-rights.ts';
 
 export interface ScheduleRequest {
@@ -19,6 +21,10 @@ export interface ScheduleRequest {
   readonly cron: string;
   readonly timezone: string;
   readonly active: boolean;
+  /** Added to those that are there, or in their place. */
+  readonly inputs: InputArguments;
+  /** Inputs that go. */
+  readonly removedInputs: readonly string[];
 }
 
 /** Pipelines by the clock, in the name of who owns them. Reading: schedule:read; all else: schedule:write, never a pass's (R5). */
@@ -121,7 +127,7 @@ export function makeSchedules(deps: JobsDeps): Schedules {
     async create(grant, project, request) {
       const actor = actorOf(grant, project);
       const ref = await resolveRef(grant, project, request.ref);
-      const { description, cron, timezone, active } = request;
+      const { description, cron, timezone, active, inputs } = request;
       const nextRunAt = timeOf({ cron, timezone }, clock.now());
       checkDescription(description);
       return transactor.write(async (tx) => {
@@ -130,10 +136,12 @@ export function makeSchedules(deps: JobsDeps): Schedules {
         if ((await schedules.list(tx, project, {}, { page: 1, perPage: 1 })).total >= limits.schedulesPerProject)
           throw new JobpassError('too_large', `A project has at most ${limits.schedulesPerProject} schedules.`);
         const fields = { projectId: project, description, ref, cron, timezone, active, nextRunAt };
-        return schedules.insert(tx, { ...fields, ownerId: actor, describedBy: actor, createdAt: clock.now() }, []);
+        const made = await schedules.insert(tx, { ...fields, ownerId: actor, describedBy: actor, createdAt: clock.now() }, []);
+        await schedules.change(tx, made.id, { inputs: inputsWith([], inputs, [], actor) });
+        return present(await one(tx, project, made.id), 'the schedule');
       });
     },
-    async change(grant, project, id, { ref: name, ...change }) {
+    async change(grant, project, id, { ref: name, inputs = {}, removedInputs = [], ...change }) {
       const ref = name === undefined ? undefined : await resolveRef(grant, project, name);
       if (change.description !== undefined) checkDescription(change.description);
       return edit(grant, project, id, async (_tx, schedule, actor) => {
@@ -141,6 +149,7 @@ export function makeSchedules(deps: JobsDeps): Schedules {
         const timezone = change.timezone ?? schedule.timezone;
         return {
           ...change,
+          inputs: inputsWith(schedule.inputs, inputs, removedInputs, actor),
           ...(ref === undefined ? {} : { ref }),
           ...(change.description === undefined ? {} : { describedBy: actor }),
           nextRunAt: timeOf({ cron, timezone }, clock.now()),
@@ -222,17 +231,31 @@ export async function runSchedule(
     sha: found.oid,
     beforeSha: zeroOid,
     source: 'schedule',
-    creators: [...new Set([user, schedule.describedBy, ...schedule.variables.map(({ setBy }) => setBy)])],
+    creators: [...new Set([user, schedule.describedBy, ...[...schedule.variables, ...schedule.inputs].map(({ setBy }) => setBy)])],
     parentJobId: null,
     passId: null,
     chainDepth: 0,
     variables: schedule.variables.map(({ key, value }) => ({ key, value })),
+    inputs: readArguments(Object.fromEntries(schedule.inputs.map(({ name, value }) => [name, value]))) ?? {},
     sourceVariables: { CI_PIPELINE_SCHEDULE_DESCRIPTION: schedule.description },
     confirm,
   });
   if (made !== undefined)
     await deps.transactor.write((tx) => deps.schedules.change(tx, schedule.id, { lastPipelineId: made.id, problem: null }));
   return made;
+}
+
+/** Whoever gives one answers for it, whoever owns the schedule (R3). @throws too_large */
+function inputsWith(
+  known: readonly ScheduleInput[],
+  given: InputArguments,
+  removed: readonly string[],
+  setBy: UserId,
+): readonly ScheduleInput[] {
+  const others = known.filter(({ name }) => !Object.hasOwn(given, name) && !removed.includes(name));
+  const inputs = [...others, ...Object.entries(given).map(([name, value]) => ({ name, value, setBy }))];
+  checkInputs(Object.fromEntries(inputs.map(({ name, value }) => [name, JSON.stringify(value)])));
+  return inputs;
 }
 
 /** A full ref as pipelines name it. */

@@ -114,7 +114,7 @@ async function prepare(deps: JobsDeps, bridge: JobRecord): Promise<Hop> {
 
 /** What it says in words that variables are put in. */
 function textsOf({ project, branch, include = [] }: PlanTrigger): readonly string[] {
-  return [project ?? '', branch ?? '', ...include.flatMap((one) => Object.values(one))];
+  return [project ?? '', branch ?? '', ...include.flatMap((one) => Object.values(one).filter((text) => typeof text === 'string'))];
 }
 
 /** @throws BridgeRefusal */
@@ -183,6 +183,7 @@ async function make(deps: JobsDeps, hop: Hop, { grant, identity, target, child, 
     passId: null,
     chainDepth: pipeline.chainDepth,
     variables: forwarded(hop, target),
+    inputs: (child === undefined ? hop.plan.inputs : child.inputs) ?? {},
     upstream,
     ...(child === undefined ? {} : { config: child.config }),
     confirm: (tx) => confirm(deps, tx, bridge, grant, { users: counted, target, name: at.ref, tag: at.tag }),

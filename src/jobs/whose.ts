@@ -91,9 +91,9 @@ async function lineage(deps: JobsDeps, pipeline: PipelineRecord): Promise<{ read
   const line: Line[] = [];
   let current = pipeline;
   while (line.length <= limits.principals) {
-    const { creators, variables, parentJobId, upstream } = current;
+    const { creators, variables, inputs, parentJobId, upstream } = current;
     const byPass = parentJobId !== null || upstream !== null || creators.length > 1;
-    line.push({ creators, carriesVariables: variables.length > 0, byPass });
+    line.push({ creators, carriesVariables: variables.length > 0 || Object.keys(inputs).length > 0, byPass });
     if (upstream?.unprovable === true) return { line, whole: false };
     const above: JobId | null = upstream?.jobId ?? parentJobId;
     if (above === null) return { line, whole: true };

@@ -3,6 +3,8 @@ import { newBudget } from './budget.ts';
 import { isFields } from './fields.ts';
 import { hiddenIn, secretText } from './given.ts';
 import { matchesWildcard } from './glob.ts';
+import { readHeaded } from './headed-file.ts';
+import type { InputArguments } from './inputs.ts';
 import { notMap } from './parse.ts';
 import type { CiError } from './plan.ts';
 import { type CiInclude, readIncludes } from './read-include.ts';
@@ -10,7 +12,6 @@ import { FileReader, shorten } from './reader.ts';
 import { hiddenComparison, matchingRule, type RuleFacts, wantedFacts, type WantedFacts } from './rule-facts.ts';
 import type { SourceFile } from './source-file.ts';
 import { expander } from './variables.ts';
-import { readYaml } from './yaml.ts';
 
 /** A commit of a project. */
 export interface Origin {
@@ -50,6 +51,7 @@ export type LoadedFiles<Place extends Origin> =
  * @param text of the file that the pipeline begins with, at `place`
  * @param given variables that paths may name; those of the files themselves are not known yet
  * @param inRules as `given`, with what rules may look at and nothing may show
+ * @param inputs for the `spec:inputs` of that file
  */
 export async function loadFiles<Place extends Origin>(
   text: string,
@@ -58,9 +60,10 @@ export async function loadFiles<Place extends Origin>(
   source: FileSource<Place>,
   given: ReadonlyMap<string, string>,
   inRules: ReadonlyMap<string, string> = given,
+  inputs: InputArguments = {},
 ): Promise<LoadedFiles<Place>> {
   const walk = new Walk(source, given, inRules);
-  const file = await walk.read({ text, path, place });
+  const file = await walk.read({ text, path, place, inputs });
   if (file === undefined || walk.errors.length > 0) return { ok: false, errors: walk.errors };
   return { ok: true, file, included: walk.included };
 }
@@ -69,6 +72,7 @@ interface Found<Place> {
   readonly text: string;
   readonly path: string;
   readonly place: Place;
+  readonly inputs: InputArguments;
 }
 
 class Walk<Place extends Origin> {
@@ -88,15 +92,15 @@ class Walk<Place extends Origin> {
   }
 
   /** @param chain keys of the files that led here */
-  async read({ text, path, place }: Found<Place>, chain: readonly string[] = []): Promise<SourceFile | undefined> {
+  async read({ text, path, place, inputs }: Found<Place>, chain: readonly string[] = []): Promise<SourceFile | undefined> {
     const name = chain.length === 0 ? {} : { name: nameOf(place, path) };
     const file = name.name === undefined ? {} : { file: name.name };
-    const yaml = readYaml(text);
-    if (!yaml.ok) return this.#fail(yaml.errors.map((error) => ({ ...error, ...file })));
-    if (!isFields(yaml.value)) return this.#fail([{ ...file, message: notMap }]);
-    const root = yaml.value;
+    const headed = readHeaded(text, inputs, { shown: this.#given, inRules: this.#inRules }, file);
+    if (!headed.ok) return this.#fail(headed.errors);
+    if (!isFields(headed.value)) return this.#fail([{ ...file, message: notMap }]);
+    const { value: root, locate } = headed;
     const reader = new FileReader((at) => {
-      const { line } = yaml.locate(at);
+      const { line } = locate(at);
       return { ...(line === undefined ? {} : { line }), ...file };
     });
     const entries = Object.hasOwn(root, 'include') ? readIncludes(root['include'], reader) : [];
@@ -111,7 +115,7 @@ class Walk<Place extends Origin> {
       // One mistake is told; what is behind it would only repeat it.
       if (this.errors.length > 0) return undefined;
     }
-    return { ...name, root, locate: yaml.locate, includes };
+    return { ...name, root, locate, includes };
   }
 
   #fail(errors: readonly CiError[]): undefined {
@@ -163,7 +167,7 @@ class Walk<Place extends Origin> {
         const shown = `\`${shorten(nameOf(place, one), 200)}\``;
         if (read === undefined) return fail(`there is no file ${shown}`);
         if (read === 'too_large') return fail(`${shown} is larger than ${limits.ciFileBytes} bytes`);
-        found.push({ text: read.text, path: one, place });
+        found.push({ text: read.text, path: one, place, inputs: entry.inputs });
       }
     }
     return found;

@@ -1,5 +1,8 @@
 /** Where a keyword stands. */
 export type KeywordPlace =
+  | 'header'
+  | 'spec'
+  | 'input'
   | 'top'
   | 'default'
   | 'job'
@@ -48,8 +51,12 @@ const identity = "use `id_tokens` with the cloud's own workload identity";
 
 /** GitLab's keywords, so that an error can tell one that is missing here from a typing mistake. @see GitLab, CI/CD YAML syntax reference */
 export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword>>> = {
+  header: table('spec'),
+  spec: table('inputs', 'include', { component: 'there is no component catalog' }),
+  input: table('type default description options regex', 'rules'),
   // A name at the top that is not listed here is a job's: a job may be called `release` or `retry`.
-  top: table('include stages default workflow variables image services before_script after_script cache', 'spec', {
+  top: table('include stages default workflow variables image services before_script after_script cache', '', {
+    spec: 'it stands in a header, above a line of `---`',
     types: 'use `stages`',
     pages: 'jobpass serves no pages; give the job another name and publish from its `script`',
   }),
@@ -85,8 +92,9 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
         .map((name) => [name, 'a job with `trigger` runs nothing itself']),
     ),
   ),
-  trigger: table('project branch include strategy forward', 'inputs'),
-  trigger_include: table('local artifact job project file ref', 'inputs component', {
+  trigger: table('project branch include strategy forward inputs'),
+  trigger_include: table('local artifact job project file ref inputs', '', {
+    component: 'there is no component catalog; put the file into a project',
     remote: 'nobody of the project answers for it',
     template: 'jobpass has no templates',
   }),
@@ -119,7 +127,9 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   rule: table('if changes exists when allow_failure variables needs interruptible start_in'),
   changes: table('paths compare_to'),
   exists: table('paths', 'project ref'),
-  include: table('local project file ref rules', 'inputs cache integrity', {
+  include: table('local project file ref rules inputs', '', {
+    cache: 'it is for `remote`, which is not there',
+    integrity: 'it is for `remote`, which is not there',
     remote: 'the server asks no other address; put the file into a project',
     template: "GitLab's own templates are not part of jobpass; put the file into a project",
     component: 'there is no component catalog; put the file into a project',

@@ -1,3 +1,5 @@
+import type { InputArguments } from './inputs.ts';
+
 /** What a `.gitlab-ci.yml` comes to for one pipeline: plain data, kept as JSON with each job. */
 export interface Plan {
   readonly stages: readonly string[];
@@ -36,14 +38,17 @@ export interface PlanTrigger {
   readonly branch?: string;
   /** The file of a child pipeline in the own project. */
   readonly include?: readonly TriggerInclude[];
+  /** For the `spec:inputs` of the other project's file. */
+  readonly inputs?: InputArguments;
   /** The bridge ends as its downstream pipeline does, else as soon as there is one; of a skipped pipeline `depend` makes a failure. */
   readonly strategy?: 'depend' | 'mirror';
   readonly forward: { readonly yamlVariables: boolean; readonly pipelineVariables: boolean };
 }
-export type TriggerInclude =
+export type TriggerInclude = { /** For the file's `spec:inputs`. */ readonly inputs?: InputArguments } & (
   | { readonly local: string }
   | { readonly project: string; readonly file: string; readonly ref?: string }
-  | { readonly artifact: string; readonly job: string };
+  | { readonly artifact: string; readonly job: string }
+);
 
 export interface PlanJob {
   readonly name: string;

@@ -1,5 +1,6 @@
 import type { CiRule } from './ci-file.ts';
 import { type Fields, isFields } from './fields.ts';
+import { type InputArguments, notArguments, readArguments } from './inputs.ts';
 import type { CiPlace } from './plan.ts';
 import { readRules } from './read-rules.ts';
 import { type PartReader, shorten } from './reader.ts';
@@ -11,6 +12,8 @@ export interface CiInclude {
   readonly project?: { readonly path: string; readonly ref?: string };
   readonly files: readonly string[];
   readonly rules?: readonly CiRule[];
+  /** For the `spec:inputs` of each of the files. */
+  readonly inputs: InputArguments;
 }
 
 /** Entries of one `include`. */
@@ -28,7 +31,7 @@ export function readIncludes(value: unknown, file: PartReader): readonly CiInclu
 function readEntry(entry: unknown, path: readonly string[], reader: PartReader): readonly CiInclude[] {
   const place = reader.placeOf(path);
   if (typeof entry === 'string' && entry !== '') {
-    if (!/^https?:\/\//i.test(entry)) return [{ place, files: [entry] }];
+    if (!/^https?:\/\//i.test(entry)) return [{ place, files: [entry], inputs: {} }];
     reader.error(path, `\`${shorten(entry)}\` is not supported: the server asks no other address; put the file into a project`);
     return [];
   }
@@ -38,8 +41,10 @@ function readEntry(entry: unknown, path: readonly string[], reader: PartReader):
   }
   reader.checkKeys(entry, 'include', path);
   const rules = entry['rules'] === undefined ? {} : { rules: readIncludeRules(entry['rules'], [...path, 'rules'], reader) };
+  const inputs = readArguments(entry['inputs'] ?? {});
+  if (inputs === undefined) reader.error([...path, 'inputs'], notArguments);
   const where = readWhere(entry, path, reader);
-  return where === undefined ? [] : [{ place, ...where, ...rules }];
+  return where === undefined ? [] : [{ place, ...where, ...rules, inputs: inputs ?? {} }];
 }
 
 function readWhere(entry: Fields, path: readonly string[], reader: PartReader): Pick<CiInclude, 'project' | 'files'> | undefined {

@@ -1,5 +1,6 @@
 import type { CiJob } from './ci-file.ts';
 import { type Fields, isFields, scalarText } from './fields.ts';
+import { type InputArguments, notArguments, readArguments } from './inputs.ts';
 import type { PlanTrigger, TriggerInclude } from './plan.ts';
 import { type PartReader, shorten } from './reader.ts';
 
@@ -18,15 +19,25 @@ export function readTrigger(value: unknown, path: readonly string[], outer: Part
   const { project, include } = value;
   if ((project === undefined) === (include === undefined)) reader.error(path, 'exactly one of `project` and `include` must be there');
   if (project === undefined && value['branch'] !== undefined) reader.error([...path, 'branch'], '`branch` goes with `project`');
+  if (include !== undefined && value['inputs'] !== undefined)
+    reader.error([...path, 'inputs'], '`inputs` goes with `project`; those of a child pipeline stand below `include`');
   return {
     trigger: {
       ...(project === undefined ? {} : { project: projectOf(project, [...path, 'project'], reader) }),
       ...(value['branch'] === undefined ? {} : { branch: textOf(value['branch'], [...path, 'branch'], reader) }),
       ...(include === undefined ? {} : { include: readIncludes(include, [...path, 'include'], reader) }),
       ...(value['strategy'] === undefined ? {} : readStrategy(value['strategy'], [...path, 'strategy'], reader)),
+      ...readInputs(value['inputs'], [...path, 'inputs'], reader),
       forward: readForward(value['forward'], [...path, 'forward'], reader),
     },
   };
+}
+
+function readInputs(value: unknown, path: readonly string[], reader: PartReader): { readonly inputs?: InputArguments } {
+  if (value === undefined) return {};
+  const inputs = readArguments(value);
+  if (inputs === undefined) reader.error(path, notArguments);
+  return inputs === undefined ? {} : { inputs };
 }
 
 const byDefault: PlanTrigger['forward'] = { yamlVariables: true, pipelineVariables: false };
@@ -71,11 +82,13 @@ function readInclude(value: unknown, path: readonly string[], outer: PartReader)
     return [];
   }
   reader.checkKeys(value, 'trigger_include', path);
-  if (value['local'] !== undefined) return [{ local: fileOf(value['local'], [...path, 'local'], reader) }];
-  if (value['artifact'] !== undefined) return [readArtifact(value, path, reader)];
+  const inputs = readInputs(value['inputs'], [...path, 'inputs'], reader);
+  if (value['local'] !== undefined) return [{ ...inputs, local: fileOf(value['local'], [...path, 'local'], reader) }];
+  if (value['artifact'] !== undefined) return [{ ...inputs, ...readArtifact(value, path, reader) }];
   if (value['project'] !== undefined)
     return [
       {
+        ...inputs,
         project: projectOf(value['project'], [...path, 'project'], reader),
         file: fileOf(value['file'], [...path, 'file'], reader),
         ...(value['ref'] === undefined ? {} : { ref: textOf(value['ref'], [...path, 'ref'], reader) }),

@@ -10,7 +10,7 @@ export type YamlFile =
   | { readonly ok: false; readonly errors: readonly CiError[] };
 
 const maxErrors = 20;
-const severalDocuments = 'the file holds several documents between lines of `---`: a header with `spec:inputs` is not supported yet';
+export const severalDocuments = 'the file holds several documents between lines of `---`: at most a header with `spec` stands above one';
 /** Resolving aliases of many anchors takes the library quadratic time. */
 const maxAliases = 3000;
 /** Room for what aliases repeat. */

@@ -59,6 +59,8 @@ export interface NewPipeline {
   readonly variables: readonly PipelineVariable[];
   /** Predefined variables that only its source knows (`CI_MERGE_REQUEST_IID` …), as they stood when it was made. */
   readonly sourceVariables?: Readonly<Record<string, string>>;
+  /** What it was given for its file's `spec:inputs`. */
+  readonly inputs?: Readonly<Record<string, unknown>>;
   /** The merge request that it runs for; null = none. */
   readonly mergeRequestId?: MergeRequestId | null;
   /** Why there are no jobs, for a pipeline that failed on its file. */

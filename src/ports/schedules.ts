@@ -11,6 +11,12 @@ export interface ScheduleVariable {
   readonly setBy: UserId;
 }
 
+export interface ScheduleInput {
+  readonly name: string;
+  readonly value: unknown;
+  /** As of a variable. */
+  readonly setBy: UserId;
+}
 export interface NewSchedule {
   readonly projectId: ProjectId;
   readonly description: string;
@@ -34,6 +40,8 @@ export interface ScheduleRecord extends NewSchedule {
   readonly problem: string | null;
   readonly lastPipelineId: PipelineId | null;
   readonly updatedAt: EpochMillis;
+  /** For the `spec:inputs` of the file. */
+  readonly inputs: readonly ScheduleInput[];
   /** By key. */
   readonly variables: readonly ScheduleVariable[];
 }
@@ -42,6 +50,7 @@ export type ScheduleChange = Partial<
     ScheduleRecord,
     | 'description'
     | 'describedBy'
+    | 'inputs'
     | 'ref'
     | 'cron'
     | 'timezone'

@@ -192,6 +192,8 @@ export interface PipelinesTable {
   chainDepth: number;
   variables: string;
   sourceVariables: Generated<string>;
+  /** JSON: name → value. */
+  inputs: Generated<string>;
   mergeRequestId: Generated<number | null>;
   yamlErrors: string | null;
   createdAt: number;
@@ -237,6 +239,8 @@ export interface SchedulesTable {
   nextRunAt: number | null;
   ownerId: number;
   describedBy: number;
+  /** JSON: {name, value, setBy}[]. */
+  inputs: Generated<string>;
   problem: string | null;
   lastPipelineId: number | null;
   createdAt: number;

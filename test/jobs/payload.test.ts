@@ -43,6 +43,7 @@ function parts(change: Partial<PayloadParts> = {}): PayloadParts {
       chainDepth: 0,
       variables: [{ key: 'GIVEN', value: 'by the pipeline' }],
       sourceVariables: {},
+      inputs: {},
       mergeRequestId: null,
       yamlErrors: null,
       createdAt: millis(0),

@@ -8,6 +8,33 @@ const given = 'test/jobs/given.test.ts';
 export const pipelineMutants: readonly Mutant[] = [
   {
     id: 'R3',
+    defence: 'whoever gives a pipeline inputs is a principal of its jobs',
+    file: 'src/jobs/whose.ts',
+    find: 'variables.length > 0 || Object.keys(inputs).length > 0',
+    replace: 'variables.length > 0',
+    test: 'test/jobs/inputs.test.ts',
+    name: 'R3 whoever gave a pipeline inputs',
+  },
+  {
+    id: 'R3',
+    defence: 'whoever gives a schedule inputs is a principal of its jobs',
+    file: 'src/jobs/schedules.ts',
+    find: '...[...schedule.variables, ...schedule.inputs].map(',
+    replace: '...schedule.variables.map(',
+    test: 'test/jobs/inputs.test.ts',
+    name: 'a schedule keeps inputs; R3',
+  },
+  {
+    id: 'R6',
+    defence: 'a masked variable becomes part of no input',
+    file: 'src/pipeline/input-functions.ts',
+    find: 'if (hidden !== undefined) return { error:',
+    replace: "if (hidden === 'x') return { error:",
+    test: cases,
+    name: 'test/cases/inputs/block-masked.yml',
+  },
+  {
+    id: 'R3',
     defence: 'whoever set a variable that a job gets is a principal',
     file: 'src/jobs/queue.ts',
     find: 'kept.flatMap(({ setBy }) => setBy ?? [])',

@@ -4,6 +4,7 @@ import { parse } from 'yaml';
 import { isFields } from '../../src/pipeline/fields.ts';
 import { planPipeline } from '../../src/pipeline/evaluate.ts';
 import { type Given, givenInRules, shownGiven } from '../../src/pipeline/given.ts';
+import { readArguments } from '../../src/pipeline/inputs.ts';
 import { loadFiles } from '../../src/pipeline/include-files.ts';
 import { parseFiles } from '../../src/pipeline/parse.ts';
 import { type CiError, errorText, type Plan } from '../../src/pipeline/plan.ts';
@@ -11,7 +12,7 @@ import { caseSource } from './case-source.ts';
 
 /**
  * A case is a file of parts between lines of `---`: what is given (`given: {NAME: value}`, and what `caseSource` takes; may be left out), the
- * CI file, and what it comes to: `jobs` (each with at least these values, and no others), `name` of the pipeline, or `errors`.
+ * CI file (below `header`, a text, where there is one, with `inputs`), and what it comes to: `jobs` (each with at least these values, and no others), `name` of the pipeline, or `errors`.
  */
 const folder = new URL('../cases/', import.meta.url);
 const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.yml'));
@@ -50,7 +51,11 @@ async function outcome(text: string, settings: unknown): Promise<{ errors: reado
   const given = givenIn(settings);
   const failed = (errors: readonly CiError[]) => ({ errors: errors.map(errorText) });
   const source = caseSource(settings);
-  const loaded = await loadFiles(text, '.gitlab-ci.yml', source.here, source, shownGiven(given), givenInRules(given));
+  const part = (name: string) => (isFields(settings) ? settings[name] : undefined);
+  const header = part('header');
+  const whole = typeof header === 'string' ? `${header}---\n${text}` : text;
+  const inputs = readArguments(part('inputs') ?? {});
+  const loaded = await loadFiles(whole, '.gitlab-ci.yml', source.here, source, shownGiven(given), givenInRules(given), inputs);
   if (!loaded.ok) return failed(loaded.errors);
   const parsed = parseFiles(loaded.file);
   if (!parsed.ok) return failed(parsed.errors);

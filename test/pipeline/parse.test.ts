@@ -116,7 +116,7 @@ describe('what it refuses, with the line', () => {
     [
       `spec: x\n${job('secrets: {}')}`,
       [
-        'line 1: keyword `spec` is not supported yet',
+        'line 1: keyword `spec` is not supported: it stands in a header, above a line of `---`',
         'line 4: job `build`: keyword `secrets` is not supported: use `id_tokens` and fetch the secret in `script`, or a masked CI/CD variable',
       ],
     ],
@@ -137,7 +137,7 @@ describe('what it refuses, with the line', () => {
     ['? [a]\n: {script: x}', ['line 1: a key must be a text']],
     [
       'a: {script: x}\n---\nb: {script: x}',
-      ['line 2: the file holds several documents between lines of `---`: a header with `spec:inputs` is not supported yet'],
+      ['line 2: the file holds several documents between lines of `---`: at most a header with `spec` stands above one'],
     ],
     ['a: 1\n<<: 2', ['invalid YAML: Merge sources must be maps or map aliases']],
   ])('%j', (text, expected) => {

@@ -107,6 +107,20 @@ export class Params {
     return new Params(new URLSearchParams(), typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {});
   }
 
+  /** Anything, as it came. */
+  value(name: string): unknown {
+    return this.#values.get(name);
+  }
+
+  /** A map of anything, as JSON or as a form's `name[K]=v`. @returns undefined where it is missing */
+  map(name: string): Readonly<Record<string, unknown>> | undefined {
+    const value = this.#values.get(name);
+    if (value === undefined || value === null) return undefined;
+    if (value instanceof Map) return Object.fromEntries(value);
+    if (typeof value !== 'object' || Array.isArray(value)) throw new ParamError(`${name} is invalid`);
+    return Object.fromEntries(Object.entries(value));
+  }
+
   /** A map of texts: `{K: v}` or `name[K]=v`. @throws ParamError for anything nested */
   pairs(name: string): readonly (readonly [string, string])[] {
     const value = this.#values.get(name);

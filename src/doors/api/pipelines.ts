@@ -3,6 +3,7 @@ import { type JobId, parseId, type PipelineId } from '../../base/ids.ts';
 import type { PipelineSource, PipelineVariable } from '../../ports/jobs.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
+import { inputsOf } from './inputs.ts';
 import { scopeOf, statuses } from './job-scope.ts';
 import { type Presenter, presenter } from './job-presenter.ts';
 import { pipeline } from './present.ts';
@@ -21,7 +22,8 @@ export function pipelineRoutes(deps: ApiDeps): RouteTable {
   return {
     [`POST ${P}/pipeline`]: async (call) => {
       const variables = variablesOf(call.params);
-      const made = await pipelines.create(call.grant, call.project.id, { ref: call.params.text('ref'), variables });
+      const inputs = inputsOf(call.params);
+      const made = await pipelines.create(call.grant, call.project.id, { ref: call.params.text('ref'), variables, inputs });
       return { body: await show.pipeline(call, made) };
     },
     [`GET ${P}/pipelines`]: async (call) => {

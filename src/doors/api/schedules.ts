@@ -4,6 +4,7 @@ import { parseId } from '../../base/ids.ts';
 import type { ScheduleRequest } from '../../jobs/schedules.ts';
 import type { ScheduleId, ScheduleRecord, ScheduleVariable } from '../../ports/schedules.ts';
 import { ParamError } from './errors.ts';
+import { namedInputs } from './inputs.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
 import { briefOf } from './people.ts';
@@ -34,7 +35,9 @@ export function scheduleRoutes(deps: ApiDeps): RouteTable {
     return {
       ...(await brief(one)),
       last_pipeline: last === undefined ? null : { id: last.id, sha: last.sha, ref: last.ref, status: last.status },
-      ...((await schedules.mayManage(call.grant, one)) ? { variables: one.variables.map(variable) } : {}),
+      ...((await schedules.mayManage(call.grant, one))
+        ? { variables: one.variables.map(variable), inputs: one.inputs.map(({ name, value }) => ({ name, value })) }
+        : {}),
     };
   };
   return {
@@ -52,6 +55,7 @@ export function scheduleRoutes(deps: ApiDeps): RouteTable {
         cron: params.text('cron'),
         timezone: params.optionalText('cron_timezone') ?? 'UTC',
         active: params.flag('active') ?? true,
+        ...namedInputs(params),
       });
       return { body: await whole(call, made) };
     },
@@ -99,6 +103,7 @@ function changeOf(params: Params): Partial<ScheduleRequest> {
     ...(cron === undefined ? {} : { cron }),
     ...(timezone === undefined ? {} : { timezone }),
     ...(active === undefined ? {} : { active }),
+    ...namedInputs(params),
   };
 }
 

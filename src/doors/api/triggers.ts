@@ -4,6 +4,7 @@ import { parseId, type TokenId } from '../../base/ids.ts';
 import type { Secret } from '../../base/secret.ts';
 import type { TriggerRecord } from '../../ports/triggers.ts';
 import { ParamError } from './errors.ts';
+import { inputsOf } from './inputs.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import { briefOf } from './people.ts';
 import { presenter } from './job-presenter.ts';
@@ -32,7 +33,6 @@ export function triggerRoutes(deps: ApiDeps): RouteTable {
   const start =
     (refOf: (call: Call) => string): Handler =>
     async (call) => {
-      if (call.params.has('inputs')) throw new JobpassError('unsupported', 'inputs are not supported; use variables.');
       const { identity } = call.grant;
       const byTrigger = identity.kind === 'user' && identity.scopes.includes('trigger_pipeline');
       // A personal token has POST …/pipeline; here GitLab asks for a trigger token.
@@ -41,6 +41,7 @@ export function triggerRoutes(deps: ApiDeps): RouteTable {
       const made = await pipelines.create(call.grant, call.project.id, {
         ref: refOf(call),
         variables,
+        inputs: inputsOf(call.params),
         source: byTrigger ? 'trigger' : 'pipeline',
       });
       return { body: await show.pipeline(call, made) };

@@ -24,6 +24,7 @@ import { packages } from './0027-packages.ts';
 import { jobRights } from './0043-job-rights.ts';
 import { gatewayRunners } from './0047-gateway-runners.ts';
 import { auditOpen } from './0048-audit-open.ts';
+import { pipelineInputs } from './0049-pipeline-inputs.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -64,6 +65,7 @@ const migrations: readonly Migration[] = [
   jobRights,
   gatewayRunners,
   auditOpen,
+  pipelineInputs,
 ];
 
 /**

@@ -1,8 +1,8 @@
 import type { Selectable } from 'kysely';
 import { id, millis, type PipelineId, type ProjectId, type RefName, type UserId } from '../../base/ids.ts';
-import type { ScheduleId, ScheduleRecord, ScheduleStore, ScheduleVariable } from '../../ports/schedules.ts';
+import type { ScheduleId, ScheduleInput, ScheduleRecord, ScheduleStore, ScheduleVariable } from '../../ports/schedules.ts';
 import type { MaybeTx } from '../../ports/tx.ts';
-import type { Database } from '../database.ts';
+import { type Database, readJson } from '../database.ts';
 import type { SchedulesTable } from '../schema.ts';
 import { paged } from './paged.ts';
 
@@ -26,6 +26,7 @@ export function scheduleRepository(db: Database): ScheduleStore {
     lastPipelineId: row.lastPipelineId === null ? null : id<PipelineId>(row.lastPipelineId),
     createdAt: millis(row.createdAt),
     updatedAt: millis(row.updatedAt),
+    inputs: readJson<ScheduleInput[]>(row.inputs),
     variables: await variablesOf(tx, row.id),
   });
   return {
@@ -63,8 +64,12 @@ export function scheduleRepository(db: Database): ScheduleStore {
       );
       return { rows: await Promise.all(found.rows.map((row) => whole(tx, row))), total: found.total };
     },
-    async change(tx, schedule, { active, ...plain }) {
-      const values = { ...plain, ...(active === undefined ? {} : { active: active ? 1 : 0 }) };
+    async change(tx, schedule, { active, inputs, ...plain }) {
+      const values = {
+        ...plain,
+        ...(active === undefined ? {} : { active: active ? 1 : 0 }),
+        ...(inputs === undefined ? {} : { inputs: JSON.stringify(inputs) }),
+      };
       if (Object.keys(values).length > 0) await db.on(tx).updateTable('schedules').set(values).where('id', '=', schedule).execute();
     },
     async remove(tx, schedule) {
