@@ -4,7 +4,7 @@ import { limits } from '../base/limits.ts';
 import { isProtected } from '../base/refs.ts';
 import type { Grant } from '../pass/grant.ts';
 import type { FileSource, Origin } from '../pipeline/include-files.ts';
-import type { RuleFacts, WantedFacts } from '../pipeline/rule-facts.ts';
+import { type Elsewhere, elsewhereKey, type RuleFacts, type WantedFacts } from '../pipeline/rule-facts.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
 import type { IncludedCommit } from '../ports/includes.ts';
 import type { PipelineSource } from '../ports/jobs.ts';
@@ -92,7 +92,23 @@ export class IncludeSource implements FileSource<Place> {
       if (found === null) return `rules:changes: more than ${limits.rulePaths} files differ`;
       changed.set(name, found);
     }
-    return { paths: new Set(paths), changed };
+    const elsewhere = new Map<string, ReadonlySet<string>>();
+    for (const wantedPlace of wanted.elsewhere) {
+      const found = await this.#filesIn(wantedPlace);
+      if (typeof found === 'string') return `rules:exists: ${found}`;
+      elsewhere.set(elsewhereKey(wantedPlace), found);
+    }
+    return { paths: new Set(paths), changed, elsewhere };
+  }
+
+  /** As for an included file: everybody behind the pipeline must be able to read them. */
+  async #filesIn({ project, ref }: Elsewhere): Promise<ReadonlySet<string> | string> {
+    const place = await this.project(project, ref);
+    const name = `project \`${project.slice(0, 100)}\``;
+    if (place === undefined) return `${name} does not exist, or not everybody whose pipeline this is may read it`;
+    if (place === 'no_ref') return `${name} has no \`${(ref ?? 'default branch').slice(0, 100)}\``;
+    const paths = await this.paths(place);
+    return paths === undefined ? `${name} has more than ${limits.rulePaths} files` : new Set(paths);
   }
 
   /** The commits that files came from, but for the pipeline's own, with who answers for each now. */

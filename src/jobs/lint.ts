@@ -4,6 +4,7 @@ import { limits } from '../base/limits.ts';
 import { type Grant, verifyGrant } from '../pass/grant.ts';
 import { inheritedDefaults } from '../pipeline/defaults.ts';
 import type { Fields } from '../pipeline/fields.ts';
+import { warningsOf } from '../pipeline/warnings.ts';
 import type { Included } from '../pipeline/include-files.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
 import { type Configuration, configure } from './configuration.ts';
@@ -39,6 +40,8 @@ export interface LintedJob {
 }
 export interface LintResult {
   readonly errors: readonly string[];
+  /** What may be meant otherwise. */
+  readonly warnings: readonly string[];
   /** The configuration in one piece; undefined where it cannot be read. */
   readonly merged?: Fields;
   readonly included: readonly Included<Place>[];
@@ -79,7 +82,7 @@ async function lint(
   project: ProjectFacts,
   request: LintRequest,
 ): Promise<LintResult> {
-  const none = { included: [], jobs: [] };
+  const none = { included: [], jobs: [], warnings: [] };
   const where = await deps.forge.repository.resolve(grant, project.id, request.ref ?? project.defaultBranch);
   if (where === undefined || where.ref === null) return { ...none, errors: ['Reference not found'] };
   const name = where.ref.replace(/^refs\/(?:heads|tags)\//, '');
@@ -109,7 +112,8 @@ async function lint(
   );
   const { root, included } = found;
   const errors = may || !request.dryRun ? errorsOf(found, request.dryRun) : ['You may not start a pipeline on this branch or tag.'];
-  return { errors, ...(root === undefined ? {} : { merged: root }), included, jobs: jobsOf(found, request.dryRun) };
+  const warnings = found.file === undefined ? [] : warningsOf(found.file);
+  return { errors, warnings, ...(root === undefined ? {} : { merged: root }), included, jobs: jobsOf(found, request.dryRun) };
 }
 
 /** Without a dry run it is the file that is judged, not what its rules leave of it. */

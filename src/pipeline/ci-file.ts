@@ -21,7 +21,11 @@ export interface CiRule {
   /** Patterns of files; one that changed is enough. @see rule-facts.ts */
   readonly changes?: { readonly paths: readonly string[]; readonly compareTo?: string };
   /** Patterns of files; one that is there is enough. */
-  readonly exists?: readonly string[];
+  readonly exists?: {
+    readonly paths: readonly string[];
+    /** Of another project, at its default branch or a ref. */ readonly project?: string;
+    readonly ref?: string;
+  };
   readonly when?: 'on_success' | 'on_failure' | 'always' | 'manual' | 'delayed' | 'never';
   readonly startInSeconds?: number;
   readonly interruptible?: boolean;

@@ -126,7 +126,7 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   need_pipeline: table('pipeline job artifacts', 'optional parallel'),
   rule: table('if changes exists when allow_failure variables needs interruptible start_in'),
   changes: table('paths compare_to'),
-  exists: table('paths', 'project ref'),
+  exists: table('paths project ref'),
   include: table('local project file ref rules inputs', '', {
     cache: 'it is for `remote`, which is not there',
     integrity: 'it is for `remote`, which is not there',

@@ -18,11 +18,19 @@ export function readChanges(value: unknown, path: readonly string[], reader: Par
   };
 }
 
-/** A list of patterns, or a map with `paths`. @see GitLab, CI/CD YAML syntax reference: `rules:exists` */
-export function readExists(value: unknown, path: readonly string[], reader: PartReader): readonly string[] {
-  if (!isFields(value)) return patterns(value, path, reader);
+/** A list of patterns, or a map with `paths`, `project` and `ref`. @see GitLab, CI/CD YAML syntax reference: `rules:exists` */
+export function readExists(value: unknown, path: readonly string[], reader: PartReader): NonNullable<CiRule['exists']> {
+  if (!isFields(value)) return { paths: patterns(value, path, reader) };
   reader.within('exists').checkKeys(value, 'exists', path);
-  return patterns(value['paths'], [...path, 'paths'], reader);
+  const { project, ref } = value;
+  for (const [name, text] of Object.entries({ project, ref }))
+    if (text !== undefined && (typeof text !== 'string' || text === '')) reader.error([...path, name], `\`exists:${name}\` must be a text`);
+  if (ref !== undefined && project === undefined) reader.error([...path, 'ref'], '`exists:ref` goes with `project`');
+  return {
+    paths: patterns(value['paths'], [...path, 'paths'], reader),
+    ...(typeof project === 'string' ? { project } : {}),
+    ...(typeof ref === 'string' ? { ref } : {}),
+  };
 }
 
 function patterns(value: unknown, path: readonly string[], reader: PartReader): readonly string[] {

@@ -11,15 +11,24 @@ export interface RuleFacts {
   readonly paths: ReadonlySet<string>;
   /** By what is compared to, empty for the push itself: files that differ; `always` = there is nothing to compare to, so every rule matches. */
   readonly changed: ReadonlyMap<string, readonly string[] | 'always'>;
+  /** By `elsewhereKey`: every file of other projects. */
+  readonly elsewhere: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/** Another project that a rule looks into; without a ref at its default branch. */
+export interface Elsewhere {
+  readonly project: string;
+  readonly ref?: string;
 }
 
 export interface WantedFacts {
   readonly paths: boolean;
   /** As the keys of `changed`. */
   readonly compareTo: readonly string[];
+  readonly elsewhere: readonly Elsewhere[];
 }
 
-export const noFacts: RuleFacts = { paths: new Set(), changed: new Map() };
+export const noFacts: RuleFacts = { paths: new Set(), changed: new Map(), elsewhere: new Map() };
 
 /** GitLab ends a check with patterns here, and takes it for a match. @see GitLab, CI/CD YAML syntax reference: `rules:exists` */
 const mostChecks = 50_000;
@@ -27,7 +36,23 @@ const mostChecks = 50_000;
 /** What the rules need to know. @param given predefined variables and those of the pipeline, for `compare_to` */
 export function wantedFacts(rules: readonly CiRule[], given: ReadonlyMap<string, string>): WantedFacts {
   const compareTo = rules.flatMap(({ changes }) => (changes === undefined ? [] : [comparedTo(changes, given)]));
-  return { paths: rules.some(({ exists }) => exists !== undefined), compareTo: [...new Set(compareTo)] };
+  const places = rules.flatMap(({ exists }) => (exists === undefined ? [] : (lookedInto(exists, given) ?? [])));
+  return {
+    paths: rules.some(({ exists }) => exists !== undefined && exists.project === undefined),
+    compareTo: [...new Set(compareTo)],
+    elsewhere: [...new Map(places.map((place) => [elsewhereKey(place), place])).values()],
+  };
+}
+
+/** Names the place in `RuleFacts`. */
+export function elsewhereKey({ project, ref }: Elsewhere): string {
+  return JSON.stringify([project, ref]);
+}
+
+function lookedInto(exists: NonNullable<CiRule['exists']>, given: ReadonlyMap<string, string>): Elsewhere | undefined {
+  if (exists.project === undefined) return undefined;
+  const ref = exists.ref === undefined ? {} : { ref: expandVariables(exists.ref, given) };
+  return { project: expandVariables(exists.project, given), ...ref };
 }
 
 /** Why a comparison has nothing to compare to: it would name what is masked. @param inRules as `shown`, with secrets */
@@ -36,8 +61,14 @@ export function hiddenComparison(
   shown: ReadonlyMap<string, string>,
   inRules: ReadonlyMap<string, string>,
 ): string | undefined {
-  const hidden = rules.flatMap(({ changes }) => hiddenIn(changes?.compareTo ?? '', shown, inRules) ?? [])[0];
-  return hidden === undefined ? undefined : `rules:changes: \`compare_to\`: ${secretText(hidden)}`;
+  for (const { changes, exists } of rules) {
+    const [compared, looked] = [changes?.compareTo ?? '', `${exists?.project ?? ''} ${exists?.ref ?? ''}`].map((text) =>
+      hiddenIn(text, shown, inRules),
+    );
+    if (compared !== undefined) return `rules:changes: \`compare_to\`: ${secretText(compared)}`;
+    if (looked !== undefined) return `rules:exists: ${secretText(looked)}`;
+  }
+  return undefined;
 }
 
 /** Every rule of the file. */
@@ -57,7 +88,7 @@ export function matchingRule<Rule extends Pick<CiRule, 'if' | 'changes' | 'exist
     (rule) =>
       (rule.if === undefined || evaluateExpression(rule.if, variables, budget)) &&
       (rule.changes === undefined || changed(rule.changes, variables, given, facts, budget)) &&
-      (rule.exists === undefined || exists(rule.exists, variables, facts, budget)),
+      (rule.exists === undefined || exists(rule.exists, variables, given, facts, budget)),
   );
 }
 
@@ -80,8 +111,16 @@ function changed(
   });
 }
 
-function exists(patterns: readonly string[], variables: Expander, { paths }: RuleFacts, budget: Budget): boolean {
-  const wanted = patterns.map((pattern) => variables.text(pattern));
+function exists(
+  asked: NonNullable<CiRule['exists']>,
+  variables: Expander,
+  given: ReadonlyMap<string, string>,
+  facts: RuleFacts,
+  budget: Budget,
+): boolean {
+  const place = lookedInto(asked, given);
+  const paths = place === undefined ? facts.paths : (facts.elsewhere.get(elsewhereKey(place)) ?? new Set<string>());
+  const wanted = asked.paths.map((pattern) => variables.text(pattern));
   const globs = wanted.filter(isGlob);
   if (wanted.some((path) => !isGlob(path) && paths.has(path))) return true;
   if (globs.length > 0 && globs.length * paths.size > mostChecks) return true;

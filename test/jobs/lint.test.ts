@@ -64,6 +64,31 @@ test('mistakes are those that a pipeline would fail with; rules count in a dry r
   expect((await lint({})).status).toBe(400);
 });
 
+test('what may start two pipelines for one push is warned of, as GitLab does', async () => {
+  const jobs = [
+    'open: {script: x, rules: [{if: $A}, {when: on_success}]}',
+    'many: {script: x, parallel: 2, rules: [{when: always}]}',
+    'closed: {script: x, rules: [{if: $A}, {when: never}]}',
+    'asked: {script: x, rules: [{if: $A, when: always}]}',
+    'valued: {script: x, rules: [{when: always, variables: {A: b}}]}',
+  ];
+  const { body } = await lint({ content: jobs.join('\n') });
+  const warning = (name: string) =>
+    expect.stringMatching(`^jobs:${name} may allow multiple pipelines to run for a single action due to .rules:when. clause`);
+  expect(body).toMatchObject({ valid: true, warnings: [warning('open'), warning('many')] });
+  const ruled = `workflow: {rules: [{when: always}]}\n${jobs.join('\n')}`;
+  expect((await lint({ content: ruled })).body['warnings']).toEqual([]);
+});
+
+test('A57 R3 a rule looks into another project with the rights of everybody behind the pipeline', async () => {
+  const content = 'a: {script: x, rules: [{exists: {paths: [a.yml], project: other/secret}}]}\nb: {script: x}';
+  const why = 'rules:exists: project `other/secret` does not exist, or not everybody whose pipeline this is may read it';
+  const { body } = await lint({ content });
+  expect(body).toMatchObject({ valid: false, errors: [why] });
+  const none = content.replace('other/secret', 'no/where');
+  expect((await lint({ content: none })).body['errors']).toEqual([why.replace('other/secret', 'no/where')]);
+});
+
 test('the file of the repository, at a ref of its own', async () => {
   const path = `/api/v4/projects/${app}/ci/lint`;
   expect((await server.call('GET', path, { token: alice.token })).status).toBe(404);

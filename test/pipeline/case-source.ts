@@ -1,6 +1,6 @@
 import { isFields } from '../../src/pipeline/fields.ts';
 import type { FileSource, Origin } from '../../src/pipeline/include-files.ts';
-import type { RuleFacts } from '../../src/pipeline/rule-facts.ts';
+import { elsewhereKey, type RuleFacts } from '../../src/pipeline/rule-facts.ts';
 
 export interface CasePlace extends Origin {
   readonly files: ReadonlyMap<string, string>;
@@ -22,6 +22,12 @@ export function caseSource(settings: unknown): FileSource<CasePlace> & { readonl
     paths: new Set(Array.isArray(given['paths']) ? given['paths'].map(String) : []),
     changed: new Map(
       Object.entries(changed).map(([name, paths]) => [name === 'push' ? '' : name, Array.isArray(paths) ? paths.map(String) : 'always']),
+    ),
+    elsewhere: new Map(
+      Object.entries(projects).map(([name, files]) => {
+        const [project = '', ref] = name.split('@');
+        return [elsewhereKey({ project, ...(ref === undefined ? {} : { ref }) }), new Set(texts(files).keys())];
+      }),
     ),
   };
   return {

@@ -29,7 +29,7 @@ async function answer(deps: ApiDeps, call: Call, request: Omit<LintRequest, 'dry
     body: {
       valid: result.errors.length === 0,
       errors: result.errors,
-      warnings: [],
+      warnings: result.warnings,
       merged_yaml: result.merged === undefined ? null : writeYaml(result.merged),
       includes: result.included.map((one) => includeJson(deps, one)),
       ...(params.flag('include_jobs') === true ? { jobs: result.jobs.map(jobJson) } : {}),
