@@ -70,18 +70,6 @@ export function makeActions(deps: JobsDeps): Actions {
     return row;
   }
 
-  /** Who starts a job that exists; what they may do is asked again when a runner takes it. */
-  async function starter(tx: Tx, grant: Grant, job: JobRecord): Promise<UserId> {
-    const [actor] = grant.principals;
-    if (actor === undefined) throw new JobpassError('credential_missing');
-    // The job would stand in a pipeline that knows nothing of the pass, its principals and its depth (R5, A58).
-    if (grant.identity.kind === 'pass')
-      throw new JobpassError('access_denied', 'A pass may not retry or play jobs: that would be a job started by a job (R5).');
-    if (!(await mayRunOn(deps, tx, [actor], job.projectId, { name: job.ref, tag: job.tag }, true)))
-      throw new JobpassError('access_denied', refText);
-    return actor;
-  }
-
   async function replace(tx: Tx, job: JobRecord, userId: UserId, status: 'created' | ReturnType<typeof readyStatus>): Promise<JobRecord> {
     const [made] = await jobs.insertJobs(tx, [{ ...newJobOf(job), userId, status, createdAt: clock.now() }]);
     if (made === undefined) throw new JobpassError('internal');
@@ -104,7 +92,7 @@ export function makeActions(deps: JobsDeps): Actions {
     },
     async retryJob(grant, project, id) {
       const made = await onJob(grant, 'job:run', project, id, async (tx, job) => {
-        const actor = await starter(tx, grant, job);
+        const actor = await starter(deps, tx, grant, job);
         if (!retryable(job)) throw new JobpassError('unprocessable', 'Job is not retryable');
         const live = (await jobs.jobsOfPipeline(tx, job.pipelineId)).filter((other) => other.retriedById === null);
         const retried = await replace(tx, job, actor, readyStatus(job));
@@ -117,7 +105,7 @@ export function makeActions(deps: JobsDeps): Actions {
     async playJob(grant, project, id, given = []) {
       checkVariables(given);
       const played = await onJob(grant, 'job:run', project, id, async (tx, job) => {
-        const userId = await starter(tx, grant, job);
+        const userId = await starter(deps, tx, grant, job);
         const status = readyStatus(job);
         const done = await jobs.changeJob(tx, id, ['manual', 'scheduled'], {
           status,
@@ -150,7 +138,7 @@ export function makeActions(deps: JobsDeps): Actions {
         const again = live.filter((job) => job.status === 'failed' || job.status === 'canceled');
         const [first] = again;
         if (first === undefined) return;
-        const actor = await starter(tx, grant, first);
+        const actor = await starter(deps, tx, grant, first);
         // In their order again, as at first: what waits for another job goes on waiting for it.
         for (const job of again) await replace(tx, job, actor, 'created');
         await reviveSkipped(tx, live, actor);
@@ -202,4 +190,16 @@ export function newJobOf(job: JobRecord): Omit<NewJob, 'userId' | 'status' | 'cr
     allowFailure: planned.job.allowFailure,
     retriedById: null,
   };
+}
+
+/** Who starts a job that exists; what they may do is asked again when a runner takes it. */
+export async function starter(deps: JobsDeps, tx: Tx, grant: Grant, job: JobRecord): Promise<UserId> {
+  const [actor] = grant.principals;
+  if (actor === undefined) throw new JobpassError('credential_missing');
+  // The job would stand in a pipeline that knows nothing of the pass, its principals and its depth (R5, A58).
+  if (grant.identity.kind === 'pass')
+    throw new JobpassError('access_denied', 'A pass may not retry or play jobs: that would be a job started by a job (R5).');
+  if (!(await mayRunOn(deps, tx, [actor], job.projectId, { name: job.ref, tag: job.tag }, true)))
+    throw new JobpassError('access_denied', refText);
+  return actor;
 }

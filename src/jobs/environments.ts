@@ -4,7 +4,9 @@ import type { Page, Paged } from '../base/page.ts';
 import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
 import type { EnvironmentRecord } from '../ports/environments.ts';
 import type { JobRecord } from '../ports/jobs.ts';
+import { starter } from './actions.ts';
 import type { JobsDeps } from './deps.ts';
+import { playStop, stopJobsOf } from './stop-environment.ts';
 
 /** Where jobs deploy to, as people see and change it. A deployment is the job that made it. */
 export interface EnvironmentSettings {
@@ -17,8 +19,15 @@ export interface EnvironmentSettings {
   ): Promise<Paged<EnvironmentRecord>>;
   /** environment:read, environment:write. */
   one(grant: Grant, project: ProjectId, id: EnvironmentId): Promise<EnvironmentRecord | undefined>;
-  /** Marks it stopped; what was deployed is for a job with `action: stop`. environment:write. @throws not_found */
-  stop(grant: Grant, project: ProjectId, id: EnvironmentId): Promise<EnvironmentRecord>;
+  /** How many jobs (`on_stop`) would end what is deployed there. environment:write. @throws not_found */
+  stopJobs(grant: Grant, project: ProjectId, id: EnvironmentId): Promise<number>;
+  /**
+   * Starts the jobs that end what is deployed there, in the name of who asks; where there is none, or none may be started, only marks it stopped.
+   * environment:write.
+   * @param run a grant of job:run: without it no job is started
+   * @throws not_found, access_denied
+   */
+  stop(grant: Grant, project: ProjectId, id: EnvironmentId, run: Grant | undefined): Promise<EnvironmentRecord>;
   /** environment:write. @throws not_found, access_denied while it is available */
   remove(grant: Grant, project: ProjectId, id: EnvironmentId): Promise<void>;
   /** deployment:read. */
@@ -47,14 +56,28 @@ export function makeEnvironments(deps: JobsDeps): EnvironmentSettings {
       check(grant, 'environment:read', project);
       return environments.byId(null, project, id);
     },
-    async stop(grant, project, id) {
+    async stopJobs(grant, project, id) {
       check(grant, 'environment:write', project);
+      const { state } = await found(project, id);
+      return state === 'stopped' ? 0 : (await stopJobsOf(deps, null, id)).length;
+    },
+    async stop(grant, project, id, run) {
+      check(grant, 'environment:write', project);
+      if (run !== undefined) check(run, 'job:run', project);
       const one = await found(project, id);
-      const change = { state: 'stopped', updatedAt: clock.now() } as const;
-      await transactor.write(async (tx) => {
+      const pipeline = (await stopJobsOf(deps, null, id))[0]?.job.pipelineId;
+      const change = await transactor.write(async (tx) => {
+        if (pipeline !== undefined) await deps.jobs.lockPipeline(tx, pipeline);
         await grant.confirm(tx);
-        await environments.change(tx, id, change);
+        await run?.confirm(tx);
+        const stops = run === undefined || one.state === 'stopped' ? [] : await stopJobsOf(deps, tx, id);
+        for (const stop of stops) await playStop(deps, tx, stop, await starter(deps, tx, run ?? grant, stop.job));
+        const state = stops.length > 0 ? 'stopping' : 'stopped';
+        const made = { state, autoStopAt: null, updatedAt: clock.now() } as const;
+        await environments.change(tx, id, made);
+        return made;
       });
+      deps.wakeup.changed();
       return { ...one, ...change };
     },
     async remove(grant, project, id) {

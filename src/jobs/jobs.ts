@@ -58,6 +58,8 @@ export interface Jobs {
   readonly resources: ResourceSettings;
   readonly environments: EnvironmentSettings;
   /** One round of what the clock starts, beside those of the timer. */
+  /** What `environment:auto_stop_in` asks for now; the server does it by itself as well. */
+  stopOverdue(): Promise<void>;
   runSchedules(): Promise<void>;
   /** Reaper, schedules: `start` begins their timers, `stop` ends them and waits. */
   readonly variables: CiVariables;

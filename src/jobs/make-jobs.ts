@@ -1,3 +1,4 @@
+import { stopOverdue } from './auto-stop.ts';
 import { makeBounds } from './bounds.ts';
 import { makeCeilingSettings } from './ceilings.ts';
 import { startDue } from './delayed.ts';
@@ -29,7 +30,7 @@ import { makeCiVariables } from './variables.ts';
 /** Pipelines, jobs and runners, wired. */
 export function makeJobs(deps: JobsDeps): Jobs {
   const reaper = new Reaper(deps);
-  const onward = new Onward(deps, [startDue, cancelFailing, assignResources, settleBridges, startBridges]);
+  const onward = new Onward(deps, [startDue, stopOverdue, cancelFailing, assignResources, settleBridges, startBridges]);
   deps.wakeup.onChange(() => onward.look());
   const scheduler = new Scheduler(deps);
   const watched = new Watched(deps.clock);
@@ -50,6 +51,7 @@ export function makeJobs(deps: JobsDeps): Jobs {
     resources: makeResourceSettings(deps),
     environments: makeEnvironments(deps),
     runSchedules: () => scheduler.sweep(),
+    stopOverdue: () => stopOverdue(deps),
     variables: makeCiVariables(deps),
     start() {
       reaper.start();

@@ -1,6 +1,7 @@
 import { JobpassError } from '../base/errors.ts';
-import type { EpochMillis, JobId } from '../base/ids.ts';
+import { type EpochMillis, type JobId, millis } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
+import { parseDuration } from '../pipeline/duration.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, JobStatus } from '../ports/jobs.ts';
 import { type FailureReason, failureReasons, type JobUpdate } from '../wire/runner.ts';
@@ -76,15 +77,27 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
   }
 
   /** What a deployment, or the end of one, makes of its environment. */
-  async function deployed(tx: Tx, { environmentId, environmentAction }: JobRecord, url: string | null, now: EpochMillis): Promise<void> {
+  async function deployed(
+    tx: Tx,
+    { environmentId, environmentAction, plan }: JobRecord,
+    url: string | null,
+    now: EpochMillis,
+  ): Promise<void> {
     if (environmentId === null) return;
-    if (environmentAction === 'stop') await deps.environments.change(tx, environmentId, { state: 'stopped', updatedAt: now });
+    if (environmentAction === 'stop')
+      await deps.environments.change(tx, environmentId, { state: 'stopped', autoStopAt: null, updatedAt: now });
+    const { job: planned }: { job: PlanJob } = JSON.parse(plan);
+    const autoStopAt = stopTime(planned, now);
     if (environmentAction === 'start')
       await deps.environments.change(tx, environmentId, {
         state: 'available',
         updatedAt: now,
         ...(url === null ? {} : { externalUrl: url }),
+        ...autoStopAt,
       });
+    // What gets an environment ready, or uses it, makes it last (GitLab).
+    else if (environmentAction === 'prepare' || environmentAction === 'access')
+      await deps.environments.change(tx, environmentId, { ...autoStopAt, updatedAt: now });
   }
 
   /** The runner's last word is the death of the passes, also while its trace is still on the way (A45). */
@@ -159,4 +172,11 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
 
 function reasonOf(text: string | undefined): FailureReason {
   return failureReasons.find((reason) => reason === text) ?? 'unknown_failure';
+}
+
+/** When what the job deployed to is to be stopped; nothing = as before. */
+function stopTime({ environment }: PlanJob, now: EpochMillis): { readonly autoStopAt?: EpochMillis | null } {
+  if (environment?.autoStopIn === undefined) return {};
+  const seconds = parseDuration(environment.autoStopIn);
+  return { autoStopAt: seconds === undefined ? null : millis(now + seconds * 1000) };
 }

@@ -5,8 +5,8 @@ import { tierOf } from './environment-tier.ts';
 import { expanderOf, type Given, givenIn, givenOf, secretIn, secretText, shownGiven } from './given.ts';
 import { circleIn } from './graph.ts';
 import type { CiFile, CiJob, CiNeed, CiRule } from './ci-file.ts';
-import type { CiError, Plan, PlanJob } from './plan.ts';
-import { isEnvironmentName } from './read-environment.ts';
+import type { CiError, Plan, PlanEnvironment, PlanJob } from './plan.ts';
+import { isEnvironmentName, isPeriod } from './read-environment.ts';
 import { shorten } from './reader.ts';
 import { matchingRule, noFacts, type RuleFacts } from './rule-facts.ts';
 import { type Expander, type Layer, layerOver } from './variables.ts';
@@ -115,6 +115,7 @@ function inItsPlace({ environment }: CiJob, given: Given, layer: Layer, budget: 
 function secretsIn({ name, place, environment, resourceGroup }: CiJob, given: Given, layer: Layer): readonly CiError[] {
   const parts = [
     ['environment', environment?.name],
+    ['environment', environment?.autoStopIn],
     ['resource_group', resourceGroup],
   ] as const;
   return parts.flatMap(([keyword, text]) => {
@@ -198,10 +199,16 @@ function planJob(file: CiFile, job: CiJob, decided: Decided, variables: Expander
     ...(decided.startInSeconds === undefined ? {} : { startInSeconds: decided.startInSeconds }),
     ...(decided.interruptible === undefined ? {} : { interruptible: decided.interruptible }),
     ...(group === '' ? {} : { resourceGroup: group }),
-    ...(environment === undefined ? {} : { environment: { ...environment, name: variables.text(environment.name) } }),
+    ...(environment === undefined ? {} : { environment: placed(environment, variables) }),
     allowFailure: decided.allowFailure,
     ...(inherit === undefined ? {} : { inheritVariables: inherit.variables }),
   };
+}
+
+function placed(environment: PlanEnvironment, variables: Expander): PlanEnvironment {
+  const { autoStopIn } = environment;
+  const name = variables.text(environment.name);
+  return { ...environment, name, ...(autoStopIn === undefined ? {} : { autoStopIn: variables.text(autoStopIn) }) };
 }
 
 /** Rules took away what the job cannot do without. */
@@ -213,12 +220,15 @@ function lostNeeds(job: CiJob, chosen: ReadonlyMap<string, PlanJob>): readonly C
   }));
 }
 
-/** What variables made of the names of environments. */
+/** What variables made of the names of environments, and of how long they last. */
 function oddPlaces(jobs: readonly CiJob[], chosen: ReadonlyMap<string, PlanJob>): readonly CiError[] {
   return jobs.flatMap((job) => {
-    const name = chosen.get(job.name)?.environment?.name;
-    if (name === undefined || isEnvironmentName(name)) return [];
-    return [{ ...job.place, message: `job \`${job.name}\`: environment: \`${shorten(name)}\` is no name for an environment` }];
+    const { name, autoStopIn } = chosen.get(job.name)?.environment ?? {};
+    const wrong = (text: string, what: string) => [
+      { ...job.place, message: `job \`${job.name}\`: environment: \`${shorten(text)}\` is no ${what}` },
+    ];
+    if (name !== undefined && !isEnvironmentName(name)) return wrong(name, 'name for an environment');
+    return autoStopIn === undefined || isPeriod(autoStopIn) ? [] : wrong(autoStopIn, 'duration (`auto_stop_in`)');
   });
 }
 

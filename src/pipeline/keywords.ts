@@ -99,10 +99,7 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
     template: 'jobpass has no templates',
   }),
   forward: table('yaml_variables pipeline_variables'),
-  environment: table('name url action deployment_tier', 'kubernetes', {
-    on_stop: 'nothing stops an environment by itself; write a manual job with `action: stop`',
-    auto_stop_in: 'nothing stops an environment by itself; write a delayed job with `action: stop`',
-  }),
+  environment: table('name url action deployment_tier on_stop auto_stop_in', 'kubernetes'),
   image: table('name entrypoint pull_policy docker', 'kubernetes'),
   service: table('name alias entrypoint command variables pull_policy docker', 'kubernetes'),
   docker: table('user platform'),

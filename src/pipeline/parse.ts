@@ -1,6 +1,7 @@
 import { limits } from '../base/limits.ts';
 import type { CiDefaults, CiFile, CiJob, ParsedCiFile } from './ci-file.ts';
 import { type Fields, isFields, isTexts } from './fields.ts';
+import { checkOnStop } from './check-on-stop.ts';
 import { checkGraph } from './graph.ts';
 import { resolveInheritance } from './inherit.ts';
 import { keywords } from './keywords.ts';
@@ -57,7 +58,7 @@ function readFile(root: Fields, placeOf: PlaceOf): ParsedCiFile {
   }
   if (jobs.length === 0 && reader.errors.length === 0) reader.error([], 'the file has no visible job');
   // The graph of jobs that were not understood would only repeat their mistakes.
-  const mistakes = reader.errors.length > 0 ? reader.errors : checkGraph(stages, jobs);
+  const mistakes = reader.errors.length > 0 ? reader.errors : [...checkGraph(stages, jobs), ...checkOnStop(jobs)];
   const expanded = mistakes.length > 0 ? { jobs, errors: mistakes } : expandParallel(jobs);
   if (expanded.errors.length > 0) return { ok: false, errors: expanded.errors.slice(0, maxErrors) };
   return {

@@ -26,6 +26,10 @@ export type PlanRemoteNeed =
 export interface PlanEnvironment {
   readonly name: string;
   readonly action: 'start' | 'prepare' | 'stop' | 'verify' | 'access';
+  /** The job that stops it. */
+  readonly onStop?: string;
+  /** How long after the job it is stopped by itself, with its variables put in. */
+  readonly autoStopIn?: string;
   readonly url?: string;
   /** Left out: guessed from the name. */
   readonly tier?: 'production' | 'staging' | 'testing' | 'development' | 'other';

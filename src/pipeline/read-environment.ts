@@ -1,4 +1,5 @@
 import type { CiJob } from './ci-file.ts';
+import { parseDuration } from './duration.ts';
 import { isFields, scalarText } from './fields.ts';
 import type { PlanEnvironment } from './plan.ts';
 import type { PartReader } from './reader.ts';
@@ -6,6 +7,7 @@ import type { PartReader } from './reader.ts';
 const actions = ['start', 'prepare', 'stop', 'verify', 'access'] as const;
 const tiers = ['production', 'staging', 'testing', 'development', 'other'] as const;
 const urlLength = 255;
+const textLength = 255;
 /** GitLab's letters for a name, and those of the variables in it. */
 const namePattern = /^[\w \-/.${}]{1,255}$/;
 
@@ -25,6 +27,12 @@ export function readEnvironment(value: unknown, path: readonly string[], outer: 
   const url = value['url'];
   if (url !== undefined && (typeof url !== 'string' || url === '' || url.length > urlLength))
     reader.error([...path, 'url'], `\`url\` must be a text of 1 to ${urlLength} characters`);
+  const [onStop, autoStopIn] = [value['on_stop'], value['auto_stop_in']];
+  if (onStop !== undefined && (typeof onStop !== 'string' || onStop === ''))
+    reader.error([...path, 'on_stop'], '`on_stop` must be the name of a job');
+  const period = autoStopIn === undefined ? undefined : scalarText(autoStopIn);
+  if (period !== undefined && !period.includes('$') && !isPeriod(period))
+    reader.error([...path, 'auto_stop_in'], '`auto_stop_in` must be a duration such as `1 day`, or `never`');
   if (environment === undefined) return {};
   return {
     environment: {
@@ -32,6 +40,8 @@ export function readEnvironment(value: unknown, path: readonly string[], outer: 
       ...(action === undefined ? {} : { action }),
       ...(tier === undefined ? {} : { tier }),
       ...(typeof url === 'string' ? { url } : {}),
+      ...(typeof onStop === 'string' ? { onStop } : {}),
+      ...(period === undefined ? {} : { autoStopIn: period }),
     },
   };
 }
@@ -40,6 +50,11 @@ function named(name: string, path: readonly string[], reader: PartReader): { rea
   if (isEnvironmentName(name)) return { environment: { name, action: 'start' } };
   reader.error(path, '`name` must be 1 to 255 letters, digits, spaces and `-_/.${}`, and neither begin nor end with `/`');
   return {};
+}
+
+/** What `auto_stop_in` may say, once its variables are put in. */
+export function isPeriod(text: string): boolean {
+  return text.length <= textLength && (text === 'never' || (parseDuration(text) ?? 0) > 0);
 }
 
 /** What an environment may be called, before and after its variables were put in. */

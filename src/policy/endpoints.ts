@@ -182,7 +182,7 @@ export const endpoints: readonly Endpoint[] = [
   row('PUT', `${P}/resource_groups/:key`, 'project', ['resource_group:write']),
   row('GET', `${P}/environments`, 'project', ['environment:read']),
   row('GET', `${P}/environments/:environment_id`, 'project', ['environment:read']),
-  row('POST', `${P}/environments/:environment_id/stop`, 'project', ['environment:write']),
+  row('POST', `${P}/environments/:environment_id/stop`, 'project', ['environment:write'], { more: ['job:run'] }),
   row('DELETE', `${P}/environments/:environment_id`, 'project', ['environment:write']),
   row('GET', `${P}/deployments`, 'project', ['deployment:read', 'job:read']),
   row('GET', `${P}/deployments/:deployment_id`, 'project', ['deployment:read', 'job:read']),

@@ -15,7 +15,10 @@ export interface EnvironmentRecord {
   readonly slug: string;
   readonly externalUrl: string | null;
   readonly tier: Tier;
-  readonly state: 'available' | 'stopped';
+  /** `stopping`: jobs that end what was deployed run. */
+  readonly state: 'available' | 'stopping' | 'stopped';
+  /** When it is stopped by itself; null = never. */
+  readonly autoStopAt: EpochMillis | null;
   readonly createdAt: EpochMillis;
   readonly updatedAt: EpochMillis;
 }
@@ -31,9 +34,17 @@ export interface Environments {
     filter: { readonly name?: string; readonly search?: string; readonly state?: EnvironmentRecord['state'] },
     page: Page,
   ): Promise<Paged<EnvironmentRecord>>;
-  change(tx: Tx, id: EnvironmentId, change: Partial<Pick<EnvironmentRecord, 'externalUrl' | 'state' | 'updatedAt'>>): Promise<void>;
+  change(
+    tx: Tx,
+    id: EnvironmentId,
+    change: Partial<Pick<EnvironmentRecord, 'externalUrl' | 'state' | 'autoStopAt' | 'updatedAt'>>,
+  ): Promise<void>;
   /** What jobs did there stays with the jobs. */
   remove(tx: Tx, id: EnvironmentId): Promise<void>;
+  /** The newest job that deployed there and ended, however; replaced ones count. */
+  lastDeployment(tx: MaybeTx, id: EnvironmentId): Promise<JobRecord | undefined>;
+  /** Those whose time is over, the longest first. */
+  overdue(tx: MaybeTx, now: EpochMillis, limit: number): Promise<readonly EnvironmentRecord[]>;
   /** Jobs that deploy (`start`), oldest first. */
   deployments(tx: MaybeTx, project: ProjectId, filter: { readonly environment?: string }, page: Page): Promise<Paged<JobRecord>>;
   deployment(tx: MaybeTx, project: ProjectId, job: JobId): Promise<JobRecord | undefined>;

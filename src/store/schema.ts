@@ -217,6 +217,7 @@ export interface EnvironmentsTable {
   externalUrl: string | null;
   tier: string;
   state: string;
+  autoStopAt: number | null;
   createdAt: number;
   updatedAt: number;
 }

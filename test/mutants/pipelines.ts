@@ -7,6 +7,24 @@ const given = 'test/jobs/given.test.ts';
 
 export const pipelineMutants: readonly Mutant[] = [
   {
+    id: 'A7',
+    defence: 'who deployed starts what stops it only as long as they may',
+    file: 'src/jobs/auto-stop.ts',
+    find: 'if (await mayRunOn(deps, tx, [one.deployedBy], projectId, { name: ref, tag }, true)) {',
+    replace: 'if (ref !== null || tag || mayRunOn === undefined) {',
+    test: 'test/jobs/environment-stop.test.ts',
+    name: 'A7 what is to be stopped',
+  },
+  {
+    id: 'A6',
+    defence: 'who stops an environment may run the job that does',
+    file: 'src/jobs/environments.ts',
+    find: 'await starter(deps, tx, run ?? grant, stop.job)',
+    replace: '(run ?? grant).principals[0] ?? stop.deployedBy',
+    test: 'test/jobs/environment-stop.test.ts',
+    name: 'A6 R5 who may not run',
+  },
+  {
     id: 'R3',
     defence: 'whoever gives a pipeline inputs is a principal of its jobs',
     file: 'src/jobs/whose.ts',

@@ -8,7 +8,7 @@ import { pageHeaders, pageOf } from './pagination.ts';
 import type { ApiDeps, Call, RouteTable } from './route.ts';
 
 const P = '/api/v4/projects/:id';
-const states = ['available', 'stopped'] as const;
+const states = ['available', 'stopping', 'stopped'] as const;
 
 /** GitLab's words for a deployment by the state of the job that makes it. */
 const deploymentStatus: Readonly<Record<JobStatus, string>> = {
@@ -71,10 +71,13 @@ export function environmentRoutes(deps: ApiDeps): RouteTable {
     [`GET ${P}/environments/:environment_id`]: async (call) => ({
       body: full((await environments.one(call.grant, call.project.id, environmentId(call))) ?? gone()),
     }),
-    [`POST ${P}/environments/:environment_id/stop`]: async (call) => ({
-      status: 200,
-      body: full(await environments.stop(call.grant, call.project.id, environmentId(call))),
-    }),
+    [`POST ${P}/environments/:environment_id/stop`]: async (call) => {
+      const { grant, project } = call;
+      const id = environmentId(call);
+      const jobs = call.params.flag('force') === true ? 0 : await environments.stopJobs(grant, project.id, id);
+      const run = jobs === 0 ? undefined : await call.admit([{ permission: 'job:run', resource: { kind: 'project', id: project.id } }]);
+      return { status: 200, body: full(await environments.stop(grant, project.id, id, run)) };
+    },
     [`DELETE ${P}/environments/:environment_id`]: async (call) => {
       await environments.remove(call.grant, call.project.id, environmentId(call));
       return { status: 204 };
@@ -106,6 +109,6 @@ function full(one: EnvironmentRecord) {
     updated_at: isoTimeOrNull(one.updatedAt),
     tier: one.tier,
     state: one.state,
-    auto_stop_at: null,
+    auto_stop_at: isoTimeOrNull(one.autoStopAt),
   };
 }

@@ -25,6 +25,7 @@ import { jobRights } from './0043-job-rights.ts';
 import { gatewayRunners } from './0047-gateway-runners.ts';
 import { auditOpen } from './0048-audit-open.ts';
 import { pipelineInputs } from './0049-pipeline-inputs.ts';
+import { environmentStops } from './0050-environment-stops.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -66,6 +67,7 @@ const migrations: readonly Migration[] = [
   gatewayRunners,
   auditOpen,
   pipelineInputs,
+  environmentStops,
 ];
 
 /**

@@ -6,6 +6,7 @@ import type { EnvironmentsTable } from '../schema.ts';
 import { toJob } from './jobs.ts';
 import { paged } from './paged.ts';
 
+const states = ['available', 'stopping', 'stopped'] as const;
 const tiers: readonly Tier[] = ['production', 'staging', 'testing', 'development', 'other'];
 
 export function environmentRepository(db: Database): Environments {
@@ -14,7 +15,7 @@ export function environmentRepository(db: Database): Environments {
       const row = await db
         .on(tx)
         .insertInto('environments')
-        .values({ projectId, name, slug, tier, externalUrl: null, state: 'available', createdAt, updatedAt: createdAt })
+        .values({ projectId, name, slug, tier, externalUrl: null, state: 'available', autoStopAt: null, createdAt, updatedAt: createdAt })
         // Touched in any case, so that its row comes back.
         .onConflict((conflict) => conflict.columns(['projectId', 'name']).doUpdateSet(tierGiven ? { tier } : { slug }))
         .returning('id')
@@ -43,6 +44,30 @@ export function environmentRepository(db: Database): Environments {
     },
     async remove(tx, environment) {
       await db.on(tx).deleteFrom('environments').where('id', '=', environment).execute();
+    },
+    async lastDeployment(tx, environment) {
+      const row = await db
+        .on(tx)
+        .selectFrom('jobs')
+        .selectAll()
+        .where('environmentId', '=', environment)
+        .where('environmentAction', '=', 'start')
+        .where('status', 'in', ['success', 'failed', 'canceled'])
+        .orderBy('id', 'desc')
+        .limit(1)
+        .executeTakeFirst();
+      return row === undefined ? undefined : toJob(row);
+    },
+    async overdue(tx, now, limit) {
+      const rows = await db
+        .on(tx)
+        .selectFrom('environments')
+        .selectAll()
+        .where('autoStopAt', '<=', now)
+        .orderBy('autoStopAt')
+        .limit(limit)
+        .execute();
+      return rows.map(toEnvironment);
     },
     deployments(tx, projectId, { environment }, page) {
       const query = db
@@ -79,7 +104,8 @@ function toEnvironment(row: Selectable<EnvironmentsTable>): EnvironmentRecord {
     slug: row.slug,
     externalUrl: row.externalUrl,
     tier: tiers.find((tier) => tier === row.tier) ?? 'other',
-    state: row.state === 'stopped' ? 'stopped' : 'available',
+    state: states.find((state) => state === row.state) ?? 'available',
+    autoStopAt: row.autoStopAt === null ? null : millis(row.autoStopAt),
     createdAt: millis(row.createdAt),
     updatedAt: millis(row.updatedAt),
   };

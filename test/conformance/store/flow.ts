@@ -164,10 +164,14 @@ export function flowCases(bench: Bench): void {
       id: first,
       externalUrl: null,
       state: 'available',
+      autoStopAt: null,
       updatedAt: now,
     });
     await ensure({ tier: 'staging' }, true);
     await transactor.write((tx) => environments.change(tx, first, { state: 'stopped', externalUrl: 'https://a.example.com' }));
+    await transactor.write((tx) => environments.change(tx, first, { autoStopAt: now }));
+    const overdue = async (at: number) => (await environments.overdue(null, millis(at), 10)).map(({ id }) => id);
+    expect([await overdue(now - 1), await overdue(now)]).toEqual([[], [first]]);
     const names = async (filter: Parameters<typeof environments.list>[2]) =>
       (await environments.list(null, at.project.id, filter, firstPage)).rows.map(({ name, tier }) => `${name} ${tier}`);
     expect(await names({ state: 'available' })).toEqual([]);
@@ -178,9 +182,16 @@ export function flowCases(bench: Bench): void {
     const deploy = await job(line, { environmentId: first, environmentAction: 'start' });
     await job(line, { environmentId: first, environmentAction: 'stop' });
     expect(deploy).toMatchObject({ environmentId: first, environmentAction: 'start' });
+    expect(await environments.lastDeployment(null, first)).toBeUndefined();
+    const over = await job(line, { environmentId: first, environmentAction: 'start', status: 'failed' });
+    expect((await environments.lastDeployment(null, first))?.id).toBe(over.id);
     const deployed = async (environment?: string) =>
       ids((await environments.deployments(null, at.project.id, environment === undefined ? {} : { environment }, firstPage)).rows);
-    expect([await deployed(), await deployed('review/a'), await deployed('other')]).toEqual([[deploy.id], [deploy.id], []]);
+    expect([await deployed(), await deployed('review/a'), await deployed('other')]).toEqual([
+      [deploy.id, over.id],
+      [deploy.id, over.id],
+      [],
+    ]);
     expect((await environments.deployment(null, at.project.id, deploy.id))?.id).toBe(deploy.id);
     await transactor.write((tx) => environments.remove(tx, first));
     expect([await environments.byId(null, at.project.id, first), await deployed()]).toEqual([undefined, []]);
