@@ -12,15 +12,14 @@ beforeAll(async () => {
   server = await startTestServer();
   [alice, bob] = [await server.user('alice'), await server.user('bob')];
   ({ token: runner } = await server.runner());
-  app = await server.project('team/app');
-  await server.member(app, alice.id, 40);
-  await server.member(app, bob.id, 40);
 });
 afterAll(() => server.stop());
 
 const state = async (name: string): Promise<string | undefined> =>
   (await server.store.jobs.jobsOfPipeline(null, parent)).findLast((job) => job.name === name && job.retriedById === null)?.status;
-const comes = (name: string, status: string) => expect.poll(() => state(name), { timeout: 20_000, interval: 20 }).toBe(status);
+async function comes(name: string, status: string): Promise<void> {
+  await expect.poll(() => state(name), { timeout: 20_000, interval: 20 }).toBe(status);
+}
 async function child(): Promise<number> {
   const filter = { source: 'parent_pipeline' } as const;
   const newest = async () => (await server.store.jobs.listPipelines(null, id<ProjectId>(app), filter, { page: 1, perPage: 1 })).rows[0]?.id;
@@ -34,14 +33,15 @@ async function work(status: 'success' | 'failed'): Promise<void> {
 }
 const post = (path: string, by = alice) => server.must('POST', `/api/v4/projects/${app}/${path}`, {}, by.token);
 async function start(strategy: string): Promise<number> {
-  const branch = `b-${strategy}`;
+  app = await server.project(`team/${strategy}`);
+  for (const { id: person } of [alice, bob]) await server.member(app, person, 40);
   const file = `stages: [a, b]\nhop: {stage: a, trigger: {include: child.yml, strategy: ${strategy}}}\nlate: {stage: b, script: x}\n`;
   const actions = [
     { action: 'create', file_path: '.gitlab-ci.yml', content: `workflow: {rules: [{if: $CI_PIPELINE_SOURCE != "push"}]}\n${file}` },
     { action: 'create', file_path: 'child.yml', content: 'work: {script: x}\n' },
   ];
-  await server.must('POST', `/api/v4/projects/${app}/repository/commits`, { branch, commit_message: 'w', actions }, alice.token);
-  parent = id<PipelineId>(Number((await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: branch }, alice.token))['id']));
+  await server.must('POST', `/api/v4/projects/${app}/repository/commits`, { branch: 'main', commit_message: 'w', actions }, alice.token);
+  parent = id<PipelineId>(Number((await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token))['id']));
   return child();
 }
 
