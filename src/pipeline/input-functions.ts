@@ -27,7 +27,12 @@ function apply(text: string, value: InputValue, context: FunctionContext): Resul
   if (name !== 'truncate' && name !== 'expand_vars' && name !== 'posix_escape')
     return { error: `no function matching \`${shorten(text)}\`: check that the function name, arguments, and types are correct` };
   if (typeof value !== 'string') return { error: `invalid input type: ${name} can only be used with string inputs` };
-  if (cut !== null) return { value: [...value].slice(Number(cut[1]), Number(cut[1]) + Number(cut[2])).join('') };
+  if (cut !== null)
+    return {
+      value: Array.from(value)
+        .slice(Number(cut[1]), Number(cut[1]) + Number(cut[2]))
+        .join(''),
+    };
   return name === 'expand_vars' ? expandVariables(value, context) : { value: escaped(value) };
 }
 

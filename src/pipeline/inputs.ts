@@ -37,7 +37,7 @@ export function resolveInputs(
     for (const [value, which] of [[spec.default, 'default'] as const, [own, 'provided'] as const]) {
       if (value === undefined) continue;
       const read = typedValue(spec, value);
-      if (read === undefined) wrong(`${which} value is not ${/^a/.test(spec.type) ? 'an' : 'a'} ${spec.type}`);
+      if (read === undefined) wrong(`${which} value is not ${spec.type.startsWith('a') ? 'an' : 'a'} ${spec.type}`);
       else {
         const problem = problemOf(spec, read, which);
         if (problem !== undefined) wrong(problem);

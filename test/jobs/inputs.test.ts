@@ -103,13 +103,13 @@ test('a bridge gives inputs to a child pipeline, and to one of another project, 
   });
   const { body } = await run(app.id, {});
   const pipeline = id<PipelineId>(Number(body['id']));
-  const scripts: unknown[] = [];
+  const scripts = new Set<string | undefined>();
   for (let count = 0; count < 4; count += 1) {
     const job = await claim();
-    scripts.push(script(job)?.[0]);
+    scripts.add(script(job)?.[0]);
     await server.finish(job);
   }
-  expect(scripts.toSorted()).toEqual(['echo child 1 []', 'echo far $CI_JOB_NAME 2 []', 'echo one 1 []', 'other']);
+  expect(scripts).toEqual(new Set(['echo child 1 []', 'echo far $CI_JOB_NAME 2 []', 'echo one 1 []', 'other']));
   const from = async (project: number, source: PipelineSource) =>
     (await server.store.jobs.listPipelines(null, id<ProjectId>(project), { source }, { page: 1, perPage: 10 })).rows;
   expect((await from(target.id, 'pipeline')).map(({ inputs }) => inputs)).toEqual([{ who: 'far $CI_JOB_NAME', times: 2 }]);
