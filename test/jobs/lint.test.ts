@@ -83,10 +83,11 @@ test('what may start two pipelines for one push is warned of, as GitLab does', a
 test('A57 R3 a rule looks into another project with the rights of everybody behind the pipeline', async () => {
   const content = 'a: {script: x, rules: [{exists: {paths: [a.yml], project: other/secret}}]}\nb: {script: x}';
   const why = 'rules:exists: project `other/secret` does not exist, or not everybody whose pipeline this is may read it';
-  const { body } = await lint({ content });
+  const asked = { dry_run: true, ref: 'broken' };
+  const { body } = await lint({ content, ...asked });
   expect(body).toMatchObject({ valid: false, errors: [why] });
   const none = content.replace('other/secret', 'no/where');
-  expect((await lint({ content: none })).body['errors']).toEqual([why.replace('other/secret', 'no/where')]);
+  expect((await lint({ content: none, ...asked })).body['errors']).toEqual([why.replace('other/secret', 'no/where')]);
 });
 
 test('the file of the repository, at a ref of its own', async () => {
