@@ -190,6 +190,7 @@ export interface Project {
   readonly visibility: Visibility;
   readonly archived: boolean;
   readonly defaultBranch: string;
+  readonly mergeMethod?: 'merge' | 'ff';
   readonly emptyRepo: boolean;
   /** What it was copied from; null for one that was not, and where that is gone. */
   readonly forkedFromId: ProjectId | null;
@@ -298,6 +299,7 @@ export interface ProjectForge extends MemberForge<ProjectId> {
       readonly visibility?: Visibility;
       readonly defaultBranch?: string;
       readonly chainDepth?: number;
+      readonly mergeMethod?: 'merge' | 'ff';
     },
   ): Promise<Project>;
   setArchived(grant: Grant, id: ProjectId, archived: boolean): Promise<Project>;

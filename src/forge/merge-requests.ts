@@ -4,7 +4,7 @@ import type { DecideRefs } from '../base/refs.ts';
 import type { Grant } from '../pass/grant.ts';
 
 /** GitLab's words for what stands in the way of a merge; only those that can be true here. */
-export type MergeStatus = 'mergeable' | 'conflict' | 'draft_status' | 'commits_status' | 'not_open' | 'unchecked';
+export type MergeStatus = 'mergeable' | 'conflict' | 'draft_status' | 'need_rebase' | 'commits_status' | 'not_open' | 'unchecked';
 
 export interface MergeRequest {
   readonly id: number;

@@ -32,6 +32,8 @@ export interface MergeRequestRecord extends NewMergeRequest {
   readonly iid: number;
   readonly state: MergeRequestState;
   readonly mergeCommitSha: Oid | null;
+  /** Where the target stood before the merge; null = as the merge commit says. */
+  readonly mergedOnto: Oid | null;
   /** All principals of the merge; the first acts. */
   readonly mergedBy: readonly UserId[];
   readonly mergedAt: EpochMillis | null;
@@ -53,6 +55,7 @@ export type MergeRequestChange = Partial<
     | 'headSha'
     | 'state'
     | 'mergeCommitSha'
+    | 'mergedOnto'
     | 'mergedBy'
     | 'mergedAt'
     | 'closedById'

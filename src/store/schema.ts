@@ -140,6 +140,7 @@ export interface ProjectsTable {
   emptyRepo: number;
   forkedFromId: Generated<number | null>;
   lastPipelineIid: Generated<number>;
+  mergeMethod: Generated<string>;
 }
 export interface TokensTable {
   id: Generated<number>;
@@ -265,6 +266,7 @@ export interface MergeRequestsTable {
   squash: number;
   headSha: string;
   mergeCommitSha: string | null;
+  mergedOnto: Generated<string | null>;
   mergedBy: string;
   mergedAt: number | null;
   closedById: number | null;

@@ -117,6 +117,7 @@ export function project({ externalUrl: base, registry }: Places, one: Project) {
     empty_repo: one.emptyRepo,
     archived: one.archived,
     visibility: one.visibility,
+    merge_method: one.mergeMethod ?? 'merge',
     creator_id: one.creatorId,
     issues_enabled: false,
     merge_requests_enabled: false,

@@ -123,6 +123,8 @@ export function projectRoutes(deps: ApiDeps): RouteTable {
         params.optionalText(field),
       );
       const visibility = params.visibility();
+      const mergeMethod = params.oneOf('merge_method', ['merge', 'ff', 'rebase_merge']);
+      if (mergeMethod === 'rebase_merge') throw new JobpassError('unsupported', 'merge_method is merge or ff.');
       const chainDepth = params.integer('jobpass_chain_depth');
       if (chainDepth !== undefined && (chainDepth < 0 || chainDepth > 10))
         throw new ParamError('jobpass_chain_depth does not have a valid value');
@@ -133,10 +135,11 @@ export function projectRoutes(deps: ApiDeps): RouteTable {
         ...(defaultBranch === undefined ? {} : { defaultBranch: branchName(defaultBranch) }),
         ...(visibility === undefined ? {} : { visibility }),
         ...(chainDepth === undefined ? {} : { chainDepth }),
+        ...(mergeMethod === undefined ? {} : { mergeMethod }),
       };
       if (Object.keys(change).length === 0)
         throw new ParamError(
-          'name, path, description, default_branch, visibility, jobpass_chain_depth are missing, at least one parameter must be provided',
+          'name, path, description, default_branch, visibility, merge_method, jobpass_chain_depth are missing, at least one parameter must be provided',
         );
       return { body: await shown(grant, await forge.projects.change(grant, facts.id, change)) };
     },

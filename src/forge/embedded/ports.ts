@@ -82,7 +82,10 @@ export interface ProjectRecord extends ProjectFacts {
   readonly forkedFromId: ProjectId | null;
 }
 export type ProjectChange = Partial<
-  Pick<ProjectRecord, 'name' | 'description' | 'visibility' | 'archived' | 'defaultBranch' | 'chainDepth' | 'lastActivityAt' | 'emptyRepo'>
+  Pick<
+    ProjectRecord,
+    'name' | 'description' | 'visibility' | 'archived' | 'defaultBranch' | 'chainDepth' | 'mergeMethod' | 'lastActivityAt' | 'emptyRepo'
+  >
 > & {
   /** Renames the last path segment. */
   readonly slug?: string;

@@ -26,6 +26,7 @@ import { gatewayRunners } from './0047-gateway-runners.ts';
 import { auditOpen } from './0048-audit-open.ts';
 import { pipelineInputs } from './0049-pipeline-inputs.ts';
 import { environmentStops } from './0050-environment-stops.ts';
+import { mergeMethod } from './0051-merge-method.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -68,6 +69,7 @@ const migrations: readonly Migration[] = [
   auditOpen,
   pipelineInputs,
   environmentStops,
+  mergeMethod,
 ];
 
 /**

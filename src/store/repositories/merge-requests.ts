@@ -216,6 +216,7 @@ function toRequest(row: Selectable<MergeRequestsTable>): MergeRequestRecord {
     squash: row.squash === 1,
     headSha: row.headSha as Oid,
     mergeCommitSha: row.mergeCommitSha as Oid | null,
+    mergedOnto: row.mergedOnto as Oid | null,
     mergedBy: readJson<UserId[]>(row.mergedBy),
     mergedAt: time(row.mergedAt),
     closedById: row.closedById === null ? null : id<UserId>(row.closedById),

@@ -130,6 +130,7 @@ function toProject(row: Selectable<ProjectsTable>): ProjectRecord {
     rootGroupId: id<GroupId>(row.rootGroupId),
     defaultBranch: row.defaultBranch,
     chainDepth: row.chainDepth,
+    mergeMethod: row.mergeMethod === 'ff' ? 'ff' : 'merge',
     creatorId: id<UserId>(row.creatorId),
     createdAt: millis(row.createdAt),
     lastActivityAt: millis(row.lastActivityAt),

@@ -183,6 +183,31 @@ describe('merge requests, on SQLite and real git', () => {
     expect((await server.must('GET', path, undefined, bob.token))['parent_ids']).toHaveLength(1);
   });
 
+  test('with `merge_method: ff` the target moves to the head, or nothing is merged', async () => {
+    const app = await project();
+    const set = (method: string) => server.call('PUT', `/api/v4/projects/${app}`, { token: alice.token, body: { merge_method: method } });
+    expect([(await set('rebase_merge')).status, (await set('other')).status]).toEqual([501, 400]);
+    expect((await set('ff')).body['merge_method']).toBe('ff');
+    const made = await open(app);
+    await write(app, 'second.txt', 'x', 'work', bob.token);
+    const { sha } = await server.must('GET', `${M(app)}/1`, undefined, bob.token);
+    const merged = await server.must('PUT', `${M(app)}/1/merge`, {}, alice.token);
+    expect(merged).toMatchObject({ state: 'merged', sha });
+    const main = await server.must('GET', `/api/v4/projects/${app}/repository/branches/main`, undefined, bob.token);
+    expect((main['commit'] as { id: string }).id).toBe(sha);
+    const { list } = await server.call('GET', `${M(app)}/1/diffs`, { token: bob.token });
+    expect(list.map((one) => one['new_path'])).toContain('second.txt');
+    expect(list.length).toBeGreaterThan(1);
+    expect(made['sha']).not.toBe(sha);
+    // The target has gone on: somebody must rebase first.
+    await server.must('POST', `/api/v4/projects/${app}/repository/branches`, { branch: 'late', ref: `${String(sha)}` }, alice.token);
+    await write(app, 'late.txt', 'x', 'late', bob.token);
+    await write(app, 'onward.txt', 'x', 'main', alice.token);
+    await open(app, bob.token, { source_branch: 'late' });
+    const refused = await server.call('PUT', `${M(app)}/2/merge`, { token: alice.token });
+    expect([refused.status, refused.text]).toEqual([422, expect.stringContaining('need_rebase')]);
+  });
+
   test('its head follows the branch, and a push of its commits to the target merges it', async () => {
     const app = await project();
     await open(app);

@@ -41,7 +41,13 @@ export function makeMergeRequestForge(deps: MergeRequestDeps): MergeRequestForge
     if (target === undefined || base === request.headSha || !(await sourceStands(request))) return 'commits_status';
     if (isDraft(request.title)) return 'draft_status';
     if (base === undefined) return 'conflict';
+    if (base !== target && (await fastForward(request))) return 'need_rebase';
     return (await canMerge(deps, await repositories.existing(request.projectId), target, request.headSha)) ? 'mergeable' : 'conflict';
+  }
+
+  /** GitLab's: nothing is merged then that the target has gone on without. */
+  async function fastForward({ projectId }: MergeRequestRecord): Promise<boolean> {
+    return (await directory.project(null, projectId))?.mergeMethod === 'ff';
   }
 
   async function sourceStands({ sourceProjectId, sourceBranch, headSha }: MergeRequestRecord): Promise<boolean> {
@@ -141,7 +147,8 @@ export function makeMergeRequestForge(deps: MergeRequestDeps): MergeRequestForge
       const message = how.message ?? (await messageOf(request));
       const merged = await withScratch(deps, repository, async (scratch) => {
         const { squash, author } = how;
-        const commit = await buildMerge(git, scratch, { target, head: request.headSha, message, squash, author });
+        const order = { target, head: request.headSha, message, squash, author };
+        const commit = !squash && (await fastForward(request)) ? request.headSha : await buildMerge(git, scratch, order);
         await moveRef(deps, grant, project, scratch, { ref, oldOid: target, newOid: commit }, [target, request.headSha], decide);
         return commit;
       });
@@ -153,6 +160,7 @@ export function makeMergeRequestForge(deps: MergeRequestDeps): MergeRequestForge
           mergedBy: grant.principals,
           mergedAt: now,
           mergeCommitSha: merged,
+          mergedOnto: target,
           updatedAt: now,
         }),
       );
@@ -213,6 +221,7 @@ export function makeMergeRequestForge(deps: MergeRequestDeps): MergeRequestForge
   /** The target as it was before the merge; of a closed one as it is. */
   async function baseBefore(request: MergeRequestRecord): Promise<Oid | undefined> {
     const repository = await repositories.existing(request.projectId);
+    if (request.mergedOnto !== null) return request.mergedOnto;
     if (request.mergeCommitSha === null) return branchTip(git, repository, request.targetBranch);
     const [merge] = await readCommits(git, repository, ['--max-count=1', request.mergeCommitSha]);
     return merge?.parentIds[0];
