@@ -6,6 +6,8 @@ import { shorten } from './reader.ts';
 export type InputValue = string | number | boolean | readonly unknown[];
 /** What a file is given for its `spec:inputs`. */
 export type InputArguments = Readonly<Record<string, InputValue>>;
+/** Lists and maps in each other. */
+const deepest = 20;
 export const inputTypes = ['array', 'boolean', 'number', 'string'] as const;
 
 export interface InputSpec {
@@ -54,7 +56,7 @@ function typedValue({ type }: InputSpec, value: unknown): InputValue | undefined
   const read: unknown = typeof value === 'string' ? fromJson(value) : value;
   if (type === 'number') return typeof read === 'number' && Number.isFinite(read) ? read : undefined;
   if (type === 'boolean') return typeof read === 'boolean' ? read : undefined;
-  return Array.isArray(read) ? read : undefined;
+  return Array.isArray(read) && isShallow(read) ? read : undefined;
 }
 
 function fromJson(text: string): unknown {
@@ -81,7 +83,13 @@ export function readArguments(value: unknown): InputArguments | undefined {
 }
 
 function isInput(value: unknown): value is InputValue {
-  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' || Array.isArray(value);
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' || (Array.isArray(value) && isShallow(value));
+}
+
+/** What is written as JSON later must not nest without an end. */
+function isShallow(value: unknown, depth = 0): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return depth < deepest && Object.values(value).every((inner) => isShallow(inner, depth + 1));
 }
 
 /** For the readers of `include` and `trigger`. */
