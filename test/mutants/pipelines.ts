@@ -7,6 +7,24 @@ const given = 'test/jobs/given.test.ts';
 
 export const pipelineMutants: readonly Mutant[] = [
   {
+    id: 'R13',
+    defence: 'what inputs make of a file is bounded',
+    file: 'src/pipeline/interpolate.ts',
+    find: 'if (this.#room < 0)',
+    replace: 'if (this.#room === 0.5)',
+    test: 'test/pipeline/headed-file.test.ts',
+    name: 'R13 what is put in is bounded',
+  },
+  {
+    id: 'R13',
+    defence: 'inputs nest to a depth',
+    file: 'src/pipeline/inputs.ts',
+    find: 'return depth < deepest &&',
+    replace: 'return',
+    test: 'test/pipeline/headed-file.test.ts',
+    name: 'R13 what is put in is bounded',
+  },
+  {
     id: 'A7',
     defence: 'who deployed starts what stops it only as long as they may',
     file: 'src/jobs/auto-stop.ts',
