@@ -90,7 +90,7 @@ export function makeActions(deps: JobsDeps): Actions {
       });
       return afterwards(id);
     },
-    async retryJob(grant, project, id) {
+    async retryJob(grant, project, id, above) {
       const made = await onJob(grant, 'job:run', project, id, async (tx, job) => {
         const actor = await starter(deps, tx, grant, job);
         if (!retryable(job)) throw new JobpassError('unprocessable', 'Job is not retryable');
@@ -99,10 +99,10 @@ export function makeActions(deps: JobsDeps): Actions {
         await reviveSkipped(tx, live, actor);
         return retried;
       });
-      await reopenAbove(deps, grant, made.pipelineId, made.userId, replace);
+      await reopenAbove(deps, grant, made.pipelineId, made.userId, replace, above);
       return afterwards(made.id);
     },
-    async playJob(grant, project, id, given = []) {
+    async playJob(grant, project, id, given, above) {
       checkVariables(given);
       const played = await onJob(grant, 'job:run', project, id, async (tx, job) => {
         const userId = await starter(deps, tx, grant, job);
@@ -116,7 +116,7 @@ export function makeActions(deps: JobsDeps): Actions {
         if (!done) throw new JobpassError('invalid_input', 'Unplayable Job');
         return { pipelineId: job.pipelineId, userId };
       });
-      await reopenAbove(deps, grant, played.pipelineId, played.userId, replace);
+      await reopenAbove(deps, grant, played.pipelineId, played.userId, replace, above);
       return afterwards(id);
     },
     async cancel(grant, project, id) {
@@ -132,7 +132,7 @@ export function makeActions(deps: JobsDeps): Actions {
       }
       return (await jobs.pipeline(null, id)) ?? missing();
     },
-    async retry(grant, project, id) {
+    async retry(grant, project, id, above) {
       let by: UserId | undefined;
       await onPipeline(grant, project, id, async (tx, live) => {
         const again = live.filter((job) => job.status === 'failed' || job.status === 'canceled');
@@ -144,7 +144,7 @@ export function makeActions(deps: JobsDeps): Actions {
         await reviveSkipped(tx, live, actor);
         by = actor;
       });
-      if (by !== undefined) await reopenAbove(deps, grant, id, by, replace);
+      if (by !== undefined) await reopenAbove(deps, grant, id, by, replace, above);
       deps.wakeup.changed();
       return (await jobs.pipeline(null, id)) ?? missing();
     },

@@ -75,6 +75,8 @@ export interface JobPasses {
   readonly passes: readonly PassRecord[];
 }
 
+/** Asks for pipeline:update on another project, where a bridge waits for the pipeline at hand; undefined = who asks has it not. */
+export type AskAbove = (project: ProjectId) => Promise<Grant | undefined>;
 export interface Pipelines {
   /** From a push, web edit or API write; follows R5 (a pass's write starts something only within the chain depth). Never throws for a bad file: a failed pipeline says why. */
   pushed(event: RefsUpdated): Promise<void>;
@@ -123,11 +125,11 @@ export interface Pipelines {
   /** @param force kills at once instead of going through canceling. @throws unprocessable when it has ended */
   cancelJob(grant: Grant, project: ProjectId, id: JobId, force: boolean): Promise<JobRecord>;
   /** Makes a new job in place of an ended one; the actor becomes its starting user. */
-  retryJob(grant: Grant, project: ProjectId, id: JobId): Promise<JobRecord>;
+  retryJob(grant: Grant, project: ProjectId, id: JobId, above: AskAbove): Promise<JobRecord>;
   /** Starts a manual or delayed job now. @param given variables for it alone; who gives them answers for them (A56) */
-  playJob(grant: Grant, project: ProjectId, id: JobId, given?: readonly PipelineVariable[]): Promise<JobRecord>;
+  playJob(grant: Grant, project: ProjectId, id: JobId, given: readonly PipelineVariable[], above: AskAbove): Promise<JobRecord>;
   cancel(grant: Grant, project: ProjectId, id: PipelineId): Promise<PipelineRecord>;
-  retry(grant: Grant, project: ProjectId, id: PipelineId): Promise<PipelineRecord>;
+  retry(grant: Grant, project: ProjectId, id: PipelineId, above: AskAbove): Promise<PipelineRecord>;
 }
 
 /** What a jobpass runner proved in its request: signature verified against its pinned key, and its gate's verdict. */

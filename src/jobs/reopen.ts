@@ -1,19 +1,22 @@
 import type { UserId } from '../base/ids.ts';
-import type { Grant } from '../pass/grant.ts';
+import { type Grant, verifyGrant } from '../pass/grant.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, PipelineRecord } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
 import { advance } from './advance.ts';
 import type { JobsDeps } from './deps.ts';
+import type { AskAbove } from './jobs.ts';
+import { mayRunOn } from './ref-rights.ts';
 import { hasEnded } from './state.ts';
 
 /** Makes the job anew in place of the one that ended. */
 export type Replace = (tx: Tx, job: JobRecord, userId: UserId, status: 'created' | 'pending') => Promise<JobRecord>;
 
 /**
- * Jobs of a child pipeline run again: the bridge that waited for it runs again with it, and what was skipped behind the bridge gets another chance, up to the
- * top of the tree. A child runs on its parent's ref, so who may retry the one may the other, and lends the rights (A56). A bridge of another project stays as it ended: this grant says nothing about that project.
+ * Jobs of a downstream pipeline run again: the bridge that waited for it runs again with it, and what was skipped behind the bridge gets another chance, up
+ * to the top of the tree. Who retries lends the rights (A56), and so must be able to run jobs there as well; else the bridge stays as it ended (A6).
  * @param pipeline whose jobs run again
+ * @param above asks for pipeline:update on another project
  * @see GitLab, `trigger:strategy`
  */
 export async function reopenAbove(
@@ -22,15 +25,20 @@ export async function reopenAbove(
   pipeline: PipelineRecord['id'],
   actor: UserId,
   replace: Replace,
+  above: AskAbove,
 ): Promise<void> {
   const { jobs, transactor } = deps;
-  for (let below = await jobs.pipeline(null, pipeline); below !== undefined && below.source === 'parent_pipeline';) {
+  for (let below = await jobs.pipeline(null, pipeline); below !== undefined;) {
     const bridge = below.upstream === null ? undefined : await bridgeOver(deps, below);
     if (bridge === undefined || !waits(bridge) || !hasEnded(bridge.status)) return;
     const { id: downstreamId } = below;
+    const here = bridge.projectId === below.projectId ? grant : await above(bridge.projectId);
+    if (here === undefined) return;
+    if (here !== grant) verifyGrant(here, 'pipeline:update', { kind: 'project', id: bridge.projectId });
     const open = await transactor.write(async (tx) => {
       await jobs.lockPipeline(tx, bridge.pipelineId);
-      await grant.confirm(tx);
+      await here.confirm(tx);
+      if (!(await mayRunOn(deps, tx, [actor], bridge.projectId, { name: bridge.ref, tag: bridge.tag }, true))) return false;
       const current = await jobs.job(tx, bridge.id);
       if (current === undefined || current.retriedById !== null || !hasEnded(current.status)) return false;
       const skipped = (await jobs.jobsOfPipeline(tx, bridge.pipelineId)).filter(

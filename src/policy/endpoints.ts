@@ -172,7 +172,7 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', `${P}/pipelines/:pipeline_id/bridges`, 'project', ['job:read'], { more: ['pipeline:read'] }),
   row('GET', `${P}/pipelines/:pipeline_id/variables`, 'project', ['pipeline:update']),
   row('POST', `${P}/pipelines/:pipeline_id/cancel`, 'project', ['pipeline:update']),
-  row('POST', `${P}/pipelines/:pipeline_id/retry`, 'project', ['pipeline:update']),
+  row('POST', `${P}/pipelines/:pipeline_id/retry`, 'project', ['pipeline:update'], { more: ['pipeline:update'] }),
   row('DELETE', `${P}/pipelines/:pipeline_id`, 'project', ['pipeline:delete']),
   row('PUT', `${P}/pipelines/:pipeline_id/metadata`, 'project', ['pipeline:update']),
   row('GET', `${P}/resource_groups`, 'project', ['job:read']),
@@ -193,8 +193,8 @@ export const endpoints: readonly Endpoint[] = [
     more: ['artifact:read_developer', 'artifact:read_maintainer'],
   }),
   row('POST', `${P}/jobs/:job_id/cancel`, 'project', ['job:update']),
-  row('POST', `${P}/jobs/:job_id/retry`, 'project', ['job:run']),
-  row('POST', `${P}/jobs/:job_id/play`, 'project', ['job:run']),
+  row('POST', `${P}/jobs/:job_id/retry`, 'project', ['job:run'], { more: ['pipeline:update'] }),
+  row('POST', `${P}/jobs/:job_id/play`, 'project', ['job:run'], { more: ['pipeline:update'] }),
   row('POST', `${P}/jobs/:job_id/erase`, 'project', ['job:erase']),
 
   // Schedules

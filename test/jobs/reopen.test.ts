@@ -75,3 +75,31 @@ test('`mirror` ends as the pipeline did, also skipped and canceled', async () =>
   await work('success');
   await comes('hop', 'success');
 });
+
+test('A6 a bridge of another project is reopened by who may run jobs there, and stays as it ended for the others', async () => {
+  const far = await server.project('far/app');
+  for (const { id: person } of [alice, bob]) await server.member(far, person, 40);
+  const asked = 'workflow: {rules: [{if: $CI_PIPELINE_SOURCE != "push"}]}\n';
+  await server.commit(far, '.gitlab-ci.yml', `${asked}work: {script: x}`, { token: alice.token });
+  app = await server.project('near/app');
+  await server.member(app, alice.id, 40);
+  await server.member(app, bob.id, 30);
+  const file = `${asked}hop: {trigger: {project: far/app, strategy: depend}}\n`;
+  await server.commit(app, '.gitlab-ci.yml', file, { token: alice.token });
+  parent = id<PipelineId>(Number((await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token))['id']));
+  await expect.poll(() => state('hop'), { timeout: 20_000, interval: 20 }).toBe('running');
+  await work('failed');
+  await comes('hop', 'failed');
+  const newest = async () =>
+    (await server.store.jobs.listPipelines(null, id<ProjectId>(far), { source: 'pipeline' }, { page: 1, perPage: 1 })).rows[0]?.id;
+  const retry = async (by: typeof alice) =>
+    server.must('POST', `/api/v4/projects/${far}/pipelines/${String(await newest())}/retry`, {}, by.token);
+  // Bob is a developer there, and the branch is protected.
+  await retry(bob);
+  expect(await state('hop')).toBe('failed');
+  await work('failed');
+  await retry(alice);
+  expect(await state('hop')).toBe('running');
+  await work('success');
+  await comes('hop', 'success');
+});

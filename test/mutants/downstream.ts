@@ -6,6 +6,15 @@ const kept = 'test/jobs/bridge-variables.test.ts';
 
 export const downstreamMutants: readonly Mutant[] = [
   {
+    id: 'A6',
+    defence: 'who reopens a bridge of another project may run jobs on its ref',
+    file: 'src/jobs/reopen.ts',
+    find: 'if (!(await mayRunOn(deps, tx, [actor], bridge.projectId, { name: bridge.ref, tag: bridge.tag }, true))) return false;',
+    replace: 'if (mayRunOn === undefined) return false;',
+    test: 'test/jobs/reopen.test.ts',
+    name: 'A6 a bridge of another project',
+  },
+  {
     id: 'R6',
     defence: 'a bridge hands no masked value to another project',
     file: 'src/jobs/bridge-variables.ts',

@@ -3,6 +3,7 @@ import { type JobId, parseId, type PipelineId } from '../../base/ids.ts';
 import type { PipelineSource, PipelineVariable } from '../../ports/jobs.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
+import { askAbove } from './ask-above.ts';
 import { inputsOf } from './inputs.ts';
 import { scopeOf, statuses } from './job-scope.ts';
 import { type Presenter, presenter } from './job-presenter.ts';
@@ -70,7 +71,7 @@ export function pipelineRoutes(deps: ApiDeps): RouteTable {
       body: await show.pipeline(call, await pipelines.cancel(call.grant, call.project.id, pipelineId(call))),
     }),
     [`POST ${P}/pipelines/:pipeline_id/retry`]: async (call) => ({
-      body: await show.pipeline(call, await pipelines.retry(call.grant, call.project.id, pipelineId(call))),
+      body: await show.pipeline(call, await pipelines.retry(call.grant, call.project.id, pipelineId(call), askAbove(call))),
     }),
     ...jobRoutes(deps, show),
   };
@@ -118,13 +119,19 @@ function jobRoutes(deps: ApiDeps, show: Presenter): RouteTable {
       body: await show.job(call, await pipelines.cancelJob(call.grant, call.project.id, jobId(call), call.params.flag('force') ?? false)),
     }),
     [`POST ${P}/jobs/:job_id/retry`]: async (call) => ({
-      body: await show.job(call, await pipelines.retryJob(call.grant, call.project.id, jobId(call))),
+      body: await show.job(call, await pipelines.retryJob(call.grant, call.project.id, jobId(call), askAbove(call))),
     }),
     [`POST ${P}/jobs/:job_id/play`]: async (call) => ({
       status: 200,
       body: await show.job(
         call,
-        await pipelines.playJob(call.grant, call.project.id, jobId(call), variablesOf(call.params, 'job_variables_attributes')),
+        await pipelines.playJob(
+          call.grant,
+          call.project.id,
+          jobId(call),
+          variablesOf(call.params, 'job_variables_attributes'),
+          askAbove(call),
+        ),
       ),
     }),
   };
