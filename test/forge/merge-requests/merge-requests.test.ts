@@ -200,7 +200,7 @@ describe('merge requests, on SQLite and real git', () => {
     expect(list.length).toBeGreaterThan(1);
     expect(made['sha']).not.toBe(sha);
     // The target has gone on: somebody must rebase first.
-    await server.must('POST', `/api/v4/projects/${app}/repository/branches`, { branch: 'late', ref: `${String(sha)}` }, alice.token);
+    await server.must('POST', `/api/v4/projects/${app}/repository/branches`, { branch: 'late', ref: String(sha) }, alice.token);
     await write(app, 'late.txt', 'x', 'late', bob.token);
     await write(app, 'onward.txt', 'x', 'main', alice.token);
     await open(app, bob.token, { source_branch: 'late' });
