@@ -24,8 +24,6 @@ export interface ProjectFacts {
   readonly defaultBranch: string;
   /** How deep jobs started by a pass may nest here (R5); 0 = a pass's writes start nothing. */
   readonly chainDepth: number;
-  /** How its merge requests are merged: with a merge commit (also where it is left out), or by moving the branch to their head. */
-  readonly mergeMethod?: 'merge' | 'ff';
 }
 
 export interface GroupFacts {

@@ -97,7 +97,14 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
     users: { ...makeUserForge(services), ...makeImpersonationForge(services) },
     events: makeEventForge(services),
     releases: makeReleaseForge({ ...services, repository }),
-    mergeRequests: makeMergeRequestForge({ ...heads, ...push, scratch, directory: deps.directory, onPushed }),
+    mergeRequests: makeMergeRequestForge({
+      ...heads,
+      ...push,
+      scratch,
+      directory: deps.directory,
+      projects: deps.stores.projects,
+      onPushed,
+    }),
     registry: makeRegistryForge(registry),
     lfs: makeLfsForge({ ...services, lfs: deps.stores.lfs, content: deps.lfsContent, leaks: deps.leaks }),
     async recover() {

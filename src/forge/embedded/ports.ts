@@ -80,6 +80,8 @@ export interface ProjectRecord extends ProjectFacts {
   readonly lastActivityAt: EpochMillis;
   readonly emptyRepo: boolean;
   readonly forkedFromId: ProjectId | null;
+  /** How its merge requests are merged: with a merge commit, or by moving the branch to their head. */
+  readonly mergeMethod: 'merge' | 'ff';
 }
 export type ProjectChange = Partial<
   Pick<

@@ -8,12 +8,13 @@ import type { MergeRequestForge, MergeRequestTexts, MergeStatus } from '../../me
 import { branchRef } from '../repository/names.ts';
 import { pageOf, readCommits } from '../repository/reads.ts';
 import { moveRef, withScratch, type WriteDeps } from '../repository/writes.ts';
+import type { ProjectStore } from '../ports.ts';
 import { changedFiles, diffsOf, mergeBase } from './compare.ts';
 import { branchTip, commitsOf, type HeadDeps, setHead } from './heads.ts';
 import { buildMerge, canMerge } from './merge.ts';
 import { checkTexts, invalid, isDraft } from './texts.ts';
 
-export type MergeRequestDeps = HeadDeps & WriteDeps & { readonly directory: Directory };
+export type MergeRequestDeps = HeadDeps & WriteDeps & { readonly directory: Directory; readonly projects: Pick<ProjectStore, 'byId'> };
 
 /** Any of these shows a merge request. */
 const shown: readonly Permission[] = ['merge_request:read', 'merge_request:create', 'merge_request:update', 'merge_request:merge'];
@@ -47,7 +48,7 @@ export function makeMergeRequestForge(deps: MergeRequestDeps): MergeRequestForge
 
   /** GitLab's: nothing is merged then that the target has gone on without. */
   async function fastForward({ projectId }: MergeRequestRecord): Promise<boolean> {
-    return (await directory.project(null, projectId))?.mergeMethod === 'ff';
+    return (await deps.projects.byId(null, projectId))?.mergeMethod === 'ff';
   }
 
   async function sourceStands({ sourceProjectId, sourceBranch, headSha }: MergeRequestRecord): Promise<boolean> {
