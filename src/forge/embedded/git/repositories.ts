@@ -1,9 +1,23 @@
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { appendFile, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { JobpassError } from '../../../base/errors.ts';
 import type { ProjectId } from '../../../base/ids.ts';
 import { branchRef } from '../repository/names.ts';
 import type { GitRunner } from './processes.ts';
+
+const settings = `[receive]
+	fsckObjects = true
+	advertisePushOptions = true
+	# The client gets a clear word about its default branch from our decision, not from git.
+	denyDeleteCurrent = ignore
+[transfer]
+	fsckObjects = true
+[core]
+	logAllRefUpdates = false
+[uploadpack]
+	allowFilter = true
+	allowReachableSHA1InWant = true
+`;
 
 /** Bare repositories in folders by number: a project's name is never part of a file name (R14, A39). */
 export class Repositories {
@@ -32,17 +46,8 @@ export class Repositories {
     const path = this.path(project);
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await this.#git.run(path, ['init', '--quiet', '--bare', '--template=', `--initial-branch=${defaultBranch}`, path]);
-    const config = {
-      'receive.fsckObjects': 'true',
-      'transfer.fsckObjects': 'true',
-      'receive.advertisePushOptions': 'true',
-      'core.logAllRefUpdates': 'false',
-      // The client gets a clear word about its default branch from our decision, not from git.
-      'receive.denyDeleteCurrent': 'ignore',
-      'uploadpack.allowFilter': 'true',
-      'uploadpack.allowReachableSHA1InWant': 'true',
-    };
-    for (const [key, value] of Object.entries(config)) await this.#git.run(path, ['config', key, value]);
+    // Appended: a git for each of them would be most of what a new project costs.
+    await appendFile(join(path, 'config'), settings);
   }
 
   async setDefaultBranch(project: ProjectId, branch: string): Promise<void> {

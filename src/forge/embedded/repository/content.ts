@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { JobpassError } from '../../../base/errors.ts';
-import type { Oid, ProjectId } from '../../../base/ids.ts';
+import { type Oid, parseOid, type ProjectId } from '../../../base/ids.ts';
 import type { Directory } from '../../../ports/directory.ts';
 import type { RepositoryForge } from '../../forge.ts';
 import type { GitRunner } from '../git/processes.ts';
 import type { Repositories } from '../git/repositories.ts';
 import { contentReaders, readers, requireAny } from './grants.ts';
 import { readablePath } from './names.ts';
-import { entryAt, pageOf, parseEntries, readCommit, readCommits, resolveCommit } from './reads.ts';
+import { entryAt, findCommit, pageOf, parseEntries, readCommit, readCommits, resolveCommit } from './reads.ts';
 
 export interface ReadDeps {
   readonly git: GitRunner;
@@ -107,6 +107,9 @@ export function contentReads(
     async commit(grant, project, name) {
       requireAny(grant, project, readers);
       const repository = await repositories.existing(project);
+      const whole = parseOid(name);
+      // One git instead of two, for what pages of jobs and pipelines ask most.
+      if (whole !== undefined) return findCommit(git, repository, whole);
       const found = await resolveCommit(git, repository, name);
       return found === undefined ? undefined : readCommit(git, repository, found.oid);
     },

@@ -4,12 +4,17 @@ import type { Commit, Page, Paged } from '../../forge.ts';
 import type { GitRunner } from '../git/processes.ts';
 import { commitOf, readRefs } from '../git/refs.ts';
 
-/** Resolves a name as GitLab does: branch, tag, full ref, then a sha of at least 4 digits. */
+/** Resolves a name as GitLab does: branch, tag, full ref, then a sha of at least 4 digits. No ref has the name of a whole sha (A39): it is not looked for. */
 export async function resolveCommit(
   git: GitRunner,
   repository: string,
   name: string,
 ): Promise<{ readonly oid: Oid; readonly ref: RefName | null } | undefined> {
+  const whole = parseOid(name);
+  if (whole !== undefined) {
+    const oid = await commitOf(git, repository, whole);
+    return oid === undefined ? undefined : { oid, ref: null };
+  }
   const names = [`refs/heads/${name}`, `refs/tags/${name}`, ...(/^refs\/(?:heads|tags)\//.test(name) ? [name] : [])];
   const refs = names.flatMap((text) => parseRefName(text) ?? []);
   const tips = await readRefs(git, repository, refs);
@@ -24,10 +29,16 @@ export async function resolveCommit(
 
 const commitFormat = ['%H', '%P', '%an', '%ae', '%aI', '%cn', '%ce', '%cI', '%B'];
 
-/** @param args revisions and options, already checked */
-export async function readCommits(git: GitRunner, repository: string, args: readonly string[]): Promise<Commit[]> {
+/** @param args revisions and options, already checked @param codes exit codes that are an answer */
+export async function readCommits(
+  git: GitRunner,
+  repository: string,
+  args: readonly string[],
+  codes: readonly number[] = [0],
+): Promise<Commit[]> {
   const { output } = await git.run(repository, ['log', '-z', `--format=${commitFormat.join('%x00')}`, ...args], {
     maxBytes: 32 * 1024 * 1024,
+    codes,
   });
   const fields = output.toString('utf8').split('\0');
   const commits: Commit[] = [];
@@ -51,6 +62,11 @@ export async function readCommits(git: GitRunner, repository: string, args: read
     });
   }
   return commits;
+}
+
+/** @param oid of anything; undefined where it is there but is no commit, or is not there at all */
+export async function findCommit(git: GitRunner, repository: string, oid: Oid): Promise<Commit | undefined> {
+  return (await readCommits(git, repository, ['--max-count=1', oid], [0, 128]))[0];
 }
 
 /** @throws not_found */
