@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Claimed, ForgeClient } from '../../support/server.ts';
 
@@ -216,6 +217,79 @@ export function forgeSuite(name: string, open: () => Promise<Place>, differences
       expect((await forge.call('POST', '/-/jobpass/oauth/revoke', form)).status).toBe(200);
       expect(await git('/libs/secret.git/info/refs?service=git-upload-pack', one.fetchPass)).toBe(401);
       await forge.finish(one);
+    });
+
+    test('R2 while a job is canceling only the fetch pass is left', async () => {
+      const one = await job();
+      const refs = '/libs/secret.git/info/refs?service=git-upload-pack';
+      expect(await status('GET', '/api/v4/user', one.pass)).toBe(200);
+      await forge.must('POST', `/api/v4/projects/${app}/jobs/${one.id}/cancel`, {}, alice.token);
+      await becomes(() => status('GET', '/api/v4/user', one.pass), 401);
+      expect(await git(refs, one.fetchPass)).toBe(200);
+      await forge.must('POST', `/api/v4/projects/${app}/jobs/${one.id}/cancel`, { force: true }, alice.token);
+      await becomes(() => git(refs, one.fetchPass), 401);
+    });
+
+    test('R1 a package goes up and comes down as the user; what the user may not write stays as it is', async () => {
+      const one = await job();
+      const at = (project: number): string => `/api/v4/projects/${project}/packages/generic/tool/1.0/tool.bin`;
+      const put = (project: number, token: string) =>
+        forge.call('PUT', at(project), { token, headers: { 'content-type': 'application/octet-stream' }, raw: 'bytes\n' });
+      expect((await put(app, one.pass)).status).toBe(201);
+      const down = await forge.call('GET', at(app), { token: one.pass });
+      expect([down.status, down.text]).toEqual([200, 'bytes\n']);
+      expect([(await put(lib, one.pass)).status, (await put(hidden, one.pass)).status, (await put(app, one.fetchPass)).status]).toEqual([
+        403, 404, 403,
+      ]);
+      await forge.finish(one);
+    });
+
+    test('R5 A40 a large file goes up and down with the pass itself, by what the batch answer says', async () => {
+      const one = await job();
+      const bytes = `large ${one.id}`;
+      const oid = createHash('sha256').update(bytes).digest('hex');
+      const type = 'application/vnd.git-lfs+json';
+      const authorization = `Basic ${Buffer.from(`x:${one.pass}`).toString('base64')}`;
+      const batch = (operation: string, project = 'team/app') =>
+        forge.call('POST', `/${project}.git/info/lfs/objects/batch`, {
+          headers: { authorization, accept: type, 'content-type': type },
+          raw: JSON.stringify({ operation, transfers: ['basic'], objects: [{ oid, size: bytes.length }] }),
+        });
+      const hrefOf = async (operation: string): Promise<string> => {
+        const { status: code, text } = await batch(operation);
+        expect([code, text.includes('"Authorization"')], text).toEqual([200, false]);
+        const { objects } = JSON.parse(text) as { objects: { actions: Record<string, { href: string }> }[] };
+        const href = objects[0]?.actions[operation]?.href ?? '';
+        expect(href.startsWith(`${place.url}/`), href).toBe(true);
+        return href.slice(place.url.length);
+      };
+      const up = await forge.call('PUT', await hrefOf('upload'), {
+        headers: { authorization, 'content-type': 'application/octet-stream' },
+        raw: bytes,
+      });
+      expect(up.status).toBe(200);
+      expect((await forge.call('GET', await hrefOf('download'), { headers: { authorization } })).text).toBe(bytes);
+      expect([(await batch('upload', 'libs/secret')).status, (await batch('download', 'vault/closed')).status]).toEqual([403, 404]);
+      await forge.finish(one);
+    });
+
+    test('A14 A16 images: a token for what was allowed, and no more', async () => {
+      const one = await job();
+      const authorization = `Basic ${Buffer.from(`x:${one.pass}`).toString('base64')}`;
+      const begin = async (path: string): Promise<number> => {
+        const query = `service=container_registry&scope=repository:${path}:pull,push`;
+        const { status: code, body } = await forge.call('GET', `/jwt/auth?${query}`, { headers: { authorization } });
+        if (code !== 200) return code;
+        const headers = { authorization: `Bearer ${String(body['token'])}` };
+        return (await forge.call('POST', `/v2/${path}/blobs/uploads/`, { headers, raw: '' })).status;
+      };
+      expect(await begin('team/app')).toBe(202);
+      expect([401, 403]).toContain(await begin('libs/secret'));
+      // What is hidden is answered as what is not there, whichever answer a registry has for that.
+      expect([401, 403, 404]).toContain(await begin('vault/closed'));
+      expect(await begin('no/such')).toBe(await begin('vault/closed'));
+      await forge.finish(one);
+      expect(await begin('team/app')).toBe(401);
     });
 
     test('R10 every decision of a pass is in the trail', async () => {
