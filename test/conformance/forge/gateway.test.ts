@@ -1,14 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { randomBase62 } from '../../../src/base/secret.ts';
 import { lookupTtl } from '../../../src/forge/gitlab/directory.ts';
+import { freePort } from '../../support/behind.ts';
 import { startTestGateway } from '../../support/gateway.ts';
 import { forgeClient } from '../../support/server.ts';
-import { forgeSuite } from './suite.ts';
+import { oddForge } from './odd-forge.ts';
+import { type Differences, forgeSuite, type Place } from './suite.ts';
 
 const launcher = fileURLToPath(new URL('../../../bin/jobpass.js', import.meta.url));
 
@@ -35,43 +36,43 @@ async function startForge(dir: string, external: string, root: string): Promise<
   });
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
+const differences: Differences = {
+  roleMs: Math.max(lookupTtl.level, lookupTtl.user, lookupTtl.project),
+  blocked: 401,
+  listOfSeveral: 'refused',
+};
+
+/** @param between what stands between the gateway and the forge */
+async function open(between?: (url: string) => Promise<{ readonly url: string; close(): void }>): Promise<Place> {
+  const dir = await mkdtemp(join(tmpdir(), 'jobpass-behind-'));
+  const root = `glpat-${randomBase62(20)}`;
+  const port = await freePort();
+  const external = `http://127.0.0.1:${port}`;
+  const { child, url } = await startForge(dir, external, root);
+  const behind = forgeClient(url, root);
+  const runner = await behind.runner();
+  // It speaks plain GitLab: its own passes are off.
+  await behind.must('PUT', `/api/v4/runners/${runner.id}`, { trust: 'none' });
+  const other = await between?.(url);
+  const gateway = await startTestGateway(other?.url ?? url, root, {
+    listen: [{ host: '127.0.0.1', port }],
+    externalUrls: [external],
+    trustedRunners: [runner.id as never],
+  });
+  return {
+    forge: forgeClient(external, root),
+    url: external,
+    runner,
+    async stop() {
+      await gateway.stop();
+      other?.close();
+      const gone = new Promise((resolve) => child.once('exit', resolve));
+      child.kill('SIGTERM');
+      await gone;
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
 }
 
-forgeSuite(
-  'the gateway, with the embedded forge behind it in another process',
-  async () => {
-    const dir = await mkdtemp(join(tmpdir(), 'jobpass-behind-'));
-    const root = `glpat-${randomBase62(20)}`;
-    const port = await freePort();
-    const external = `http://127.0.0.1:${port}`;
-    const { child, url } = await startForge(dir, external, root);
-    const behind = forgeClient(url, root);
-    const runner = await behind.runner();
-    // It speaks plain GitLab: its own passes are off.
-    await behind.must('PUT', `/api/v4/runners/${runner.id}`, { trust: 'none' });
-    const gateway = await startTestGateway(url, root, {
-      listen: [{ host: '127.0.0.1', port }],
-      externalUrls: [external],
-      trustedRunners: [runner.id as never],
-    });
-    return {
-      forge: forgeClient(external, root),
-      url: external,
-      runner,
-      async stop() {
-        await gateway.stop();
-        const gone = new Promise((resolve) => child.once('exit', resolve));
-        child.kill('SIGTERM');
-        await gone;
-        await rm(dir, { recursive: true, force: true });
-      },
-    };
-  },
-  { roleMs: Math.max(lookupTtl.level, lookupTtl.user, lookupTtl.project), blocked: 401, listOfSeveral: 'refused' },
-);
+forgeSuite('the gateway, with the embedded forge behind it in another process', () => open(), differences);
+forgeSuite('the gateway, with a forge behind it whose answers are odd', () => open(oddForge), differences);
