@@ -71,7 +71,7 @@ describe('sources', () => {
     const report = await scene.run(jobPayload(script, { ...sourcesOf(forge, sha), variables: [], extended_job_token }));
     expect(report.final).toMatchObject({ state: 'success' });
     expect(report.text).toContain('hello from the forge');
-    expect(report.text).toContain(`url = ${forge.url}/group/app.git`);
+    expect(report.text).toContain(`url = "${forge.url}/group/app.git"`);
     expect(forge.revoked).toEqual([fetch]);
     expect(new Set(forge.gitSeen.map(({ password }) => password))).toEqual(new Set([undefined, fetch]));
     await expectNowhere(scene.dir, [fetch, full]);

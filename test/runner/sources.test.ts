@@ -143,6 +143,7 @@ describe('A53 a kept work tree', () => {
 
 test('R15 jobs of one project and principals share a mirror, one after the other; the depth is each job’s own', async () => {
   await writeFile(scene.configPath, (await readFile(scene.configPath, 'utf8')).replace('concurrent = 1', 'concurrent = 3'));
+  await scene.start();
   const { forge } = scene;
   forge.repository('group/app', { a: '1' });
   const sha = forge.repository('group/app', { a: '2' });

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { hash } from 'node:crypto';
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import { privateDir, shortToken } from '../places.ts';
-import { removeAs, runAs } from '../run-as.ts';
+import { runAs } from '../run-as.ts';
 import type { BuildPlace, PrepareOptions } from './executor.ts';
 import { osUserOf } from './shell/os-user.ts';
 import { killUid } from './shell/processes.ts';
@@ -68,14 +68,17 @@ function pathInSlot({ entry, projectPath, clonePath }: PrepareOptions, seenSlot:
   return path;
 }
 
+/** `$1` is emptied, read-only parts and all, `$2` kept: one program for a small job's sake. */
+const foldersScript = `if test -e "$1"; then chmod -R u+rwx -- "$1" 2>/dev/null || :; rm -rf -- "$1" || exit 1; fi
+exec mkdir -p -m 700 -- "$2" "$1" "$1/home" "$1/tmp"`;
+
 /** Everything below the slot is the job's, symbolic links and all: nothing there is done as root. @returns false where the folder is not what it says */
 async function makeFolders(place: BuildPlace): Promise<boolean> {
   const { slotDir, buildDir, tmpDir } = place;
   await mkdir(slotDir, { recursive: true, mode: 0o700 });
   if (place.uid !== undefined && place.gid !== undefined) await chown(slotDir, place.uid, place.gid);
   try {
-    await removeAs(place, tmpDir);
-    await runAs(place, 'mkdir', ['-p', '-m', '700', '--', buildDir, tmpDir, join(tmpDir, 'home'), join(tmpDir, 'tmp')], { cwd: slotDir });
+    await runAs(place, '/bin/sh', ['-c', foldersScript, 'sh', tmpDir, buildDir], { cwd: slotDir });
     return (await realpath(buildDir)) === buildDir && (await realpath(tmpDir)) === tmpDir;
   } catch (error) {
     if (isJobpassError(error, 'upstream_failed')) return false;

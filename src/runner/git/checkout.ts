@@ -9,10 +9,12 @@ import type { Mirror } from './mirror.ts';
 
 export interface CheckoutOrder {
   readonly place: BuildPlace;
-  /** Folder of the work tree, the job's own. */
+  /** Folder of the work tree, the job's own; made where it is not there. */
   readonly dir: string;
   /** What `origin` says: without any credential. */
   readonly url: URL;
+  /** Words of `git clean` for what the work tree has beside the commit; empty = nothing is cleaned. */
+  readonly cleanFlags: readonly string[];
   /** The commit's attributes, by their key; undefined = every file is written anew. */
   readonly attributes: string | undefined;
   readonly signal: AbortSignal;
@@ -25,20 +27,26 @@ export function jobGitEnvironment(place: BuildPlace, extra: readonly (readonly [
 }
 
 /**
- * `$1` address of origin, `$2` the commit, `$3` the time of the index that comes with the rest, or nothing. What `checkout` takes for up to date by its index
+ * One shell for all of it: each program of its own costs a small job some milliseconds.
+ *
+ * `$1` address of origin (an URL has neither quotes nor line ends), `$2` the commit, `$3` the time of the index that comes with the rest, or nothing, `$4` the folder; then
+ * words for `git clean`, or none. What `checkout` takes for up to date by its index
  * is looked at once more by `checkout-index`, which alone minds links in the place of folders.
  */
 const script = `set -e; exec 4>&1 1>&2
+mkdir -p -- "$4"
+cd -- "$4"
 rm -rf -- .git
 git init --quiet --template= .
-git config remote.origin.url "$1"
-git config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*'
+printf '[remote "origin"]\\n\\turl = "%s"\\n\\tfetch = +refs/heads/*:refs/remotes/origin/*\\n' "$1" >> .git/config
 tar -C .git -xf -
 test -z "$3" || touch -d "$3" .git/index 2>/dev/null || :
 git checkout --quiet --force --detach "$2"
 test -z "$3" || git checkout-index --all --force --index --quiet
 stat -c %y .git/index >&4 2>/dev/null || :
 cat .git/index >&3
+shift 4
+test $# = 0 || git clean "$@"
 `;
 
 /**
@@ -52,9 +60,10 @@ export async function deliver(mirror: Mirror, order: CheckoutOrder): Promise<voi
   try {
     const time = await handOver({
       ...order,
+      dir: '/',
       tar: [...(await repositoryFiles(mirror)), ...(index === undefined ? [] : ['-C', index.dir, 'index'])],
       program: '/bin/sh',
-      args: ['-c', script, 'sh', url.href, mirror.sha, index?.time ?? ''],
+      args: ['-c', script, 'sh', url.href, mirror.sha, index?.time ?? '', dir, ...order.cleanFlags],
       env: { ...jobGitEnvironment(place), TZ: 'UTC' },
       writes: written.fd,
     });

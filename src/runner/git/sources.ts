@@ -46,8 +46,10 @@ export async function getSources(order: SourcesOrder): Promise<void> {
   const { url, sha, refspecs, depth, credential } = order;
   const submodules = await withMirror(room, { url, sha, refspecs, depth, credential }, async (mirror) => {
     if (order.strategy === 'clone') await removeAs(place, place.buildDir);
-    await runAs(place, 'mkdir', ['-p', '--', place.buildDir], { cwd: place.slotDir });
-    if (!order.checkout) return say('Skipping the checkout (GIT_CHECKOUT).');
+    if (!order.checkout) {
+      await runAs(place, 'mkdir', ['-p', '--', place.buildDir], { cwd: place.slotDir });
+      return say('Skipping the checkout (GIT_CHECKOUT).');
+    }
     say(`Checking out ${mirror.sha.slice(0, 8)} as detached HEAD (ref is ${order.ref})…`);
     await checkOut(order, mirror, place.buildDir, { url, credential });
     return order.submodules === 'none' ? say('Skipping Git submodules setup') : submodulesOf(mirror);
@@ -63,16 +65,10 @@ async function checkOut(
 ): Promise<void> {
   const { place, room, say } = order;
   const attributes = await attributesOf(mirror);
-  const checkout = { place, dir, url: from.url, attributes: attributes.key, signal: room.signal, onOutput: room.onOutput };
+  const cleanFlags = order.strategy === 'clone' ? [] : order.cleanFlags;
+  const checkout = { place, dir, url: from.url, cleanFlags, attributes: attributes.key, signal: room.signal, onOutput: room.onOutput };
   await deliver(mirror, checkout);
   if (order.lfs && attributes.lfs) await deliverLfsObjects(mirror, await fetchLfsObjects(mirror, { ...from, room, say }), checkout);
-  if (order.cleanFlags.length === 0 || order.strategy === 'clone') return;
-  await runAs(place, 'git', ['clean', ...order.cleanFlags], {
-    cwd: dir,
-    env: jobGitEnvironment(place),
-    signal: room.signal,
-    onOutput: room.onOutput,
-  });
 }
 
 async function fetchSubmodules(
@@ -112,7 +108,7 @@ async function fetchSubmodule(
   level: number,
   budget: { left: number },
 ): Promise<void> {
-  const { room, place, force } = order;
+  const { room, force } = order;
   const text = force === undefined ? submodule.url : forceHttps(submodule.url, force.sshHost, force.httpBase);
   const url = submoduleUrl(parentUrl, text);
   if (url === undefined)
@@ -128,7 +124,6 @@ async function fetchSubmodule(
     room,
     { url, sha: submodule.sha, refspecs: [], depth: order.submoduleDepth, credential },
     async (mirror) => {
-      await runAs(place, 'mkdir', ['-p', '--', path], { cwd: dir });
       await checkOut(order, mirror, path, { url, credential });
       return order.submodules === 'recursive' ? submodulesOf(mirror) : [];
     },
