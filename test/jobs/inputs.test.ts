@@ -130,7 +130,7 @@ test('a schedule keeps inputs; R3 whoever gave one answers for it, whoever owns 
       { name: 'times', value: 2 },
     ],
   };
-  const kept = await server.must('POST', path, nightly, bob.token);
+  const kept = await server.must('POST', path, nightly, alice.token);
   expect(kept['inputs']).toEqual([
     { name: 'who', value: 'night' },
     { name: 'times', value: 2 },
@@ -141,11 +141,13 @@ test('a schedule keeps inputs; R3 whoever gave one answers for it, whoever owns 
       { name: 'words', value: ['a'] },
     ],
   };
-  const changed = await server.must('PUT', `${path}/${String(kept['id'])}`, change, alice.token);
+  // Whoever edits it owns it; the description stays alice's, and so does the input that bob did not give.
+  const changed = await server.must('PUT', `${path}/${String(kept['id'])}`, change, bob.token);
   expect(changed['inputs']).toEqual([
     { name: 'who', value: 'night' },
     { name: 'words', value: ['a'] },
   ]);
+  await server.must('POST', `${path}/${String(kept['id'])}/take_ownership`, {}, alice.token);
   await server.must('POST', `${path}/${String(kept['id'])}/play`, {}, alice.token);
   const job = await claim();
   expect(script(job)).toEqual(['echo night 1 ["a"]']);
