@@ -19,7 +19,7 @@ const connectMs = 10_000;
 
 /**
  * Kept connections to one forge. Written for what a proxy does and nothing else, because a general client costs as much as the rest of the way
- * (docs/decisions). One timer for all of them, and no promise or stream for a request.
+ * (docs/decisions/0010). One timer for all of them, and no promise or stream for a request.
  */
 export class WirePool {
   readonly #end: End;
