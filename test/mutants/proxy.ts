@@ -218,4 +218,13 @@ export const proxyMutants: readonly Mutant[] = [
     test: forwarder,
     name: 'R13 a slow reader gets its own bytes',
   },
+  {
+    id: 'R11',
+    defence: 'a refusal that comes before the whole body is heard',
+    file: 'src/doors/proxy/wire/body.ts',
+    find: 'if (!planned) setImmediate(send);\n    planned = true;',
+    replace: 'send();',
+    test: 'test/gateway/e2e.test.ts',
+    name: 'huge, deep and broken bodies',
+  },
 ];
