@@ -1,9 +1,9 @@
 // `npm test`: type check, linter, formatter, then every test; ends with the line `N passed, N failed`.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { quickFolder } from '../test/support/quick-folder.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const bin = (name) => join(root, 'node_modules', '.bin', name);
@@ -32,7 +32,7 @@ if (filters.length === 0) {
   check('build (tsc to dist/)', process.execPath, [join(root, 'scripts', 'build.mjs')]);
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'jobpass-test-'));
+const folder = quickFolder();
 const report = join(folder, 'report.json');
 const vitest = spawnSync(
   process.execPath,
@@ -40,6 +40,7 @@ const vitest = spawnSync(
   {
     cwd: root,
     stdio: 'inherit',
+    env: { ...process.env, TMPDIR: folder },
   },
 );
 try {

@@ -66,7 +66,8 @@ describe.skipIf(engine() === undefined || !['podman', 'skopeo', 'buildah'].every
   }
 
   beforeAll(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'jobpass-clients-'));
+    // podman takes no longer folder than 50 characters.
+    dir = await mkdtemp(join(tmpdir(), 'clients-'));
     server = await startTestServer();
     host = new URL(server.url).host;
     alice = await server.user('alice');

@@ -5,7 +5,7 @@ import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { cleanLeftovers, rememberJob } from '../../src/runner/cleanup.ts';
-import { jobPayload, makeScene, passesFor, type Scene, sourcesOf, textOf, variable } from './support/jobs.ts';
+import { jobPayload, makeScene, ownSeconds, passesFor, type Scene, sourcesOf, textOf, variable } from './support/jobs.ts';
 
 let scene: Scene;
 beforeEach(async () => {
@@ -15,9 +15,15 @@ afterEach(async () => {
   await scene.close();
 });
 
+const asleep = ownSeconds();
+
 /** Starts a job that prints `ready` and then waits for long; resolves when the server has read that. */
 async function waiting(id: number, before: readonly string[] = [], after: readonly string[] = [], seconds = 60): Promise<void> {
-  const payload = jobPayload([...before, 'echo "now re""ady"', 'sleep 641 & sleep 641'], { id, runner_info: { timeout: seconds } }, after);
+  const payload = jobPayload(
+    [...before, 'echo "now re""ady"', `sleep ${asleep} & sleep ${asleep}`],
+    { id, runner_info: { timeout: seconds } },
+    after,
+  );
   scene.forge.give(payload);
   await scene.forge.when(() => scene.forge.report(id).trace.includes('now ready'));
 }
@@ -29,7 +35,7 @@ describe('the end of a job', () => {
     scene.forge.report(1).status = 'canceled';
     scene.forge.events.emit('report');
     // The kill needs no final report; the next job shows that the slot is free again.
-    const next = await scene.run(jobPayload(['ps -eo args | grep -c "[s]leep 641" || true'], { id: 2 }));
+    const next = await scene.run(jobPayload([`ps -eo args | grep -c "[s]leep ${asleep}" || true`], { id: 2 }));
     expect(next.text).toMatch(/\n0\n/);
     expect(textOf(scene.forge.report(1).trace)).not.toContain('afterwards');
   });

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Log } from '../../src/base/log.ts';
 import { type RunnerHandle, startRunner } from '../../src/runner/loop.ts';
 import { renewAt } from '../../src/runner/token-life.ts';
-import { jobPayload, makeScene, passesFor, type Payload, type Scene, sourcesOf, textOf } from './support/jobs.ts';
+import { jobPayload, makeScene, ownSeconds, passesFor, type Payload, type Scene, sourcesOf, textOf } from './support/jobs.ts';
 
 /** What a server answered to one kind of call: a status, headers, a body. */
 interface Odd {
@@ -174,8 +174,9 @@ describe('a server with odd answers', () => {
   ])('R2 §6 the trace answered with $what kills the job', async ({ odd }) => {
     script(patches, [odd]);
     await start();
-    scene.forge.give(jobPayload(['sleep 619'], { id: 1 }, ['echo never']));
-    const next = await run(jobPayload(['ps -eo args | grep -c "[s]leep 619" || true'], { id: 2 }));
+    const asleep = ownSeconds();
+    scene.forge.give(jobPayload([`sleep ${asleep}`], { id: 1 }, ['echo never']));
+    const next = await run(jobPayload([`ps -eo args | grep -c "[s]leep ${asleep}" || true`], { id: 2 }));
     expect(next.text).toMatch(/\n0\n/);
     expect(scene.forge.reports.get(1)?.final).toBeUndefined();
   });

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JobPayload } from '../../src/wire/runner.ts';
-import { jobPayload, makeScene, passesFor, type Scene, sourcesOf, variable } from './support/jobs.ts';
+import { jobPayload, makeScene, ownSeconds, passesFor, type Scene, sourcesOf, variable } from './support/jobs.ts';
 
 let scene: Scene;
 beforeEach(async () => {
@@ -25,11 +25,12 @@ describe('what a job says about its sources', () => {
   test('R8 hooks run around the fetch, in the order of gitlab-runner; they see no pass, and leave nothing running beside git', async () => {
     await scene.configure(`pre_get_sources_script = "echo operator before"\npost_get_sources_script = "echo operator after"`);
     const sha = scene.forge.repository('group/app', { a: 'text\n' });
+    const asleep = ownSeconds();
     const hooks = [
-      { name: 'pre_get_sources_script', script: ['echo job before', 'test ! -e a', 'env', 'setsid sleep 611 &'] },
+      { name: 'pre_get_sources_script', script: ['echo job before', 'test ! -e a', 'env', `setsid sleep ${asleep} &`] },
       { name: 'post_get_sources_script', script: ['echo job after', 'cat a'] },
     ];
-    const script = ['ps -eo args | grep -c "[s]leep 611" || true'];
+    const script = [`ps -eo args | grep -c "[s]leep ${asleep}" || true`];
     const report = await scene.run(withSources(sha, script, {}, { hooks } as never));
     expect(report.final, report.text).toMatchObject({ state: 'success' });
     expect(report.text.replaceAll(/^.*\$ .*\n/gm, '')).toMatch(

@@ -3,7 +3,17 @@ import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { JobPayload } from '../../../src/wire/runner.ts';
-import { jobPayload, makeScene, passesFor, type Scene, type SceneOptions, sourcesOf, textOf, variable } from '../../runner/support/jobs.ts';
+import {
+  jobPayload,
+  makeScene,
+  ownSeconds,
+  passesFor,
+  type Scene,
+  type SceneOptions,
+  sourcesOf,
+  textOf,
+  variable,
+} from '../../runner/support/jobs.ts';
 
 /** Where an executor's jobs run; all of them on this machine, so that their processes can be seen. */
 export interface Ground {
@@ -26,10 +36,16 @@ export function executorSuite(name: string, begin: () => Promise<Ground>): void 
     });
     afterEach(() => scene.close());
 
+    /** How long the jobs of the test sleep. */
+    let asleep = 0;
+    beforeEach(() => {
+      asleep = ownSeconds();
+    });
+
     /** A job that says so once it waits; its processes are told by the seconds that they sleep. */
-    async function waiting(id: number, seconds: number, parts: Partial<JobPayload> = {}): Promise<void> {
+    async function waiting(id: number, parts: Partial<JobPayload> = {}): Promise<void> {
       const after = ['echo "after: $CI_JOB_STATUS"'];
-      scene.forge.give(jobPayload([`sleep ${seconds} & echo "now re""ady"; sleep ${seconds}`], { id, ...parts }, after));
+      scene.forge.give(jobPayload([`sleep ${asleep} & echo "now re""ady"; sleep ${asleep}`], { id, ...parts }, after));
       await scene.forge.when(() => scene.forge.report(id).trace.includes('now ready'));
     }
 
@@ -87,12 +103,12 @@ export function executorSuite(name: string, begin: () => Promise<Ground>): void 
       process.env['SECRET_OF_THE_RUNNER'] = 'hidden-value';
       try {
         await scene.start();
-        await waiting(1, 614, { variables: [variable('GIT_STRATEGY', 'none'), variable('SECRET_OF_THE_JOB', 'argv-canary')] });
+        await waiting(1, { variables: [variable('GIT_STRATEGY', 'none'), variable('SECRET_OF_THE_JOB', 'argv-canary')] });
         for (const argv of await everyArgv()) expect(argv).not.toContain('argv-canary');
         scene.forge.report(1).status = 'canceled';
         const next = await scene.run(jobPayload(['env'], { id: 2 }));
         expect(next.final).toMatchObject({ state: 'success' });
-        expect(await sleeping(614)).toBe(0);
+        expect(await sleeping(asleep)).toBe(0);
         expect(textOf(scene.forge.report(1).trace)).not.toContain('after:');
         expect(next.text).not.toMatch(/hidden-value|argv-canary/);
       } finally {
@@ -102,18 +118,18 @@ export function executorSuite(name: string, begin: () => Promise<Ground>): void 
 
     test('canceling: the script ends, after_script runs and is told', async () => {
       await scene.start();
-      await waiting(1, 615);
+      await waiting(1);
       scene.forge.report(1).status = 'canceling';
       const report = await scene.forge.ended(1);
       expect(textOf(report.trace)).toContain('after: canceled');
       expect(report.final).toMatchObject({ failure_reason: 'job_canceled' });
-      expect(await sleeping(615)).toBe(0);
+      expect(await sleeping(asleep)).toBe(0);
     });
 
     test('a job that takes too long ends as such, with all that it runs', async () => {
-      const report = await scene.run(jobPayload(['sleep 616 & sleep 616'], { runner_info: { timeout: 3 } }));
+      const report = await scene.run(jobPayload([`sleep ${asleep} & sleep ${asleep}`], { runner_info: { timeout: 3 } }));
       expect(report.final).toMatchObject({ failure_reason: 'job_execution_timeout' });
-      expect(await sleeping(616)).toBe(0);
+      expect(await sleeping(asleep)).toBe(0);
     });
 
     test('a runner that was killed: the next start ends what its job left running', async () => {
@@ -122,12 +138,12 @@ export function executorSuite(name: string, begin: () => Promise<Ground>): void 
         import { silentLog } from ${JSON.stringify(new URL('../../../src/base/log.ts', import.meta.url).href)};
         await startRunner({ configPath: ${JSON.stringify(scene.configPath)}, log: silentLog });`;
       const killed = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: 'ignore' });
-      await waiting(1, 617);
+      await waiting(1);
       const gone = once(killed, 'exit');
       killed.kill('SIGKILL');
       await gone;
       await scene.start();
-      expect(await sleeping(617)).toBe(0);
+      expect(await sleeping(asleep)).toBe(0);
       expect((await scene.run(jobPayload(['true'], { id: 2 }))).final).toMatchObject({ state: 'success' });
     });
   });

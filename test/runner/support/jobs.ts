@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -148,3 +148,6 @@ export function passesFor(forge: FakeForge, exposure: 'withhold' | 'variable' | 
   };
   return { full, fetch, extended_job_token };
 }
+
+/** As many as nobody else on this machine sleeps: the processes of one test are told by them, also where suites run side by side. */
+export const ownSeconds = (): number => randomInt(1_000_000, 10_000_000);
