@@ -46,7 +46,13 @@ export function jobCases(bench: Bench): void {
     const made = newPipeline(project.id, user.id, { chainDepth: 1, parentJobId: unknownJob, yamlErrors: 'broken', tag: true });
     const second = await transactor.write((tx) => jobs.insertPipeline(tx, made));
     expect([pipeline.iid, second.iid]).toEqual([1, 2]);
-    const plain = { name: null, mergeRequestId: null, autoCancel: { onNewCommit: 'conservative', onJobFailure: 'none' }, upstream: null };
+    const plain = {
+      inputs: {},
+      name: null,
+      mergeRequestId: null,
+      autoCancel: { onNewCommit: 'conservative', onJobFailure: 'none' },
+      upstream: null,
+    };
     expect(second).toEqual({ ...plain, ...made, id: second.id, iid: 2, updatedAt: now, startedAt: null, finishedAt: null });
     expect(await jobs.pipeline(null, second.id)).toEqual(second);
     expect(await jobs.pipeline(null, unknownId as never)).toBeUndefined();
