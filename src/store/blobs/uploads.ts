@@ -1,5 +1,17 @@
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, createReadStream, fdatasync, fstatSync, fsync, futimesSync, openSync, statSync, writev, writevSync } from 'node:fs';
+import {
+  closeSync,
+  createReadStream,
+  fdatasync,
+  fstatSync,
+  fsync,
+  futimesSync,
+  open as openCallback,
+  openSync,
+  statSync,
+  writev,
+  writevSync,
+} from 'node:fs';
 import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
@@ -23,10 +35,11 @@ const freshMs = 60_000;
 /** Up to here bytes are written at once: a way through the pool of threads costs more than they do. */
 const smallBytes = 64 * 1024;
 const flush = promisify(fsync);
+const openFile = promisify(openCallback);
 const flushData = promisify(fdatasync);
 const writeParts = promisify(writev);
 
-/** What is known of an upload beside its file. Opening, closing and looking are done at once, as they wait for no disk; flushes are not. */
+/** What is known of an upload beside its file. Closing and looking are done at once, as they wait for no disk; flushes, and making a file, are not. */
 export interface Progress {
   readonly hash: Hash;
   /** Its open file. */
@@ -54,7 +67,7 @@ export class Uploads {
   async begin(owner: string): Promise<string> {
     await this.#bound(owner);
     const id = randomBase62(32);
-    const fd = openSync(this.#path(owner, id), 'ax', 0o600);
+    const fd = await openFile(this.#path(owner, id), 'ax', 0o600);
     this.#remember(id, { hash: createHash('sha256'), fd, sizeBytes: 0, changedAt: Date.now() });
     return id;
   }
