@@ -3,10 +3,10 @@ import { Readable, type Writable } from 'node:stream';
 import { JobpassError } from '../../base/errors.ts';
 import type { ContentBody } from '../../ports/content.ts';
 
-const bufferBytes = 1024 * 1024;
+const bufferBytes = 2 * 1024 * 1024;
 /** Fresh memory of this size costs a page fault for each 4 KiB of it, so it is used again. */
 const spare: Buffer[] = [];
-const sparesKept = 32;
+const sparesKept = 16;
 
 /** The bytes `first` to `last` of an open file, which it closes. */
 export class FileBody extends Readable implements ContentBody {
