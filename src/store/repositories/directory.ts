@@ -1,15 +1,15 @@
 import type { Selectable } from 'kysely';
-import { type EpochMillis, type GroupId, id, type ProjectId, type UserId } from '../../base/ids.ts';
+import { type EpochMillis, type GroupId, id, type UserId } from '../../base/ids.ts';
 import { type AccessLevel, parseAccessLevel } from '../../base/levels.ts';
 import type { Directory, GroupFacts, ProjectFacts, ProtectedRef, UserFacts } from '../../ports/directory.ts';
 import type { MaybeTx } from '../../ports/tx.ts';
 import type { Database } from '../database.ts';
-import type { NamespacesTable, ProjectsTable, UsersTable } from '../schema.ts';
+import type { NamespacesTable, UsersTable } from '../schema.ts';
 import { toVisibility } from './groups.ts';
+import { projectColumns, toProjectFacts } from './projects.ts';
 
 /** Just what decisions need: each column costs, and this is asked several times about every request. */
 const userColumns = ['id', 'username', 'name', 'state', 'isAdmin'] as const;
-const projectColumns = ['id', 'path', 'visibility', 'archived', 'namespaceId', 'rootGroupId', 'defaultBranch', 'chainDepth'] as const;
 
 /** Who may do what, straight from the rows. */
 export function directoryRepository(db: Database): Directory {
@@ -130,19 +130,6 @@ function levelsIn(db: Database, kind: 'project' | 'group') {
 /** A level that is none of GitLab's counts as no role. */
 export function toLevel(value: number): AccessLevel {
   return parseAccessLevel(value) ?? 0;
-}
-
-function toProjectFacts(row: Pick<Selectable<ProjectsTable>, (typeof projectColumns)[number]>): ProjectFacts {
-  return {
-    id: id<ProjectId>(row.id),
-    path: row.path,
-    visibility: toVisibility(row.visibility),
-    archived: row.archived === 1,
-    namespaceId: id<GroupId>(row.namespaceId),
-    rootGroupId: id<GroupId>(row.rootGroupId),
-    defaultBranch: row.defaultBranch,
-    chainDepth: row.chainDepth,
-  };
 }
 
 function toUserFacts(row: Pick<Selectable<UsersTable>, (typeof userColumns)[number]>): UserFacts {

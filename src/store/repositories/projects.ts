@@ -1,6 +1,7 @@
 import { type Selectable, sql } from 'kysely';
 import { type GroupId, id, millis, type ProjectId, type UserId } from '../../base/ids.ts';
 import type { ProjectRecord, ProjectStore } from '../../forge/embedded/ports.ts';
+import type { ProjectFacts } from '../../ports/directory.ts';
 import { type Database, likePattern } from '../database.ts';
 import type { ProjectsTable } from '../schema.ts';
 import { claimRoute, toVisibility } from './groups.ts';
@@ -117,19 +118,37 @@ export function projectRepository(db: Database): ProjectStore {
   };
 }
 
-function toProject(row: Selectable<ProjectsTable>): ProjectRecord {
+/** Of a project's row just what decisions need. */
+export const projectColumns = [
+  'id',
+  'path',
+  'visibility',
+  'archived',
+  'namespaceId',
+  'rootGroupId',
+  'defaultBranch',
+  'chainDepth',
+] as const;
+
+export function toProjectFacts(row: Pick<Selectable<ProjectsTable>, (typeof projectColumns)[number]>): ProjectFacts {
   return {
     id: id<ProjectId>(row.id),
-    name: row.name,
-    slug: row.slug,
     path: row.path,
-    description: row.description,
     visibility: toVisibility(row.visibility),
     archived: row.archived === 1,
     namespaceId: id<GroupId>(row.namespaceId),
     rootGroupId: id<GroupId>(row.rootGroupId),
     defaultBranch: row.defaultBranch,
     chainDepth: row.chainDepth,
+  };
+}
+
+function toProject(row: Selectable<ProjectsTable>): ProjectRecord {
+  return {
+    ...toProjectFacts(row),
+    name: row.name,
+    slug: row.slug,
+    description: row.description,
     mergeMethod: row.mergeMethod === 'ff' ? 'ff' : 'merge',
     creatorId: id<UserId>(row.creatorId),
     createdAt: millis(row.createdAt),
