@@ -24,6 +24,7 @@ export async function fileContent(root: string): Promise<ContentStore> {
   const folderOf = (digest: Digest): string => join(root, algorithmOf(digest), hexOf(digest).slice(0, 2));
   const pathOf = (digest: Digest): string => join(folderOf(digest), hexOf(digest));
 
+  const flushes = new Set<Promise<void>>();
   const made = new Map<string, Promise<void>>();
   async function opened(folder: string): Promise<number> {
     const algorithm = dirname(folder);
@@ -42,7 +43,13 @@ export async function fileContent(root: string): Promise<ContentStore> {
   async function settle(path: string, digest: Digest): Promise<void> {
     const folder = await opened(folderOf(digest));
     renameSync(path, pathOf(digest));
-    await flush(folder);
+    const flushing = flush(folder);
+    flushes.add(flushing);
+    try {
+      await flushing;
+    } finally {
+      flushes.delete(flushing);
+    }
   }
 
   return {
@@ -85,11 +92,12 @@ export async function fileContent(root: string): Promise<ContentStore> {
       }),
     discard: (owner, id) => uploads.discard(owner, id),
     removeIdleUploads: (before) => uploads.removeIdle(before),
-    close() {
+    async close() {
       uploads.close();
+      // A descriptor that is closed below a flush may be another file's by the time of it.
+      await Promise.allSettled(flushes);
       for (const fd of folders.values()) closeSync(fd);
       folders.clear();
-      return Promise.resolve();
     },
   };
 }
