@@ -106,6 +106,8 @@ export function makeActions(deps: JobsDeps): Actions {
       checkVariables(given);
       const played = await onJob(grant, 'job:run', project, id, async (tx, job) => {
         const userId = await starter(deps, tx, grant, job);
+        // A bridge that shows `manual` for its downstream pipeline: played, it would trigger a second one.
+        if (job.downstreamId !== null) throw new JobpassError('invalid_input', 'Unplayable Job');
         const status = readyStatus(job);
         const done = await jobs.changeJob(tx, id, ['manual', 'scheduled'], {
           status,
@@ -165,7 +167,7 @@ function missing(): never {
 /** The job as it was planned, without anything that happened to it: a failure that was forgiven counts anew. */
 export function newJobOf(job: JobRecord): Omit<NewJob, 'userId' | 'status' | 'createdAt'> {
   const { pipelineId, projectId, name, stage, stageIndex, ref, tag, sha, when, tags, timeoutSeconds, plan, needs } = job;
-  const { kind, resourceGroup, variables, variablesBy, environmentId, environmentAction } = job;
+  const { kind, mirrors, resourceGroup, variables, variablesBy, environmentId, environmentAction } = job;
   const planned: { job: PlanJob } = JSON.parse(plan);
   return {
     pipelineId,
@@ -182,6 +184,7 @@ export function newJobOf(job: JobRecord): Omit<NewJob, 'userId' | 'status' | 'cr
     plan,
     needs,
     kind,
+    mirrors,
     resourceGroup,
     variables,
     variablesBy,

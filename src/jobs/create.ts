@@ -156,6 +156,7 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Configure
         createdAt: now,
         resourceGroup: job.resourceGroup ?? null,
         kind: job.trigger === undefined ? 'build' : 'bridge',
+        mirrors: job.trigger?.strategy === 'mirror',
         environmentId: places.get(job.environment?.name ?? '') ?? null,
         environmentAction: job.environment?.action ?? null,
       }));

@@ -8,6 +8,7 @@ import type { Jobs } from './jobs.ts';
 import { cancelFailing } from './on-failure.ts';
 import { Onward } from './onward.ts';
 import { makeLint } from './lint.ts';
+import { mirrorBridges } from './mirror-bridges.ts';
 import { makeMergeRequestPipelines } from './merge-request-pipelines.ts';
 import { makePipelines } from './pipelines.ts';
 import { makeQueue } from './queue.ts';
@@ -30,7 +31,7 @@ import { makeCiVariables } from './variables.ts';
 /** Pipelines, jobs and runners, wired. */
 export function makeJobs(deps: JobsDeps): Jobs {
   const reaper = new Reaper(deps);
-  const onward = new Onward(deps, [startDue, stopOverdue, cancelFailing, assignResources, settleBridges, startBridges]);
+  const onward = new Onward(deps, [startDue, stopOverdue, cancelFailing, assignResources, mirrorBridges, settleBridges, startBridges]);
   deps.wakeup.onChange(() => onward.look());
   const scheduler = new Scheduler(deps);
   const watched = new Watched(deps.clock);

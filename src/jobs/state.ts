@@ -6,9 +6,10 @@ export const moves: Readonly<Record<JobStatus, readonly JobStatus[]>> = {
   scheduled: ['waiting_for_resource', 'pending', 'canceled'],
   waiting_for_resource: ['pending', 'canceled'],
   pending: ['running', 'canceled', 'failed'],
-  manual: ['waiting_for_resource', 'pending', 'canceled', 'skipped'],
+  // Between running and manual: a bridge whose downstream pipeline waits for somebody to play a job, or goes on.
+  manual: ['waiting_for_resource', 'pending', 'running', 'canceled', 'skipped'],
   // Skipped: a bridge whose downstream pipeline was.
-  running: ['success', 'failed', 'canceling', 'canceled', 'pending', 'skipped'],
+  running: ['success', 'failed', 'canceling', 'canceled', 'pending', 'manual', 'skipped'],
   canceling: ['canceled'],
   success: [],
   failed: [],

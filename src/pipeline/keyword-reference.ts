@@ -9,8 +9,8 @@ and \`!reference\` work as in GitLab.
 
 - \`cache\`: the server puts trust tier and principals behind each key (R15, [doors/runner.md](doors/runner.md)), so \`unprotect: true\` is refused; files of a key are paths without \`*\`.
 - \`id_tokens\`: [id-tokens.md](id-tokens.md).
-- \`trigger\`: what runs again in a downstream pipeline reopens the bridge that waited for it, where who retries may run jobs there. With \`strategy: mirror\` a bridge is \`running\` while
-  its pipeline waits for somebody to play a job.
+- \`trigger\`: what runs again in a downstream pipeline reopens the bridge that waited for it, where who retries may run jobs there. With \`strategy: mirror\` a bridge is
+  \`manual\` while its pipeline waits for somebody to play a job; that is played below, not at the bridge.
 - \`inputs\`: \`$[[ inputs.name ]]\` with \`expand_vars\`, \`truncate\`, \`posix_escape\`; values from \`include\`, \`trigger\`, \`POST /projects/:id/pipeline\` and trigger tokens. A value goes in as what it is: a text
   never becomes other YAML, where GitLab puts it into the file's text. A masked variable is put into none. Whoever gives inputs is a principal of the pipeline's jobs (R3).
 - \`release\`: after the script the runner gets a step that makes the release with the job token. It needs curl in the image, else the release-cli or glab that the image brings; variables that the

@@ -14,6 +14,11 @@ export interface FlowStore {
     tx: MaybeTx,
     limit: number,
   ): Promise<readonly { readonly bridge: JobRecord; readonly downstream: PipelineRecord | null }[]>;
+  /**
+   * Bridges that mirror their downstream pipeline (`strategy: mirror`) and show `running` where it waits for somebody to play a job, or `manual`
+   * where it does not.
+   */
+  staleMirrors(tx: MaybeTx, limit: number): Promise<readonly JobRecord[]>;
   /** Unfinished pipelines of the ref that are older than this one and run another commit; none that a job triggered, a schedule started or that wants no canceling. */
   redundant(tx: MaybeTx, pipeline: PipelineRecord): Promise<readonly PipelineRecord[]>;
   /** Unfinished pipelines that one failed job cancels (`auto_cancel:on_job_failure`), and have one. */

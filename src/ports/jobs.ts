@@ -127,6 +127,8 @@ export interface NewJob {
   readonly createdAt: EpochMillis;
   /** A `bridge` triggers a pipeline; no runner ever has it. */
   readonly kind?: 'build' | 'bridge';
+  /** A bridge that shows what its downstream pipeline does (`strategy: mirror`). */
+  readonly mirrors?: boolean;
   /** Jobs of one project that share it run one at a time; null = none. */
   readonly resourceGroup?: string | null;
   /** Where it acts on what is deployed, and how. */

@@ -369,6 +369,7 @@ export interface JobsTable {
   failureText: Generated<string | null>;
   environmentId: Generated<number | null>;
   environmentAction: Generated<string | null>;
+  mirrors: Generated<number>;
   remoteNeeds: Generated<string | null>;
 }
 export interface JobReportsTable {

@@ -39,7 +39,7 @@ describe('the states of jobs', () => {
       return seen;
     };
     for (const status of statuses) expect([...reach(status)].some(hasEnded)).toBe(!hasEnded(status));
-    expect(fromStates('running')).toEqual(['pending']);
+    expect(fromStates('running')).toEqual(['pending', 'manual']);
     expect(fromStates('success')).toEqual(['running']);
   });
 

@@ -7,6 +7,15 @@ const kept = 'test/jobs/bridge-variables.test.ts';
 export const downstreamMutants: readonly Mutant[] = [
   {
     id: 'A6',
+    defence: 'a bridge that shows what its pipeline waits for triggers no second one',
+    file: 'src/jobs/actions.ts',
+    find: 'if (job.downstreamId !== null) throw',
+    replace: 'if (job.id < 0) throw',
+    test: 'test/jobs/reopen.test.ts',
+    name: 'A6 `mirror` is manual',
+  },
+  {
+    id: 'A6',
     defence: 'who reopens a bridge of another project may run jobs on its ref',
     file: 'src/jobs/reopen.ts',
     find: 'if (!(await mayRunOn(deps, tx, [actor], bridge.projectId, { name: bridge.ref, tag: bridge.tag }, true))) return false;',

@@ -39,6 +39,7 @@ export function sampleJob(change: Partial<JobRecord> = {}): JobRecord {
     dotenv: null,
     coverage: null,
     kind: 'build',
+    mirrors: false,
     resourceGroup: null,
     variables: [],
     variablesBy: null,

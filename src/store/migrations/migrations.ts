@@ -27,6 +27,7 @@ import { auditOpen } from './0048-audit-open.ts';
 import { pipelineInputs } from './0049-pipeline-inputs.ts';
 import { environmentStops } from './0050-environment-stops.ts';
 import { mergeMethod } from './0051-merge-method.ts';
+import { mirrors } from './0052-mirrors.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -70,6 +71,7 @@ const migrations: readonly Migration[] = [
   pipelineInputs,
   environmentStops,
   mergeMethod,
+  mirrors,
 ];
 
 /**

@@ -56,6 +56,28 @@ export function flowRepository(db: Database): FlowStore {
       }
       return found;
     },
+    async staleMirrors(tx, limit) {
+      const rows = await db
+        .on(tx)
+        .selectFrom('jobs')
+        .leftJoin('pipelines', 'pipelines.id', 'jobs.downstreamId')
+        .selectAll('jobs')
+        .where(sql<boolean>`"jobs"."mirrors" = 1`)
+        .where((eb) =>
+          eb.or([
+            eb.and([eb('jobs.status', '=', 'running'), eb('pipelines.status', '=', 'manual')]),
+            eb.and([
+              eb('jobs.status', '=', 'manual'),
+              eb('jobs.downstreamId', 'is not', null),
+              eb.or([eb('pipelines.id', 'is', null), eb('pipelines.status', '!=', 'manual')]),
+            ]),
+          ]),
+        )
+        .orderBy('jobs.id')
+        .limit(limit)
+        .execute();
+      return rows.map(toJob);
+    },
     async redundant(tx, { id: newest, projectId, ref, tag, sha }) {
       const rows = await db
         .on(tx)

@@ -70,6 +70,44 @@ export function flowCases(bench: Bench): void {
     expect([await jobs.pipeline(null, below.id), (await settled()).map(({ downstream }) => downstream)]).toEqual([undefined, [null]]);
   });
 
+  test('a bridge that mirrors is stale where it waits and its pipeline does not, and the other way round; no other bridge is', async () => {
+    const at = await place();
+    const line = await pipeline(at);
+    const { flow, jobs, transactor } = bench.store;
+    const bridge = async (mirrors: boolean) => {
+      const made = await job(line, { kind: 'bridge', status: 'pending', mirrors });
+      const below = await pipeline(at, { source: 'parent_pipeline' });
+      await transactor.write((tx) => jobs.changeJob(tx, made.id, ['pending'], { status: 'running', downstreamId: below.id }));
+      const show = (status: 'running' | 'manual') =>
+        transactor.write((tx) => jobs.changeJob(tx, made.id, ['running', 'manual'], { status }));
+      const wait = (status: 'running' | 'manual') => transactor.write((tx) => jobs.changePipeline(tx, below.id, { status }));
+      const stale = async () => ids(await flow.staleMirrors(null, 1000)).includes(made.id);
+      return { made, below, show, wait, stale };
+    };
+    const mirror = await bridge(true);
+    const seen = [await mirror.stale()];
+    await mirror.wait('manual');
+    seen.push(await mirror.stale());
+    await mirror.show('manual');
+    seen.push(await mirror.stale());
+    await mirror.wait('running');
+    seen.push(await mirror.stale());
+    await mirror.wait('manual');
+    await transactor.write((tx) => flow.removePipeline(tx, mirror.below.id));
+    expect([...seen, await mirror.stale(), (await jobs.job(null, mirror.made.id))?.mirrors]).toEqual([
+      false,
+      true,
+      false,
+      true,
+      true,
+      true,
+    ]);
+    const depend = await bridge(false);
+    await depend.wait('manual');
+    const unplayed = await job(line, { kind: 'bridge', status: 'manual', mirrors: true });
+    expect([await depend.stale(), ids(await flow.staleMirrors(null, 1000)).includes(unplayed.id)]).toEqual([false, false]);
+  });
+
   test('redundant are unfinished older pipelines of the ref with another commit, that may be canceled', async () => {
     const at = await place();
     const sha = 'd'.repeat(40);
