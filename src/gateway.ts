@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { BlockList, isIPv6 } from 'node:net';
 import { AuditTrail } from './audit/trail.ts';
-import { systemClock } from './base/clock.ts';
+import { type Clock, systemClock } from './base/clock.ts';
 import { JobpassError } from './base/errors.ts';
 import type { JobId, ProjectId, RunnerId } from './base/ids.ts';
 import type { Log } from './base/log.ts';
@@ -91,9 +91,8 @@ export interface RunningGateway {
 const sweepMs = 60_000;
 
 /** The composition root of `jobpass gateway`: the pass in front of a forge that knows nothing of it. */
-export async function startGateway(given: GatewayConfig, log: Log): Promise<RunningGateway> {
+export async function startGateway(given: GatewayConfig, log: Log, clock: Clock = systemClock): Promise<RunningGateway> {
   const config = { ...given, dataDir: resolve(given.dataDir) };
-  const clock = systemClock;
   const store = await openStore(config.database ?? `sqlite:${join(config.dataDir, 'gateway.db')}`);
   const seal = fileSeal(config.dataDir, 'passes of running jobs end, nothing else is lost (remove it then)');
   const client = new UpstreamClient({ url: config.upstream, adminTokenFile: config.adminTokenFile, ca: config.upstreamCa });

@@ -1,6 +1,6 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -204,33 +204,6 @@ describe('what people do, through the gateway', () => {
     60_000,
   );
 
-  test.skipIf(!has('skopeo'))(
-    'A14 A16 skopeo logs in, pushes and pulls with the pass; what its user may not reach stays hidden',
-    async () => {
-      const host = new URL(gateway.url).host;
-      await upstream.project('vault/closed');
-      await makeLayout(join(dir, 'layout'));
-      const job = await claim(alice);
-      const skopeo = (auth: string, ...args: string[]) =>
-        run('skopeo', args, {
-          env: { PATH: process.env['PATH'] ?? '', HOME: dir, REGISTRY_AUTH_FILE: join(dir, auth), XDG_RUNTIME_DIR: dir },
-        });
-      const login = run('skopeo', ['login', '--tls-verify=false', '--username', 'gitlab-ci-token', '--password-stdin', host], {
-        env: { PATH: process.env['PATH'] ?? '', HOME: dir, REGISTRY_AUTH_FILE: join(dir, 'auth.json'), XDG_RUNTIME_DIR: dir },
-      });
-      login.child.stdin?.end(job.pass);
-      await login;
-      await skopeo('auth.json', 'copy', '--dest-tls-verify=false', `oci:${dir}/layout:latest`, `docker://${host}/libs/secret:job`);
-      await skopeo('auth.json', 'copy', '--src-tls-verify=false', `docker://${host}/libs/secret:job`, `oci:${dir}/pulled:job`);
-      await expect(
-        skopeo('auth.json', 'copy', '--dest-tls-verify=false', `oci:${dir}/layout:latest`, `docker://${host}/vault/closed:job`),
-      ).rejects.toThrow(/denied|unauthorized|authentication required|access/i);
-      await job.end();
-      await expect(skopeo('auth.json', 'inspect', '--tls-verify=false', `docker://${host}/libs/secret:job`)).rejects.toThrow();
-    },
-    60_000,
-  );
-
   test('a release with a link; quick actions are refused (A62)', async () => {
     const job = await claim(alice);
     const release = {
@@ -329,31 +302,6 @@ describe('what people do, through the gateway', () => {
   }
 
   /** An image of one small layer. */
-  async function makeLayout(folder: string): Promise<void> {
-    const root = join(dir, 'image');
-    await mkdir(root, { recursive: true });
-    await writeFile(join(root, 'file'), 'content');
-    await run('tar', ['-C', root, '-cf', join(dir, 'image.tar'), '.']);
-    const { digestOf, configType, imageType } = await import('../support/registry.ts');
-    const layer = await readFile(join(dir, 'image.tar'));
-    const config = Buffer.from(
-      JSON.stringify({ architecture: 'amd64', os: 'linux', config: {}, rootfs: { type: 'layers', diff_ids: [digestOf(layer)] } }),
-    );
-    const part = (mediaType: string, bytes: Buffer) => ({ mediaType, digest: digestOf(bytes), size: bytes.length });
-    const manifest = Buffer.from(
-      JSON.stringify({
-        schemaVersion: 2,
-        mediaType: imageType,
-        config: part(configType, config),
-        layers: [part('application/vnd.oci.image.layer.v1.tar', layer)],
-      }),
-    );
-    await mkdir(join(folder, 'blobs', 'sha256'), { recursive: true });
-    for (const bytes of [layer, config, manifest]) await writeFile(join(folder, 'blobs', 'sha256', digestOf(bytes).slice(7)), bytes);
-    await writeFile(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-    const entry = { ...part(imageType, manifest), annotations: { 'org.opencontainers.image.ref.name': 'latest' } };
-    await writeFile(join(folder, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [entry] }));
-  }
 });
 
 /** Asks again until there is an answer: the events are in other processes. */

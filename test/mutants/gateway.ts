@@ -2,6 +2,7 @@ import type { Mutant } from './mutant.ts';
 
 const main = 'test/gateway/main.test.ts';
 const stories = 'test/gateway/stories.test.ts';
+const life = 'test/gateway/life.test.ts';
 const robust = 'test/gateway/robust.test.ts';
 const rows = 'test/gateway/rows.test.ts';
 const settings = 'test/gateway/settings.test.ts';
@@ -19,6 +20,33 @@ export const gatewayMutants: readonly Mutant[] = [
     replace: 'if (false) return',
     test: main,
     name: 'R1 A68',
+  },
+  {
+    id: 'R2',
+    defence: 'a runner that is silent suspends the passes of its job at the gateway',
+    file: 'src/forge/gitlab/liveness.ts',
+    find: 'return { state, cancelingSince, contactAt };',
+    replace: 'return { state, cancelingSince, contactAt: this.#deps.clock.now() };',
+    test: life,
+    name: 'R2 no word from the runner',
+  },
+  {
+    id: 'A61',
+    defence: 'a write over the API asks again before the forge hears of it',
+    file: 'src/doors/proxy/pass-requests.ts',
+    find: 'await grant.confirm(null);',
+    replace: '',
+    test: life,
+    name: 'R2 A61 a write over the API',
+  },
+  {
+    id: 'A61',
+    defence: 'the end of a streamed body goes out only once the pass was found alive again',
+    file: 'src/doors/proxy/guarded-body.ts',
+    find: 'await grant.confirm(null);',
+    replace: '',
+    test: life,
+    name: 'R2 A61 a push',
   },
   {
     id: 'R5',

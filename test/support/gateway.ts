@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type GatewayConfig, type RunningGateway, startGateway } from '../../src/gateway.ts';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { jsonLog, silentLog } from '../../src/base/log.ts';
 import type { Log } from '../../src/base/log.ts';
 
@@ -17,6 +18,7 @@ export async function startTestGateway(
   adminToken: string,
   config: Partial<GatewayConfig> = {},
   log: Log = process.env['GWLOG'] === undefined ? silentLog : jsonLog(),
+  clock: Clock = systemClock,
 ): Promise<TestGateway> {
   const dataDir = config.dataDir ?? (await mkdtemp(join(tmpdir(), 'jobpass-gateway-')));
   const adminTokenFile = join(dataDir, 'admin-token');
@@ -49,6 +51,7 @@ export async function startTestGateway(
       ...config,
     },
     log,
+    clock,
   );
   return {
     ...gateway,

@@ -1,3 +1,4 @@
+import type { Clock } from '../../src/base/clock.ts';
 import { type Log, silentLog } from '../../src/base/log.ts';
 import type { GatewayConfig } from '../../src/gateway.ts';
 import { ScriptedGitlab, type ScriptedJob } from './gitlab.ts';
@@ -30,7 +31,7 @@ export interface CallOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export async function scene(config: Partial<GatewayConfig> = {}, log: Log = silentLog): Promise<Scene> {
+export async function scene(config: Partial<GatewayConfig> = {}, log: Log = silentLog, clock?: Clock): Promise<Scene> {
   const gitlab = new ScriptedGitlab();
   const upstream = await gitlab.start();
   gitlab.user(2, 'alice');
@@ -38,7 +39,7 @@ export async function scene(config: Partial<GatewayConfig> = {}, log: Log = sile
   gitlab.project(7, 'team/app', { 2: 40, 3: 30 });
   gitlab.project(8, 'libs/secret', { 2: 30 });
   gitlab.personal.set('glpat-root', { user: 1, scopes: ['api', 'sudo', 'admin_mode'] });
-  const gateway = await startTestGateway(upstream, 'glpat-root', { trustedRunners: [5 as never], ...config }, log);
+  const gateway = await startTestGateway(upstream, 'glpat-root', { trustedRunners: [5 as never], ...config }, log, clock);
   const sha = 'ab'.repeat(20);
   let count = 0;
   const call: Scene['call'] = async (method, path, token, { body, raw, headers = {} } = {}) => {

@@ -38,7 +38,7 @@ const takesFile = /\/(?:uploads|packages\/(?:generic|maven)\/.+)$/;
 /** Rows whose accesses stand in their body; the embedded forge's own handlers read it, the gateway does not yet. */
 const noLint =
   'The gateway does not carry this request with a pass: the forge would read what is included with all the rights of one user, without a ceiling.';
-const notCarried = 'The gateway does not carry this request with a pass: what it is about stands in its body only.';
+const notCarried = 'The gateway does not carry this request with a pass: its path does not say which project it is about.';
 
 /**
  * Request → accesses by the one endpoint table; the path that is judged here is the path that is forwarded (A22).

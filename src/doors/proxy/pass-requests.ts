@@ -278,11 +278,11 @@ class PassRequest {
   /** Scopes are decided here, and only those that are allowed are asked for upstream. */
   async #registryToken(wanted: Wanted): Promise<Outcome> {
     const login = await this.#admit(wanted.endpoint, wanted.accesses);
-    const { target, writes } = await scopesToAsk(this.#deps.directory, this.#facts.query, async (access) => {
+    const { target, channel } = await scopesToAsk(this.#deps.directory, this.#facts.query, async (access) => {
       const admission = await this.#try(wanted.endpoint, [access]);
       return admission.ok;
     });
-    return this.#forward(login, { ...wanted, channel: writes ? 'registry_write' : 'registry_read' }, { target });
+    return this.#forward(login, { ...wanted, channel }, { target });
   }
 
   async #forward(grant: Grant, wanted: Wanted, change: ForwardChange): Promise<Outcome> {

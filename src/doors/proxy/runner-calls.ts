@@ -116,16 +116,16 @@ function withField(json: Buffer, name: string, value: unknown): Buffer {
 /** `PUT /jobs/:id`, `PATCH /jobs/:id/trace` and the like: untouched, but heard. */
 export async function reportJob(deps: RunnerCallDeps, request: IncomingMessage, response: ServerResponse, job: JobId): Promise<void> {
   const token = request.headers['job-token'];
-  let jobStatus: string | undefined;
-  const { status } = await deps.forwarder.forward(request, response, {
+  await deps.forwarder.forward(request, response, {
     ...(request.method === 'PATCH' ? { body: { stream: searched(deps, request, job), length: 'same' } } : {}),
-    answer: ({ headers }) => {
+    answer: ({ status, headers }) => {
       const at = headers.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'job-status');
-      jobStatus = at < 0 ? undefined : headers[at + 1];
+      const jobStatus = at < 0 ? undefined : headers[at + 1];
+      // Before the runner hears it: what it does next with a pass finds the job asked about (R2).
+      if (typeof token === 'string' && token !== '') deps.heard(job, new Secret(token), { status, jobStatus });
       return undefined;
     },
   });
-  if (status !== null && typeof token === 'string' && token !== '') deps.heard(job, new Secret(token), { status, jobStatus });
 }
 
 /**

@@ -18,6 +18,8 @@ interface Watched {
   readonly token: Secret;
   /** Monotonic; when the forge was asked for the last yes. */
   yesAt: number;
+  /** Monotonic; an answer to a question from before this says nothing any more. */
+  doubtedAt: number;
   state: GatewayJob['state'];
   contactAt: EpochMillis;
   savedAt: number;
@@ -60,10 +62,10 @@ export class GitlabLiveness implements Liveness {
   async jobLife(tx: Parameters<Liveness['jobLife']>[0], job: JobId): Promise<JobLife | undefined> {
     const watched = await this.#find(job);
     if (watched === undefined) return undefined;
-    if (watched.state !== 'ended' && !isFresh(watched)) {
+    if (watched.state !== 'ended' && !this.#isFresh(watched)) {
       // Nothing but SQL is waited for inside of a transaction.
       if (tx !== null) return undefined;
-      if (!(await this.#ask(job, watched))) return undefined;
+      if (!(await this.#askAnew(job, watched))) return undefined;
     }
     const { state, cancelingSince, contactAt } = watched;
     return { state, cancelingSince, contactAt };
@@ -74,19 +76,19 @@ export class GitlabLiveness implements Liveness {
     const watched = await this.#find(job);
     // Anybody may knock with any token; only the job's own counts.
     if (watched === undefined || watched.state === 'ended' || watched.token.digest() !== token.digest()) return;
+    const doubt = answer.status === 200 || answer.status >= 400 || (answer.jobStatus ?? 'running') !== 'running';
+    // At once: nothing is waited for between the forge's word and the doubt.
+    if (doubt) watched.doubtedAt = this.#deps.clock.monotonic();
     if (answer.status < 300) await this.#contact(job, watched);
-    if (answer.status === 200 || answer.status >= 400 || (answer.jobStatus ?? 'running') !== 'running') {
-      watched.yesAt = -Infinity;
-      await this.#ask(job, watched);
-    }
+    if (doubt) await this.#askAnew(job, watched);
   }
 
   /** Asks the forge now, whatever it said a moment ago; of a job that is not known there is nothing to ask. */
   async look(job: JobId): Promise<void> {
     const watched = await this.#find(job);
     if (watched === undefined || watched.state === 'ended') return;
-    watched.yesAt = -Infinity;
-    await this.#ask(job, watched);
+    watched.doubtedAt = this.#deps.clock.monotonic();
+    await this.#askAnew(job, watched);
   }
 
   /** The job's own token, for what only it may ask; undefined = unknown or ended. */
@@ -104,7 +106,7 @@ export class GitlabLiveness implements Liveness {
     for (const { id } of await this.#deps.jobs.unended(null)) {
       const watched = await this.#find(id);
       if (watched === undefined) await this.#end(id, undefined);
-      else if (performance.now() - watched.yesAt > reapMs / 2) await this.#ask(id, watched);
+      else if (this.#deps.clock.monotonic() - watched.yesAt > reapMs / 2) await this.#ask(id, watched);
     }
   }
 
@@ -115,11 +117,26 @@ export class GitlabLiveness implements Liveness {
     const token = record === undefined ? undefined : this.#deps.seal.open(record.sealedToken);
     if (record === undefined || token === undefined) return undefined;
     const { state, contactAt, cancelingSince } = record;
-    const watched: Watched = { token, yesAt: -Infinity, state, contactAt, savedAt: 0, cancelingSince, asking: undefined };
+    const watched: Watched = {
+      token,
+      yesAt: -Infinity,
+      doubtedAt: -Infinity,
+      state,
+      contactAt,
+      savedAt: 0,
+      cancelingSince,
+      asking: undefined,
+    };
     const other = this.#watched.get(job);
     if (other !== undefined) return other;
     this.#watched.set(job, watched);
     return watched;
+  }
+
+  /** A question that was on its way before the doubt does not answer it. @returns false = no clear answer */
+  async #askAnew(job: JobId, watched: Watched): Promise<boolean> {
+    if (!(await this.#ask(job, watched))) return false;
+    return watched.state === 'ended' || watched.yesAt > watched.doubtedAt || this.#ask(job, watched);
   }
 
   /** @returns false = no clear answer */
@@ -135,7 +152,7 @@ export class GitlabLiveness implements Liveness {
   }
 
   async #askOnce(job: JobId, watched: Watched): Promise<void> {
-    const asked = performance.now();
+    const asked = this.#deps.clock.monotonic();
     const answer = await this.#deps.upstream.jobOf(watched.token);
     const state = stateOf(answer, job);
     if (state === 'ended') return this.#end(job, watched);
@@ -162,14 +179,15 @@ export class GitlabLiveness implements Liveness {
   async #contact(job: JobId, watched: Watched): Promise<void> {
     const now = this.#deps.clock.now();
     watched.contactAt = millis(now);
-    if (performance.now() - watched.savedAt < contactEachMs && watched.savedAt !== 0) return;
-    watched.savedAt = performance.now();
+    const at = this.#deps.clock.monotonic();
+    if (at - watched.savedAt < contactEachMs && watched.savedAt !== 0) return;
+    watched.savedAt = at;
     await this.#deps.transactor.write((tx) => this.#deps.jobs.contact(tx, job, now));
   }
-}
 
-function isFresh(watched: Watched): boolean {
-  return performance.now() - watched.yesAt < yesMs;
+  #isFresh(watched: Watched): boolean {
+    return watched.yesAt > watched.doubtedAt && this.#deps.clock.monotonic() - watched.yesAt < yesMs;
+  }
 }
 
 /** A word that is none of the two for a job at work means that it is over (R13). */

@@ -1,40 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { randomBase62 } from '../../../src/base/secret.ts';
+import { afterAll, describe } from 'vitest';
 import { lookupTtl } from '../../../src/forge/gitlab/directory.ts';
-import { freePort } from '../../support/behind.ts';
-import { startTestGateway } from '../../support/gateway.ts';
-import { forgeClient } from '../../support/server.ts';
+import { openGateway } from '../../support/place.ts';
+import { startPostgres } from '../../support/postgres.ts';
 import { oddForge } from './odd-forge.ts';
-import { type Differences, forgeSuite, type Place } from './suite.ts';
-
-const launcher = fileURLToPath(new URL('../../../bin/jobpass.js', import.meta.url));
-
-/** A forge in a process of its own, which knows the gateway's address as its own, as GitLab's `external_url` would be. */
-async function startForge(dir: string, external: string, root: string): Promise<{ readonly child: ChildProcess; readonly url: string }> {
-  const args = ['serve', '--data', dir, '--listen', '127.0.0.1:0', '--external-url', external];
-  const child = spawn(process.execPath, [launcher, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'] ?? '', HOME: dir, JOBPASS_ROOT_TOKEN: root },
-  });
-  return new Promise((resolve, reject) => {
-    let seen = '';
-    const look = (chunk: Buffer): void => {
-      seen += chunk.toString();
-      // Where it listens; its log tells its address, which is the gateway's.
-      const port = /listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(seen)?.[1];
-      if (port === undefined) return;
-      for (const stream of [child.stdout, child.stderr]) stream.off('data', look).resume();
-      resolve({ child, url: `http://127.0.0.1:${port}` });
-    };
-    child.stdout.on('data', look);
-    child.stderr.on('data', look);
-    child.once('exit', () => reject(new Error(`the forge ended: ${seen}`)));
-  });
-}
+import { type Differences, forgeSuite } from './suite.ts';
 
 const differences: Differences = {
   roleMs: Math.max(lookupTtl.level, lookupTtl.user, lookupTtl.project),
@@ -42,37 +11,15 @@ const differences: Differences = {
   listOfSeveral: 'refused',
 };
 
-/** @param between what stands between the gateway and the forge */
-async function open(between?: (url: string) => Promise<{ readonly url: string; close(): void }>): Promise<Place> {
-  const dir = await mkdtemp(join(tmpdir(), 'jobpass-behind-'));
-  const root = `glpat-${randomBase62(20)}`;
-  const port = await freePort();
-  const external = `http://127.0.0.1:${port}`;
-  const { child, url } = await startForge(dir, external, root);
-  const behind = forgeClient(url, root);
-  const runner = await behind.runner();
-  // It speaks plain GitLab: its own passes are off.
-  await behind.must('PUT', `/api/v4/runners/${runner.id}`, { trust: 'none' });
-  const other = await between?.(url);
-  const gateway = await startTestGateway(other?.url ?? url, root, {
-    listen: [{ host: '127.0.0.1', port }],
-    externalUrls: [external],
-    trustedRunners: [runner.id as never],
-  });
-  return {
-    forge: forgeClient(external, root),
-    url: external,
-    runner,
-    async stop() {
-      await gateway.stop();
-      other?.close();
-      const gone = new Promise((resolve) => child.once('exit', resolve));
-      child.kill('SIGTERM');
-      await gone;
-      await rm(dir, { recursive: true, force: true });
-    },
-  };
-}
+forgeSuite('the gateway, with the embedded forge behind it in another process', () => openGateway(), differences);
 
-forgeSuite('the gateway, with the embedded forge behind it in another process', () => open(), differences);
-forgeSuite('the gateway, with a forge behind it whose answers are odd', () => open(oddForge), differences);
+// Oddities of the forge and the other store at once: neither knows of the other.
+const postgres = await startPostgres();
+describe('the other store', () => {
+  afterAll(() => postgres?.stop());
+  forgeSuite(
+    'the gateway, with a forge behind it whose answers are odd',
+    () => openGateway(oddForge, { database: postgres?.url }),
+    differences,
+  );
+});

@@ -1,15 +1,7 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Place } from '../../support/place.ts';
 import type { Claimed, ForgeClient } from '../../support/server.ts';
-
-/** A forge whose jobs get passes, by whatever stands behind its address. */
-export interface Place {
-  readonly forge: ForgeClient;
-  readonly url: string;
-  /** Trusted to show its jobs their full pass. */
-  readonly runner: { readonly id: number; readonly token: string };
-  stop(): Promise<void>;
-}
 
 /** Where places part, and why; everything else is the same. */
 export interface Differences {
