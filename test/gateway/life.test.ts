@@ -30,6 +30,25 @@ test('R2 no word from the runner for 3 minutes suspends the pass, though the for
   await expect.poll(async () => (await read()).status).toBe(200);
 });
 
+test('R2 A45 an answer that was on its way when the job ended says nothing any more: the first request after the end is refused', async () => {
+  const job = await gate.job();
+  const running: unknown = await (await fetch(`${gate.gitlab.url}/api/v4/job`, { headers: { 'job-token': job.token } })).json();
+  const [asked, told] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  gate.gitlab.answers.set('GET /job', async () => {
+    gate.gitlab.answers.delete('GET /job');
+    asked.resolve();
+    await told.promise;
+    return [200, running];
+  });
+  const first = gate.call('GET', '/api/v4/projects/8', job.pass).catch(() => undefined);
+  await asked.promise;
+  await gate.end(job);
+  const second = gate.call('GET', '/api/v4/projects/8', job.pass);
+  told.resolve();
+  expect((await second).status).toBe(401);
+  await first;
+});
+
 const oid = 'cd'.repeat(20);
 const command = `${'0'.repeat(40)} ${oid} refs/heads/late\0 report-status`;
 const pushed = `${(command.length + 4).toString(16).padStart(4, '0')}${command}0000PACK and so on`;

@@ -31,6 +31,15 @@ export const gatewayMutants: readonly Mutant[] = [
     name: 'R2 no word from the runner',
   },
   {
+    id: 'A45',
+    defence: 'a question to the forge from before the end of a job is asked again',
+    file: 'src/forge/gitlab/liveness.ts',
+    find: 'if (doubt) watched.doubtedAt =',
+    replace: 'if (false) watched.doubtedAt =',
+    test: life,
+    name: 'R2 A45 an answer that was on its way',
+  },
+  {
     id: 'A61',
     defence: 'a write over the API asks again before the forge hears of it',
     file: 'src/doors/proxy/pass-requests.ts',
