@@ -1,17 +1,18 @@
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { afterEach, expect, test } from 'vitest';
 import { type Log, type LogFields, silentLog } from '../../src/base/log.ts';
 import { newPassToken } from '../../src/base/pass-token.ts';
 import type { Door, RawContext } from '../../src/doors/door.ts';
-import { answerJson, type HttpServer, makeHttpServer } from '../../src/doors/http.ts';
+import { answerJson, type HttpOptions, type HttpServer, makeHttpServer } from '../../src/doors/http.ts';
 
 const closing: HttpServer[] = [];
 afterEach(async () => {
   for (const server of closing.splice(0)) await server.close(0);
 });
 
-async function serve(handle?: (context: RawContext) => Promise<void>, hosts: readonly string[] = []) {
+async function serve(handle?: (context: RawContext) => Promise<void>, hosts: readonly string[] = [], more: Partial<HttpOptions> = {}) {
   const lines: LogFields[] = [];
   const contexts: RawContext[] = [];
   const log: Log = { info: (_event, fields = {}) => void lines.push(fields), warn() {}, error() {}, with: () => log };
@@ -25,9 +26,9 @@ async function serve(handle?: (context: RawContext) => Promise<void>, hosts: rea
       answerJson(response, 200, {});
     },
   };
-  const [host = '127.0.0.1', ...more] = hosts;
-  const listen = [{ host, port: 0 }, ...more.map((one) => ({ host: one, port: 0 }))] as const;
-  const http = makeHttpServer([door], { listen: [listen[0], ...listen.slice(1)], tls: undefined, allowPlainHttp: false, log });
+  const [host = '127.0.0.1', ...others] = hosts;
+  const listen = [{ host, port: 0 }, ...others.map((one) => ({ host: one, port: 0 }))] as const;
+  const http = makeHttpServer([door], { listen: [listen[0], ...listen.slice(1)], tls: undefined, allowPlainHttp: false, log, ...more });
   closing.push(http);
   return { http, url: await http.listen(), lines, contexts };
 }
@@ -61,6 +62,35 @@ test('R16 A23 loopback is secure, and forwarding headers change nothing', async 
   const { url, contexts } = await serve();
   await fetch(url, { headers: { 'x-forwarded-for': '203.0.113.9', 'x-forwarded-proto': 'http', forwarded: 'proto=http' } });
   expect(contexts[0]?.secure).toBe(true);
+});
+
+test('a connection on which nothing is asked any more is closed; one whose answer takes its time, and a tunnel, are not', async () => {
+  const gate = Promise.withResolvers<void>();
+  const tunnelled = Promise.withResolvers<Duplex>();
+  const { url } = await serve(({ path }) => (path === '/slow' ? gate.promise : Promise.resolve()), [], {
+    idleMs: 20,
+    front: { take: () => false, wantsUpgrade: () => true, upgrade: (_request, socket) => tunnelled.resolve(socket) },
+  });
+  const ask = async (path: string, more = ''): Promise<Socket> => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => {});
+    await once(socket, 'connect');
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n${more}\r\n`);
+    return socket;
+  };
+  const [slow, tunnel] = [await ask('/slow'), await ask('/tunnel', 'Connection: upgrade\r\nUpgrade: websocket\r\n')];
+  const other = await tunnelled.promise;
+  // Three that come and go, one after the other, are three times the patience.
+  for (let turn = 0; turn < 3; turn += 1) {
+    const idle = await ask('/');
+    await Promise.all([once(idle, 'data'), once(idle, 'close')]);
+  }
+  other.end('still here');
+  gate.resolve();
+  expect((await Promise.all([once(slow, 'data'), once(tunnel, 'data')])).map(([data]) => String(data).slice(0, 15))).toEqual([
+    'HTTP/1.1 200 OK',
+    'still here',
+  ]);
+  await once(slow, 'close');
 });
 
 test('a server that closes lets the request in flight finish', async () => {
