@@ -38,6 +38,8 @@ export interface HelperLink {
     readonly gone: Promise<unknown>;
   }>;
   kill(id: number): void;
+  /** One that was told to be killed is over: nothing of that number comes any more. */
+  forget(id: number): void;
 }
 
 const inputFrameBytes = 64 * 1024;
@@ -74,6 +76,7 @@ export function openGit(helper: HelperLink, order: StartGit, options: GitOptions
     settled = true;
     signal?.removeEventListener('abort', kill);
     if (!clean) output.destroy(cutOff());
+    if (killed && socket !== undefined) helper.forget(order.id);
     socket?.destroy();
     result.resolve({ code, words, clean });
   };

@@ -1,6 +1,8 @@
 // Runs git for the server from a small process: forking a large heap would block the server for tens of milliseconds each time.
 import { spawn } from 'node:child_process';
+import { accessSync, constants, statSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
+import { delimiter, join } from 'node:path';
 import { Writable } from 'node:stream';
 import { frame, type FrameKind, frameReader, type StartGit } from './frames.ts';
 
@@ -9,13 +11,18 @@ const maxWordsBytes = 64 * 1024;
 const graceMs = 1000;
 
 const running = new Map<number, () => void>();
-/** Killed before their order came: the two travel apart. */
+/** Killed before their order came, or after their end: the two travel apart. The server says when one is over. */
 const doomed = new Set<number>();
+
+/** Looked for once: each start would try all folders of PATH, in a copy of this process. */
+const git = programIn(process.env['PATH'] ?? '', 'git');
 
 const path = process.argv[2];
 if (path === undefined) throw new Error('the git helper needs the path of its socket');
 createServer(serve).listen({ path, backlog: 4096 }, () => process.send?.('ready'));
-process.on('message', ({ kill: id }: { readonly kill: number }) => {
+process.on('message', ({ kill: id, forget }: { readonly kill?: number; readonly forget?: number }) => {
+  if (forget !== undefined) doomed.delete(forget);
+  if (id === undefined) return;
   const kill = running.get(id);
   if (kill === undefined) doomed.add(id);
   else kill();
@@ -27,6 +34,21 @@ process.on('disconnect', () => {
 });
 // Ctrl-C reaches the whole terminal group, but the server still drains.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+
+/** @returns the bare name where no folder has it, so that a start says what is wrong */
+function programIn(folders: string, name: string): string {
+  const places = folders.split(delimiter).filter((folder) => folder !== '');
+  return places.map((folder) => join(folder, name)).find(isProgram) ?? name;
+}
+
+function isProgram(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}
 
 function serve(socket: Socket): void {
   let feed: ((kind: FrameKind, bytes: Buffer) => void) | undefined;
@@ -40,7 +62,7 @@ function serve(socket: Socket): void {
 }
 
 function start(socket: Socket, order: StartGit): (kind: FrameKind, bytes: Buffer) => void {
-  const child = spawn('git', [...order.args], {
+  const child = spawn(git, [...order.args], {
     cwd: order.cwd,
     env: { ...order.env },
     // Its own group: receive-pack's children are killed with it.

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { access, constants, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { getCompileCacheDir } from 'node:module';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -146,6 +147,9 @@ async function startHelper(log: Log): Promise<HelperLink & { close(): Promise<vo
     if (!closed) log.error('git.helper_died', { how });
   };
   let child = (await helper()).child;
+  const tell = (message: { readonly kill: number } | { readonly forget: number }): void => {
+    if (child.connected) child.send(message, () => undefined);
+  };
 
   return {
     async connect() {
@@ -158,9 +162,8 @@ async function startHelper(log: Log): Promise<HelperLink & { close(): Promise<vo
         await used.gone;
       }
     },
-    kill(id) {
-      if (child.connected) child.send({ kill: id }, () => undefined);
-    },
+    kill: (kill) => tell({ kill }),
+    forget: (forget) => tell({ forget }),
     async close() {
       closed = true;
       const last = await current?.catch(() => undefined);
@@ -179,8 +182,9 @@ interface Helper {
 
 async function launch(socketPath: string): Promise<Helper> {
   await rm(socketPath, { force: true });
+  const compiled = getCompileCacheDir();
   const child = fork(helperPath, [socketPath], {
-    env: { PATH: process.env['PATH'] },
+    env: { PATH: process.env['PATH'], ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }) },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     execArgv: ['--no-warnings'],
   });

@@ -1,0 +1,66 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { frame, frameReader, type StartGit } from '../../../src/forge/embedded/git/frames.ts';
+import { type HelperLink, openGit } from '../../../src/forge/embedded/git/git-process.ts';
+
+let folder: string;
+let path: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'jobpass-test-helper-'));
+  path = join(folder, 'git.sock');
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const order = (id: number, ...args: string[]): StartGit => ({ id, args, env: { GIT_DIR: folder }, cwd: folder, hooks: false });
+
+test('R2 one that is killed before its order comes does not run on, and its number is forgotten when the server says so', async () => {
+  const program = fileURLToPath(new URL('../../../src/forge/embedded/git/helper.ts', import.meta.url));
+  const helper: ChildProcess = fork(program, [path], { execArgv: ['--no-warnings'] });
+  await once(helper, 'message');
+  for (const message of [{ kill: 1 }, { forget: 1 }, { kill: 2 }]) helper.send(message);
+  // It waits for its input, so that only a kill ends it; and then what was said of the other is known as well.
+  expect(await exitCode(order(2, 'hash-object', '--stdin'))).not.toBe(0);
+  expect(await exitCode(order(1, '--version'))).toBe(0);
+  helper.disconnect();
+  await once(helper, 'exit');
+});
+
+async function exitCode(start: StartGit): Promise<number> {
+  const socket = connect(path);
+  const code = new Promise<number>((resolve) => {
+    const read = frameReader((kind, bytes) => {
+      if (kind === 'exit') resolve(Number(JSON.parse(bytes.toString('utf8')).code));
+    });
+    socket.on('data', read);
+  });
+  socket.write(frame('start', Buffer.from(JSON.stringify(start))));
+  return code;
+}
+
+test('the helper may forget a number when what was killed is over, and hears nothing of one that ended by itself', async () => {
+  const said: string[] = [];
+  const server = createServer().listen(path);
+  await once(server, 'listening');
+  const link: HelperLink = {
+    connect: () => Promise.resolve({ socket: connect(path), gone: new Promise(() => undefined) }),
+    kill: (id) => void said.push(`kill ${id}`),
+    forget: (id) => void said.push(`forget ${id}`),
+  };
+  const exit = frame('exit', Buffer.from('{"code":0}'));
+  for (const id of [1, 2]) {
+    const git = openGit(link, order(id), {});
+    const [socket] = (await once(server, 'connection')) as [Socket];
+    await once(socket, 'readable');
+    if (id === 2) git.kill();
+    socket.end(exit);
+    expect(await git.done).toMatchObject({ clean: id === 1 });
+  }
+  expect(said).toEqual(['kill 2', 'forget 2']);
+  server.close();
+});
