@@ -126,6 +126,10 @@ export async function deployedUrl(deps: JobsDeps, job: JobRecord, reported: read
   const values = jobValues(deps, { ...facts, reported: reported.map(({ key, value }) => [key, value] as const) });
   // A job that names one is not started; this one was masked since.
   if (values.secretIn(url) !== undefined) return null;
-  const address = values.text(url);
-  return /^https?:\/\/[^\s]{1,255}$/.test(address) ? address : null;
+  return addressOf(values.text(url));
+}
+
+/** What a browser may open; null = the text is no such address. */
+export function addressOf(text: string): string | null {
+  return /^https?:\/\/[^\s]{1,255}$/.test(text) ? text : null;
 }

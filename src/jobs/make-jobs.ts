@@ -13,6 +13,7 @@ import { makeMergeRequestPipelines } from './merge-request-pipelines.ts';
 import { makePipelines } from './pipelines.ts';
 import { makeQueue } from './queue.ts';
 import { Reaper } from './reaper.ts';
+import { recoverStopping } from './recover-stopping.ts';
 import { makeRegistration } from './registration.ts';
 import { makeRemoval } from './removal.ts';
 import { makeReports } from './reports.ts';
@@ -31,7 +32,16 @@ import { makeCiVariables } from './variables.ts';
 /** Pipelines, jobs and runners, wired. */
 export function makeJobs(deps: JobsDeps): Jobs {
   const reaper = new Reaper(deps);
-  const onward = new Onward(deps, [startDue, stopOverdue, cancelFailing, assignResources, mirrorBridges, settleBridges, startBridges]);
+  const onward = new Onward(deps, [
+    startDue,
+    stopOverdue,
+    cancelFailing,
+    assignResources,
+    mirrorBridges,
+    settleBridges,
+    startBridges,
+    recoverStopping,
+  ]);
   deps.wakeup.onChange(() => onward.look());
   const scheduler = new Scheduler(deps);
   const watched = new Watched(deps.clock);

@@ -23,6 +23,7 @@ import { type KeyedCache, keyedCaches } from './job-caches.ts';
 import type { ClaimRequest, Queue } from './jobs.ts';
 import { jobVariablesOf } from './job-variables.ts';
 import { type KeptVariable, keptVariables, unopened } from './kept-variables.ts';
+import { traceKey } from './keys.ts';
 import { buildPayload, payloadProblem } from './payload.ts';
 import { dotenvVariables } from './dotenv.ts';
 import { environmentVariables, type JobValueFacts, jobValues, predefinedOf } from './job-values.ts';
@@ -366,6 +367,10 @@ async function fail(deps: JobsDeps, job: JobRecord, from: 'pending' | 'running',
     return true;
   });
   if (!done) return;
+  // No runner has written there, and none will: whoever looks for the reason in the trace finds it.
+  await deps.traces
+    .append(traceKey(job.id), 0, Buffer.from(`ERROR: Job failed: ${why}\n`))
+    .catch((error: unknown) => deps.log.error('job.reason_not_kept', { job: job.id }, error));
   deps.log.warn('job.failed_at_start', { job: job.id, why });
   deps.revoker.jobEnded(job.id);
   deps.wakeup.changed();

@@ -1,14 +1,13 @@
 import { JobpassError } from '../base/errors.ts';
-import { type EpochMillis, type JobId, millis } from '../base/ids.ts';
+import type { JobId } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
-import { parseDuration } from '../pipeline/duration.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, JobStatus } from '../ports/jobs.ts';
 import { type FailureReason, failureReasons, type JobUpdate } from '../wire/runner.ts';
-import type { Tx } from '../ports/tx.ts';
 import { advance } from './advance.ts';
 import { makeArtifacts } from './artifacts.ts';
 import { keepCoverage } from './coverage.ts';
+import { deployed } from './deployment.ts';
 import type { JobsDeps } from './deps.ts';
 import { readTail } from './held-back.ts';
 import type { Reports } from './jobs.ts';
@@ -59,7 +58,7 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
         failureReason: to === 'failed' ? reasonOf(update.failure_reason) : null,
       });
       if (!done) return current.status;
-      if (to === 'success') await deployed(tx, job, url, now);
+      if (to === 'success') await deployed(deps, tx, job, url, now);
       if (forgiven) await jobs.forgive(tx, job.id);
       if (to === 'failed')
         await retryFailed(deps, tx, current, { reason: reasonOf(update.failure_reason), exitCode: update.exit_code ?? null });
@@ -74,30 +73,6 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
       deps.wakeup.changed();
     }
     return status;
-  }
-
-  /** What a deployment, or the end of one, makes of its environment. */
-  async function deployed(
-    tx: Tx,
-    { environmentId, environmentAction, plan }: JobRecord,
-    url: string | null,
-    now: EpochMillis,
-  ): Promise<void> {
-    if (environmentId === null) return;
-    if (environmentAction === 'stop')
-      await deps.environments.change(tx, environmentId, { state: 'stopped', autoStopAt: null, updatedAt: now });
-    const { job: planned }: { job: PlanJob } = JSON.parse(plan);
-    const autoStopAt = stopTime(planned, now);
-    if (environmentAction === 'start')
-      await deps.environments.change(tx, environmentId, {
-        state: 'available',
-        updatedAt: now,
-        ...(url === null ? {} : { externalUrl: url }),
-        ...autoStopAt,
-      });
-    // What gets an environment ready, or uses it, makes it last (GitLab).
-    else if (environmentAction === 'prepare' || environmentAction === 'access')
-      await deps.environments.change(tx, environmentId, { ...autoStopAt, updatedAt: now });
   }
 
   /** The runner's last word is the death of the passes, also while its trace is still on the way (A45). */
@@ -172,11 +147,4 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
 
 function reasonOf(text: string | undefined): FailureReason {
   return failureReasons.find((reason) => reason === text) ?? 'unknown_failure';
-}
-
-/** When what the job deployed to is to be stopped; nothing = as before. */
-function stopTime({ environment }: PlanJob, now: EpochMillis): { readonly autoStopAt?: EpochMillis | null } {
-  if (environment?.autoStopIn === undefined) return {};
-  const seconds = parseDuration(environment.autoStopIn);
-  return { autoStopAt: seconds === undefined ? null : millis(now + seconds * 1000) };
 }

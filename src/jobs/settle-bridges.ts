@@ -1,7 +1,11 @@
 import type { PlanJob, PlanTrigger } from '../pipeline/plan.ts';
 import type { JobChange, JobRecord, PipelineRecord } from '../ports/jobs.ts';
 import { advance } from './advance.ts';
+import { dependenciesOf } from './dependencies.ts';
+import { deployed } from './deployment.ts';
 import type { JobsDeps } from './deps.ts';
+import { dotenvVariables } from './dotenv.ts';
+import { deployedUrl } from './job-values.ts';
 
 const atOnce = 100;
 
@@ -15,11 +19,22 @@ export async function settleBridges(deps: JobsDeps): Promise<void> {
 async function end(deps: JobsDeps, bridge: JobRecord, downstream: PipelineRecord | null): Promise<void> {
   const { jobs, transactor, clock } = deps;
   const { job: plan }: { job: PlanJob } = JSON.parse(bridge.plan);
-  const change = { ...outcomeOf(plan.trigger?.strategy, downstream), finishedAt: clock.now() };
+  const now = clock.now();
+  const change = { ...outcomeOf(plan.trigger?.strategy, downstream), finishedAt: now };
+  const url = change.status === 'success' ? await addressOf(deps, bridge, plan) : null;
   await transactor.write(async (tx) => {
     await jobs.lockPipeline(tx, bridge.pipelineId);
-    if (await jobs.changeJob(tx, bridge.id, ['running'], change)) await advance(deps, tx, bridge.pipelineId);
+    if (!(await jobs.changeJob(tx, bridge.id, ['running'], change))) return;
+    if (change.status === 'success') await deployed(deps, tx, bridge, url, now);
+    await advance(deps, tx, bridge.pipelineId);
   });
+}
+
+/** Where people find what the downstream pipeline deployed; reads git where the bridge says so, and so stands before the transaction. */
+async function addressOf(deps: JobsDeps, bridge: JobRecord, plan: PlanJob): Promise<string | null> {
+  if (plan.environment?.url === undefined) return null;
+  const reported = dotenvVariables(await dependenciesOf(deps, bridge, plan)).map(([key, value]) => ({ key, value }));
+  return deployedUrl(deps, bridge, reported);
 }
 
 /** @see GitLab, CI/CD YAML syntax reference: `trigger:strategy` */

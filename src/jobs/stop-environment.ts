@@ -20,13 +20,15 @@ export interface StopJob {
 export async function stopJobsOf({ jobs, environments }: JobsDeps, tx: MaybeTx, id: EnvironmentId): Promise<readonly StopJob[]> {
   const last = await environments.lastDeployment(tx, id);
   if (last === undefined) return [];
-  const all = (await jobs.jobsOfPipeline(tx, last.pipelineId)).filter(({ retriedById, kind }) => retriedById === null && kind === 'build');
+  const all = (await jobs.jobsOfPipeline(tx, last.pipelineId)).filter(({ retriedById }) => retriedById === null);
   const found = new Map<JobRecord['id'], StopJob>();
   for (const { environmentId, environmentAction, plan, userId } of all) {
     if (environmentId !== id || environmentAction !== 'start') continue;
     const { job: planned }: { job: PlanJob } = JSON.parse(plan);
     const stop = all.find(({ name, environmentAction: action }) => name === planned.environment?.onStop && action === 'stop');
-    if (stop !== undefined && (stop.status === 'manual' || hasEnded(stop.status))) found.set(stop.id, { job: stop, deployedBy: userId });
+    // A bridge may be manual because its pipeline is: that one is under way.
+    if (stop !== undefined && ((stop.status === 'manual' && stop.downstreamId === null) || hasEnded(stop.status)))
+      found.set(stop.id, { job: stop, deployedBy: userId });
   }
   return [...found.values()];
 }

@@ -16,7 +16,9 @@ import { type BridgeVariables, bridgeVariables, targetOf } from './bridge-variab
 import { childFile, type ChildFile } from './child-file.ts';
 import { type CreateRequest, createPipeline } from './create.ts';
 import { dependenciesOf } from './dependencies.ts';
+import { deployed } from './deployment.ts';
 import type { JobsDeps } from './deps.ts';
+import { addressOf } from './job-values.ts';
 import { keptVariables, unopened } from './kept-variables.ts';
 import { mayRunOn, refText } from './ref-rights.ts';
 import { principalsOfJob, refProtected } from './whose.ts';
@@ -51,6 +53,8 @@ interface Hop {
   readonly forwardedTo: BridgeVariables['forwardedTo'];
   readonly setters: readonly UserId[];
   readonly dependencies: readonly JobRecord[];
+  /** Where people find what it deployed; null = it names no address. */
+  readonly url: string | null;
 }
 
 async function trigger(deps: JobsDeps, bridge: JobRecord): Promise<void> {
@@ -106,10 +110,16 @@ async function prepare(deps: JobsDeps, bridge: JobRecord): Promise<Hop> {
   const kept = await keptVariables(deps, project.id, at).catch(unopened);
   if (kept instanceof JobpassError) throw new BridgeRefusal('downstream_pipeline_creation_failed', kept.message);
   const { values, forwardedTo } = await bridgeVariables(deps, { project, pipeline, bridge, user, kept, dependencies });
-  const secret = textsOf(plan.trigger).flatMap((text) => values.secretIn(text) ?? [])[0];
-  if (secret !== undefined) throw new BridgeRefusal('invalid_bridge_trigger', `trigger: ${secretText(secret)}.`);
+  for (const [keyword, texts] of [
+    ['trigger', textsOf(plan.trigger)],
+    ['environment:url', [plan.environment?.url ?? '']],
+  ] as const) {
+    const secret = texts.flatMap((text) => values.secretIn(text) ?? [])[0];
+    if (secret !== undefined) throw new BridgeRefusal('invalid_bridge_trigger', `${keyword}: ${secretText(secret)}.`);
+  }
   const setters = kept.flatMap(({ setBy }) => setBy ?? []);
-  return { bridge, project, pipeline, plan: plan.trigger, expander: values, forwardedTo, setters, dependencies };
+  const url = plan.environment?.url === undefined ? null : addressOf(values.text(plan.environment.url));
+  return { bridge, project, pipeline, plan: plan.trigger, expander: values, forwardedTo, setters, dependencies, url };
 }
 
 /** What it says in words that variables are put in. */
@@ -228,7 +238,7 @@ async function confirm(
 }
 
 /** The bridge moves in the commit that makes its downstream pipeline: never two of them, never one that nobody knows of. */
-async function settle(deps: JobsDeps, tx: Tx, { bridge, plan, project }: Hop, row: PipelineRecord): Promise<void> {
+async function settle(deps: JobsDeps, tx: Tx, { bridge, plan, project, url }: Hop, row: PipelineRecord): Promise<void> {
   const { jobs, clock } = deps;
   const now = clock.now();
   const begun = await jobs.changeJob(tx, bridge.id, ['pending'], { status: 'running', startedAt: now, downstreamId: row.id });
@@ -238,7 +248,10 @@ async function settle(deps: JobsDeps, tx: Tx, { bridge, plan, project }: Hop, ro
     const text = row.projectId === project.id ? row.yamlErrors : `Pipeline ${row.id} has mistakes in its file.`;
     const failed = { status: 'failed', finishedAt: now, failureReason: 'downstream_pipeline_creation_failed', failureText: text } as const;
     await jobs.changeJob(tx, bridge.id, ['running'], failed);
-  } else if (plan.strategy === undefined) await jobs.changeJob(tx, bridge.id, ['running'], { status: 'success', finishedAt: now });
+  } else if (plan.strategy === undefined) {
+    await jobs.changeJob(tx, bridge.id, ['running'], { status: 'success', finishedAt: now });
+    await deployed(deps, tx, bridge, url, now);
+  }
   await advance(deps, tx, bridge.pipelineId);
 }
 

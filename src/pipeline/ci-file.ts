@@ -69,6 +69,9 @@ export interface CiNeed {
   readonly instances?: readonly Instance[];
 }
 
+/** As it was written: variables may stand in any text. */
+export type CiEnvironment = Omit<PlanEnvironment, 'tier'> & { readonly tier?: string };
+
 /** A job as it was written. What `PlanJob` has by the same name gets there as it is. */
 export interface CiJob extends CiDefaults {
   readonly name: string;
@@ -86,7 +89,7 @@ export interface CiJob extends CiDefaults {
   readonly startInSeconds?: number;
   readonly manualConfirmation?: string;
   readonly trigger?: PlanTrigger;
-  readonly environment?: PlanEnvironment;
+  readonly environment?: CiEnvironment;
   readonly remoteNeeds?: readonly PlanRemoteNeed[];
   /** With its variables as they were written. */
   readonly resourceGroup?: string;

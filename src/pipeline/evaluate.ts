@@ -1,13 +1,11 @@
 import { limits } from '../base/limits.ts';
 import { type Budget, newBudget } from './budget.ts';
 import { inheritedDefaults, inheritedVariables } from './defaults.ts';
-import { tierOf } from './environment-tier.ts';
-import { expanderOf, type Given, givenIn, givenOf, secretIn, secretText, shownGiven } from './given.ts';
+import { inItsPlace, oddPlaces, placed } from './environments.ts';
+import { expanderOf, type Given, givenOf, secretIn, secretText, shownGiven } from './given.ts';
 import { circleIn } from './graph.ts';
 import type { CiFile, CiJob, CiNeed, CiRule } from './ci-file.ts';
-import type { CiError, Plan, PlanEnvironment, PlanJob } from './plan.ts';
-import { isEnvironmentName, isPeriod } from './read-environment.ts';
-import { shorten } from './reader.ts';
+import type { CiError, Plan, PlanJob } from './plan.ts';
 import { matchingRule, noFacts, type RuleFacts } from './rule-facts.ts';
 import { type Expander, type Layer, layerOver } from './variables.ts';
 
@@ -59,7 +57,7 @@ export function planPipeline(written: CiFile, known: Given | ReadonlyMap<string,
     const needing = decided.needs === undefined ? job : { ...job, needs: decided.needs };
     needs.set(job.name, needing);
     const decisive = layerOver(layer, decided.layer);
-    masked.push(...secretsIn(job, plain, decisive));
+    masked.push(...secretsIn(job, plain, decisive), ...secretUrl(job, forJob, decisive));
     chosen.set(job.name, planJob(file, needing, decided, expanderOf(plain, decisive, budget)));
   }
   // As GitLab: there would be nothing in it, so there is none.
@@ -94,34 +92,24 @@ function nameOf(file: CiFile, given: Given, budget: Budget): Pick<Plan, 'name'> 
   return name === '' ? {} : { name: name.slice(0, longestName) };
 }
 
-/** What a job of an environment sees: where it acts, and what is kept for that place alone. @see GitLab CI/CD, "Predefined variables" */
-function inItsPlace({ environment }: CiJob, given: Given, layer: Layer, budget: Budget): Given {
-  if (environment === undefined) return given;
-  const name = expanderOf(given, layer, budget).text(environment.name);
-  const known = givenIn(given, name);
-  return {
-    ...known,
-    predefined: new Map([
-      ...known.predefined,
-      ['CI_ENVIRONMENT_NAME', name],
-      ['CI_ENVIRONMENT_ACTION', environment.action],
-      ['CI_ENVIRONMENT_TIER', environment.tier ?? tierOf(name)],
-      ...(environment.url === undefined ? [] : [['CI_ENVIRONMENT_URL', environment.url] as const]),
-    ]),
-  };
-}
-
 /** Left out, a masked value would leave a job without its group, or in another environment, and nobody would know. */
 function secretsIn({ name, place, environment, resourceGroup }: CiJob, given: Given, layer: Layer): readonly CiError[] {
   const parts = [
     ['environment', environment?.name],
     ['environment', environment?.autoStopIn],
+    ['environment', environment?.tier],
     ['resource_group', resourceGroup],
   ] as const;
   return parts.flatMap(([keyword, text]) => {
     const secret = text === undefined ? undefined : secretIn(given, layer, text);
     return secret === undefined ? [] : [{ ...place, message: `job \`${name}\`: ${keyword}: ${secretText(secret)}` }];
   });
+}
+
+/** Unlike its name, its address may hold what is kept for the environment alone. */
+function secretUrl({ name, place, environment }: CiJob, inPlace: Given, layer: Layer): readonly CiError[] {
+  const secret = environment?.url === undefined ? undefined : secretIn(inPlace, layer, environment.url);
+  return secret === undefined ? [] : [{ ...place, message: `job \`${name}\`: environment:url: ${secretText(secret)}` }];
 }
 
 function maskedName(file: CiFile, given: Given): readonly CiError[] {
@@ -205,12 +193,6 @@ function planJob(file: CiFile, job: CiJob, decided: Decided, variables: Expander
   };
 }
 
-function placed(environment: PlanEnvironment, variables: Expander): PlanEnvironment {
-  const { autoStopIn } = environment;
-  const name = variables.text(environment.name);
-  return { ...environment, name, ...(autoStopIn === undefined ? {} : { autoStopIn: variables.text(autoStopIn) }) };
-}
-
 /** Rules took away what the job cannot do without. */
 function lostNeeds(job: CiJob, chosen: ReadonlyMap<string, PlanJob>): readonly CiError[] {
   const lost = (job.needs ?? []).filter((need) => !need.optional && !chosen.has(need.job));
@@ -218,18 +200,6 @@ function lostNeeds(job: CiJob, chosen: ReadonlyMap<string, PlanJob>): readonly C
     ...job.place,
     message: `job \`${job.name}\` needs \`${need.job}\`, which the rules left out (\`optional: true\` makes do without it)`,
   }));
-}
-
-/** What variables made of the names of environments, and of how long they last. */
-function oddPlaces(jobs: readonly CiJob[], chosen: ReadonlyMap<string, PlanJob>): readonly CiError[] {
-  return jobs.flatMap((job) => {
-    const { name, autoStopIn } = chosen.get(job.name)?.environment ?? {};
-    const wrong = (text: string, what: string) => [
-      { ...job.place, message: `job \`${job.name}\`: environment: \`${shorten(text)}\` is no ${what}` },
-    ];
-    if (name !== undefined && !isEnvironmentName(name)) return wrong(name, 'name for an environment');
-    return autoStopIn === undefined || isPeriod(autoStopIn) ? [] : wrong(autoStopIn, 'duration (`auto_stop_in`)');
-  });
 }
 
 function withoutLost(job: PlanJob, chosen: ReadonlyMap<string, PlanJob>): PlanJob {

@@ -83,8 +83,8 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   ),
   // A job with `trigger`.
   bridge: table(
-    `stage variables needs rules when allow_failure extends parallel inherit start_in manual_confirmation interruptible resource_group trigger`,
-    'environment',
+    `stage variables needs rules when allow_failure extends parallel inherit start_in manual_confirmation interruptible resource_group trigger environment`,
+    '',
     Object.fromEntries(
       `script before_script after_script image services artifacts dependencies tags timeout retry cache release hooks coverage id_tokens secrets
        identity pages publish run`
@@ -99,7 +99,7 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
     template: 'jobpass has no templates',
   }),
   forward: table('yaml_variables pipeline_variables'),
-  environment: table('name url action deployment_tier on_stop auto_stop_in', 'kubernetes'),
+  environment: table('name url action deployment_tier on_stop auto_stop_in', '', { kubernetes: 'there is no agent for Kubernetes' }),
   image: table('name entrypoint pull_policy docker', 'kubernetes'),
   service: table('name alias entrypoint command variables pull_policy docker', 'kubernetes'),
   docker: table('user platform'),

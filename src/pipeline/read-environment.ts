@@ -1,11 +1,10 @@
 import type { CiJob } from './ci-file.ts';
 import { parseDuration } from './duration.ts';
+import { tiers } from './environment-tier.ts';
 import { isFields, scalarText } from './fields.ts';
-import type { PlanEnvironment } from './plan.ts';
 import type { PartReader } from './reader.ts';
 
 const actions = ['start', 'prepare', 'stop', 'verify', 'access'] as const;
-const tiers = ['production', 'staging', 'testing', 'development', 'other'] as const;
 const urlLength = 255;
 const textLength = 255;
 /** GitLab's letters for a name, and those of the variables in it. */
@@ -23,7 +22,9 @@ export function readEnvironment(value: unknown, path: readonly string[], outer: 
   };
   const { environment } = named(scalarText(value['name']), [...path, 'name'], reader);
   const action = word('action', actions);
-  const tier = word('deployment_tier', tiers);
+  const given = value['deployment_tier'];
+  // One with variables is known once they are put in.
+  const tier = typeof given === 'string' && given.includes('$') && given.length <= textLength ? given : word('deployment_tier', tiers);
   const url = value['url'];
   if (url !== undefined && (typeof url !== 'string' || url === '' || url.length > urlLength))
     reader.error([...path, 'url'], `\`url\` must be a text of 1 to ${urlLength} characters`);
@@ -46,7 +47,7 @@ export function readEnvironment(value: unknown, path: readonly string[], outer: 
   };
 }
 
-function named(name: string, path: readonly string[], reader: PartReader): { readonly environment?: PlanEnvironment } {
+function named(name: string, path: readonly string[], reader: PartReader): Pick<CiJob, 'environment'> {
   if (isEnvironmentName(name)) return { environment: { name, action: 'start' } };
   reader.error(path, '`name` must be 1 to 255 letters, digits, spaces and `-_/.${}`, and neither begin nor end with `/`');
   return {};

@@ -45,6 +45,8 @@ export interface Environments {
   lastDeployment(tx: MaybeTx, id: EnvironmentId): Promise<JobRecord | undefined>;
   /** Those whose time is over, the longest first. */
   overdue(tx: MaybeTx, now: EpochMillis, limit: number): Promise<readonly EnvironmentRecord[]>;
+  /** Those that are `stopping` while no job that would end what is deployed there is under way. */
+  stuckStopping(tx: MaybeTx, limit: number): Promise<readonly EnvironmentId[]>;
   /** Jobs that deploy (`start`), oldest first. */
   deployments(tx: MaybeTx, project: ProjectId, filter: { readonly environment?: string }, page: Page): Promise<Paged<JobRecord>>;
   deployment(tx: MaybeTx, project: ProjectId, job: JobId): Promise<JobRecord | undefined>;

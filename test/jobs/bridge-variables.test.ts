@@ -103,23 +103,58 @@ test('R3 A56 whoever set a variable that a bridge gets is asked, too, outside th
   expect(await newest(target.id)).toMatchObject({ userId: alice.id, creators: [alice.id, bob.id] });
 });
 
-test('a job whose environment:url would show a masked value does not start, and says why', async () => {
+test('R6 no pipeline is made whose environment:url would show a masked value; one masked later fails its job, and the API and the trace say why', async () => {
   const app = await project({
     '.gitlab-ci.yml': `${only}go: {script: x, tags: [url], environment: {name: live, url: 'https://$HOST/'}}\n`,
   });
+  const why = 'environment:url: the variable `HOST` is masked, and so becomes part of nothing that is kept or shown';
   await set(app.id, 'HOST', 'correct-horse-battery', { masked: true, environment_scope: 'live' });
+  const refused = await server.call('POST', `/api/v4/projects/${app.id}/pipeline`, { token: alice.token, body: { ref: 'main' } });
+  expect([refused.status, refused.text]).toEqual([400, expect.stringContaining(why)]);
+  const mask = (masked: boolean) =>
+    server.must('PUT', `/api/v4/projects/${app.id}/variables/HOST`, { value: masked ? 'correct-horse-battery' : 'live.example', masked });
   const { token } = await server.runner({ tags: ['url'] });
+  await mask(false);
   const pipeline = await run(app.id);
+  await mask(true);
   expect(await server.claim(token)).toBeUndefined();
-  expect(await settled(pipeline, 'go')).toMatchObject({
-    status: 'failed',
-    failureText: expect.stringContaining('environment:url: the variable `HOST`'),
-  });
-  await server.must('PUT', `/api/v4/projects/${app.id}/variables/HOST`, { value: 'live.example', masked: false });
+  const { id: failed } = await settled(pipeline, 'go');
+  const get = (path: string) => server.call('GET', `/api/v4/projects/${app.id}/jobs/${failed}${path}`, { token: alice.token });
+  expect((await get('')).body).toMatchObject({ status: 'failed', failure_reason: 'runner_system_failure', failure_message: why });
+  expect((await get('/trace')).text).toBe(`ERROR: Job failed: ${why}\n`);
+  await mask(false);
   await run(app.id);
   const job = await server.claim(token);
   if (job === undefined) throw new Error('no job');
   await server.finish(job);
   const { list } = await server.call('GET', `/api/v4/projects/${app.id}/environments`, { token: alice.token });
   expect(list).toMatchObject([{ name: 'live', external_url: 'https://live.example/' }]);
+});
+
+test('R3 a bridge deploys: it gets what is kept for its environment, whose setter is asked, and its end is the deployment', async () => {
+  const target = await project({ '.gitlab-ci.yml': 'work: {script: x, tags: [place]}\n' });
+  const at = (name: string, strategy: string) =>
+    `${name}: {trigger: {project: ${target.path}${strategy}}, environment: {name: ${name}, url: 'https://$HOST/'}, variables: {SENT: $HOST}}\n`;
+  const app = await project({ '.gitlab-ci.yml': `${only}${at('live', ', strategy: depend')}${at('lab', '')}` });
+  await server.member(app.id, bob.id, 40);
+  await set(app.id, 'HOST', 'live.example', { environment_scope: 'live' }, bob.token);
+  await set(app.id, 'HOST', 'lab.example', { environment_scope: 'lab' }, alice.token);
+  const refused = await run(app.id);
+  expect((await settled(refused, 'live')).failureReason).toBe('downstream_bridge_project_not_found');
+  expect((await settled(refused, 'lab')).status).toBe('success');
+  await server.member(target.id, bob.id, 40);
+  const pipeline = await run(app.id);
+  const places = async () =>
+    (await server.call('GET', `/api/v4/projects/${app.id}/environments`, { token: alice.token })).list.map((one) => one['external_url']);
+  const live = async () => (await server.store.jobs.jobsOfPipeline(null, pipeline)).find(({ name }) => name === 'live')?.status;
+  await expect.poll(live, { timeout: 20_000, interval: 20 }).toBe('running');
+  await settled(pipeline, 'lab');
+  expect((await newest(target.id))?.variables).toEqual([{ key: 'SENT', value: 'lab.example' }]);
+  expect(await places()).toEqual(['https://lab.example/', null]);
+  const { token } = await server.runner({ tags: ['place'] });
+  for (let job = await server.claim(token); job !== undefined; job = await server.claim(token)) await server.finish(job);
+  expect((await settled(pipeline, 'live')).status).toBe('success');
+  expect(await places()).toEqual(['https://lab.example/', 'https://live.example/']);
+  const { list } = await server.call('GET', `/api/v4/projects/${app.id}/deployments?environment=live`, { token: alice.token });
+  expect(list).toMatchObject([{ status: 'failed' }, { status: 'success', deployable: { name: 'live' } }]);
 });

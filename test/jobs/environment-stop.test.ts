@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type EnvironmentId, id, type JobId, millis } from '../../src/base/ids.ts';
+import { type EnvironmentId, id, type JobId, millis, type ProjectId } from '../../src/base/ids.ts';
 import { newPassToken } from '../../src/base/pass-token.ts';
-import { twoPeople, type TwoPeople } from '../support/two-people.ts';
+import { soon, twoPeople, type TwoPeople } from '../support/two-people.ts';
 
 let two: TwoPeople;
 beforeAll(async () => void (two = await twoPeople()));
@@ -13,8 +13,8 @@ const file = [
 ].join('\n');
 
 /** A project with something deployed by two.alice. */
-async function deployed(text = file) {
-  const { id: app } = await two.project({ '.gitlab-ci.yml': text });
+async function deployed(text = file, more: Readonly<Record<string, string>> = {}) {
+  const { id: app } = await two.project({ '.gitlab-ci.yml': text, ...more });
   await two.work();
   const get = async (path: string) => (await two.server.call('GET', `/api/v4/projects/${app}/${path}`, { token: two.alice.token })).list;
   const place = async () => (await get('environments'))[0] ?? {};
@@ -48,6 +48,40 @@ test('stopping an environment starts what `on_stop` names, in the name of who st
   expect(await job('stop')).toMatchObject({ status: 'pending', user: { username: 'alice' } });
   expect((await stop(two.alice.token, { force: true })).body).toMatchObject({ state: 'stopped' });
   await two.work();
+});
+
+test('where the job that stops an environment fails or is canceled, it is available again, and stopped by the next one', async () => {
+  const { app, stop, job, state } = await deployed();
+  await stop(two.alice.token);
+  await two.work('failed');
+  await expect.poll(state, soon).toBe('available');
+  expect((await stop(two.alice.token)).body).toMatchObject({ state: 'stopping' });
+  const again = await job('stop');
+  await two.server.must('POST', `/api/v4/projects/${app}/jobs/${String(again?.['id'])}/cancel`, {}, two.alice.token);
+  await expect.poll(state, soon).toBe('available');
+  expect((await stop(two.alice.token)).body).toMatchObject({ state: 'stopping' });
+  await two.work();
+  expect(await state()).toBe('stopped');
+});
+
+test('a bridge that is named by `on_stop` stops an environment with the pipeline that it triggers', async () => {
+  const { app, stop, job, state } = await deployed(
+    [
+      'deploy: {script: x, environment: {name: live, on_stop: stop}}',
+      'stop: {stage: deploy, trigger: {include: child.yml, strategy: mirror}, when: manual, environment: {name: live, action: stop}}',
+    ].join('\n'),
+    { 'child.yml': 'undo: {script: x, when: manual, allow_failure: false}\n' },
+  );
+  expect((await stop(two.alice.token)).body).toMatchObject({ state: 'stopping' });
+  const undo = async () => (await two.server.store.jobs.listJobs(null, id<ProjectId>(app), ['manual'], { page: 1, perPage: 1 })).rows[0];
+  await expect.poll(async () => (await undo())?.name, soon).toBe('undo');
+  // It shows what its pipeline waits for, and is under way all the same: nothing starts a second one.
+  await expect.poll(() => two.server.store.flow.staleMirrors(null, 10), soon).toEqual([]);
+  expect([await state(), (await stop(two.alice.token)).body['state']]).toEqual(['stopping', 'stopped']);
+  await two.server.must('POST', `/api/v4/projects/${app}/jobs/${String((await undo())?.id)}/play`, {}, two.alice.token);
+  await two.work();
+  await expect.poll(state, soon).toBe('stopped');
+  expect(await job('stop')).toBeUndefined();
 });
 
 test('A6 R5 who may not run the job on its protected branch does not stop what runs there, and a pass starts no job', async () => {

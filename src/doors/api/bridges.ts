@@ -52,10 +52,9 @@ export function bridgeRoutes(deps: ApiDeps): RouteTable {
       );
       const known = new Map<number, Promise<ProjectFacts | undefined>>();
       const body: unknown[] = [];
-      for (const [index, { bridge, downstream }] of shown.entries())
+      for (const [index, { downstream }] of shown.entries())
         body.push({
           ...jobs[index],
-          failure_message: bridge.failureText ?? undefined,
           downstream_pipeline: await downstreamOf(call, downstream, known),
         });
       return { body, headers: pageHeaders(page, rows.length, call.url) };

@@ -315,6 +315,8 @@ export function job(
     runner: one.runnerId === null ? null : { id: one.runnerId },
     tag_list: one.tags,
     failure_reason: one.failureReason ?? undefined,
+    // Ours for builds (GitLab has it for bridges): why it failed before a runner had a word in it.
+    failure_message: one.failureText ?? undefined,
   };
 }
 

@@ -28,6 +28,7 @@ import { pipelineInputs } from './0049-pipeline-inputs.ts';
 import { environmentStops } from './0050-environment-stops.ts';
 import { mergeMethod } from './0051-merge-method.ts';
 import { mirrors } from './0052-mirrors.ts';
+import { environmentsStopping } from './0053-environments-stopping.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -72,6 +73,7 @@ const migrations: readonly Migration[] = [
   environmentStops,
   mergeMethod,
   mirrors,
+  environmentsStopping,
 ];
 
 /**

@@ -69,6 +69,38 @@ export function environmentRepository(db: Database): Environments {
         .execute();
       return rows.map(toEnvironment);
     },
+    async stuckStopping(tx, limit) {
+      const rows = await db
+        .on(tx)
+        .selectFrom('environments')
+        .select('id')
+        // Written out: it stands in the index's own condition.
+        .where(sql<boolean>`"state" = 'stopping'`)
+        .where((eb) =>
+          eb.not(
+            eb.exists(
+              eb
+                .selectFrom('jobs')
+                .select('jobs.id')
+                .whereRef('jobs.projectId', '=', 'environments.projectId')
+                .whereRef('jobs.environmentId', '=', 'environments.id')
+                .where('environmentAction', '=', 'stop')
+                .where('retriedById', 'is', null)
+                .where((job) =>
+                  job.or([
+                    job('status', 'in', ['pending', 'running', 'canceling', 'waiting_for_resource']),
+                    // A bridge that shows what its pipeline waits for.
+                    job.and([job('status', '=', 'manual'), job('downstreamId', 'is not', null)]),
+                  ]),
+                ),
+            ),
+          ),
+        )
+        .orderBy('id')
+        .limit(limit)
+        .execute();
+      return rows.map((row) => id<EnvironmentId>(row.id));
+    },
     deployments(tx, projectId, { environment }, page) {
       const query = db
         .on(tx)

@@ -235,6 +235,22 @@ export function flowCases(bench: Bench): void {
     expect([await environments.byId(null, at.project.id, first), await deployed()]).toEqual([undefined, []]);
   });
 
+  test('an environment is stuck while it is stopping and no job stops it', async () => {
+    const at = await place();
+    const { environments, jobs, transactor } = bench.store;
+    const made = { projectId: at.project.id, name: 'live', slug: 'live', tier: 'production', createdAt: now } as const;
+    const live = await transactor.write((tx) => environments.ensure(tx, made, false));
+    const stuck = async () => (await environments.stuckStopping(null, 1000)).includes(live);
+    const seen = [await stuck()];
+    await transactor.write((tx) => environments.change(tx, live, { state: 'stopping' }));
+    seen.push(await stuck());
+    const line = await pipeline(at);
+    const stop = await job(line, { environmentId: live, environmentAction: 'stop', status: 'pending' });
+    seen.push(await stuck());
+    await transactor.write((tx) => jobs.changeJob(tx, stop.id, ['pending'], { status: 'failed' }));
+    expect([...seen, await stuck()]).toEqual([false, true, false, true]);
+  });
+
   test('what succeeded last on a ref, and numbers that are not given again', async () => {
     const at = await place();
     const { flow, jobs, transactor } = bench.store;
