@@ -69,6 +69,8 @@ export interface GatewayConfig {
   readonly vouchedRunners: readonly RunnerId[];
   /** Older runners whose jobs fetch with the rights of their fetch pass: their gate verdict is the admin's (DESIGN §3, `assist: fetch`). */
   readonly assistedRunners: readonly RunnerId[];
+  /** How deep jobs that passes start may nest (R5); a project that is not named lets passes start nothing that has a pass. */
+  readonly chainDepths: ReadonlyMap<ProjectId, number>;
   /** What all passes may do at most, as JSON text (R4); undefined = no bound of the instance. */
   readonly ceiling: string | undefined;
   /** How REST is asked as a user: with impersonation tokens, or with the admin token and a `Sudo` header. */
@@ -96,7 +98,7 @@ export async function startGateway(given: GatewayConfig, log: Log, clock: Clock 
   const store = await openStore(config.database ?? `sqlite:${join(config.dataDir, 'gateway.db')}`);
   const seal = fileSeal(config.dataDir, 'passes of running jobs end, nothing else is lost (remove it then)');
   const client = new UpstreamClient({ url: config.upstream, adminTokenFile: config.adminTokenFile, ca: config.upstreamCa });
-  const directory = makeGitlabDirectory(client);
+  const directory = makeGitlabDirectory(client, config.chainDepths);
   const upstream = {
     ...makeGitlabJobs(client),
     ...makeGitlabPipelines(client),
@@ -222,6 +224,7 @@ export async function startGateway(given: GatewayConfig, log: Log, clock: Clock 
       directory,
       passes: store.passes,
       jobs: store.gatewayJobs,
+      ceilings: store.ceilings,
       writes,
       transactor: store.transactor,
       clock,

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { JobpassError } from '../base/errors.ts';
-import { parseId, type RunnerId } from '../base/ids.ts';
+import { parseId, type ProjectId, type RunnerId } from '../base/ids.ts';
 import { jsonLog } from '../base/log.ts';
 import { Secret } from '../base/secret.ts';
 import { type GatewayConfig, startGateway } from '../gateway.ts';
@@ -16,6 +16,12 @@ const settings: readonly Setting[] = [
   { name: 'data', kind: 'text', value: 'DIR', fallback: './jobpass-gateway', about: 'where passes, audit and keys are kept' },
   ...listenSettings,
   ...passSettings,
+  {
+    name: 'chain-depth',
+    kind: 'list',
+    value: 'ID=N',
+    about: 'project there whose jobs may be started by passes, N deep (1 to 10); without it such jobs get no pass',
+  },
   { name: 'ceiling', kind: 'text', value: 'FILE', about: 'what passes may do at most (JSON: permissions, projects)' },
   { name: 'trust-runner', kind: 'list', value: 'ID', about: 'older runner there that may show jobs their pass: its gate verdict is yours' },
   {
@@ -89,6 +95,7 @@ function gatewayConfig(values: Values): GatewayConfig {
     ceiling: ceiling === undefined ? undefined : readFileSync(ceiling, 'utf8'),
     acting,
     webhookSecret: secretIn(textIn(values, 'webhook-secret-file')),
+    chainDepths: new Map(listIn(values, 'chain-depth').map(chainDepth)),
     dataDir: textIn(values, 'data') ?? './jobpass-gateway',
     trustedRunners: runnersIn(values, 'trust-runner'),
     signedRunners: listIn(values, 'signed-runner').map(signedRunner),
@@ -116,6 +123,14 @@ function signedRunner(text: string): GatewayConfig['signedRunners'][number] {
   if (id === undefined)
     throw new JobpassError('invalid_input', '--signed-runner is the number of a runner, or NUMBER=KEY with its public key.');
   return { id, key };
+}
+
+/** `7=2`: in project 7 two deep. */
+function chainDepth(text: string): readonly [ProjectId, number] {
+  const [, number = '', depth = ''] = /^(\d+)=(10|[0-9])$/.exec(text) ?? [];
+  const id = parseId<ProjectId>(number);
+  if (id === undefined) throw new JobpassError('invalid_input', '--chain-depth is the number of a project and a depth of 10 at most: 7=1.');
+  return [id, Number(depth)];
 }
 
 function runnersIn(values: Values, name: string): readonly RunnerId[] {

@@ -14,10 +14,12 @@ export interface CeilingDeps {
 export async function ceilingsOf(
   deps: CeilingDeps,
   tx: MaybeTx,
-  pass: Pick<PassIdentity, 'projectId' | 'principals' | 'limits'>,
+  pass: Pick<PassIdentity, 'projectId' | 'principals' | 'limits'> & Partial<Pick<PassIdentity, 'chainDepth'>>,
 ): Promise<readonly GatheredCeiling[]> {
   const set = (await deps.ceilings.any(tx)) ? await levels(deps, tx, pass.projectId, pass.principals) : [];
-  const all = [...set, ...(pass.limits ?? [])];
+  // What is named for a project's jobs is not named for those that a pass started there: its own jobs may have had nothing named (R5).
+  const counted = (pass.chainDepth ?? 0) === 0 ? set : set.map(({ by, ceiling, rule }) => ({ by, ceiling, rule }));
+  const all = [...counted, ...(pass.limits ?? [])];
   return Promise.all(all.map(async (one) => ({ ...one, groupPaths: await pathsOf(deps, tx, one.ceiling) })));
 }
 

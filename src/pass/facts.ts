@@ -61,7 +61,8 @@ export async function gatherAsker(deps: FactDeps, tx: MaybeTx, identity: Identit
   }
 }
 
-type Bounded = Pick<PassIdentity, 'passKind' | 'projectId' | 'ownProjectOnly' | 'outsideOnly' | 'principals' | 'limits'>;
+type Bounded = Pick<PassIdentity, 'passKind' | 'projectId' | 'ownProjectOnly' | 'outsideOnly' | 'principals' | 'limits'> &
+  Partial<Pick<PassIdentity, 'chainDepth'>>;
 
 /** @param bounded whether ceilings count */
 async function gatherPass(deps: FactDeps, tx: MaybeTx, identity: Bounded, bounded = true): Promise<PassAsker> {

@@ -19,6 +19,8 @@ export interface IssueRequest {
   readonly timeoutSeconds: number;
   /** What the job itself bounds its full pass to. */
   readonly limits?: readonly PassLimit[];
+  /** What bounds both its passes: those that started the job were bounded so (R5). */
+  readonly inherited?: readonly PassLimit[];
   /** Whether R7 lets the runner have the full pass. */
   readonly full: boolean;
   readonly now: EpochMillis;
@@ -50,7 +52,7 @@ export async function issuePasses(passes: PassStore, tx: Tx, request: IssueReque
       ownProjectOnly,
       chainDepth,
       // The runner's own pulls are no matter of the script.
-      limits: kind === 'fetch' ? [] : (request.limits ?? []),
+      limits: [...(request.inherited ?? []), ...(kind === 'fetch' ? [] : (request.limits ?? []))],
       issuedAt: request.now,
       expiresAt,
     });

@@ -20,7 +20,7 @@ export function deathOf(
   if (life === undefined) return 'its job is unknown';
   if (life.state === 'waiting' || life.state === 'ended') return 'its job is not running';
   if (pass.revokedAt !== null)
-    return leaked(pass.revokedReason)
+    return wasLeaked(pass.revokedReason)
       ? 'the pass was found where it could be read, and revoked (R12)'
       : 'the pass was given back or revoked';
   if (now >= pass.expiresAt) return 'the pass has expired';
@@ -39,6 +39,6 @@ export function jobTokenAlive(life: JobLife | undefined): boolean {
 }
 
 /** Reasons of `pass/leaks.ts`. Where it was is for the audit trail: who shows a dead pass may be anybody. */
-function leaked(reason: string | null): boolean {
+export function wasLeaked(reason: string | null): boolean {
   return reason?.startsWith('found in ') === true;
 }

@@ -60,8 +60,23 @@ export interface UpstreamHistory {
   hasCommit(project: ProjectId, sha: Oid): Promise<boolean>;
   /** The newest commits on a branch that touch a path. @throws upstream_failed */
   commitsTouching(project: ProjectId, branch: string, path: string): Promise<readonly Oid[]>;
+  /**
+   * What the pipeline of a merge request is made of, in the words of what passes wrote: the commits that were merged, and its source branch there.
+   * @returns none for any other ref; undefined where it cannot be told @throws upstream_failed
+   */
+  requestSources(place: {
+    readonly projectId: ProjectId;
+    readonly sha: string;
+    readonly ref: string;
+  }): Promise<readonly RequestSource[] | undefined>;
   /** Who last moved a ref, `refs/heads/main`; undefined = it cannot be told. */
   lastPushers(project: ProjectId, ref: string): Promise<readonly UserId[] | undefined>;
+}
+
+export interface RequestSource {
+  readonly projectId: ProjectId;
+  /** As in `PassWrites`. */
+  readonly whats: readonly string[];
 }
 
 /** A job that was handed out through the gateway. */

@@ -47,6 +47,7 @@ export async function startTestGateway(
       assistedRunners: [],
       trustedProxies: [],
       ceiling: undefined,
+      chainDepths: new Map(),
       objectStorage: [],
       ...config,
     },

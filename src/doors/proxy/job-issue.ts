@@ -10,10 +10,11 @@ import type { PassLimit } from '../../ports/passes.ts';
 import type { Transactor } from '../../ports/tx.ts';
 import type { ExtendedJobToken } from '../../wire/runner.ts';
 import { type ExposureDeps, exposureFor, limitsFor, type Proof, type RunnerTrust, type VariablesOf } from './job-exposure.ts';
-import { type PrincipalDeps, principalsFor, startedBy } from './job-principals.ts';
+import { type ChainDeps, type Inherited, inheritedFrom, startedBy, withParents } from './chain.ts';
+import { type PrincipalDeps, principalsFor } from './job-principals.ts';
 import { lineageOf } from './lineage.ts';
 
-export interface IssueDeps extends PrincipalDeps, ExposureDeps {
+export interface IssueDeps extends PrincipalDeps, ExposureDeps, ChainDeps {
   readonly upstream: PrincipalDeps['upstream'] & UpstreamJobs & UpstreamUsers & UpstreamPipelines;
   readonly transactor: Transactor;
   readonly addresses: Addresses;
@@ -48,19 +49,30 @@ export async function issueFor(deps: IssueDeps, handed: HandedOut, runner: Upstr
   // Forwarded as this user, a request would have its admin power, too (R1, A68).
   if (power !== 'none') return { none: `who started the job is an administrator or auditor of the forge, or it cannot be told (${power})` };
   const lineage = await lineageOf(deps.upstream, job);
-  const parent = await startedBy(deps, job, lineage);
-  if (parent !== undefined) return { none: `the job was started by the pass of job ${parent}, and chains of such jobs are not allowed` };
+  const inherited = await inheritedFrom(deps, job, await startedBy(deps, job, lineage));
+  if (inherited !== undefined && 'none' in inherited) return inherited;
   if (runner === undefined) return { none: 'the runner is unknown' };
   const trust = deps.trustOf(runner.id);
   if (trust.trust === 'none') return { none: "an admin set the runner's trust to none" };
-  const principals = await principalsFor(deps, job, lineage, { artifactJobs: handed.artifactJobs, runner, vouched: trust.vouched });
+  const behind = await principalsFor(deps, job, lineage, { artifactJobs: handed.artifactJobs, runner, vouched: trust.vouched });
+  const principals = withParents(behind, inherited?.principals ?? []);
   const { exposure, why } = await exposureFor(deps, job, lineage.pipeline, handed.variables, trust, proof);
-  const bounded = await limitsFor(deps, lineage.pipeline, handed.variables);
+  const said = await limitsFor(deps, lineage.pipeline, handed.variables);
+  const bounded = { limits: said.limits, notes: [...said.notes, ...(inherited?.notes ?? [])] };
   const rules = await deps.directory.protectedRefs(null, job.projectId);
-  const issued = await store(deps, job, handed, { runnerId: runner.id, principals, limits: bounded.limits, full: exposure !== 'withhold' });
+  const full = exposure !== 'withhold';
+  const issued = await store(deps, job, handed, { runnerId: runner.id, principals, limits: bounded.limits, inherited, full });
   const decided = { job, protected: isProtected(rules, job.tag ? 'tag' : 'branch', job.ref), principals, exposure, why, bounded };
   const { addresses, directory } = deps;
   return { extended: await extendedToken({ addresses, directory }, decided, issued), inVariable: trust.inVariable && issued.full !== null };
+}
+
+interface Made {
+  readonly runnerId: RunnerId;
+  readonly principals: Principals;
+  readonly limits: readonly PassLimit[];
+  readonly inherited: Inherited | undefined;
+  readonly full: boolean;
 }
 
 /** The job's row and its passes, in one transaction: no second pair for it (A46). @throws conflict */
@@ -68,7 +80,7 @@ async function store(
   deps: IssueDeps,
   job: UpstreamJob,
   handed: HandedOut,
-  { runnerId, principals, limits, full }: { runnerId: RunnerId; principals: Principals; limits: readonly PassLimit[]; full: boolean },
+  { runnerId, principals, limits, inherited, full }: Made,
 ): Promise<IssuedPasses> {
   const now = deps.clock.now();
   const { id, projectId, pipelineId, userId, sha, ref, tag } = job;
@@ -83,10 +95,11 @@ async function store(
       sha,
       principals: principals.list,
       ownProjectOnly: principals.ownProjectOnly,
-      chainDepth: 0,
+      chainDepth: inherited?.depth ?? 0,
       timeoutSeconds: handed.timeoutSeconds,
       full,
       limits,
+      inherited: inherited?.limits ?? [],
       now,
     });
   });

@@ -7,7 +7,6 @@ import type { GatewayJobs, UpstreamHistory, UpstreamJob, UpstreamRunner } from '
 import type { PassStore } from '../../ports/passes.ts';
 import type { TrustedProjects } from '../../ports/trust.ts';
 import { type Ancestor, type Lineage, placeOf, type RunPlace } from './lineage.ts';
-import { runsOn } from './made-by.ts';
 import type { WriteLog } from './write-log.ts';
 
 export interface PrincipalDeps {
@@ -18,27 +17,6 @@ export interface PrincipalDeps {
   readonly writes: WriteLog;
   readonly trustedProjects: TrustedProjects;
   readonly principals: 'intersect' | 'starter';
-}
-
-/**
- * The job whose pass started this one, or a pipeline that it descends from (R5). What a job of the same pipeline wrote did not start it, unless it is
- * this very job or pipeline.
- */
-export async function startedBy(
-  deps: Pick<PrincipalDeps, 'writes' | 'jobs'>,
-  job: UpstreamJob,
-  lineage: Lineage,
-): Promise<JobId | undefined> {
-  const lines = [placeOf(job), ...lineage.ancestors.map(({ place }) => place)];
-  for (const place of lines) {
-    for (const { what, by } of await deps.writes.writersOf(place.projectId, runsOn(place))) {
-      if (/^(?:job|pipeline):/.test(what)) return by;
-      if ((await deps.jobs.byId(null, by))?.pipelineId !== place.pipelineId) return by;
-    }
-    const unheard = await deps.writes.unheardAbout(place.projectId, place.createdAt);
-    if (unheard !== undefined) return unheard;
-  }
-  return undefined;
 }
 
 /** What a job runs on and with, beside what its pipelines say. */

@@ -15,6 +15,8 @@ import { pathProblem } from '../paths.ts';
 import { batchOf } from '../git/lfs/body.ts';
 import { audienceOf, sayNo } from './answers.ts';
 import type { AnswerChange, AnswerHead, ForwardChange, Forwarder } from './forwarder.ts';
+import { jobOf, onePrincipal, passOf, principalsOf } from './carried-pass.ts';
+import { depthAllowed } from './chain.ts';
 import { confirmed, piecesOf, withoutPass } from './guarded-body.ts';
 import { checkBody, readBody } from './json-body.ts';
 import { judge, type Wanted } from './judge.ts';
@@ -63,7 +65,6 @@ export interface RequestFacts {
   readonly query: URLSearchParams;
 }
 
-type PassIdentity = Extract<Grant['identity'], { kind: 'pass' }>;
 type Outcome = 'done' | 'failed' | 'refused' | 'cut';
 
 /** Serves a request that carries a pass: judged, admitted, its credential swapped for one of the user, and forwarded. */
@@ -245,11 +246,17 @@ class PassRequest {
       // Before it can start anything.
       await open.record(await pushed(this.#deps.history, wanted.projectId, prefix.commands));
       known = true;
-      // A pass starts nothing here (R5): the forge hears `ci.skip`.
-      return await this.#forward(grant, wanted, { body: { stream: confirmed(grant, prefix.body(true)), length: 'other' } });
+      // Where a pass starts nothing (R5) the forge hears `ci.skip`.
+      const skip = !(await this.#mayStartJobs(grant, wanted.projectId));
+      return await this.#forward(grant, wanted, { body: { stream: confirmed(grant, prefix.body(skip)), length: 'other' } });
     } finally {
       await open.end(known);
     }
+  }
+
+  async #mayStartJobs(grant: Grant, target: ProjectId): Promise<boolean> {
+    const { chainDepth, projectId } = passOf(grant);
+    return chainDepth < (await depthAllowed(this.#deps, [projectId, target]));
   }
 
   async #onlyUnprotected(wanted: Wanted, commands: readonly { readonly ref: string }[]): Promise<void> {
@@ -353,30 +360,6 @@ class PassRequest {
   #jsonAnswer(change: (body: Buffer) => Promise<Buffer>): AnswerChange {
     return { kind: 'body', maxBytes: limits.fileBodyBytes, rewrite: async (body) => ({ body: await change(body) }) };
   }
-}
-
-/** The forge answers as one user only. @throws access_denied */
-function onePrincipal(grant: Grant): void {
-  if (principalsOf(grant).length > 1)
-    throw new JobpassError(
-      'access_denied',
-      'This pass has the rights of several people: through the gateway it reads, and pushes to unprotected branches; it changes nothing else.',
-    );
-}
-
-/** The pass, or the fetch pass by which an assisted runner's job token is honoured. */
-function passOf({ identity }: Grant): PassIdentity {
-  const pass = identity.kind === 'pass' ? identity : identity.kind === 'job' ? identity.assist : undefined;
-  if (pass === undefined) throw new JobpassError('internal', {}, new Error('only passes are carried'));
-  return pass;
-}
-
-function jobOf(grant: Grant): JobId {
-  return passOf(grant).jobId;
-}
-
-function principalsOf(grant: Grant): readonly UserId[] {
-  return passOf(grant).principals;
 }
 
 function isJson(headers: readonly string[]): boolean {

@@ -23,7 +23,8 @@ export interface GitlabDirectory extends Directory {
   forget(project?: ProjectId): void;
 }
 
-export function makeGitlabDirectory(client: UpstreamClient): GitlabDirectory {
+/** @param chainDepths how deep jobs that passes start may nest, of projects where an admin said so (R5) */
+export function makeGitlabDirectory(client: UpstreamClient, chainDepths: ReadonlyMap<ProjectId, number> = new Map()): GitlabDirectory {
   const users = new Cache<KnownUser>(lookupTtl.user);
   const projects = new Cache<KnownProject>(lookupTtl.project);
   const groups = new Cache<GroupFacts>(lookupTtl.group);
@@ -42,7 +43,7 @@ export function makeGitlabDirectory(client: UpstreamClient): GitlabDirectory {
   };
   const projectAt = (key: string): Promise<KnownProject | undefined> =>
     projects.get(key.toLowerCase(), async () => {
-      const found = projectOf(await client.find(`/projects/${encodeURIComponent(key)}`));
+      const found = projectOf(await client.find(`/projects/${encodeURIComponent(key)}`), chainDepths);
       if (found === undefined) return undefined;
       const namespace = found.path.slice(0, found.path.lastIndexOf('/'));
       return { ...found, rootGroupId: await rootOf(namespace, found.namespaceId) };
@@ -125,7 +126,7 @@ function powerIn(fields: Fields): UpstreamPower {
   return fields['is_admin'] === false ? 'none' : 'unknown';
 }
 
-function projectOf(value: unknown): KnownProject | undefined {
+function projectOf(value: unknown, chainDepths: ReadonlyMap<ProjectId, number>): KnownProject | undefined {
   const fields = fieldsOf(value);
   const namespace = fieldsOf(fields['namespace']);
   const [projectId, namespaceId] = [idOf<ProjectId>(fields['id']), idOf<GroupId>(namespace['id'])];
@@ -139,7 +140,7 @@ function projectOf(value: unknown): KnownProject | undefined {
     namespaceId,
     rootGroupId: namespaceId,
     defaultBranch: textOf(fields['default_branch']) ?? '',
-    chainDepth: 0,
+    chainDepth: chainDepths.get(projectId) ?? 0,
     ownerId: idOf<UserId>(fieldsOf(fields['owner'])['id']),
   };
 }

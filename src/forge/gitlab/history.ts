@@ -70,6 +70,19 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
       const rows = listOf(await client.find(`/projects/${project}/repository/commits?${query}`));
       return rows.flatMap((row) => textOf(row['id']) ?? []).map((commit) => commit as Oid);
     },
+    async requestSources({ projectId, sha, ref }) {
+      const [, iid, kind] = /^refs\/merge-requests\/(\d+)\/(.+)$/.exec(ref) ?? [];
+      if (iid === undefined) return [];
+      const found = fieldsOf(await client.find(`/projects/${projectId}/merge_requests/${iid}`));
+      const [source, branch] = [idOf<ProjectId>(found['source_project_id']), textOf(found['source_branch'])];
+      const merged = kind === 'head' ? [] : fieldsOf(await client.find(`/projects/${projectId}/repository/commits/${sha}`))['parent_ids'];
+      if (source === undefined || branch === undefined || !Array.isArray(merged)) return undefined;
+      const shas = [sha, ...merged.filter((one) => typeof one === 'string')];
+      return [
+        { projectId: source, whats: shas.flatMap((one) => [one, `refs/heads/${branch}@${one}`]) },
+        { projectId, whats: shas.flatMap((one) => [one, `refs/merge-requests/${iid}@${one}`]) },
+      ];
+    },
     async lastPushers(project, ref) {
       const [, kind, name] = /^refs\/(heads|tags)\/(.+)$/.exec(ref) ?? [];
       const last = (await pushes(project)).find((event) => {
