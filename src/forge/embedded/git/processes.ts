@@ -9,6 +9,7 @@ import { JobpassError } from '../../../base/errors.ts';
 import type { Log } from '../../../base/log.ts';
 import { type GitOptions, type GitProcess, type HelperLink, openGit } from './git-process.ts';
 import { hookScripts } from './hooks.ts';
+import { type GitAnswer, KnownAnswers } from './known-answers.ts';
 
 export type { GitEnd, GitOptions, GitProcess } from './git-process.ts';
 
@@ -24,7 +25,9 @@ export interface RunOptions extends GitOptions {
 export interface GitRunner {
   start(repository: string, args: readonly string[], options?: GitOptions): GitProcess;
   /** Runs to the end with small input and output. @throws upstream_failed on another code than `codes`; too_large */
-  run(repository: string, args: readonly string[], options?: RunOptions): Promise<{ readonly code: number; readonly output: Buffer }>;
+  run(repository: string, args: readonly string[], options?: RunOptions): Promise<GitAnswer>;
+  /** As `run`, for what follows from whole object ids alone, no matter where refs stand or how git is set up: asked again, it is told from memory. */
+  known(repository: string, args: readonly string[], options?: Omit<RunOptions, 'env' | 'signal' | 'onHookLine'>): Promise<GitAnswer>;
   /** Rejects unless our hooks will run: git leaves out a hook that is missing or not executable, and nothing would be decided. */
   checkHooks(): Promise<void>;
   close(): Promise<void>;
@@ -63,7 +66,11 @@ export async function startGitRunner(folder: string, log: Log): Promise<GitRunne
       },
       options,
     );
-  return { start, run: (repository, args, options) => runToEnd(start, repository, args, options), checkHooks, close: () => helper.close() };
+  const run: GitRunner['run'] = (repository, args, options) => runToEnd(start, repository, args, options);
+  const answers = new KnownAnswers();
+  const known: GitRunner['known'] = (repository, args, options = {}) =>
+    answers.ask(JSON.stringify([repository, args, options]), () => run(repository, args, options));
+  return { start, run, known, checkHooks, close: () => helper.close() };
 }
 
 function environment(
@@ -105,7 +112,7 @@ async function runToEnd(
   repository: string,
   args: readonly string[],
   options: RunOptions = {},
-): Promise<{ code: number; output: Buffer }> {
+): Promise<GitAnswer> {
   const git = start(repository, args, options);
   git.input.end(options.stdin ?? '');
   const maxBytes = options.maxBytes ?? 8 * 1024 * 1024;

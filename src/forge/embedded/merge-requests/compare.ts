@@ -7,7 +7,7 @@ import { pageOf } from '../repository/reads.ts';
 
 /** Where two commits part. @returns undefined where they have nothing in common */
 export async function mergeBase(git: GitRunner, repository: string, one: Oid, other: Oid): Promise<Oid | undefined> {
-  const { code, output } = await git.run(repository, ['merge-base', one, other], { codes: [0, 1, 128] });
+  const { code, output } = await git.known(repository, ['merge-base', one, other], { codes: [0, 1, 128] });
   return code === 0 ? parseOid(output.toString('utf8').trim()) : undefined;
 }
 
@@ -19,7 +19,7 @@ type Changed = Omit<FileDiff, 'diff' | 'tooLarge'>;
 
 /** Which files differ between two commits, renames found. */
 export async function changedFiles(git: GitRunner, repository: string, from: Oid, to: Oid): Promise<readonly Changed[]> {
-  const { output } = await git.run(repository, ['diff-tree', '-r', '-M', '-z', '--raw', '--no-abbrev', from, to], {
+  const { output } = await git.known(repository, ['diff-tree', '-r', '-M', '-z', '--raw', '--no-abbrev', from, to], {
     maxBytes: 64 * 1024 * 1024,
   });
   const words = output.toString('utf8').split('\0');

@@ -62,13 +62,13 @@ function bounded(mostBytes: number): Transform {
 }
 
 async function mergeBase(git: GitRunner, repository: string, one: Oid, other: Oid): Promise<Oid | undefined> {
-  const { output } = await git.run(repository, ['merge-base', one, other], { codes: [0, 1] });
+  const { output } = await git.known(repository, ['merge-base', one, other], { codes: [0, 1] });
   return parseOid(output.toString('utf8').trim());
 }
 
 async function diffsOf(git: GitRunner, repository: string, from: Oid, to: Oid): Promise<FileDiff[]> {
   const files = ['diff-tree', '-r', '-M', '-l1000', '--no-ext-diff', '--no-textconv'];
-  const raw = await git.run(repository, [...files, '-z', '--raw', from, to], { maxBytes: 4 * 1024 * 1024 });
+  const raw = await git.known(repository, [...files, '-z', '--raw', from, to], { maxBytes: 4 * 1024 * 1024 });
   const entries = parseRaw(raw.output);
   if (entries.length > mostFiles) throw new JobpassError('too_large', `More than ${mostFiles} files differ.`);
   const texts = await textsOf(git, repository, [...files, '-p', from, to]);

@@ -37,7 +37,7 @@ export function contentReads(
       const commit = await resolveOrDefault(repository, project, query.ref);
       if (path === undefined || commit === undefined) throw new JobpassError('not_found', { what: 'Tree' });
       const args = ['ls-tree', '-z', ...(query.recursive ? ['-r', '-t'] : []), path === '' ? commit : `${commit}:${path}`];
-      const { code, output } = await git.run(repository, args, { codes: [0, 128], maxBytes: 64 * 1024 * 1024 });
+      const { code, output } = await git.known(repository, args, { codes: [0, 128], maxBytes: 64 * 1024 * 1024 });
       if (code !== 0) throw new JobpassError('not_found', { what: 'Tree' });
       const { rows, total } = pageOf(parseEntries(output), page);
       const folder = path === '' ? '' : `${path}/`;
@@ -86,7 +86,7 @@ export function contentReads(
       const entry = await entryAt(git, repository, sha, readablePath(path) ?? '');
       // A symbolic link's text is a path, not what the job's author meant to write.
       if (entry?.type !== 'blob' || entry.mode === '120000') return undefined;
-      return (await git.run(repository, ['cat-file', 'blob', entry.oid], { maxBytes })).output.toString('utf8');
+      return (await git.known(repository, ['cat-file', 'blob', entry.oid], { maxBytes })).output.toString('utf8');
     },
     async commits(grant, project, query, page) {
       requireAny(grant, project, ['commit:read']);
@@ -101,7 +101,7 @@ export function contentReads(
         `--max-count=${page.perPage}`,
         ...range,
       ]);
-      const counted = await git.run(repository, ['rev-list', '--count', ...range]);
+      const counted = await git.known(repository, ['rev-list', '--count', ...range]);
       return { rows, total: Number(counted.output.toString('utf8').trim()) };
     },
     async commit(grant, project, name) {

@@ -39,7 +39,7 @@ export function pathReads({ git, repositories }: ReadDeps): Pick<RepositoryForge
 
 async function list(git: GitRunner, repository: string, args: readonly string[]): Promise<Buffer | 'absent' | null> {
   try {
-    const { code, output } = await git.run(repository, args, { codes: [0, 128], maxBytes });
+    const { code, output } = await git.known(repository, args, { codes: [0, 128], maxBytes });
     return code === 0 ? output : 'absent';
   } catch (error) {
     if (isJobpassError(error, 'too_large')) return null;
@@ -49,6 +49,6 @@ async function list(git: GitRunner, repository: string, args: readonly string[])
 
 async function mergeBase(git: GitRunner, repository: string, one: Oid, other: Oid): Promise<Oid | undefined> {
   // 1: they have none in common; 128: one of them is not there.
-  const { output } = await git.run(repository, ['merge-base', one, other], { codes: [0, 1, 128] });
+  const { output } = await git.known(repository, ['merge-base', one, other], { codes: [0, 1, 128] });
   return parseOid(output.toString('utf8').trim());
 }

@@ -29,14 +29,14 @@ export async function resolveCommit(
 
 const commitFormat = ['%H', '%P', '%an', '%ae', '%aI', '%cn', '%ce', '%cI', '%B'];
 
-/** @param args revisions and options, already checked @param codes exit codes that are an answer */
+/** @param args options, and revisions as whole object ids @param codes exit codes that are an answer */
 export async function readCommits(
   git: GitRunner,
   repository: string,
   args: readonly string[],
   codes: readonly number[] = [0],
 ): Promise<Commit[]> {
-  const { output } = await git.run(repository, ['log', '-z', `--format=${commitFormat.join('%x00')}`, ...args], {
+  const { output } = await git.known(repository, ['log', '-z', `--format=${commitFormat.join('%x00')}`, ...args], {
     maxBytes: 32 * 1024 * 1024,
     codes,
   });
@@ -98,7 +98,7 @@ export function parseEntries(output: Buffer): Entry[] {
 /** An entry at a path of a commit. @param path as `readablePath` gives it */
 export async function entryAt(git: GitRunner, repository: string, commit: Oid, path: string): Promise<Entry | undefined> {
   if (path === '') return undefined;
-  const { code, output } = await git.run(repository, ['ls-tree', '-z', '--full-tree', commit, '--', `:(literal)${path}`], {
+  const { code, output } = await git.known(repository, ['ls-tree', '-z', '--full-tree', commit, '--', `:(literal)${path}`], {
     codes: [0, 128],
   });
   return code === 0 ? parseEntries(output).find((entry) => entry.path === path) : undefined;

@@ -77,7 +77,7 @@ export function refReads({ git, repositories, directory }: ReadDeps): RefReads {
   }
 
   async function messageOf(repository: string, tag: Oid): Promise<string> {
-    const { output } = await git.run(repository, ['cat-file', 'tag', tag]);
+    const { output } = await git.known(repository, ['cat-file', 'tag', tag]);
     const text = output.toString('utf8');
     return text.slice(text.indexOf('\n\n') + 2).replace(/\n$/, '');
   }
