@@ -218,6 +218,22 @@ export const proxyMutants: readonly Mutant[] = [
     test: forwarder,
     name: 'R13 a slow reader gets its own bytes',
   },
+  ...(['#counted', '#inChunks'] as const).map((way): Mutant => {
+    const line =
+      way === '#counted'
+        ? 'for (const bytes of pieces) this.#socket.write(bytes, gone(bytes));'
+        : 'this.#socket.write(bytes, gone(bytes));\n            ';
+    return {
+      id: 'R13',
+      defence: `memory of a body is given back only when what stands in it has gone up (${way})`,
+      file: 'src/doors/proxy/wire/connection.ts',
+      find: line,
+      replace: line.replace('this.#socket.write(bytes, gone(bytes));', '(this.#socket.write(bytes), gone(bytes)?.());'),
+      test: forwarder,
+      name: 'R13 a slow forge gets the bytes',
+      hangs: true,
+    };
+  }),
   {
     id: 'R11',
     defence: 'a refusal that comes before the whole body is heard',

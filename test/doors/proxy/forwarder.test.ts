@@ -478,6 +478,25 @@ describe('big bodies and impatient clients', () => {
     expect([body.length, body.replaceAll('a', '')]).toEqual([bytes, '']);
   });
 
+  test('R13 a slow forge gets the bytes that it was sent, whatever others send meanwhile', async () => {
+    const bytes = 16 * 1024 * 1024;
+    const begin = Promise.withResolvers<void>();
+    const { url } = await between((request, response) => {
+      void (request.url === '/a' ? begin.promise : Promise.resolve())
+        .then(() => collect(request))
+        .then((body) => response.end(String(body.equals(Buffer.alloc(bytes, request.url?.slice(1))))));
+    });
+    const send = async (path: string, chunked: boolean): Promise<string> => {
+      const whole = Buffer.alloc(bytes, path);
+      const body = chunked ? new Blob([whole]).stream() : whole;
+      return (await fetch(`${url}/${path}`, { method: 'POST', body, duplex: 'half' })).text();
+    };
+    const slow = [send('a', false), send('a', true)];
+    expect([await send('b', false), await send('b', true)]).toEqual(['true', 'true']);
+    begin.resolve();
+    expect(await Promise.all(slow)).toEqual(['true', 'true']);
+  });
+
   test('a client that goes away is gone for the forge, too: while it asks, waits and hears', async () => {
     const gone: string[] = [];
     let wake: (path: string) => void = () => {};

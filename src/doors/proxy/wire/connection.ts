@@ -3,6 +3,7 @@ import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import { AnswerParser } from './answer-parser.ts';
 import { type BodyFlow, flow } from './body.ts';
 import { type Call, ConnectionLost, type Control, type Hearer, headOf, lengthIn } from './call.ts';
+import { release } from './spare.ts';
 
 /** Where the forge is. */
 export interface End {
@@ -155,11 +156,12 @@ export class Connection implements Control {
       }
     } else {
       this.#socket.write(head, 'latin1');
-      this.#body = flow(body, length === undefined ? this.#inChunks() : this.#counted(length));
+      const gone = body.lent ? release : keepFor;
+      this.#body = flow(body, length === undefined ? this.#inChunks(gone) : this.#counted(length, gone));
     }
   }
 
-  #counted(length: number) {
+  #counted(length: number, gone: Gone) {
     let left = length;
     return {
       ...this.#ends(),
@@ -167,7 +169,7 @@ export class Connection implements Control {
         for (const bytes of pieces) left -= bytes.length;
         if (left >= 0)
           return this.#together(() => {
-            for (const bytes of pieces) this.#socket.write(bytes);
+            for (const bytes of pieces) this.#socket.write(bytes, gone(bytes));
           });
         this.#close(new Error('the body is longer than its header says'));
         return false;
@@ -179,7 +181,7 @@ export class Connection implements Control {
     };
   }
 
-  #inChunks() {
+  #inChunks(gone: Gone) {
     return {
       ...this.#ends(),
       pieces: (pieces: readonly Buffer[]): boolean =>
@@ -187,7 +189,7 @@ export class Connection implements Control {
           // An empty chunk would be the last one.
           for (const bytes of pieces.filter(({ length }) => length > 0)) {
             this.#socket.write(`${bytes.length.toString(16)}\r\n`, 'latin1');
-            this.#socket.write(bytes);
+            this.#socket.write(bytes, gone(bytes));
             this.#socket.write('\r\n', 'latin1');
           }
         }),
@@ -282,6 +284,12 @@ export class Connection implements Control {
     hearer?.onResponseError(null, reason);
   }
 }
+
+/** What to do when a piece has gone up. */
+type Gone = (piece: Buffer) => ((error?: Error | null) => void) | undefined;
+
+/** Somebody else may still look at it. */
+const keepFor: Gone = () => undefined;
 
 function secure(to: TcpNetConnectOpts, { ca, servername }: NonNullable<End['tls']>, session: Buffer | undefined) {
   const options: ConnectionOptions = {
