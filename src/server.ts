@@ -131,6 +131,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   const jobs = makeJobs({
     transactor: store.transactor,
     jobs: store.jobs,
+    commitStatuses: store.commitStatuses,
     jobRights: store.jobRights,
     mergeRequests: store.mergeRequests,
     schedules: store.schedules,

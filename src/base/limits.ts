@@ -65,6 +65,9 @@ export const limits = {
   variablesPerPipeline: 200,
   schedulesPerProject: 50,
   triggersPerProject: 100,
+  /** What other services say of one commit; GitLab's bound of a text of it. */
+  statusesPerCommit: 1000,
+  statusCharacters: 255,
   /** Downstream pipelines in a row; of these, child pipelines (GitLab: 2), and all below one pipeline (GitLab: 1,000). */
   downstreamHops: 10,
   childDepth: 2,

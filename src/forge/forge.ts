@@ -120,6 +120,11 @@ export interface CommitRequest {
   readonly author: { readonly name: string; readonly email: string };
 }
 
+export interface RefEntry {
+  readonly type: 'branch' | 'tag';
+  readonly name: string;
+}
+
 /** Names of branches, tags and shas are checked by the forge: a bad one is invalid_input or not_found, never an argument to git. */
 export interface RepositoryForge extends ComparisonForge {
   /** Resolves a branch, tag, full ref or sha to a commit. @returns undefined when there is none. Any read permission of the project. */
@@ -175,6 +180,8 @@ export interface RepositoryForge extends ComparisonForge {
   deleteTag(grant: Grant, project: ProjectId, name: string, decide: DecideRefs): Promise<void>;
   commits(grant: Grant, project: ProjectId, query: { readonly ref?: string; readonly path?: string }, page: Page): Promise<Paged<Commit>>;
   commit(grant: Grant, project: ProjectId, sha: string): Promise<Commit | undefined>;
+  /** Branches and tags that have the commit, by name, branches first. Any read permission of the project. */
+  refsWith(grant: Grant, project: ProjectId, sha: Oid): Promise<readonly RefEntry[]>;
   /** commit:create or repository:write. @throws conflict, invalid_input, not_found, access_denied (a ref was refused) */
   createCommit(grant: Grant, project: ProjectId, request: CommitRequest, decide: DecideRefs): Promise<Commit>;
   /** Commits reachable from `sha` but from no protected branch or tag, newest first; null past `limit` (R3). System grant `principals` or any read permission. */

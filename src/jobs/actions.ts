@@ -127,6 +127,7 @@ export function makeActions(deps: JobsDeps): Actions {
         let ended: readonly JobId[] = [];
         await onPipeline(grant, project, next, async (tx, live) => {
           ended = await cancelAll(deps, tx, live, false);
+          await deps.commitStatuses.cancelOpen(tx, next, clock.now());
         });
         await canceled(deps, ended);
         // Child pipelines go with their parent (GitLab); those of other projects are theirs.

@@ -3,14 +3,16 @@ import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobChange, JobRecord, JobStatus } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
 import type { JobsDeps } from './deps.ts';
-import { hasEnded, nextMoves, pipelineStatus } from './state.ts';
+import { type Counted, hasEnded, nextMoves, pipelineStatus } from './state.ts';
+
+type AdvanceDeps = Pick<JobsDeps, 'jobs' | 'commitStatuses' | 'clock' | 'resourceGroups'>;
 
 /**
  * Moves what waits in a pipeline as far as it goes, and settles the pipeline's own status. In the transaction of the change that caused it;
  * the pipeline's row is locked, so its jobs move one change at a time.
  */
-export async function advance(deps: Pick<JobsDeps, 'jobs' | 'clock' | 'resourceGroups'>, tx: Tx, id: PipelineId): Promise<void> {
-  const { jobs, clock, resourceGroups } = deps;
+export async function advance(deps: AdvanceDeps, tx: Tx, id: PipelineId): Promise<void> {
+  const { jobs, commitStatuses, clock, resourceGroups } = deps;
   const pipeline = await jobs.lockPipeline(tx, id);
   // One that failed on its file has no jobs, and stays as it is.
   if (pipeline === undefined || pipeline.yamlErrors !== null) return;
@@ -21,12 +23,18 @@ export async function advance(deps: Pick<JobsDeps, 'jobs' | 'clock' | 'resourceG
     const live = all.filter((job) => job.retriedById === null);
     const due = nextMoves(live);
     if (due.size === 0) {
-      const status = pipelineStatus(live);
+      const said = (await commitStatuses.ofPipeline(tx, id)).map(({ state, startedAt }) => ({
+        status: state,
+        startedAt,
+        allowFailure: false,
+      }));
+      const counted: readonly Counted[] = [...live, ...said];
+      const status = pipelineStatus(counted);
       const now = clock.now();
-      const started = live.flatMap((job) => job.startedAt ?? []);
+      const started = counted.flatMap(({ startedAt }) => startedAt ?? []);
       const over =
         ['success', 'failed', 'canceled', 'skipped'].includes(status) &&
-        live.every((job) => hasEnded(job.status) || job.status === 'manual');
+        counted.every((one) => hasEnded(one.status) || one.status === 'manual');
       await jobs.changePipeline(tx, id, {
         status,
         updatedAt: now,

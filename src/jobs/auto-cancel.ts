@@ -20,7 +20,10 @@ async function interrupt(deps: JobsDeps, { id, autoCancel }: PipelineRecord): Pr
     const all = await deps.jobs.jobsOfPipeline(tx, id);
     const targets = interrupted(autoCancel.onNewCommit, all);
     const ids = await cancelAll(deps, tx, targets, false);
-    if (ids.length > 0) await advance(deps, tx, id);
+    // What other services said is no job that could be interrupted alone: it goes with the whole pipeline.
+    const whole = autoCancel.onNewCommit === 'conservative' && targets.length === all.filter((job) => job.retriedById === null).length;
+    const said = whole ? await deps.commitStatuses.cancelOpen(tx, id, deps.clock.now()) : 0;
+    if (ids.length + said > 0) await advance(deps, tx, id);
     return ids;
   });
   if (ended.length > 0) deps.log.info('pipeline.redundant', { pipeline: id, jobs: ended.length });

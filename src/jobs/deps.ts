@@ -9,6 +9,7 @@ import type { Credentials } from '../ports/credentials.ts';
 import type { Settings } from '../ports/settings.ts';
 import type { Blobs, TraceFiles } from '../ports/blobs.ts';
 import type { Ceilings } from '../ports/ceilings.ts';
+import type { CommitStatusStore } from '../ports/commit-statuses.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { Environments } from '../ports/environments.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
@@ -43,6 +44,7 @@ export interface InstanceSettings {
 export interface JobsDeps {
   readonly transactor: Transactor;
   readonly jobs: JobStore;
+  readonly commitStatuses: CommitStatusStore;
   readonly jobRights: JobRights;
   readonly mergeRequests: MergeRequestStore;
   readonly schedules: ScheduleStore;

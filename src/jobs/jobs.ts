@@ -26,6 +26,7 @@ import type { PassRecord } from '../ports/passes.ts';
 import type { JobPayload, JobUpdate } from '../wire/runner.ts';
 import type { Bounds } from './bounds.ts';
 import type { CeilingSettings } from './ceilings.ts';
+import type { CommitStatuses } from './commit-statuses.ts';
 import type { EnvironmentSettings } from './environments.ts';
 import type { Lint } from './lint.ts';
 import type { MergeRequestPipelines } from './merge-request-pipelines.ts';
@@ -57,6 +58,7 @@ export interface Jobs {
   readonly removal: Removal;
   readonly resources: ResourceSettings;
   readonly environments: EnvironmentSettings;
+  readonly commitStatuses: CommitStatuses;
   /** One round of what the clock starts, beside those of the timer. */
   /** What `environment:auto_stop_in` asks for now; the server does it by itself as well. */
   stopOverdue(): Promise<void>;

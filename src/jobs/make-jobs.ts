@@ -1,6 +1,7 @@
 import { stopOverdue } from './auto-stop.ts';
 import { makeBounds } from './bounds.ts';
 import { makeCeilingSettings } from './ceilings.ts';
+import { makeCommitStatuses } from './commit-statuses.ts';
 import { startDue } from './delayed.ts';
 import type { JobsDeps } from './deps.ts';
 import { makeEnvironments } from './environments.ts';
@@ -61,6 +62,7 @@ export function makeJobs(deps: JobsDeps): Jobs {
     removal: makeRemoval(deps),
     resources: makeResourceSettings(deps),
     environments: makeEnvironments(deps),
+    commitStatuses: makeCommitStatuses(deps),
     runSchedules: () => scheduler.sweep(),
     stopOverdue: () => stopOverdue(deps),
     variables: makeCiVariables(deps),

@@ -13,6 +13,7 @@ export async function cancelFailing(deps: JobsDeps): Promise<void> {
       // A retry may have taken the failure's place meanwhile.
       if (!live.some((job) => job.status === 'failed' && !job.allowFailure)) return [];
       const ids = await cancelAll(deps, tx, live, false);
+      await deps.commitStatuses.cancelOpen(tx, id, deps.clock.now());
       await advance(deps, tx, id);
       return ids;
     });

@@ -14,7 +14,10 @@ const everyMs = 15_000;
 /** Archives and reports that one round removes. */
 const removedAtOnce = 100;
 
-type ReaperDeps = Pick<JobsDeps, 'jobs' | 'resourceGroups' | 'transactor' | 'clock' | 'revoker' | 'log' | 'wakeup' | 'blobs'>;
+type ReaperDeps = Pick<
+  JobsDeps,
+  'jobs' | 'commitStatuses' | 'resourceGroups' | 'transactor' | 'clock' | 'revoker' | 'log' | 'wakeup' | 'blobs'
+>;
 
 /** Ends jobs whose runner is lost, cancels that nobody finished, and jobs that go on past their timeout. */
 export class Reaper {

@@ -72,9 +72,12 @@ export function nextMoves(jobs: readonly JobRecord[]): ReadonlyMap<JobRecord, Mo
   return result;
 }
 
-/** A pipeline's status from its jobs, without replaced ones. */
-export function pipelineStatus(jobs: readonly JobRecord[]): PipelineStatus {
-  const has = (status: JobStatus, counts: (job: JobRecord) => boolean = () => true): boolean =>
+/** What counts for a pipeline's status: its jobs, and what other services said. */
+export type Counted = Pick<JobRecord, 'status' | 'allowFailure' | 'startedAt'>;
+
+/** A pipeline's status from what counts, without what was replaced. */
+export function pipelineStatus(jobs: readonly Counted[]): PipelineStatus {
+  const has = (status: JobStatus, counts: (job: Counted) => boolean = () => true): boolean =>
     jobs.some((job) => job.status === status && counts(job));
   if (jobs.length === 0) return 'skipped';
   if (has('canceling')) return 'canceling';

@@ -25,10 +25,7 @@ export const gatewayEndpoints: readonly Endpoint[] = [
   row('GET', '/repository/blobs/:sha/raw', ['repository:read']),
   row('GET', '/repository/files/:file_path/blame', ['repository:read']),
   row('GET', '/repository/commits/:sha/diff', ['commit:read']),
-  row('GET', '/repository/commits/:sha/refs', ['commit:read']),
-  row('GET', '/repository/commits/:sha/statuses', ['commit:read']),
   row('GET', '/repository/commits/:sha/comments', ['commit:read'], personal),
-  row('POST', '/statuses/:sha', ['commit_status:create']),
 
   // Merge requests
   row('GET', '/merge_requests/:iid/approvals', ['merge_request:read']),

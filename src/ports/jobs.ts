@@ -36,8 +36,20 @@ export type JobStatus =
   | 'manual'
   | 'scheduled';
 export type PipelineStatus = JobStatus;
-/** `pipeline` = a job of another project's pipeline triggered it, `parent_pipeline` = one of the same project. */
-export type PipelineSource = 'push' | 'api' | 'web' | 'trigger' | 'schedule' | 'pipeline' | 'parent_pipeline' | 'merge_request_event';
+/**
+ * `pipeline` = a job of another project's pipeline triggered it, `parent_pipeline` = one of the same project. One that is `external` has no
+ * jobs: it holds what another service said of a commit that had no pipeline.
+ */
+export type PipelineSource =
+  | 'push'
+  | 'api'
+  | 'web'
+  | 'trigger'
+  | 'schedule'
+  | 'pipeline'
+  | 'parent_pipeline'
+  | 'merge_request_event'
+  | 'external';
 
 export interface NewPipeline {
   readonly projectId: ProjectId;

@@ -5,6 +5,7 @@ import { JobpassError } from '../base/errors.ts';
 import type { ForgeStores } from '../forge/embedded/ports.ts';
 import type { AuditStore } from '../ports/audit.ts';
 import type { Ceilings } from '../ports/ceilings.ts';
+import type { CommitStatusStore } from '../ports/commit-statuses.ts';
 import type { Credentials } from '../ports/credentials.ts';
 import type { Directory } from '../ports/directory.ts';
 import type { Environments } from '../ports/environments.ts';
@@ -31,6 +32,7 @@ import { lockPostgres, openListener, openPostgres, postgresTypes } from './postg
 import { noRevocations, postgresRevocations } from './postgres/revocations.ts';
 import { AuditRepository } from './repositories/audit.ts';
 import { ceilingRepository } from './repositories/ceilings.ts';
+import { commitStatusRepository } from './repositories/commit-statuses.ts';
 import { directoryRepository } from './repositories/directory.ts';
 import { actingTokenRepository, gatewayJobRepository, gatewayRunnerRepository, passWriteRepository } from './repositories/gateway.ts';
 import { environmentRepository } from './repositories/environments.ts';
@@ -72,6 +74,7 @@ export interface Store {
   readonly revocations: Revocations;
   readonly audit: AuditStore;
   readonly jobs: JobStore;
+  readonly commitStatuses: CommitStatusStore;
   readonly jobRights: JobRights;
   readonly mergeRequests: MergeRequestStore;
   readonly packages: PackageStore;
@@ -117,6 +120,7 @@ export async function openStore(url: string): Promise<Store> {
     revocations: db.engine.notifies ? postgresRevocations(() => openListener(url)) : noRevocations,
     audit,
     jobs: jobRepository(db),
+    commitStatuses: commitStatusRepository(db),
     jobRights: jobRightsRepository(db),
     mergeRequests: mergeRequestRepository(db),
     packages: packageRepository(db),

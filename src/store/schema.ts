@@ -42,6 +42,7 @@ export interface Schema {
     linkType: string;
   };
   readonly pipelines: PipelinesTable;
+  readonly commitStatuses: CommitStatusesTable;
   readonly mergeRequests: MergeRequestsTable;
   readonly mergeRequestCommits: { projectId: number; oid: string; mergeRequestId: number };
   readonly mergeRequestNotes: MergeRequestNotesTable;
@@ -209,6 +210,25 @@ export interface PipelinesTable {
   hops: Generated<number>;
   childDepth: Generated<number>;
   unprovable: Generated<number>;
+}
+export interface CommitStatusesTable {
+  id: Generated<number>;
+  projectId: number;
+  pipelineId: number;
+  sha: string;
+  ref: string;
+  name: string;
+  state: string;
+  targetUrl: string | null;
+  description: string | null;
+  coverage: number | null;
+  authorId: number;
+  writers: string;
+  /** A later one of its name in the pipeline took its place. */
+  replaced: number;
+  createdAt: number;
+  startedAt: number | null;
+  finishedAt: number | null;
 }
 export interface EnvironmentsTable {
   id: Generated<number>;

@@ -249,6 +249,12 @@ export function apiSuite(where: string, start: () => Promise<StoryPlace>): void 
         ['job', 'pending'],
         ['later', 'manual'],
       ]);
+      const status = { state: 'success', context: 'ci/other', target_url: 'https://ci.example.com/1', ref: 'main' };
+      const said = await server.must('POST', `${P()}/statuses/${String(latest['sha'])}`, status, alice.token);
+      expect(said).toMatchObject({ name: 'ci/other', status: 'success', pipeline_id: latest['id'], author: { username: 'alice' } });
+      const statuses = await get(`${P()}/repository/commits/${String(latest['sha'])}/statuses`);
+      expect([statuses.list.map((one) => one['name']), statuses.headers.get('x-total')]).toEqual([['job', 'later', 'ci/other'], '3']);
+      expect((await get(`${P()}/repository/commits/main`)).body).toMatchObject({ status: 'pending', last_pipeline: { id: latest['id'] } });
       const runner = await server.runner();
       const claimed = await server.claim(runner.token);
       if (claimed === undefined) throw new Error('no job');

@@ -1,3 +1,4 @@
+import { apiMutants } from './api.ts';
 import { attackMutants } from './attacks.ts';
 import { ceilingMutants } from './ceilings.ts';
 import { dockerMutants } from './docker.ts';
@@ -507,5 +508,6 @@ export const mutants: readonly Mutant[] = [
   ...ceilingMutants,
   ...proxyMutants,
   ...runnerInputMutants,
+  ...apiMutants,
   ...attackMutants,
 ];

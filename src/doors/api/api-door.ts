@@ -8,6 +8,7 @@ import { auditRoutes } from './audit.ts';
 import { boundRoutes } from './bounds.ts';
 import { bridgeRoutes } from './bridges.ts';
 import { ceilingRoutes } from './ceilings.ts';
+import { commitStatusRoutes } from './commit-statuses.ts';
 import { comparisonRoutes } from './comparison.ts';
 import { environmentRoutes } from './environments.ts';
 import { eventRoutes } from './events.ts';
@@ -67,6 +68,7 @@ export function makeApiDoor(deps: ApiDeps): Door {
         ...memberRoutes(deps),
         ...repositoryRoutes(deps),
         ...comparisonRoutes(deps),
+        ...commitStatusRoutes(deps),
         ...releaseRoutes(deps),
         ...registryRoutes(deps),
         ...fileRoutes(deps),

@@ -1,6 +1,8 @@
 import { JobpassError } from '../../base/errors.ts';
+import type { UserId } from '../../base/ids.ts';
 import type { Commit, User } from '../../forge/forge.ts';
 import type { Grant } from '../../pass/grant.ts';
+import type { UserFacts } from '../../ports/directory.ts';
 import type { JobRecord } from '../../ports/jobs.ts';
 import { job, type pipeline, pipelineFull } from './present.ts';
 import type { ApiDeps, Call } from './route.ts';
@@ -11,8 +13,13 @@ export type Presenter = ReturnType<typeof presenter>;
 export function presenter(deps: ApiDeps) {
   const base = deps.externalUrl;
   const web = (call: Call): string => `${base}/${call.project.path}`;
-  const userOf = async (id: JobRecord['userId']): Promise<User> => {
-    const facts = (await deps.directory.users(null, [id])).get(id);
+  /** All of them at once. @returns one that is gone as GitLab's ghost */
+  const users = async (ids: readonly UserId[]): Promise<(id: UserId) => User> => {
+    const known = await deps.directory.users(null, [...new Set(ids)]);
+    return (id) => shownUser(id, known.get(id));
+  };
+  const userOf = async (id: UserId): Promise<User> => (await users([id]))(id);
+  const shownUser = (id: UserId, facts: UserFacts | undefined): User => {
     return {
       id,
       username: facts?.username ?? 'ghost',
@@ -40,6 +47,7 @@ export function presenter(deps: ApiDeps) {
   };
   return {
     web,
+    users,
     pipeline: async (call: Call, one: Parameters<typeof pipeline>[1]) =>
       pipelineFull(base, web(call), one, await userOf(one.userId), await deps.jobs.pipelines.coverage(one)),
     job: (call: Call, one: JobRecord) => shown(call.grant, web(call), one),

@@ -46,6 +46,14 @@ export class Params {
     return Number(value);
   }
 
+  /** A number with or without a fraction; an empty text is none. */
+  decimal(name: string): number | undefined {
+    const value = this.optionalText(name);
+    if (value === undefined || value === '') return undefined;
+    if (!/^-?\d{1,15}(?:\.\d{1,15})?$/.test(value)) throw new ParamError(`${name} is invalid`);
+    return Number(value);
+  }
+
   flag(name: string): boolean | undefined {
     const value = this.optionalText(name)?.toLowerCase();
     if (value === undefined || value === '') return undefined;

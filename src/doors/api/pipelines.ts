@@ -12,7 +12,17 @@ import type { ApiDeps, Call, RouteTable } from './route.ts';
 import { namedVariable } from './named-variable.ts';
 
 const P = '/api/v4/projects/:id';
-const sources = ['push', 'api', 'web', 'trigger', 'schedule', 'pipeline', 'parent_pipeline'] as const satisfies readonly PipelineSource[];
+const sources = [
+  'push',
+  'api',
+  'web',
+  'trigger',
+  'schedule',
+  'pipeline',
+  'parent_pipeline',
+  'merge_request_event',
+  'external',
+] as const satisfies readonly PipelineSource[];
 
 /** @see GitLab REST API, "Pipelines" and "Jobs" */
 export function pipelineRoutes(deps: ApiDeps): RouteTable {

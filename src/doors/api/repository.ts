@@ -4,10 +4,11 @@ import type { DecideRefs } from '../../base/refs.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { CommitAction, RepositoryFile } from '../../forge/forge.ts';
 import { signatureOf } from './actor.ts';
+import { lastPipelineOf } from './commit-statuses.ts';
 import { ParamError } from './errors.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
-import { branch, commit, tag } from './present.ts';
+import { branch, commit, pipeline, tag } from './present.ts';
 import type { Answer, ApiDeps, Call, Handler, RouteTable } from './route.ts';
 
 const R = '/api/v4/projects/:id/repository';
@@ -225,7 +226,25 @@ function commits(deps: ApiDeps): RouteTable {
     [`GET ${R}/commits/:sha`]: async (call) => {
       const one = await repository.commit(call.grant, call.project.id, call.path('sha'));
       if (one === undefined) throw new JobpassError('not_found', { what: 'Commit' });
-      return { body: commit(webOf(deps, call), one) };
+      const last = await lastPipelineOf(deps, call, one.id);
+      const web = webOf(deps, call);
+      return {
+        body: {
+          ...commit(web, one),
+          status: last?.status ?? null,
+          last_pipeline: last === null ? null : pipeline(web, last),
+          project_id: call.project.id,
+        },
+      };
+    },
+    [`GET ${R}/commits/:sha/refs`]: async (call) => {
+      const page = pageOf(call.params);
+      const type = call.params.oneOf('type', ['branch', 'tag', 'all']) ?? 'all';
+      const one = await repository.commit(call.grant, call.project.id, call.path('sha'));
+      if (one === undefined) throw new JobpassError('not_found', { what: 'Commit' });
+      const found = (await repository.refsWith(call.grant, call.project.id, one.id)).filter((ref) => type === 'all' || ref.type === type);
+      const from = (page.page - 1) * page.perPage;
+      return { body: found.slice(from, from + page.perPage), headers: pageHeaders(page, found.length, call.url) };
     },
     [`POST ${R}/commits`]: async (call) => {
       const { params } = call;

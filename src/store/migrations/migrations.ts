@@ -29,6 +29,7 @@ import { environmentStops } from './0050-environment-stops.ts';
 import { mergeMethod } from './0051-merge-method.ts';
 import { mirrors } from './0052-mirrors.ts';
 import { environmentsStopping } from './0053-environments-stopping.ts';
+import { commitStatuses } from './0056-commit-statuses.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -74,6 +75,7 @@ const migrations: readonly Migration[] = [
   mergeMethod,
   mirrors,
   environmentsStopping,
+  commitStatuses,
 ];
 
 /**

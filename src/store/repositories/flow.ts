@@ -137,6 +137,7 @@ export function flowRepository(db: Database): FlowStore {
       await on.deleteFrom('jobReports').where('jobId', 'in', jobs).execute();
       await on.updateTable('resourceGroups').set({ holderId: null }).where('holderId', 'in', jobs).execute();
       await on.deleteFrom('jobs').where('pipelineId', '=', pipeline).execute();
+      await on.deleteFrom('commitStatuses').where('pipelineId', '=', pipeline).execute();
       await on.deleteFrom('pipelines').where('id', '=', pipeline).execute();
     },
     async latestSuccess(tx, project, ref, name) {

@@ -159,12 +159,12 @@ export function jobRepository(db: Database): JobStore {
       }));
     },
     async coverageOf(tx, pipeline) {
-      const row = await db
-        .on(tx)
-        .selectFrom('jobs')
+      const on = db.on(tx);
+      const jobs = on.selectFrom('jobs').select('coverage').where('pipelineId', '=', pipeline).where('retriedById', 'is', null);
+      const others = on.selectFrom('commitStatuses').select('coverage').where('pipelineId', '=', pipeline).where('replaced', '=', 0);
+      const row = await on
+        .selectFrom(jobs.unionAll(others).as('lines'))
         .select((eb) => eb.fn.avg<number | null>('coverage').as('mean'))
-        .where('pipelineId', '=', pipeline)
-        .where('retriedById', 'is', null)
         .executeTakeFirst();
       return row?.mean ?? null;
     },

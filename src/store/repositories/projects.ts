@@ -17,6 +17,7 @@ const dependents = [
   'releaseLinks',
   'releases',
   'jobs',
+  'commitStatuses',
   'pipelines',
   'resourceGroups',
   'environments',

@@ -3,6 +3,7 @@ import { openStore, type Store } from '../../../src/store/open.ts';
 import { accountCases } from './accounts.ts';
 import { auditCases } from './audit.ts';
 import type { TestEngine } from './engine.ts';
+import { commitStatusCases } from './commit-statuses.ts';
 import { flowCases } from './flow.ts';
 import { imageCases } from './images.ts';
 import { jobCases } from './jobs.ts';
@@ -44,6 +45,7 @@ export function storeConformance(engine: TestEngine): void {
     ['passes', passCases],
     ['revocations', revocationCases],
     ['jobs', jobCases],
+    ['commit statuses', commitStatusCases],
     ['job rights', jobRightsCases],
     ['what the server moves', flowCases],
     ['schedules', scheduleCases],

@@ -40,6 +40,8 @@ export const reads: Samples = {
   [`GET ${P}/repository/tags/:tag_name`]: plain,
   [`GET ${P}/repository/commits`]: plain,
   [`GET ${P}/repository/commits/:sha`]: plain,
+  [`GET ${P}/repository/commits/:sha/refs`]: plain,
+  [`GET ${P}/repository/commits/:sha/statuses`]: plain,
   [`GET ${P}/repository/compare`]: { query: 'from=main&to=main' },
   [`GET ${P}/repository/archive`]: plain,
   [`GET ${P}/repository/archive.tar.gz`]: { query: 'sha=main' },

@@ -193,6 +193,7 @@ export const writes: Samples = {
   [`DELETE ${P}/repository/branches/:branch`]: { ok: 204, fresh: branch },
   [`POST ${P}/repository/tags`]: { body: (p) => ({ tag_name: name(p), ref: 'main' }) },
   [`DELETE ${P}/repository/tags/:tag_name`]: { ok: 204, fresh: tag },
+  [`POST ${P}/statuses/:sha`]: { body: () => ({ state: 'success', name: 'walk', ref: 'work' }) },
   [`POST ${P}/repository/commits`]: {
     body: (p) => ({
       branch: name(p),

@@ -18,6 +18,7 @@ export const readers: readonly Permission[] = [
   'pipeline:create',
   'pipeline:read',
   'pipeline:update',
+  'commit_status:create',
   'job:read',
   'job:run',
   'schedule:write',

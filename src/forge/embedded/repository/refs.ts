@@ -87,7 +87,7 @@ export function refReads({ git, repositories, directory }: ReadDeps): RefReads {
 export function refLists(
   deps: ReadDeps,
   reads: RefReads,
-): Pick<RepositoryForge, 'branches' | 'branch' | 'tags' | 'tag' | 'unprotectedCommits'> {
+): Pick<RepositoryForge, 'branches' | 'branch' | 'tags' | 'tag' | 'refsWith' | 'unprotectedCommits'> {
   const { git, repositories, directory } = deps;
   const matching = (names: readonly string[], search: string | undefined): readonly string[] =>
     search === undefined ? names : names.filter((name) => name.toLowerCase().includes(search.toLowerCase()));
@@ -112,6 +112,19 @@ export function refLists(
     async tag(grant, project, name) {
       requireAny(grant, project, readers);
       return (await reads.tags(project, [name]))[0];
+    },
+    async refsWith(grant, project, sha) {
+      requireAny(grant, project, readers);
+      const repository = await repositories.existing(project);
+      const args = ['for-each-ref', `--contains=${sha}`, '--format=%(refname)', 'refs/heads', 'refs/tags'];
+      const { output } = await git.run(repository, args);
+      return output
+        .toString('utf8')
+        .split('\n')
+        .flatMap((ref) => {
+          const [, kind, name] = /^refs\/(heads|tags)\/(.+)$/.exec(ref) ?? [];
+          return name === undefined ? [] : [{ type: kind === 'tags' ? ('tag' as const) : ('branch' as const), name }];
+        });
     },
     async unprotectedCommits(grant, project, sha, limit) {
       requireAny(grant, project, readers);

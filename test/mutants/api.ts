@@ -1,0 +1,88 @@
+import type { Mutant } from './mutant.ts';
+
+const statuses = 'test/jobs/commit-statuses.test.ts';
+
+/** Of what clients of GitLab's API call beside the rest. */
+export const apiMutants: readonly Mutant[] = [
+  {
+    id: 'A7',
+    defence: 'who says something on a protected ref may push or merge there',
+    file: 'src/jobs/commit-statuses.ts',
+    find: 'await checkRef(grant, tx, project, place);',
+    replace: '',
+    test: statuses,
+    name: 'A7 on a protected ref',
+  },
+  {
+    id: 'A7',
+    defence: 'a name that is no ref today is judged as what it could be',
+    file: 'src/jobs/commit-statuses.ts',
+    find: 'found === null ? [false, true]',
+    replace: 'found === null ? [false]',
+    test: statuses,
+    name: 'A7 on a protected ref',
+  },
+  {
+    id: 'R13',
+    defence: 'a status stands in a pipeline of its own commit',
+    file: 'src/jobs/commit-statuses.ts',
+    find: ' && named.sha === sha',
+    replace: '',
+    test: statuses,
+    name: 'R13 a commit that is not there',
+  },
+  {
+    id: 'R13',
+    defence: 'a commit holds a number of statuses',
+    file: 'src/jobs/commit-statuses.ts',
+    find: 'if (full &&',
+    replace: 'if (full && limits.statusesPerCommit === 0 &&',
+    test: statuses,
+    name: 'R13 a commit holds so many statuses',
+  },
+  {
+    id: 'R3',
+    defence: 'a status counts as said by every principal of the pass',
+    file: 'src/jobs/commit-statuses.ts',
+    find: '[...new Set([...open.writers, ...grant.principals])]',
+    replace: '[author]',
+    test: statuses,
+    name: 'R3 R5 a pass says it as all',
+  },
+  {
+    id: 'R2',
+    defence: 'a status asks again at the moment it takes effect',
+    file: 'src/jobs/commit-statuses.ts',
+    find: 'await grant.confirm(tx);',
+    replace: '',
+    test: statuses,
+    name: 'R2 a status',
+  },
+  {
+    id: 'R5',
+    defence: 'no user name or password in the link of a status',
+    file: 'src/jobs/commit-statuses.ts',
+    find: "&& username === '' && password === ''",
+    replace: "&& username !== password + '/'",
+    test: statuses,
+    name: 'R5 no credential in a link',
+  },
+  {
+    id: 'R12',
+    defence: 'a pass in a status is dead',
+    file: 'src/jobs/commit-statuses.ts',
+    find: 'await refuseLeaks(deps, grant, project, said);',
+    replace: '',
+    test: statuses,
+    name: 'R12 a pass in what is said',
+  },
+  {
+    id: 'R11',
+    defence: "a commit's last pipeline is for who may see pipelines",
+    file: 'src/doors/api/commit-statuses.ts',
+    find: 'last !== undefined && (await sees(admit, project.id)) ? last : null',
+    replace: 'last !== undefined && sees !== undefined && admit !== undefined ? last : null',
+    test: statuses,
+    name: 'R11 who may read the code',
+  },
+];
