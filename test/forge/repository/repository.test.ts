@@ -212,6 +212,27 @@ describe('branches and tags', () => {
 });
 
 describe('reads', () => {
+  test('A39 a branch is found as a file of its own, packed, symbolic, and by no other name than its own', async () => {
+    const made = await commit([create('a')]);
+    const tag = await ok(forge.path, '-c', 'user.name=a', '-c', 'user.email=a@b', 'tag', '-a', '-m', 'x', 'twin', made.id).then(() =>
+      ok(forge.path, 'rev-parse', 'refs/tags/twin'),
+    );
+    await ok(forge.path, 'symbolic-ref', 'refs/heads/other', 'refs/heads/main');
+    const found = async (name: string) => (await forge.repository.resolve(grant, project, name)) ?? 'nothing';
+    const everywhere = async (): Promise<void> => {
+      expect(await found('main')).toEqual({ oid: made.id, ref: 'refs/heads/main' });
+      expect(await found('other')).toEqual({ oid: made.id, ref: 'refs/heads/other' });
+      expect(await found('twin')).toEqual({ oid: made.id, ref: 'refs/tags/twin' });
+      for (const name of ['Main', 'mai', 'main/main', 'main/..', './main', '../heads/main', 'main.lock', '../../HEAD', '../../config'])
+        expect(await found(name)).toBe('nothing');
+    };
+    await everywhere();
+    await ok(forge.path, 'pack-refs', '--all');
+    await everywhere();
+    expect(await forge.repository.branch(grant, project, 'main')).toMatchObject({ name: 'main', commit: { id: made.id } });
+    expect(await forge.repository.tag(grant, project, 'twin')).toMatchObject({ name: 'twin', target: tag, message: 'x' });
+  });
+
   test('tree, file, blob, text', async () => {
     const first = await commit([create('a', 'text'), create('dir/b'), create('dir/sub/c')]);
     const second = await commit([create('later')]);

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type Oid, parseOid, type RefName } from '../../../base/ids.ts';
 import type { GitRunner } from './processes.ts';
 
@@ -15,8 +17,14 @@ export interface RefTip {
  */
 export async function readRefs(git: GitRunner, repository: string, names: readonly RefName[]): Promise<ReadonlyMap<RefName, RefTip>> {
   const tips = new Map<RefName, RefTip>();
-  for (let at = 0; at < names.length; at += namesPerRun) {
-    const wanted = names.slice(at, at + namesPerRun);
+  const loose = await Promise.all(names.map((name) => looseBranch(repository, name)));
+  for (const [index, name] of names.entries()) {
+    const commit = loose[index];
+    if (commit !== undefined) tips.set(name, { target: commit, commit });
+  }
+  const others = names.filter((name) => !tips.has(name));
+  for (let at = 0; at < others.length; at += namesPerRun) {
+    const wanted = others.slice(at, at + namesPerRun);
     for (const line of await forEachRef(git, repository, wanted)) {
       const ref = wanted.find((name) => line.startsWith(`${name} `));
       const tip = ref === undefined ? undefined : await tipOf(git, repository, line);
@@ -24,6 +32,20 @@ export async function readRefs(git: GitRunner, repository: string, names: readon
     }
   }
   return tips;
+}
+
+/** Elsewhere a file system may fold case, and `Main` would be read for `main` (A39). */
+const namesAreExact = process.platform === 'linux';
+
+/**
+ * Where a branch stands that is a file of its own, as each one is after it moved: git looks there first, but a git costs fifty times as much. Only a
+ * branch, since git lets none name anything else than a commit.
+ * @returns undefined where git has to be asked: the ref is packed, symbolic, no branch, or not there
+ */
+export async function looseBranch(repository: string, ref: RefName): Promise<Oid | undefined> {
+  if (!namesAreExact || !ref.startsWith('refs/heads/')) return undefined;
+  const text = await readFile(join(repository, ref), 'utf8').catch(() => '');
+  return text.endsWith('\n') ? parseOid(text.slice(0, -1)) : undefined;
 }
 
 /** As many as fit on a command line. */

@@ -2,7 +2,7 @@ import { JobpassError } from '../../../base/errors.ts';
 import { type Oid, parseOid, parseRefName, type RefName } from '../../../base/ids.ts';
 import type { Commit, Page, Paged } from '../../forge.ts';
 import type { GitRunner } from '../git/processes.ts';
-import { commitOf, readRefs } from '../git/refs.ts';
+import { commitOf, looseBranch, readRefs } from '../git/refs.ts';
 
 /** Resolves a name as GitLab does: branch, tag, full ref, then a sha of at least 4 digits. No ref has the name of a whole sha (A39): it is not looked for. */
 export async function resolveCommit(
@@ -17,6 +17,10 @@ export async function resolveCommit(
   }
   const names = [`refs/heads/${name}`, `refs/tags/${name}`, ...(/^refs\/(?:heads|tags)\//.test(name) ? [name] : [])];
   const refs = names.flatMap((text) => parseRefName(text) ?? []);
+  const [first] = refs;
+  const branch = first === undefined ? undefined : await looseBranch(repository, first);
+  // It would be the first one found in any case.
+  if (first !== undefined && branch !== undefined) return { oid: branch, ref: first };
   const tips = await readRefs(git, repository, refs);
   for (const ref of refs) {
     const oid = tips.get(ref)?.commit;
