@@ -75,10 +75,18 @@ export async function commitOf(git: GitRunner, repository: string, oid: string):
 
 /** Short names of all branches or tags, in git's order. */
 export async function listNames(git: GitRunner, repository: string, prefix: 'refs/heads' | 'refs/tags'): Promise<string[]> {
-  const { output } = await git.run(repository, ['for-each-ref', '--format=%(refname)', prefix], { maxBytes: 32 * 1024 * 1024 });
+  return (await listRefs(git, repository, [prefix])).map((name) => name.slice(prefix.length + 1));
+}
+
+/** Full names, in git's order. */
+export async function listRefs(
+  git: GitRunner,
+  repository: string,
+  prefixes: readonly ('refs/heads' | 'refs/tags')[] = ['refs/heads', 'refs/tags'],
+): Promise<string[]> {
+  const { output } = await git.run(repository, ['for-each-ref', '--format=%(refname)', ...prefixes], { maxBytes: 32 * 1024 * 1024 });
   return output
     .toString('utf8')
     .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => line.slice(prefix.length + 1));
+    .filter((line) => line !== '');
 }

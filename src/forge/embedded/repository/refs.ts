@@ -1,7 +1,7 @@
 import { type Oid, parseOid, type ProjectId, type RefName } from '../../../base/ids.ts';
 import { isProtected } from '../../../base/refs.ts';
 import type { Branch, Commit, RepositoryForge, Tag } from '../../forge.ts';
-import { listNames, readRefs } from '../git/refs.ts';
+import { listNames, listRefs, readRefs } from '../git/refs.ts';
 import type { ReadDeps } from './content.ts';
 import { readers, requireAny } from './grants.ts';
 import { branchRef, tagRef } from './names.ts';
@@ -83,6 +83,9 @@ export function refReads({ git, repositories, directory }: ReadDeps): RefReads {
   }
 }
 
+const heads = 'refs/heads/';
+const tags = 'refs/tags/';
+
 /** Lists branches and tags, and tells a sha's unprotected history. */
 export function refLists(
   deps: ReadDeps,
@@ -130,13 +133,10 @@ export function refLists(
       requireAny(grant, project, readers);
       const repository = await repositories.existing(project);
       const rules = await directory.protectedRefs(null, project);
-      const [branchNames, tagNames] = await Promise.all([
-        listNames(git, repository, 'refs/heads'),
-        listNames(git, repository, 'refs/tags'),
-      ]);
-      const heads = branchNames.filter((name) => isProtected(rules, 'branch', name));
-      const tags = tagNames.filter((name) => isProtected(rules, 'tag', name));
-      const stdin = [sha, ...heads.map((name) => `^refs/heads/${name}`), ...tags.map((name) => `^refs/tags/${name}`), ''].join('\n');
+      const isCovered = (ref: string): boolean =>
+        ref.startsWith(heads) ? isProtected(rules, 'branch', ref.slice(heads.length)) : isProtected(rules, 'tag', ref.slice(tags.length));
+      const refs = (await listRefs(git, repository)).filter(isCovered);
+      const stdin = [sha, ...refs.map((ref) => `^${ref}`), ''].join('\n');
       const { output } = await git.run(repository, ['rev-list', `--max-count=${limit + 1}`, '--stdin'], { stdin });
       const commits = output
         .toString('utf8')

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { JobpassError } from '../../../base/errors.ts';
@@ -68,6 +69,7 @@ export async function moveRef(
   // gitprotocol-pack(5): one command, a flush, then the pack, unless the command deletes.
   receive.input.write(`${(Buffer.byteLength(command) + 4).toString(16).padStart(4, '0')}${command}0000`);
   if (change.newOid === zeroOid) receive.input.end();
+  else if (bases.includes(change.newOid)) receive.input.end(emptyPack);
   else {
     const pack = deps.git.start(repository, ['pack-objects', '--revs', '--thin', '--stdout', '-q'], { env, signal });
     pack.input.end(`${change.newOid}\n${bases.map((base) => `^${base}\n`).join('')}`);
@@ -81,6 +83,10 @@ export async function moveRef(
   if (push.refusal !== undefined) throw new JobpassError('access_denied', push.refusal);
   throw new JobpassError('conflict', 'The ref could not be moved: it changed meanwhile.');
 }
+
+/** gitformat-pack(5): version 2, no objects, and the SHA-1 of that. */
+const emptyPackHead = Buffer.from('PACK\0\0\0\u0002\0\0\0\0');
+const emptyPack = Buffer.concat([emptyPackHead, hash('sha1', emptyPackHead, 'buffer')]);
 
 const maxActions = 1000;
 
