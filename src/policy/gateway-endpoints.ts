@@ -58,6 +58,7 @@ export const gatewayEndpoints: readonly Endpoint[] = [
   row('GET', '/packages/npm/*', ['package:read']),
   row('PUT', '/packages/npm/:package_name', ['package:write']),
   row('GET', '/packages/pypi/*', ['package:read']),
+  row('POST', '/packages/pypi', ['package:write']),
 
   // Pipelines and jobs
   row('GET', '/pipelines/:pipeline_id/test_report', ['pipeline:read']),

@@ -38,10 +38,10 @@ describe('what a GitLab has beside the shared table', () => {
       ).toBe(false);
       answering(method, filled(path), [200, { id: 1, runners_token: 'secret' }]);
       const before = gate.gitlab.carried().length;
-      const upload = path.endsWith('/uploads');
+      const upload = method === 'POST' && path.endsWith('/packages/pypi');
       const answer = await gate.call(method, filled(path).replace('/7', '/team%2Fapp'), job.pass, {
         ...(upload
-          ? { raw: '--boundary1\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--boundary1--\r\n' }
+          ? { raw: '--boundary1\r\nContent-Disposition: form-data; name="content"; filename="a"\r\n\r\nx\r\n--boundary1--\r\n' }
           : {}),
         headers: upload ? { 'content-type': 'multipart/form-data; boundary=boundary1' } : {},
       });
@@ -169,6 +169,47 @@ describe('what a GitLab has beside the shared table', () => {
       headers: { 'content-type': 'multipart/form-data; boundary=boundary1' },
     });
     expect([answer.status, gate.gitlab.carried().length]).toEqual([400, before]);
+  });
+
+  const part = (name: string, value: string, more = ''): string =>
+    `--boundary1\r\nContent-Disposition: form-data; name="${name}"${more}\r\n\r\n${value}\r\n`;
+  const wheel = part('content', 'PK bytes', '; filename="tool-1.0.whl"');
+
+  test.each([
+    ['as clients send it', [part('name', 'tool'), part(':action', 'file_upload'), part('description', '\r\n/close\r\n'), wheel], 201],
+    ['with a field that is none of a package', [part('name', 'tool'), part('sudo', 'root'), wheel], 400],
+    ['with a field that looks like one', [part('name', 'tool', '; x="sudo"'), wheel], 400],
+    ['with a field behind the file', [wheel, part('name', 'tool')], 400],
+    ['with two files', [wheel, wheel], 400],
+    ['whose file has another name', [part('file', 'x', '; filename="a"')], 400],
+    ['with a boundary in a field', [part('name', 'to--boundary1ol'), wheel], 400],
+    ['with fields that are too large', [part('description', 'x'.repeat(1024 * 1024)), wheel], 413],
+  ])('A22 R13 a Python package %s', async (_what, parts, status) => {
+    const before = gate.gitlab.carried().length;
+    gate.gitlab.answers.set('POST /projects/7/packages/pypi', [201, {}]);
+    const raw = `${parts.join('')}--boundary1--\r\n`;
+    const authorization = `Basic ${Buffer.from(`gitlab-ci-token:${job.pass}`).toString('base64')}`;
+    const headers = { authorization, 'content-type': 'multipart/form-data; boundary=boundary1' };
+    const answer = await gate.call('POST', `${P}/packages/pypi`, undefined, { raw, headers });
+    expect([
+      answer.status,
+      gate.gitlab
+        .carried()
+        .slice(before)
+        .map(({ body }) => body),
+    ]).toEqual([status, status === 201 ? [raw] : []]);
+  });
+
+  test('R12 a pass in a field of a package, over two pieces, is revoked, and nothing of it arrives', async () => {
+    const leaking = await gate.job();
+    const before = gate.gitlab.carried().length;
+    const raw = `${part('summary', `see ${leaking.fetch} there`)}${wheel}--boundary1--\r\n`;
+    const headers = { 'content-type': 'multipart/form-data; boundary=boundary1' };
+    const answer = await gate.call('POST', `${P}/packages/pypi`, leaking.pass, { raw, headers });
+    expect([answer.status, gate.gitlab.carried().length]).toEqual([400, before]);
+    const [fetchPass] = (await gate.gateway.store.passes.forJob(null, leaking.id as never)).filter(({ kind }) => kind === 'fetch');
+    expect(fetchPass?.revokedReason).toContain('found in');
+    await gate.end(leaking);
   });
 
   test('A22 a package whose type makes it parameters goes nowhere', async () => {

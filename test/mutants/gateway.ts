@@ -232,11 +232,20 @@ export const gatewayMutants: readonly Mutant[] = [
   {
     id: 'A22',
     defence: 'an upload has one part',
-    file: 'src/doors/proxy/one-file.ts',
-    find: 'if (found >= 0 && held.length > found - 2 + closing.length + 2) throw malformed();',
+    file: 'src/doors/proxy/file-form.ts',
+    find: 'if (found >= 0 && held.length > found - 2 + closing.length + 2) throw malformed(form);',
     replace: '',
     test: rows,
     name: 'R13 A22 an upload with a second part',
+  },
+  {
+    id: 'A22',
+    defence: 'a package brings no parameter that is none of a package',
+    file: 'src/doors/proxy/file-form.ts',
+    find: "form.fields.has(fieldShape.exec(disposition)?.[1] ?? '')",
+    replace: 'form.fields.size > 0 && fieldShape.test(disposition)',
+    test: rows,
+    name: 'A22 R13 a Python package with a field that is none',
   },
   {
     id: 'R12',

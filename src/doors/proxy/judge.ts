@@ -33,7 +33,7 @@ export interface Wanted {
 const nobody = 0;
 
 /** Their body is a file, which is streamed. */
-const takesFile = /\/(?:uploads|packages\/(?:generic|maven)\/.+)$/;
+const takesFile = /\/(?:uploads|packages\/(?:pypi|(?:generic|maven)\/.+))$/;
 
 /** Rows whose accesses stand in their body; the embedded forge's own handlers read it, the gateway does not yet. */
 const noLint =

@@ -26,7 +26,7 @@ import { checkReserved } from './params.ts';
 import { checkShape } from './request-shape.ts';
 import { scopesToAsk } from './registry-scopes.ts';
 import { madeBy } from './made-by.ts';
-import { oneFile } from './one-file.ts';
+import { fileForm, fileFormOf } from './file-form.ts';
 import { pushed, traceOf } from './written.ts';
 import type { OpenWrite, WriteLog } from './write-log.ts';
 
@@ -220,8 +220,8 @@ class PassRequest {
   async #file(wanted: Wanted): Promise<Outcome> {
     const grant = await this.#admit(wanted.endpoint, wanted.accesses);
     onePrincipal(grant);
-    const form = wanted.endpoint.endsWith('/uploads');
-    const file = form ? oneFile(this.#pieces(), this.#request.headers['content-type']) : this.#pieces();
+    const form = fileFormOf(wanted.endpoint);
+    const file = form === undefined ? this.#pieces() : fileForm(this.#pieces(), this.#request.headers['content-type'], form);
     const stream = confirmed(grant, withoutPass(this.#deps.search(jobOf(grant)), file));
     return this.#forward(grant, wanted, { body: { stream, length: 'same' }, answer: this.#scrubbed() });
   }

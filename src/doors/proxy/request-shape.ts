@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { JobpassError } from '../../base/errors.ts';
+import { fileFormOf } from './file-form.ts';
 import { formOf, mediaType } from './json-body.ts';
 import type { Wanted } from './judge.ts';
 import { checkText } from './params.ts';
@@ -25,7 +26,7 @@ export function checkShape({ headers, url }: IncomingMessage, { kind, writes, en
       if (!writes && hasBody(headers)) throw new JobpassError('invalid_input', 'Send no body with a request that reads.');
       return;
     case 'file':
-      if (!endpoint.endsWith('/uploads') && parameters.test(type))
+      if (fileFormOf(endpoint) === undefined && parameters.test(type))
         throw new JobpassError('unsupported', 'Send the file itself, as application/octet-stream.');
       return;
     case 'lfs':

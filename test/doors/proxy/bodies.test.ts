@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { newPassToken } from '../../../src/base/pass-token.ts';
+import { fileForm, fileFormOf } from '../../../src/doors/proxy/file-form.ts';
 import { carriesPass } from '../../../src/doors/proxy/front.ts';
 import { checkBody } from '../../../src/doors/proxy/json-body.ts';
 import { lfsAnswer } from '../../../src/doors/proxy/lfs-answer.ts';
@@ -21,6 +22,28 @@ describe('bodies that go on to the forge', () => {
     }
     for (const text of ['see a/b', '`/close`', 'and/or', '/ alone', '1/2', 'https://example.com/close'])
       expect(() => checkBody(json({ description: text }), 'application/json')).not.toThrow();
+  });
+
+  test('R13 A22 a form of a package arrives byte for byte, in whatever pieces it comes', async () => {
+    const form = fileFormOf('POST /packages/pypi');
+    if (form === undefined) throw new Error('no form');
+    const bytes = fc.uint8Array({ maxLength: 300 }).map((array) => Buffer.from(array));
+    const fields = fc.array(fc.tuple(fc.constantFrom(...form.fields), bytes), { maxLength: 5 });
+    await fc.assert(
+      fc.asyncProperty(fields, bytes, fc.integer({ min: 1, max: 80 }), async (given, file, pieceBytes) => {
+        const head = (name: string, more = ''): Buffer =>
+          Buffer.from(`--boundary-of-a-form\r\nContent-Disposition: form-data; name="${name}"${more}\r\n\r\n`);
+        const parts = given.flatMap(([name, value]) => [head(name), value, Buffer.from('\r\n')]);
+        const closing = Buffer.from('\r\n--boundary-of-a-form--\r\n');
+        const whole = Buffer.concat([...parts, head('content', '; filename="a.whl"'), file, closing]);
+        const pieces = async function* (): AsyncGenerator<Buffer> {
+          for (let at = 0; at < whole.length; at += pieceBytes) yield whole.subarray(at, at + pieceBytes);
+        };
+        const arrived: Buffer[] = [];
+        for await (const piece of fileForm(pieces(), 'multipart/form-data; boundary=boundary-of-a-form', form)) arrived.push(piece);
+        expect(Buffer.concat(arrived).equals(whole)).toBe(true);
+      }),
+    );
   });
 
   test('R17 a pass in a body is refused and goes nowhere', () => {
