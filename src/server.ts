@@ -172,6 +172,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   const api: ApiDeps = {
     gatekeeper,
     directory: store.directory,
+    formerPaths: store.formerPaths,
     forge,
     jobs,
     audit: store.audit,
@@ -186,8 +187,15 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   const http = makeHttpServer(
     [
       makeRunnerDoor({ gatekeeper, jobs, clock, log, draining: drain.signal }),
-      makeLfsDoor({ gatekeeper, directory: store.directory, forge, originFor: (host) => addresses.originFor(host), log }),
-      makeGitDoor({ gatekeeper, directory: store.directory, forge, log }),
+      makeLfsDoor({
+        gatekeeper,
+        directory: store.directory,
+        formerPaths: store.formerPaths,
+        forge,
+        originFor: (host) => addresses.originFor(host),
+        log,
+      }),
+      makeGitDoor({ gatekeeper, directory: store.directory, formerPaths: store.formerPaths, forge, log }),
       makeRegistryDoor({
         gatekeeper,
         directory: store.directory,

@@ -48,6 +48,8 @@ export const limits = {
   blobReadBytes: 10 * 1024 * 1024,
   principals: 20,
   trustedProjects: 1000,
+  /** Old paths that lead to a renamed project. */
+  formerPaths: 100,
   accessesPerRequest: 64,
   pageSize: 100,
   ciFileBytes: 1024 * 1024,

@@ -47,6 +47,15 @@ export interface ProtectedRef {
   readonly allowForcePush: boolean;
 }
 
+/**
+ * Where renamed projects were: an old path leads to its project until anything takes it. For addresses alone: no ceiling, include or bridge
+ * is bound by one (R14).
+ */
+export interface FormerPaths {
+  /** @param path a full path, compared without case; asked where nothing has it now */
+  projectAt(tx: MaybeTx, path: string): Promise<ProjectFacts | undefined>;
+}
+
 /** Who may do what, read strongly on every request (R1). The embedded forge answers from its store, the gateway from GitLab. */
 export interface Directory {
   users(tx: MaybeTx, ids: readonly UserId[]): Promise<ReadonlyMap<UserId, UserFacts>>;

@@ -7,7 +7,7 @@ import type { AuditStore } from '../ports/audit.ts';
 import type { Ceilings } from '../ports/ceilings.ts';
 import type { CommitStatusStore } from '../ports/commit-statuses.ts';
 import type { Credentials } from '../ports/credentials.ts';
-import type { Directory } from '../ports/directory.ts';
+import type { Directory, FormerPaths } from '../ports/directory.ts';
 import type { Environments } from '../ports/environments.ts';
 import type { ExposureBounds } from '../ports/exposure.ts';
 import type { ActingTokens, GatewayJobs, GatewayRunners, PassWrites } from '../ports/gateway.ts';
@@ -33,7 +33,7 @@ import { noRevocations, postgresRevocations } from './postgres/revocations.ts';
 import { AuditRepository } from './repositories/audit.ts';
 import { ceilingRepository } from './repositories/ceilings.ts';
 import { commitStatusRepository } from './repositories/commit-statuses.ts';
-import { directoryRepository } from './repositories/directory.ts';
+import { directoryRepository, formerPathRepository } from './repositories/directory.ts';
 import { actingTokenRepository, gatewayJobRepository, gatewayRunnerRepository, passWriteRepository } from './repositories/gateway.ts';
 import { environmentRepository } from './repositories/environments.ts';
 import { exposureBoundRepository } from './repositories/exposure-bounds.ts';
@@ -68,6 +68,7 @@ export interface Store {
   readonly engine: 'sqlite' | 'postgres';
   readonly transactor: Transactor;
   readonly directory: Directory;
+  readonly formerPaths: FormerPaths;
   readonly credentials: Credentials;
   readonly passes: PassStore;
   readonly liveness: Liveness;
@@ -114,6 +115,7 @@ export async function openStore(url: string): Promise<Store> {
     engine: db.engine.name,
     transactor: db,
     directory: directoryRepository(db),
+    formerPaths: formerPathRepository(db),
     credentials: credentialRepository(db),
     passes: passRepository(db),
     liveness: livenessRepository(db),

@@ -10,6 +10,8 @@ export interface Schema {
   readonly namespaceAncestors: { namespaceId: number; ancestorId: number };
   /** One path space for users' namespaces, groups and projects. */
   readonly routes: { pathKey: string; kind: string; targetId: number };
+  /** Paths that projects had before they were renamed, and that nothing has now. */
+  readonly formerPaths: { id: Generated<number>; pathKey: string; projectId: number };
   readonly projects: ProjectsTable;
   readonly members: {
     sourceKind: string;

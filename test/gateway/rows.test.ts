@@ -54,6 +54,13 @@ describe('what a GitLab has beside the shared table', () => {
     }
   });
 
+  test('R14 A21 a path that a project had before is nothing, and nobody follows where the forge leads', async () => {
+    const [at, before] = ['/projects/team%2Fwas', gate.gitlab.carried().length];
+    gate.gitlab.answers.set(`GET ${at}`, [301, { message: 'Moved Permanently' }]);
+    const answer = await gate.call('GET', `/api/v4${at}/issues`, job.pass);
+    expect([answer.status, gate.gitlab.carried().length]).toEqual([404, before]);
+  });
+
   test('R13 to the shared table they are unknown', () => {
     for (const { method, path } of gatewayEndpoints) expect(matchEndpoint(method, filled(path)), path).toBeUndefined();
   });

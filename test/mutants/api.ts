@@ -1,6 +1,7 @@
 import type { Mutant } from './mutant.ts';
 
 const statuses = 'test/jobs/commit-statuses.test.ts';
+const renamed = 'test/doors/renamed.test.ts';
 
 /** Of what clients of GitLab's API call beside the rest. */
 export const apiMutants: readonly Mutant[] = [
@@ -84,5 +85,51 @@ export const apiMutants: readonly Mutant[] = [
     replace: 'last !== undefined && sees !== undefined && admit !== undefined ? last : null',
     test: statuses,
     name: 'R11 who may read the code',
+  },
+  {
+    id: 'A38',
+    defence: 'what takes a path is the end of what led away from it',
+    file: 'src/store/repositories/groups.ts',
+    find: 'await forgetPath(on, path);',
+    replace: '',
+    test: renamed,
+    name: 'A38 A47 R14 what takes the old path',
+  },
+  {
+    id: 'R11',
+    defence: 'an old path is decided before it is told where it leads',
+    file: 'src/doors/api/route.ts',
+    find: '      return moved === undefined ? undefined :',
+    replace:
+      '      if (moved !== undefined) throw new MovedProject(`/api/v4/projects/${moved.id}`);\n      return moved === undefined ? undefined :',
+    test: renamed,
+    name: 'R11 A41 who may not see the project',
+  },
+  {
+    id: 'A21',
+    defence: 'a moved project is told by a path of this server, without the token of the query',
+    file: 'src/doors/api/route.ts',
+    find: "pair !== '' && !/^(?:private_token|access_token|job_token)(?:=|$)/.test(pair)",
+    replace: "pair !== ''",
+    test: renamed,
+    name: 'R14 A21 the API sends',
+  },
+  {
+    id: 'R13',
+    defence: 'nothing is written by an old path over the API',
+    file: 'src/doors/api/route.ts',
+    find: "if (method !== 'GET' && method !== 'HEAD') return undefined;",
+    replace: '',
+    test: renamed,
+    name: 'R14 A21 the API sends',
+  },
+  {
+    id: 'R13',
+    defence: 'a project has so many old paths',
+    file: 'src/store/repositories/former-paths.ts',
+    find: ".where('id', 'not in', ids)",
+    replace: ".where('id', 'in', [0, ...ids.slice(0, 0)])",
+    test: 'test/conformance/store/sqlite.test.ts',
+    name: 'R14 A38 an old path leads',
   },
 ];

@@ -63,6 +63,17 @@ export function answerFor(error: JobpassError): ApiAnswer {
 /** A parameter that is missing or malformed, in Grape's words. */
 export class ParamError extends Error {}
 
+/** The project has another path now, and the caller may know: a GET is sent there, anything else is refused, as in GitLab. */
+export class MovedProject extends Error {
+  /** Of this request by the project's number; undefined where it is no GET. Relative: to nobody else's server goes a credential (A21). */
+  readonly location: string | undefined;
+
+  constructor(location: string | undefined) {
+    super('the project was renamed');
+    this.location = location;
+  }
+}
+
 export function errorOfRefusal(refusal: Refusal): JobpassError {
   return new JobpassError(refusal.code, { message: refusal.message, ...(refusal.what === undefined ? {} : { what: refusal.what }) });
 }

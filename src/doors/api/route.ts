@@ -15,16 +15,18 @@ import { passRouteRefusal } from '../../pass/routes.ts';
 import type { Access, Gatekeeper, Resource, Subject } from '../../pass/subject.ts';
 import { type Endpoint, endpoints } from '../../policy/endpoints.ts';
 import type { AuditStore } from '../../ports/audit.ts';
-import type { Directory, GroupFacts, ProjectFacts, UserFacts } from '../../ports/directory.ts';
+import type { Directory, FormerPaths, GroupFacts, ProjectFacts, UserFacts } from '../../ports/directory.ts';
 import { credentialOf, holdsPass } from '../credential.ts';
 import { factsOf } from '../http.ts';
-import { answerFor, errorOfRefusal, ParamError } from './errors.ts';
+import { answerFor, errorOfRefusal, MovedProject, ParamError } from './errors.ts';
 import { Params } from './params.ts';
 
 /** What any API route of ours needs to be asked and answered. */
 export interface RouteDeps {
   readonly gatekeeper: Gatekeeper;
   readonly directory: Directory;
+  /** Left out in front of another forge, which leads its clients itself. */
+  readonly formerPaths?: FormerPaths;
   readonly log: Log;
   /** External address without a final slash, for every URL in an answer. */
   readonly externalUrl: string;
@@ -103,7 +105,9 @@ async function serve(
     answer = await handler(await prepare(deps, endpoint, request, granted));
     if (answer.stream !== undefined) follow(deps, granted, answer.stream);
   } catch (error) {
-    await settleAll(deps, granted, isJobpassError(error) || error instanceof ParamError ? 'refused' : 'failed');
+    const moved = error instanceof MovedProject;
+    const refused = moved || isJobpassError(error) || error instanceof ParamError;
+    await settleAll(deps, granted, moved && error.location !== undefined ? 'done' : refused ? 'refused' : 'failed');
     return answerError(deps, error, request, reply);
   }
   void reply.code(answer.status ?? (endpoint.method === 'POST' ? 201 : 200)).headers(answer.headers ?? {});
@@ -148,6 +152,13 @@ export async function answerError(
       .code(400)
       .type('application/json')
       .send(JSON.stringify({ error: error.message }));
+  if (error instanceof MovedProject) {
+    const { location } = error;
+    if (location !== undefined)
+      return reply.code(301).header('location', location).type('application/json').send('{"message":"301 Moved Permanently"}');
+    const message = 'Non GET methods are not allowed for moved projects';
+    return reply.code(405).header('allow', 'GET, HEAD').type('application/json').send(JSON.stringify({ message }));
+  }
   const known = isJobpassError(error) ? error : new JobpassError('internal', {}, error);
   if (known.code === 'internal') deps.log.error('api.failed', { requestId: factsOf(request.raw).requestId }, known);
   const answer = answerFor(known);
@@ -211,6 +222,8 @@ async function prepare(deps: RouteDeps, endpoint: Endpoint, request: FastifyRequ
     endpoint.from === 'body'
       ? undefined
       : await admit(endpoint.permissions.map((permission) => ({ permission, resource: target.resource })));
+  // Only now: who may not know of the project hears nothing of where it is.
+  if (target.movedTo !== undefined) throw new MovedProject(locationOf(request, endpoint, target.movedTo));
   const missing = (what: string): never => {
     throw new JobpassError('internal', {}, new Error(`the endpoint ${context.endpoint} has no ${what}`));
   };
@@ -242,6 +255,8 @@ export const nobody = 0;
 interface Target {
   readonly resource: Resource;
   readonly project?: ProjectFacts;
+  /** Its number, where it was asked for by a path that it had before. */
+  readonly movedTo?: ProjectId;
   readonly group?: GroupFacts;
   readonly user?: UserFacts;
 }
@@ -257,7 +272,9 @@ async function targetOf(deps: RouteDeps, endpoint: Endpoint, id: string): Promis
             ? await deps.directory.projectByPath(null, id)
             : undefined
           : await deps.directory.project(null, number);
-      return project === undefined ? undefined : { resource: { kind: 'project', id: project.id }, project };
+      if (project !== undefined) return { resource: { kind: 'project', id: project.id }, project };
+      const moved = number === undefined && id.includes('/') ? await deps.formerPaths?.projectAt(null, id) : undefined;
+      return moved === undefined ? undefined : { resource: { kind: 'project', id: moved.id }, movedTo: moved.id };
     }
     case 'group': {
       const number = parseId<GroupId>(id);
@@ -274,6 +291,19 @@ async function targetOf(deps: RouteDeps, endpoint: Endpoint, id: string): Promis
     case 'body':
       return { resource: { kind: 'instance' } };
   }
+}
+
+/** This request by the project's number, for a GET. No token of its query goes into an answer. */
+function locationOf({ method, raw }: FastifyRequest, endpoint: Endpoint, project: ProjectId): string | undefined {
+  if (method !== 'GET' && method !== 'HEAD') return undefined;
+  const [path = '', ...query] = (raw.url ?? '/').split('?');
+  const parts = path.split('/');
+  parts[endpoint.path.split('/').indexOf(':id')] = String(project);
+  const kept = query
+    .join('?')
+    .split('&')
+    .filter((pair) => pair !== '' && !/^(?:private_token|access_token|job_token)(?:=|$)/.test(pair));
+  return parts.join('/') + (kept.length === 0 ? '' : `?${kept.join('&')}`);
 }
 
 /** What a path that no route serves answers: 404 to people, and to a pass the rule that refuses it. */

@@ -8,15 +8,14 @@ import type { Log } from '../../base/log.ts';
 import type { Forge, GitService } from '../../forge/forge.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { Gatekeeper, Subject } from '../../pass/subject.ts';
-import type { Directory } from '../../ports/directory.ts';
+import { type AddressBook, projectAddressed } from '../addressed.ts';
 import { credentialOf } from '../credential.ts';
 import type { Door, RawContext } from '../door.ts';
 import { decodeOnce } from '../paths.ts';
 import { gitAnswer } from './errors.ts';
 
-export interface GitDoorDeps {
+export interface GitDoorDeps extends AddressBook {
   readonly gatekeeper: Gatekeeper;
-  readonly directory: Directory;
   readonly forge: Pick<Forge, 'git'>;
   readonly log: Log;
 }
@@ -86,7 +85,7 @@ async function serve(
   wanted: GitRequest,
   subject: Subject,
 ): Promise<void> {
-  const project = await deps.directory.projectByPath(null, wanted.projectPath);
+  const project = await projectAddressed(deps, wanted.projectPath);
   const permission = wanted.service === 'git-upload-pack' ? 'code:download' : 'code:push';
   const endpoint = wanted.step === 'advertise' ? `GET /*.git/info/refs?service=${wanted.service}` : `POST /*.git/${wanted.service}`;
   // An unknown project is asked about all the same: the credential is checked, and nobody can tell unknown from hidden.

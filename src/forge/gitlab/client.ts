@@ -148,11 +148,15 @@ export class UpstreamClient {
         const value = answer.headers[name];
         return typeof value === 'string' ? value : undefined;
       };
-      if (![200, 201, 202, 204, 401, 403, 404, 409, 422].includes(status)) throw unclear(status, header('retry-after'));
+      // A path that a project had before: nothing is there now, and nobody follows (A21).
+      const formerPath = status === 301 && method === 'GET' && projectByPath.test(path);
+      if (!formerPath && ![200, 201, 202, 204, 401, 403, 404, 409, 422].includes(status)) throw unclear(status, header('retry-after'));
       return { status, body: text === '' || status === 204 ? undefined : parsed(text, status), header };
     });
   }
 }
+
+const projectByPath = /^\/api\/v4\/projects\/[^/?]+%2F[^/?]+$/i;
 
 function unclear(status: number, retryAfter: string | undefined): JobpassError {
   const seconds = /^\d{1,4}$/.test(retryAfter ?? '') ? Number(retryAfter) : 5;

@@ -30,6 +30,7 @@ import { mergeMethod } from './0051-merge-method.ts';
 import { mirrors } from './0052-mirrors.ts';
 import { environmentsStopping } from './0053-environments-stopping.ts';
 import { commitStatuses } from './0056-commit-statuses.ts';
+import { formerPaths } from './0057-former-paths.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -76,6 +77,7 @@ const migrations: readonly Migration[] = [
   mirrors,
   environmentsStopping,
   commitStatuses,
+  formerPaths,
 ];
 
 /**

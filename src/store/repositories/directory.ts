@@ -1,7 +1,7 @@
 import type { Selectable } from 'kysely';
 import { type EpochMillis, type GroupId, id, type UserId } from '../../base/ids.ts';
 import { type AccessLevel, parseAccessLevel } from '../../base/levels.ts';
-import type { Directory, GroupFacts, ProjectFacts, ProtectedRef, UserFacts } from '../../ports/directory.ts';
+import type { Directory, FormerPaths, GroupFacts, ProjectFacts, ProtectedRef, UserFacts } from '../../ports/directory.ts';
 import type { MaybeTx } from '../../ports/tx.ts';
 import type { Database } from '../database.ts';
 import type { NamespacesTable, UsersTable } from '../schema.ts';
@@ -78,6 +78,21 @@ export function directoryRepository(db: Database): Directory {
         mergeLevel: toLevel(row.mergeLevel),
         allowForcePush: row.allowForcePush === 1,
       }));
+    },
+  };
+}
+
+export function formerPathRepository(db: Database): FormerPaths {
+  return {
+    async projectAt(tx, path) {
+      const row = await db
+        .on(tx)
+        .selectFrom('formerPaths')
+        .innerJoin('projects', 'projects.id', 'formerPaths.projectId')
+        .select(projectColumns.map((column) => `projects.${column}` as const))
+        .where('formerPaths.pathKey', '=', path.toLowerCase())
+        .executeTakeFirst();
+      return row === undefined ? undefined : toProjectFacts(row);
     },
   };
 }

@@ -5,6 +5,7 @@ import type { Visibility } from '../../base/levels.ts';
 import type { GroupRecord, GroupStore } from '../../forge/embedded/ports.ts';
 import { type Database, isUniqueViolation, likePattern } from '../database.ts';
 import type { NamespacesTable, Schema } from '../schema.ts';
+import { forgetPath } from './former-paths.ts';
 import { paged } from './paged.ts';
 import { visibleTo } from './visible.ts';
 
@@ -69,6 +70,7 @@ export async function insertNamespace(
 
 /** Takes a path for a namespace or project. @throws conflict when anything has it, compared without case */
 export async function claimRoute(on: Kysely<Schema>, path: string, kind: 'namespace' | 'project', targetId: number): Promise<void> {
+  await forgetPath(on, path);
   try {
     await on.insertInto('routes').values({ pathKey: path.toLowerCase(), kind, targetId }).execute();
   } catch (error) {

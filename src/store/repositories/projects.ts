@@ -4,6 +4,7 @@ import type { ProjectRecord, ProjectStore } from '../../forge/embedded/ports.ts'
 import type { ProjectFacts } from '../../ports/directory.ts';
 import { type Database, likePattern } from '../database.ts';
 import type { ProjectsTable } from '../schema.ts';
+import { rememberPath } from './former-paths.ts';
 import { claimRoute, toVisibility } from './groups.ts';
 import { paged } from './paged.ts';
 import { removeImages } from './images.ts';
@@ -11,6 +12,7 @@ import { visibleTo } from './visible.ts';
 
 /** Tables with rows of one project, emptied when it goes. */
 const dependents = [
+  'formerPaths',
   'protectedRefs',
   'pushedCommits',
   'refPushes',
@@ -97,6 +99,7 @@ export function projectRepository(db: Database): ProjectStore {
       const path = `${row.parent}/${slug}`;
       await on.deleteFrom('routes').where('pathKey', '=', row.path.toLowerCase()).execute();
       await claimRoute(on, path, 'project', projectId);
+      if (path.toLowerCase() !== row.path.toLowerCase()) await rememberPath(on, row.path, projectId);
       await on.updateTable('projects').set({ slug, path }).where('id', '=', projectId).execute();
     },
     async remove(tx, projectId) {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { millis } from '../../../src/base/ids.ts';
+import { limits } from '../../../src/base/limits.ts';
 import type { ProtectedRef } from '../../../src/ports/directory.ts';
 import { addGroup, addJobs, addProject, addUser, firstPage, now, unknownId } from './seed.ts';
 import type { Bench } from './suite.ts';
@@ -51,6 +52,33 @@ export function projectCases(bench: Bench): void {
     expect(await directory.projectByPath(null, `${user.username}/old`)).toBeUndefined();
     const recycled = await addProject(bench.store, namespace, user.id, 'private', 'old');
     expect(recycled.id).toBeGreaterThan(project.id);
+  });
+
+  test('R14 A38 an old path leads to its project until anything takes it; of many the oldest are forgotten', async () => {
+    const { transactor, forge, formerPaths } = bench.store;
+    const user = await addUser(bench.store);
+    const group = await addGroup(bench.store);
+    const project = await addProject(bench.store, group, user.id, 'private', 'p0');
+    const rename = (slug: string, id = project.id) => transactor.write((tx) => forge.projects.change(tx, id, { slug }));
+    const leads = async (slug: string) => (await formerPaths.projectAt(null, `${group.path}/${slug}`))?.id;
+    await rename('P0');
+    expect(await leads('p0')).toBeUndefined();
+    await rename('p1');
+    await rename('p2');
+    expect([await leads('P0'), await leads('p1'), await leads('p2')]).toEqual([project.id, project.id, undefined]);
+    await addGroup(bench.store, group, 'private', 'p0');
+    const other = await addProject(bench.store, group, user.id, 'private', 'P1');
+    expect([await leads('p0'), await leads('p1')]).toEqual([undefined, undefined]);
+    await rename('elsewhere', other.id);
+    expect(await leads('p1')).toBe(other.id);
+    await rename('p1');
+    expect([await leads('p1'), await leads('p2')]).toEqual([undefined, project.id]);
+    await transactor.write(async (tx) => {
+      for (let count = 0; count < limits.formerPaths; count += 1) await forge.projects.change(tx, project.id, { slug: `q${count}` });
+    });
+    expect([await leads('p2'), await leads('p1'), await leads('q0')]).toEqual([undefined, project.id, project.id]);
+    await transactor.write((tx) => forge.projects.remove(tx, project.id));
+    expect(await leads('q0')).toBeUndefined();
   });
 
   test('R14 ids are never used again, also after the newest row is gone and the store was opened again', async () => {

@@ -7,7 +7,7 @@ import type { Forge } from '../../../forge/forge.ts';
 import type { LfsLock } from '../../../forge/lfs.ts';
 import type { Grant } from '../../../pass/grant.ts';
 import type { Access, AskContext, Gatekeeper, Permission, Subject } from '../../../pass/subject.ts';
-import type { Directory } from '../../../ports/directory.ts';
+import { type AddressBook, projectAddressed } from '../../addressed.ts';
 import { credentialOf } from '../../credential.ts';
 import type { Door, RawContext } from '../../door.ts';
 import { lingerUnread } from '../../unread.ts';
@@ -16,9 +16,8 @@ import { gitAnswer } from '../errors.ts';
 import { batchOf, lfsBody, lockPath, objectOf, pageSize, textField } from './body.ts';
 import { isLfsPath, type LfsRoute, lfsRoute } from './route.ts';
 
-export interface LfsDoorDeps {
+export interface LfsDoorDeps extends AddressBook {
   readonly gatekeeper: Gatekeeper;
-  readonly directory: Directory;
   readonly forge: Pick<Forge, 'lfs'>;
   /** The configured address that a request's Host names (A17). */
   readonly originFor: (host: string | undefined) => string;
@@ -85,7 +84,7 @@ async function serve(
   route: LfsRoute,
   subject: Subject,
 ): Promise<void> {
-  const project = await deps.directory.projectByPath(null, route.projectPath);
+  const project = await projectAddressed(deps, route.projectPath);
   // An unknown project is asked about all the same, so that nobody can tell it from a hidden one (A41).
   const id = project?.id ?? (0 as ProjectId);
   const ask: AskContext = { door: 'lfs', endpoint: route.endpoint, requestId: context.requestId, secure: context.secure };
