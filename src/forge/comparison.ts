@@ -40,14 +40,19 @@ export type ArchiveFormat = 'tar.gz' | 'zip';
 /** What two commits have between them, and all of one. */
 export interface ComparisonForge {
   /**
+   * @param query.fromProject where `from` is, undefined = the project itself; repository:read on both
    * @param query.straight from `from` itself, not from where the two histories parted
    * @throws not_found {what: 'Ref'}, too_large past 3,000 files
    */
   compare(
     grant: Grant,
     project: ProjectId,
-    query: { readonly from: string; readonly to: string; readonly straight: boolean },
+    query: { readonly from: string; readonly to: string; readonly straight: boolean; readonly fromProject?: ProjectId },
   ): Promise<Comparison>;
+  /** What a commit changed against its first parent, or all of it where it has none. commit:read. @throws not_found {what: 'Commit'}, too_large past 3,000 files */
+  commitDiff(grant: Grant, project: ProjectId, sha: string): Promise<readonly FileDiff[]>;
+  /** The best common ancestor. repository:read. @returns undefined where there is none @throws not_found {what: 'Ref'} */
+  mergeBase(grant: Grant, project: ProjectId, refs: readonly string[]): Promise<Commit | undefined>;
   /**
    * The files of a commit, packed; large files of Git LFS are their pointers. code:download.
    * @param query.ref undefined = the default branch @param query.path a folder or file alone

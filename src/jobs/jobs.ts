@@ -110,6 +110,8 @@ export interface Pipelines {
   ): Promise<readonly { readonly bridge: JobRecord; readonly downstream: PipelineRecord | undefined }[]>;
   listJobs(grant: Grant, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
   job(grant: Grant, project: ProjectId, id: JobId): Promise<JobRecord | undefined>;
+  /** The newest successful job of that name on a branch or tag; artifact:read. */
+  latest(grant: Grant, project: ProjectId, ref: string, name: string): Promise<JobRecord | undefined>;
   /** The mean of its jobs' coverage, for who has been shown the pipeline. */
   coverage(pipeline: PipelineRecord): Promise<number | null>;
   /** Every pass that the job ever had, dead ones too; job:read. */

@@ -124,6 +124,10 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
       check(grant, 'job:read', project);
       return jobIn(project, id);
     },
+    async latest(grant, project, ref, name) {
+      check(grant, 'artifact:read', project);
+      return deps.flow.latestSuccess(null, project, ref, name);
+    },
     async passes(grant, project, id) {
       check(grant, 'job:read', project);
       const job = await jobIn(project, id);

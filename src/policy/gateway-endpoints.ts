@@ -18,20 +18,17 @@ const personal = { personal: true } as const;
 export const gatewayEndpoints: readonly Endpoint[] = [
   // Repository
   row('GET', '/languages', ['project:read']),
-  row('GET', '/repository/merge_base', ['repository:read']),
   row('GET', '/repository/contributors', ['repository:read']),
   row('GET', '/repository/changelog', ['repository:read']),
   row('GET', '/repository/blobs/:sha', ['repository:read']),
   row('GET', '/repository/blobs/:sha/raw', ['repository:read']),
   row('GET', '/repository/files/:file_path/blame', ['repository:read']),
-  row('GET', '/repository/commits/:sha/diff', ['commit:read']),
   row('GET', '/repository/commits/:sha/comments', ['commit:read'], personal),
 
   // Merge requests
   row('GET', '/merge_requests/:iid/approvals', ['merge_request:read']),
   row('POST', '/merge_requests/:iid/approve', ['merge_request:approve']),
   row('POST', '/merge_requests/:iid/unapprove', ['merge_request:approve']),
-  row('GET', '/merge_requests/:iid/closes_issues', ['merge_request:read', 'work_item:read'], personal),
   row('GET', '/merge_requests/:iid/notes/:note_id', ['merge_request:read'], personal),
   row('PUT', '/merge_requests/:iid/notes/:note_id', ['merge_request:update']),
   row('GET', '/merge_requests/:iid/discussions', ['merge_request:read'], personal),
@@ -64,6 +61,5 @@ export const gatewayEndpoints: readonly Endpoint[] = [
   row('GET', '/pipelines/:pipeline_id/test_report', ['pipeline:read']),
   row('GET', '/pipelines/:pipeline_id/test_report_summary', ['pipeline:read']),
   row('GET', '/jobs/:job_id/artifacts/*', ['artifact:read']),
-  row('GET', '/jobs/artifacts/:ref_name/download', ['artifact:read']),
   row('GET', '/jobs/artifacts/:ref_name/raw/*', ['artifact:read']),
 ];

@@ -142,6 +142,12 @@ describe('what a GitLab has beside the shared table', () => {
     }
   });
 
+  test('R3 a comparison with another project goes nowhere: the forge would read it with the rights of one user', async () => {
+    const before = gate.gitlab.carried().length;
+    const answer = await gate.call('GET', `${P}/repository/compare?from=a&to=b&from_project_id=8`, job.pass);
+    expect([answer.status, answer.text, gate.gitlab.carried().length]).toEqual([403, expect.stringContaining('from_project_id'), before]);
+  });
+
   test('R4 A66 no pass writes below .jobpass/', async () => {
     for (const [method, path, body] of [
       ['POST', '/repository/files/.jobpass%2Fx', { branch: 'a', content: 'x', commit_message: 'x' }],

@@ -1,6 +1,7 @@
 import type { Mutant } from './mutant.ts';
 
 const statuses = 'test/jobs/commit-statuses.test.ts';
+const comparison = 'test/doors/api/comparison.test.ts';
 const renamed = 'test/doors/renamed.test.ts';
 
 /** Of what clients of GitLab's API call beside the rest. */
@@ -92,8 +93,8 @@ export const apiMutants: readonly Mutant[] = [
     file: 'src/store/repositories/groups.ts',
     find: 'await forgetPath(on, path);',
     replace: '',
-    test: renamed,
-    name: 'A38 A47 R14 what takes the old path',
+    test: 'test/conformance/store/sqlite.test.ts',
+    name: 'R14 A38 an old path leads',
   },
   {
     id: 'R11',
@@ -131,5 +132,23 @@ export const apiMutants: readonly Mutant[] = [
     replace: ".where('id', 'in', [0, ...ids.slice(0, 0)])",
     test: 'test/conformance/store/sqlite.test.ts',
     name: 'R14 A38 an old path leads',
+  },
+  {
+    id: 'R3',
+    defence: 'both of two projects that are compared are asked about',
+    file: 'src/doors/api/comparison.ts',
+    find: 'await admit([readable(project.id), readable(fromProject)])',
+    replace: 'await admit([readable(project.id)])',
+    test: comparison,
+    name: 'R3 A12 two projects',
+  },
+  {
+    id: 'R3',
+    defence: 'through the gateway no pass compares with another project',
+    file: 'src/doors/proxy/params.ts',
+    find: ", 'from_project_id'",
+    replace: '',
+    test: 'test/gateway/rows.test.ts',
+    name: 'R3 a comparison with another project',
   },
 ];

@@ -132,6 +132,11 @@ export function mergeRequestRoutes(deps: ApiDeps): RouteTable {
       const made = await mergeRequests.addNote(call.grant, call.project.id, iidOf(call), call.params.text('body'));
       return { body: await note(deps, await one(call), made ?? gone()) };
     },
+    // There are no issues here: a client that comments on them after a release finds none to comment on.
+    [`GET ${M}/:iid/closes_issues`]: async (call) => {
+      await one(call);
+      return { body: [], headers: pageHeaders(pageOf(call.params), 0, call.url) };
+    },
     [`GET ${M}/:iid/pipelines`]: async (call) => ({
       body: ((await pipelines.list(call.grant, call.project.id, iidOf(call))) ?? gone()).map((each) => pipeline(show.web(call), each)),
     }),

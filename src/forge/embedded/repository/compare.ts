@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { pipeline, Transform } from 'node:stream';
 import { isJobpassError, JobpassError } from '../../../base/errors.ts';
 import { type Oid, parseOid } from '../../../base/ids.ts';
@@ -7,7 +8,7 @@ import type { GitRunner } from '../git/processes.ts';
 import type { ReadDeps } from './content.ts';
 import { requireAny } from './grants.ts';
 import { readablePath } from './names.ts';
-import { entryAt, readCommits, resolveCommit } from './reads.ts';
+import { entryAt, readCommit, readCommits, resolveCommit } from './reads.ts';
 
 const mostCommits = 1000;
 const mostFiles = 3000;
@@ -18,13 +19,36 @@ export function comparisons({ git, repositories, directory }: ReadDeps): Compari
   return {
     async compare(grant, project, query) {
       requireAny(grant, project, ['repository:read']);
-      const repository = await repositories.existing(project);
-      const [from, to] = await Promise.all([query.from, query.to].map((name) => resolveCommit(git, repository, name)));
+      const { fromProject = project } = query;
+      requireAny(grant, fromProject, ['repository:read']);
+      const [repository, other] = [await repositories.existing(project), await repositories.existing(fromProject)];
+      const [from, to] = await Promise.all([resolveCommit(git, other, query.from), resolveCommit(git, repository, query.to)]);
       if (from === undefined || to === undefined) throw new JobpassError('not_found', { what: 'Ref' });
-      const base = query.straight ? from.oid : await mergeBase(git, repository, from.oid, to.oid);
+      const both = other === repository ? git : withObjectsOf(git, other);
+      const base = query.straight ? from.oid : await mergeBase(both, repository, from.oid, to.oid);
       if (base === undefined) throw new JobpassError('not_found', { what: 'Ref' });
-      const newest = await readCommits(git, repository, [`--max-count=${mostCommits}`, `${from.oid}..${to.oid}`]);
-      return { commits: newest.toReversed(), diffs: await diffsOf(git, repository, base, to.oid), sameRef: from.oid === to.oid };
+      const newest = await readCommits(both, repository, [`--max-count=${mostCommits}`, `${from.oid}..${to.oid}`]);
+      return { commits: newest.toReversed(), diffs: await diffsOf(both, repository, base, to.oid), sameRef: from.oid === to.oid };
+    },
+    async commitDiff(grant, project, sha) {
+      requireAny(grant, project, ['commit:read']);
+      const repository = await repositories.existing(project);
+      const oid = (await resolveCommit(git, repository, sha))?.oid;
+      if (oid === undefined) throw new JobpassError('not_found', { what: 'Commit' });
+      const [parent] = (await readCommit(git, repository, oid)).parentIds;
+      return diffsOf(git, repository, parent ?? (await emptyTree(git, repository)), oid);
+    },
+    async mergeBase(grant, project, refs) {
+      requireAny(grant, project, ['repository:read']);
+      const repository = await repositories.existing(project);
+      const oids: Oid[] = [];
+      for (const ref of refs) {
+        const found = await resolveCommit(git, repository, ref);
+        if (found === undefined) throw new JobpassError('not_found', { what: 'Ref' });
+        oids.push(found.oid);
+      }
+      const base = await mergeBase(git, repository, ...oids);
+      return base === undefined ? undefined : readCommit(git, repository, base);
     },
     async archive(grant, project, { ref, path, format }) {
       requireAny(grant, project, ['code:download']);
@@ -61,8 +85,25 @@ function bounded(mostBytes: number): Transform {
   });
 }
 
-async function mergeBase(git: GitRunner, repository: string, one: Oid, other: Oid): Promise<Oid | undefined> {
-  const { output } = await git.known(repository, ['merge-base', one, other], { codes: [0, 1] });
+/** git with the objects of another repository beside those of its own; its refs stay out. */
+function withObjectsOf(git: GitRunner, other: string): GitRunner {
+  const env = { GIT_ALTERNATE_OBJECT_DIRECTORIES: join(other, 'objects') };
+  const run: GitRunner['run'] = (repository, args, options = {}) =>
+    git.run(repository, args, { ...options, env: { ...options.env, ...env } });
+  // What two repositories say together is no answer of the one: it is kept for nobody.
+  return { ...git, run, known: run };
+}
+
+/** The id of a tree with nothing in it, in the repository's own hash. */
+async function emptyTree(git: GitRunner, repository: string): Promise<Oid> {
+  const { output } = await git.run(repository, ['hash-object', '-t', 'tree', '--stdin'], { stdin: '' });
+  const oid = parseOid(output.toString('utf8').trim());
+  if (oid === undefined) throw new JobpassError('upstream_failed', {}, new Error('git names no empty tree'));
+  return oid;
+}
+
+async function mergeBase(git: GitRunner, repository: string, ...commits: readonly Oid[]): Promise<Oid | undefined> {
+  const { output } = await git.known(repository, ['merge-base', ...commits], { codes: [0, 1] });
   return parseOid(output.toString('utf8').trim());
 }
 
