@@ -65,6 +65,7 @@ export const limits = {
   /** All jobs of a pipeline as they are stored. */
   planBytes: 32 * 1024 * 1024,
   variablesPerPipeline: 200,
+  inputsPerPipeline: 20,
   schedulesPerProject: 50,
   triggersPerProject: 100,
   /** What other services say of one commit; GitLab's bound of a text of it. */

@@ -6,6 +6,7 @@ export type Expression =
   | { readonly kind: 'variable'; readonly name: string }
   | { readonly kind: 'text'; readonly value: string }
   | { readonly kind: 'null' }
+  | { readonly kind: 'boolean'; readonly value: boolean }
   | { readonly kind: 'pattern'; readonly pattern: Pattern }
   | {
       readonly kind: 'binary';
@@ -25,14 +26,22 @@ const maxDepth = 100;
 const maxPatternLength = 1000;
 
 type Token = { readonly kind: 'value'; readonly value: Expression } | { readonly kind: 'operator'; readonly text: string };
-const tokenShape =
-  /\s*(?:(\$[A-Za-z_][A-Za-z0-9_]*)|"([^"]*)"|'([^']*)'|(null)\b|\/((?:\\.|[^/\\\n])+)\/([ismU]*)|(==|!=|=~|!~|&&|\|\||[()]))/y;
+/** How the parts of an expression are written; a group that a kind of expression has not is left out. */
+const shapes = {
+  /** `rules:if`: variables, texts, null and patterns. */
+  rule: /\s*(?:\$(?<name>[A-Za-z_][A-Za-z0-9_]*)|"(?<double>[^"]*)"|'(?<single>[^']*)'|(?<none>null)\b|\/(?<pattern>(?:\\.|[^/\\\n])+)\/(?<flags>[ismU]*)|(?<operator>==|!=|=~|!~|&&|\|\||[()]))/y,
+  /** `spec:inputs:rules:if`: inputs, texts and booleans. */
+  inputs:
+    /\s*(?:\$\[\[[ \t]*inputs\.(?<name>[\w-]{1,255})[ \t]*\]\]|"(?<double>[^"]*)"|'(?<single>[^']*)'|(?<truth>true|false)\b|(?<operator>==|!=|&&|\|\||[()]))/y,
+} as const;
 const power: Readonly<Record<string, number>> = { '||': 1, '&&': 2, '==': 3, '!=': 3, '=~': 3, '!~': 3 };
 
-/** Never throws, always ends; nothing of it is ever run as code. */
-export function parseExpression(text: string): ParsedExpression {
+export type ExpressionShape = keyof typeof shapes;
+
+/** Never throws, always ends; nothing of it is ever run as code. @param shape which kind it is: what may stand in it */
+export function parseExpression(text: string, shape: ExpressionShape = 'rule'): ParsedExpression {
   if (text.length > maxLength) return { ok: false, message: `the expression is longer than ${maxLength} characters` };
-  const tokens = tokenize(text.trim());
+  const tokens = tokenize(text.trim(), shapes[shape]);
   if (typeof tokens === 'string') return { ok: false, message: tokens };
   let at = 0;
   const failure = (message: string): ParsedExpression => ({ ok: false, message });
@@ -73,18 +82,19 @@ export function parseExpression(text: string): ParsedExpression {
   return { ok: true, expression };
 }
 
-function tokenize(text: string): readonly Token[] | string {
+function tokenize(text: string, shape: RegExp): readonly Token[] | string {
   const tokens: Token[] = [];
-  tokenShape.lastIndex = 0;
-  while (tokenShape.lastIndex < text.length) {
-    const from = tokenShape.lastIndex;
-    const match = tokenShape.exec(text);
+  shape.lastIndex = 0;
+  while (shape.lastIndex < text.length) {
+    const from = shape.lastIndex;
+    const match = shape.exec(text);
     if (match === null) return `cannot read \`${text.slice(from, from + 20)}\``;
-    const [, variable, double, single, none, pattern, flags = '', operator] = match;
-    if (variable !== undefined) tokens.push({ kind: 'value', value: { kind: 'variable', name: variable.slice(1) } });
+    const { name, double, single, none, truth, pattern, flags = '', operator } = match.groups ?? {};
+    if (name !== undefined) tokens.push({ kind: 'value', value: { kind: 'variable', name } });
     else if (double !== undefined || single !== undefined)
       tokens.push({ kind: 'value', value: { kind: 'text', value: double ?? single ?? '' } });
     else if (none !== undefined) tokens.push({ kind: 'value', value: { kind: 'null' } });
+    else if (truth !== undefined) tokens.push({ kind: 'value', value: { kind: 'boolean', value: truth === 'true' } });
     else if (pattern !== undefined) {
       const regex = compile(pattern, flags);
       if (regex === undefined)
@@ -100,17 +110,14 @@ function tokenize(text: string): readonly Token[] | string {
  * GitLab's semantics: an unknown variable is null; null and the empty text are false; null matches no pattern.
  * @param budget what matching may cost; once it is used up every match fails, and the caller drops the result
  */
-export function evaluateExpression(
-  expression: Expression,
-  variables: Pick<ReadonlyMap<string, string>, 'get'>,
-  budget: Budget = newBudget(),
-): boolean {
+export function evaluateExpression(expression: Expression, variables: Known, budget: Budget = newBudget()): boolean {
   return truthy(valueOf(expression, variables, budget));
 }
 
 type Value = string | null | boolean | Pattern;
+type Known = Pick<ReadonlyMap<string, string | boolean>, 'get'>;
 
-function valueOf(expression: Expression, variables: Pick<ReadonlyMap<string, string>, 'get'>, budget: Budget): Value {
+function valueOf(expression: Expression, variables: Known, budget: Budget): Value {
   switch (expression.kind) {
     case 'variable':
       return variables.get(expression.name) ?? null;
@@ -118,6 +125,8 @@ function valueOf(expression: Expression, variables: Pick<ReadonlyMap<string, str
       return expression.value;
     case 'null':
       return null;
+    case 'boolean':
+      return expression.value;
     case 'pattern':
       return expression.pattern;
     case 'binary': {
@@ -176,4 +185,10 @@ function compile(source: string, flags: string): Pattern | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The variables, or inputs, that an expression names. */
+export function namesOf(expression: Expression): readonly string[] {
+  if (expression.kind === 'variable') return [expression.name];
+  return expression.kind === 'binary' ? [...namesOf(expression.left), ...namesOf(expression.right)] : [];
 }

@@ -3,11 +3,12 @@ import { newBudget } from './budget.ts';
 import { isFields } from './fields.ts';
 import { hiddenIn, secretText } from './given.ts';
 import { matchesWildcard } from './glob.ts';
-import { readHeaded } from './headed-file.ts';
-import type { InputArguments } from './inputs.ts';
+import { openHeaded, readHeaded } from './headed-file.ts';
+import type { InputArguments, InputSpec } from './inputs.ts';
 import { notMap } from './parse.ts';
 import type { CiError } from './plan.ts';
 import { type CiInclude, readIncludes } from './read-include.ts';
+import { readInputsFile } from './read-spec.ts';
 import { FileReader, shorten } from './reader.ts';
 import { hiddenComparison, matchingRule, type RuleFacts, wantedFacts, type WantedFacts } from './rule-facts.ts';
 import type { SourceFile } from './source-file.ts';
@@ -95,7 +96,11 @@ class Walk<Place extends Origin> {
   async read({ text, path, place, inputs }: Found<Place>, chain: readonly string[] = []): Promise<SourceFile | undefined> {
     const name = chain.length === 0 ? {} : { name: nameOf(place, path) };
     const file = name.name === undefined ? {} : { file: name.name };
-    const headed = readHeaded(text, inputs, { shown: this.#given, inRules: this.#inRules }, file);
+    const opened = openHeaded(text, file);
+    if (!opened.ok) return this.#fail(opened.errors);
+    const shared = await this.#sharedInputs(opened.spec?.includes ?? [], place);
+    if (shared === undefined) return undefined;
+    const headed = readHeaded(opened, inputs, { shown: this.#given, inRules: this.#inRules }, shared);
     if (!headed.ok) return this.#fail(headed.errors);
     if (!isFields(headed.value)) return this.#fail([{ ...file, message: notMap }]);
     const { value: root, locate } = headed;
@@ -125,14 +130,37 @@ class Walk<Place extends Origin> {
   async #follow(found: Found<Place>, entry: CiInclude, by: Place, chain: readonly string[]): Promise<SourceFile | undefined> {
     const shown = shorten(nameOf(found.place, found.path), 200);
     const fail = (message: string): undefined => this.#fail([{ ...entry.place, message: `include: ${message}` }]);
-    this.#files += 1;
-    this.#bytes += Buffer.byteLength(found.text);
     if (chain.includes(keyOf(found.place, found.path))) return fail(`\`${shown}\` includes itself`);
     if (chain.length > limits.ciIncludeDepth) return fail(`\`${shown}\` is more than ${limits.ciIncludeDepth} files deep`);
-    if (this.#files >= limits.ciFiles) return fail(`there are more than ${limits.ciFiles} files`);
-    if (this.#bytes > limits.ciFilesBytes) return fail(`the files are larger than ${limits.ciFilesBytes} bytes together`);
-    this.included.push({ path: found.path, place: found.place, project: entry.project, by });
-    return this.read(found, chain);
+    const much = this.#count(found, entry, by);
+    return much === undefined ? this.read(found, chain) : fail(much);
+  }
+
+  /** Takes a file among those that were included: whoever wrote it has a hand in the pipeline (A57). @returns what there is too much of */
+  #count(found: Found<Place>, { project }: CiInclude, by: Place): string | undefined {
+    this.#files += 1;
+    this.#bytes += Buffer.byteLength(found.text);
+    if (this.#files >= limits.ciFiles) return `there are more than ${limits.ciFiles} files`;
+    if (this.#bytes > limits.ciFilesBytes) return `the files are larger than ${limits.ciFilesBytes} bytes together`;
+    this.included.push({ path: found.path, place: found.place, project, by });
+    return undefined;
+  }
+
+  /** What the files of a header's `include` say of inputs; undefined after a mistake. */
+  async #sharedInputs(entries: readonly CiInclude[], by: Place): Promise<readonly ReadonlyMap<string, InputSpec>[] | undefined> {
+    const shared: ReadonlyMap<string, InputSpec>[] = [];
+    for (const entry of entries) {
+      for (const found of await this.#filesOf(entry, by)) {
+        const much = this.#count(found, entry, by);
+        if (much !== undefined) return this.#fail([{ ...entry.place, message: `spec: include: ${much}` }]);
+        const name = nameOf(found.place, found.path);
+        const spec = readInputsFile(found.text, { file: name });
+        if (!spec.ok) return this.#fail(spec.errors);
+        shared.push(spec.inputs);
+      }
+      if (this.errors.length > 0) return undefined;
+    }
+    return shared;
   }
 
   /** The files of an entry whose rules want them; none after a mistake. */

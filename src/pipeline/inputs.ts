@@ -1,5 +1,6 @@
 import { RE2JS } from 're2js';
 import { type Fields, isFields } from './fields.ts';
+import { type InputRule, inOrder, ruled } from './input-rules.ts';
 import { shorten } from './reader.ts';
 
 /** Of a list: texts, numbers, maps (rules) … as they stand in the file. */
@@ -15,6 +16,8 @@ export interface InputSpec {
   readonly default?: unknown;
   readonly options?: readonly unknown[];
   readonly regex?: string;
+  /** In place of `options` and `default`. */
+  readonly rules?: readonly InputRule[];
 }
 
 /**
@@ -28,8 +31,13 @@ export function resolveInputs(
 ): { readonly values: ReadonlyMap<string, InputValue> } | { readonly errors: readonly string[] } {
   const unknown = Object.keys(given).filter((name) => !specs.has(name));
   const errors = unknown.length === 0 ? [] : [`unknown input arguments: ${unknown.map((name) => shorten(name)).join(', ')}`];
+  const ordered = inOrder(specs);
+  if ('errors' in ordered) return { errors: [...errors, ...ordered.errors] };
   const values = new Map<string, InputValue>();
-  for (const [name, spec] of specs) {
+  for (const name of ordered.order) {
+    const written = specs.get(name);
+    if (written === undefined) continue;
+    const spec = ruled(written, values);
     const wrong = (message: string): unknown => errors.push(`\`${shorten(name)}\` input: ${message}`);
     const own = Object.hasOwn(given, name) ? given[name] : undefined;
     if (own === undefined && spec.default === undefined) {

@@ -2,7 +2,10 @@
 export type KeywordPlace =
   | 'header'
   | 'spec'
+  | 'spec_include'
+  | 'inputs_file'
   | 'input'
+  | 'input_rule'
   | 'top'
   | 'default'
   | 'job'
@@ -52,8 +55,18 @@ const identity = "use `id_tokens` with the cloud's own workload identity";
 /** GitLab's keywords, so that an error can tell one that is missing here from a typing mistake. @see GitLab, CI/CD YAML syntax reference */
 export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword>>> = {
   header: table('spec'),
-  spec: table('inputs', 'include', { component: 'there is no component catalog' }),
-  input: table('type default description options regex', 'rules'),
+  spec: table('inputs include', '', { component: 'there is no component catalog' }),
+  spec_include: table('local project file ref', '', {
+    remote: 'the server asks no other address; put the file into a project',
+    template: "GitLab's own templates are not part of jobpass; put the file into a project",
+    component: 'there is no component catalog; put the file into a project',
+    artifact: 'it stands below `trigger` only',
+    rules: 'a header has no rules for what it includes',
+    inputs: 'a file of inputs takes none',
+  }),
+  inputs_file: table('inputs'),
+  input: table('type default description options regex rules'),
+  input_rule: table('if options default'),
   // A name at the top that is not listed here is a job's: a job may be called `release` or `retry`.
   top: table('include stages default workflow variables image services before_script after_script cache', '', {
     spec: 'it stands in a header, above a line of `---`',

@@ -21,14 +21,25 @@ const mostEntries = 200;
 
 /** A path, a map, or a list of them. @see GitLab, CI/CD YAML syntax reference: `include` */
 export function readIncludes(value: unknown, file: PartReader): readonly CiInclude[] {
+  return readEntries(value, ['include'], 'include', file);
+}
+
+/** Files of inputs: `local`, or `project` with `file`. @see GitLab, CI/CD YAML syntax reference: `spec:include` */
+export function readSpecIncludes(value: unknown, path: readonly string[], file: PartReader): readonly CiInclude[] {
+  return readEntries(value, path, 'spec_include', file);
+}
+
+type IncludePlace = 'include' | 'spec_include';
+
+function readEntries(value: unknown, path: readonly string[], kind: IncludePlace, file: PartReader): readonly CiInclude[] {
   const list = Array.isArray(value);
   const entries: readonly unknown[] = list ? value : [value];
   const reader = file.within('include');
-  if (entries.length > mostEntries) reader.error(['include'], `there are more than ${mostEntries} entries`);
-  return entries.slice(0, mostEntries).flatMap((entry, index) => readEntry(entry, list ? ['include', String(index)] : ['include'], reader));
+  if (entries.length > mostEntries) reader.error(path, `there are more than ${mostEntries} entries`);
+  return entries.slice(0, mostEntries).flatMap((entry, index) => readEntry(entry, list ? [...path, String(index)] : path, kind, reader));
 }
 
-function readEntry(entry: unknown, path: readonly string[], reader: PartReader): readonly CiInclude[] {
+function readEntry(entry: unknown, path: readonly string[], kind: IncludePlace, reader: PartReader): readonly CiInclude[] {
   const place = reader.placeOf(path);
   if (typeof entry === 'string' && entry !== '') {
     if (!/^https?:\/\//i.test(entry)) return [{ place, files: [entry], inputs: {} }];
@@ -39,8 +50,9 @@ function readEntry(entry: unknown, path: readonly string[], reader: PartReader):
     reader.error(path, 'each entry must be a path, or a map with `local` or `project`');
     return [];
   }
-  reader.checkKeys(entry, 'include', path);
-  const rules = entry['rules'] === undefined ? {} : { rules: readIncludeRules(entry['rules'], [...path, 'rules'], reader) };
+  reader.checkKeys(entry, kind, path);
+  const rules =
+    kind !== 'include' || entry['rules'] === undefined ? {} : { rules: readIncludeRules(entry['rules'], [...path, 'rules'], reader) };
   const inputs = readArguments(entry['inputs'] ?? {});
   if (inputs === undefined) reader.error([...path, 'inputs'], notArguments);
   const where = readWhere(entry, path, reader);

@@ -1,4 +1,4 @@
-import { parseExpression, type ParsedExpression } from './expression.ts';
+import { type ExpressionShape, parseExpression, type ParsedExpression } from './expression.ts';
 import { type Fields, flatten, isTexts } from './fields.ts';
 import { type KeywordPlace, keywords } from './keywords.ts';
 import type { CiError, CiPlace } from './plan.ts';
@@ -18,7 +18,8 @@ export interface PartReader {
   texts(value: unknown, path: readonly string[]): readonly string[];
   /** A text or a list of them, which may nest. */
   script(value: unknown, path: readonly string[], needed?: boolean): readonly string[];
-  expression(text: string): ParsedExpression;
+  /** @param shape of `rules:if`, or of the rules of inputs */
+  expression(text: string, shape?: ExpressionShape): ParsedExpression;
 }
 
 const maxErrors = 20;
@@ -66,15 +67,16 @@ export class FileReader implements PartReader {
   }
 
   /** Rules repeat themselves from job to job; each text is compiled once. */
-  expression(text: string): ParsedExpression {
-    const known = this.#expressions.get(text);
+  expression(text: string, shape: ExpressionShape = 'rule'): ParsedExpression {
+    const key = `${shape}:${text}`;
+    const known = this.#expressions.get(key);
     if (known !== undefined) return known;
     this.#expressionCharacters += text.length;
     const parsed: ParsedExpression =
       this.#expressionCharacters > maxExpressionCharacters
         ? { ok: false, message: `the file's expressions are longer than ${maxExpressionCharacters} characters together` }
-        : parseExpression(text);
-    this.#expressions.set(text, parsed);
+        : parseExpression(text, shape);
+    this.#expressions.set(key, parsed);
     return parsed;
   }
 }
@@ -112,8 +114,8 @@ class Within implements PartReader {
     return script(this, value, path, needed);
   }
 
-  expression(text: string): ParsedExpression {
-    return this.#reader.expression(text);
+  expression(text: string, shape?: ExpressionShape): ParsedExpression {
+    return this.#reader.expression(text, shape);
   }
 }
 

@@ -21,6 +21,7 @@ beforeAll(async () => {
   for (const templates of [near, far]) {
     await server.member(templates, alice.id, 20);
     await server.member(templates, carol.id, 40);
+    await server.commit(templates, 'inputs.yml', 'inputs: {what: {default: made}}', { token: carol.token });
     await server.commit(templates, 'build.yml', '.build: {script: make}', { token: carol.token });
     await server.commit(templates, 'side.yml', '.side: {script: make}', { token: carol.token, branch: 'side', start: 'main' });
   }
@@ -69,6 +70,11 @@ test('A57 R3 A59 of an included protected ref its last mover is a principal: bey
   await server.must('PUT', '/api/v4/user/jobpass/trusted_projects/other%2Ffar', undefined, alice.token);
   expect(await principals(included('{project: other/far, file: build.yml}'))).toEqual(['alice: starter']);
   await server.call('DELETE', `/api/v4/user/jobpass/trusted_projects/${far}`, { token: alice.token });
+});
+
+test('A57 R3 whoever wrote the inputs that a header includes is a principal, too', async () => {
+  const header = 'spec: {include: [{project: other/far, file: inputs.yml}]}\n---\n';
+  expect(await principals(`${header}a: {script: "$[[ inputs.what ]]"}\n`)).toEqual(['alice: starter', 'carol: include']);
 });
 
 test('A57 R3 of a sha that a protected ref has, whoever pushed that commit', async () => {

@@ -37,6 +37,8 @@ test('a pipeline is made with inputs over the API: as JSON, or as a form, and a 
     { base: ['unknown input arguments: other', '`times` input: provided value is not a number'] },
   ]);
   expect((await two.ask(app.id, { inputs: ['a'] })).status).toBe(400);
+  const many = Object.fromEntries(Array.from({ length: 21 }, (_, at) => [`a${at}`, 'x']));
+  expect((await two.ask(app.id, { inputs: many })).text).toContain('there are more than 20 inputs');
   expect((await two.ask(app.id, { inputs: { who: { a: 1 } } })).status).toBe(400);
   expect((await two.ask(app.id, { inputs: { who: 'x'.repeat(70_000) } })).status).toBe(413);
   const token = await two.server.must('POST', `/api/v4/projects/${app.id}/triggers`, { description: 't' }, two.alice.token);

@@ -34,6 +34,15 @@ export const pipelineMutants: readonly Mutant[] = [
     name: 'A7 what is to be stopped',
   },
   {
+    id: 'A57',
+    defence: 'a file of inputs is among those that were included',
+    file: 'src/pipeline/include-files.ts',
+    find: 'const much = this.#count(found, entry, by);\n        if',
+    replace: "const much = found.path === '' ? this.#count(found, entry, by) : undefined;\n        if",
+    test: 'test/jobs/include.test.ts',
+    name: 'A57 R3 whoever wrote the inputs',
+  },
+  {
     id: 'R6',
     defence: 'no address of an environment shows a masked value',
     file: 'src/pipeline/evaluate.ts',

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { limits } from '../../src/base/limits.ts';
-import { readHeaded } from '../../src/pipeline/headed-file.ts';
+import { openHeaded, readHeaded } from '../../src/pipeline/headed-file.ts';
 import { readArguments } from '../../src/pipeline/inputs.ts';
 
 const context = {
@@ -11,7 +11,10 @@ const context = {
     ['TOKEN', 's3cret'],
   ]),
 };
-const read = (text: string, given: Readonly<Record<string, string>> = {}) => readHeaded(text, given, context, {});
+const read = (text: string, given: Readonly<Record<string, string>> = {}) => {
+  const opened = openHeaded(text, {});
+  return opened.ok ? readHeaded(opened, given, context) : opened;
+};
 const messages = (text: string, given?: Readonly<Record<string, string>>): readonly string[] => {
   const file = read(text, given);
   return file.ok ? [] : file.errors.map(({ message }) => message);

@@ -1,3 +1,4 @@
+import { limits } from '../../base/limits.ts';
 import { type InputArguments, readArguments } from '../../pipeline/inputs.ts';
 import { ParamError } from './errors.ts';
 import type { Params } from './params.ts';
@@ -5,8 +6,7 @@ import type { Params } from './params.ts';
 /** `inputs` of a pipeline that is asked for: name → text, number, boolean or list. */
 export function inputsOf(params: Params): InputArguments {
   const given = readArguments(params.map('inputs') ?? {});
-  if (given === undefined) throw new ParamError('inputs is invalid');
-  return given;
+  return checked(given);
 }
 
 /** `inputs` of a schedule: `[{name, value}]`, and `destroy` for one that goes. */
@@ -16,6 +16,12 @@ export function namedInputs(params: Params): { readonly inputs: InputArguments; 
     .map((one) => ({ name: one.text('name'), value: one.value('value'), gone: one.flag('destroy') === true }));
   const kept = given.filter(({ gone }) => !gone);
   const inputs = readArguments(Object.fromEntries(kept.map(({ name, value }) => [name, value])));
-  if (inputs === undefined) throw new ParamError('inputs is invalid');
-  return { inputs, removedInputs: given.flatMap(({ name, gone }) => (gone ? [name] : [])) };
+  return { inputs: checked(inputs), removedInputs: given.flatMap(({ name, gone }) => (gone ? [name] : [])) };
+}
+
+function checked(given: InputArguments | undefined): InputArguments {
+  if (given === undefined) throw new ParamError('inputs is invalid');
+  // GitLab's bound.
+  if (Object.keys(given).length > limits.inputsPerPipeline) throw new ParamError(`there are more than ${limits.inputsPerPipeline} inputs`);
+  return given;
 }
