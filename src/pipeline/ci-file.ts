@@ -2,6 +2,7 @@ import type { Inherit } from './defaults.ts';
 import type { Expression } from './expression.ts';
 import type { Fields } from './fields.ts';
 import type { Instance } from './parallel.ts';
+import type { Policy } from './policy.ts';
 import type {
   CiError,
   CiPlace,
@@ -85,6 +86,9 @@ export interface CiJob extends CiDefaults {
   readonly needs?: readonly CiNeed[];
   readonly dependencies?: readonly string[];
   readonly rules?: readonly CiRule[];
+  /** In place of `rules`. */
+  readonly only?: Policy;
+  readonly except?: Policy;
   readonly when?: CiRule['when'];
   readonly startInSeconds?: number;
   readonly manualConfirmation?: string;

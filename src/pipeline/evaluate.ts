@@ -6,6 +6,7 @@ import { expanderOf, type Given, givenOf, secretIn, secretText, shownGiven } fro
 import { circleIn } from './graph.ts';
 import type { CiFile, CiJob, CiNeed, CiRule } from './ci-file.ts';
 import type { CiError, Plan, PlanJob } from './plan.ts';
+import { isChosen } from './policy.ts';
 import { matchingRule, noFacts, type RuleFacts } from './rule-facts.ts';
 import { type Expander, type Layer, layerOver } from './variables.ts';
 
@@ -43,15 +44,16 @@ export function planPipeline(written: CiFile, known: Given | ReadonlyMap<string,
   const chosen = new Map<string, PlanJob>();
   const needs = new Map<string, CiJob>();
   const masked: CiError[] = [];
-  // Where neither the job nor the file says otherwise, a job is for branches and tags (GitLab).
-  const onlyWanted = given.predefined.get('CI_PIPELINE_SOURCE') === 'merge_request_event' && written.workflow?.rules === undefined;
   for (const job of file.jobs) {
-    if (onlyWanted && job.rules === undefined) continue;
     const inherited = { ...file, variables: inheritedVariables(file.variables, job.inherit?.variables) };
     const layer = layerOver(inherited, job);
     const plain = { ...given, predefined: new Map([...given.predefined, ['CI_JOB_NAME', job.name], ['CI_JOB_STAGE', job.stage]]) };
     const forJob = inItsPlace(job, plain, layer, budget);
-    const decided = decide(job, expanderOf(forJob, layer, budget), look);
+    const variables = expanderOf(forJob, layer, budget);
+    const holds = (rules: readonly CiRule[]): boolean => look(rules, variables) !== undefined;
+    // Where neither the job nor the file says otherwise, a job is for branches and tags (GitLab).
+    const chosenBy = job.rules !== undefined || isChosen(job, given, holds, budget, written.workflow?.rules === undefined);
+    const decided = chosenBy ? decide(job, variables, look) : undefined;
     if (budget.left < 0) return failure([{ ...job.place, message: `job \`${job.name}\`: evaluating the rules takes too long` }]);
     if (decided === undefined) continue;
     const needing = decided.needs === undefined ? job : { ...job, needs: decided.needs };
@@ -163,6 +165,8 @@ function planJob(file: CiFile, job: CiJob, decided: Decided, variables: Expander
   const {
     place: _place,
     rules: _rules,
+    only: _only,
+    except: _except,
     inherit,
     parallel: _parallel,
     needs,

@@ -155,9 +155,19 @@ const wholePattern = /^\/((?:\\.|[^/\\\n])+)\/([ismU]*)$/;
 function matches(left: Value, right: Value, budget: Budget): boolean {
   if (typeof left !== 'string') return false;
   const pattern = patternOf(right, budget);
-  if (pattern === undefined) return false;
-  budget.left -= pattern.programSize() * (left.length + 1);
-  return budget.left >= 0 && pattern.matcher(left).find();
+  return pattern !== undefined && searches(pattern, left, budget);
+}
+
+/** Whether the pattern is found in the text. @param budget once it is used up nothing is */
+export function searches(pattern: Pattern, text: string, budget: Budget): boolean {
+  budget.left -= pattern.programSize() * (text.length + 1);
+  return budget.left >= 0 && pattern.matcher(text).find();
+}
+
+/** A text that is a whole pattern, with its flags; other slashes may stand in it. Undefined where it is none. */
+export function readPattern(text: string): Pattern | undefined {
+  const [, source, flags = ''] = /^\/(.*)\/([ismU]*)$/.exec(text) ?? [];
+  return source === undefined ? undefined : compile(source, flags);
 }
 
 /** The right side may be a variable that holds a whole pattern. */

@@ -14,6 +14,7 @@ and \`!reference\` work as in GitLab.
 - \`inputs\`: \`$[[ inputs.name ]]\` with \`expand_vars\`, \`truncate\`, \`posix_escape\`; values from \`include\`, \`trigger\`, \`POST /projects/:id/pipeline\` and trigger tokens. A value goes in as what it is: a text
   never becomes other YAML, where GitLab puts it into the file's text. A masked variable is put into none. Whoever gives inputs, or wrote a file that
   \`spec:include\` names, is a principal of the pipeline's jobs (R3). Where none of its \`rules\` holds, a text is empty. A pipeline is given at most 20.
+- \`only\` and \`except\` are older words for \`rules\`, taken as GitLab takes them (deprecated there, too); a job that has neither those nor \`rules\` is for branches and tags.
 - \`release\`: after the script the runner gets a step that makes the release with the job token. It needs curl in the image, else the release-cli or glab that the image brings; variables that the
   script itself exports are not seen. A tag that it makes starts no pipeline (R5).
 `;

@@ -18,6 +18,7 @@ export type KeywordPlace =
   | 'reports'
   | 'retry'
   | 'rule'
+  | 'policy'
   | 'allow_failure'
   | 'parallel'
   | 'inherit'
@@ -78,13 +79,11 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   }),
   job: table(
     `stage script before_script after_script image services variables needs dependencies artifacts
-     rules when tags allow_failure timeout retry extends parallel inherit
+     rules only except when tags allow_failure timeout retry extends parallel inherit
      start_in manual_confirmation interruptible resource_group trigger environment
      cache release hooks coverage id_tokens`,
     '',
     {
-      only: 'use `rules`',
-      except: 'use `rules`',
       type: 'use `stage`',
       identity,
       secrets: 'use `id_tokens` and fetch the secret in `script`, or a masked CI/CD variable',
@@ -96,7 +95,7 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   ),
   // A job with `trigger`.
   bridge: table(
-    `stage variables needs rules when allow_failure extends parallel inherit start_in manual_confirmation interruptible resource_group trigger environment`,
+    `stage variables needs rules only except when allow_failure extends parallel inherit start_in manual_confirmation interruptible resource_group trigger environment`,
     '',
     Object.fromEntries(
       `script before_script after_script image services artifacts dependencies tags timeout retry cache release hooks coverage id_tokens secrets
@@ -135,6 +134,7 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   need_project: table('project ref job artifacts', 'optional parallel'),
   need_pipeline: table('pipeline job artifacts', 'optional parallel'),
   rule: table('if changes exists when allow_failure variables needs interruptible start_in'),
+  policy: table('refs variables changes', '', { kubernetes: 'there are no clusters' }),
   changes: table('paths compare_to'),
   exists: table('paths project ref'),
   include: table('local project file ref rules inputs', '', {

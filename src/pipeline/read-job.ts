@@ -8,6 +8,7 @@ import { readCoverage } from './read-coverage.ts';
 import { readEnvironment } from './read-environment.ts';
 import { checkDelay, readManualConfirmation, readResourceGroup, readStartIn } from './read-flow.ts';
 import { readJobNeeds } from './read-needs.ts';
+import { checkPolicies, readExcept, readOnly } from './read-policy.ts';
 import { readRelease } from './read-release.ts';
 import { readRules } from './read-rules.ts';
 import { readTrigger } from './read-trigger.ts';
@@ -24,6 +25,8 @@ const jobKeywords: ReadonlyMap<string, ReadKeyword> = new Map<string, ReadKeywor
   ['needs', readJobNeeds],
   ['dependencies', (value, path, reader) => ({ dependencies: reader.texts(value, path) })],
   ['rules', (value, path, reader) => ({ rules: readRules(value, path, reader) })],
+  ['only', readOnly],
+  ['except', readExcept],
   ['inherit', (value, path, reader) => ({ inherit: readInherit(value, path, reader) })],
   ['parallel', (value, path, reader) => ({ parallel: readParallel(value, path, reader) })],
   ['when', readWhen],
@@ -57,6 +60,7 @@ export function readJob(name: string, fields: Fields, stages: readonly string[],
     if (Object.hasOwn(fields, keyword) && fields[keyword] !== undefined && keywords[place].get(keyword)?.status === 'supported')
       job = { ...job, ...read(fields[keyword], [name, keyword], reader) };
   checkDelay(job, [name], reader);
+  checkPolicies(job, [name], reader);
   return job;
 }
 

@@ -3,6 +3,7 @@ import type { CiFile, CiRule } from './ci-file.ts';
 import { evaluateExpression } from './expression.ts';
 import { hiddenIn, secretText } from './given.ts';
 import { isGlob, matchesGlob, readGlob } from './glob.ts';
+import { policyRules } from './policy.ts';
 import { type Expander, expandVariables } from './variables.ts';
 
 /** What rules ask of the repository; gathered beforehand, and only where a rule asks. */
@@ -73,7 +74,10 @@ export function hiddenComparison(
 
 /** Every rule of the file. */
 export function allRules(file: CiFile): readonly CiRule[] {
-  return [...(file.workflow?.rules ?? []), ...file.jobs.flatMap(({ rules }) => rules ?? [])];
+  return [
+    ...(file.workflow?.rules ?? []),
+    ...file.jobs.flatMap(({ rules = [], only, except }) => [...rules, ...policyRules(only, except)]),
+  ];
 }
 
 /** The first rule that holds, with all of its clauses. */

@@ -34,6 +34,16 @@ export const pipelineMutants: readonly Mutant[] = [
     name: 'A7 what is to be stopped',
   },
   {
+    id: 'R13',
+    defence: 'what is given says nothing of what kind of pipeline it is',
+    file: 'src/pipeline/evaluate.ts',
+    find: 'isChosen(job, given, holds',
+    replace:
+      'isChosen(job, { ...given, predefined: new Map([...given.predefined, ...given.over.map(({ key, value }) => [key, value] as const)]) }, holds',
+    test: 'test/pipeline/cases.test.ts',
+    name: 'only-except/merge-request',
+  },
+  {
     id: 'A57',
     defence: 'a file of inputs is among those that were included',
     file: 'src/pipeline/include-files.ts',

@@ -54,7 +54,10 @@ test('R13 rules that look at each other anyhow come to values or to what is wron
   fc.assert(
     fc.property(anyRules, (all) => {
       const specs = new Map<string, InputSpec>(
-        all.map((rules, at) => [`i${at}`, { type: 'string', rules: rules.map(({ when, gives }) => ({ ...written(when), default: gives })) }]),
+        all.map((rules, at) => [
+          `i${at}`,
+          { type: 'string', rules: rules.map(({ when, gives }) => ({ ...written(when), default: gives })) },
+        ]),
       );
       const looks = all.map((rules) => rules.flatMap(({ when }) => when.map(({ input }) => input)));
       const reach = (from: number, seen = new Set<number>()): ReadonlySet<number> => {
