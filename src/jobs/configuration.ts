@@ -80,7 +80,7 @@ async function read(
     return { ...none, included, ...(parsed.root === undefined ? {} : { root: parsed.root }), errors: parsed.errors.map(errorText) };
   const { file, root } = parsed;
   const hidden = hiddenComparison(allRules(file), shown, inRules);
-  const facts = hidden ?? (await source.facts(wantedFacts(allRules(file), shown)));
+  const facts = hidden ?? (await source.facts(wantedFacts(allRules(file), shown), source.here));
   if (typeof facts === 'string') return { ...none, included, file, root, errors: [facts] };
   const planned = planOrWhyNot(file, given, facts);
   if (planned instanceof JobpassError) return { ...none, included, file, root, errors: [planned.message] };

@@ -82,8 +82,8 @@ export class IncludeSource implements FileSource<Place> {
     }
   }
 
-  async facts(wanted: WantedFacts): Promise<RuleFacts | string> {
-    const paths = wanted.paths ? await this.paths(this.here) : [];
+  async facts(wanted: WantedFacts, place: Place): Promise<RuleFacts | string> {
+    const paths = wanted.paths ? await this.paths(place) : [];
     if (paths === undefined) return `rules:exists: the commit has more than ${limits.rulePaths} files`;
     const changed = new Map<string, readonly string[] | 'always'>();
     for (const name of wanted.compareTo) {
@@ -141,6 +141,20 @@ export class IncludeSource implements FileSource<Place> {
     return { label: path, key: keyOf(project.id, found.oid), grant, project, sha: found.oid, ref: found.ref };
   }
 
+  /** What the request would bring to its target branch: its head is in the target project, also where it comes from a fork. */
+  async #changedByRequest(to: Oid): Promise<readonly string[] | 'always' | null> {
+    const { project, sourceVariables = {} } = this.#request;
+    const { CI_MERGE_REQUEST_PROJECT_PATH: path, CI_MERGE_REQUEST_TARGET_BRANCH_NAME: branch } = sourceVariables;
+    if (path === undefined || branch === undefined) return 'always';
+    const place = path === project.path ? { ...this.here, sha: undefined } : await this.project(path, branch);
+    if (place === undefined || place === 'no_ref') return 'always';
+    const { repository } = this.#deps.forge;
+    const from = place.sha ?? (await repository.resolve(place.grant, project.id, branch))?.oid;
+    if (from === undefined) return 'always';
+    const found = await repository.changedPaths(place.grant, place.project.id, { from, to, sinceFork: true }, limits.rulePaths);
+    return found === 'unrelated' ? 'always' : found;
+  }
+
   /** GitLab: a push that moves a branch is compared with where it stood; where there is no such push, every file counts as changed. */
   async #changedSince(name: string): Promise<readonly string[] | 'always' | 'no_ref' | null> {
     const { project, sha: to, beforeSha, source, tag } = this.#request;
@@ -149,6 +163,7 @@ export class IncludeSource implements FileSource<Place> {
       const found = await repository.changedPaths(this.here.grant, project.id, { from, to, sinceFork }, limits.rulePaths);
       return found === 'unrelated' ? 'always' : found;
     };
+    if (name === '' && source === 'merge_request_event') return this.#changedByRequest(to);
     if (name === '') return source === 'push' && !tag && beforeSha !== zeroOid ? since(beforeSha, false) : 'always';
     const other = await repository.resolve(this.here.grant, project.id, name);
     return other === undefined ? 'no_ref' : since(other.oid, true);

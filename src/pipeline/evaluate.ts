@@ -62,8 +62,9 @@ export function planPipeline(written: CiFile, known: Given | ReadonlyMap<string,
     masked.push(...secretsIn(job, plain, decisive), ...secretUrl(job, forJob, decisive));
     chosen.set(job.name, planJob(file, needing, decided, expanderOf(plain, decisive, budget)));
   }
-  // As GitLab: there would be nothing in it, so there is none.
-  if (chosen.size === 0) return { ok: false, errors: [{ message: noJobs }], filtered: true };
+  // As GitLab: there would be nothing in it, or nothing but what stands around the work, so there is none.
+  if ([...chosen.values()].every(({ stage }) => stage === '.pre' || stage === '.post'))
+    return { ok: false, errors: [{ message: noJobs }], filtered: true };
   const secrets = [...masked, ...maskedName(file, given)];
   // Before any other mistake, which would show the value.
   if (secrets.length > 0) return failure(secrets);

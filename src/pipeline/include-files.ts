@@ -30,8 +30,8 @@ export interface FileSource<Place extends Origin> {
   paths(place: Place): Promise<readonly string[] | undefined>;
   /** @returns undefined where there is no such file; `too_large` beyond `limits.ciFileBytes` */
   read(place: Place, path: string): Promise<{ readonly text: string } | 'too_large' | undefined>;
-  /** Of the pipeline's own commit. A message says why they cannot be known. */
-  facts(wanted: WantedFacts): Promise<RuleFacts | string>;
+  /** What changed is of the pipeline's own commit, what is there of the place. A message says why they cannot be known. */
+  facts(wanted: WantedFacts, place: Place): Promise<RuleFacts | string>;
 }
 
 /** One file that was included, in the order of reading. */
@@ -169,7 +169,7 @@ class Walk<Place extends Origin> {
       this.#fail([{ ...entry.place, message: `include: ${message}` }]);
       return [];
     };
-    const wanted = await this.#isWanted(entry);
+    const wanted = await this.#isWanted(entry, here);
     if (typeof wanted === 'string') return fail(wanted);
     if (!wanted) return [];
     const texts = [entry.project?.path ?? '', entry.project?.ref ?? '', ...entry.files];
@@ -208,11 +208,11 @@ class Walk<Place extends Origin> {
     return this.#budget.left < 0 ? `looking for \`${shorten(pattern)}\` takes too long` : found;
   }
 
-  async #isWanted({ rules }: CiInclude): Promise<boolean | string> {
+  async #isWanted({ rules }: CiInclude, here: Place): Promise<boolean | string> {
     if (rules === undefined) return true;
     const hidden = hiddenComparison(rules, this.#given, this.#inRules);
     if (hidden !== undefined) return hidden;
-    const facts = await this.#source.facts(wantedFacts(rules, this.#given));
+    const facts = await this.#source.facts(wantedFacts(rules, this.#given), here);
     if (typeof facts === 'string') return facts;
     const rule = matchingRule(rules, expander(new Map(), this.#inRules, this.#budget), this.#given, facts, this.#budget);
     if (this.#budget.left < 0) return 'evaluating the rules takes too long';

@@ -51,6 +51,8 @@ export interface Keyword {
   readonly reason: string;
 }
 
+/** As in GitLab: what a job of another pipeline makes is there, or is not. */
+const elsewhere = { optional: 'it is for jobs of the same pipeline', parallel: 'it is for jobs of the same pipeline' };
 const identity = "use `id_tokens` with the cloud's own workload identity";
 
 /** GitLab's keywords, so that an error can tell one that is missing here from a typing mistake. @see GitLab, CI/CD YAML syntax reference */
@@ -131,8 +133,8 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
     project: "it stands in a job's own `needs`, not in those of a rule",
     ref: 'it goes with `project`',
   }),
-  need_project: table('project ref job artifacts', 'optional parallel'),
-  need_pipeline: table('pipeline job artifacts', 'optional parallel'),
+  need_project: table('project ref job artifacts', '', elsewhere),
+  need_pipeline: table('pipeline job artifacts', '', elsewhere),
   rule: table('if changes exists when allow_failure variables needs interruptible start_in'),
   policy: table('refs variables changes', '', { kubernetes: 'there are no clusters' }),
   changes: table('paths compare_to'),

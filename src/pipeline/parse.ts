@@ -1,6 +1,6 @@
 import { limits } from '../base/limits.ts';
 import type { CiDefaults, CiFile, CiJob, ParsedCiFile } from './ci-file.ts';
-import { type Fields, isFields, isTexts } from './fields.ts';
+import { type Fields, flatten, isFields } from './fields.ts';
 import { checkOnStop } from './check-on-stop.ts';
 import { checkGraph } from './graph.ts';
 import { resolveInheritance } from './inherit.ts';
@@ -70,7 +70,8 @@ function readFile(root: Fields, placeOf: PlaceOf): ParsedCiFile {
 
 function readStages(value: unknown, reader: PartReader): readonly string[] {
   if (value === undefined) return ['.pre', 'build', 'test', 'deploy', '.post'];
-  const names = isTexts(value) ? value.map(String) : undefined;
+  // Lists may nest, as those of `!reference` do.
+  const names = Array.isArray(value) ? flatten(value, 0) : undefined;
   if (names === undefined || names.length === 0 || new Set(names).size !== names.length || !names.every(isName)) {
     reader.error(['stages'], '`stages` must be a list of different names of at most 255 characters');
     return [];

@@ -31,7 +31,7 @@ export interface WantedFacts {
 
 export const noFacts: RuleFacts = { paths: new Set(), changed: new Map(), elsewhere: new Map() };
 
-/** GitLab ends a check with patterns here, and takes it for a match. @see GitLab, CI/CD YAML syntax reference: `rules:exists` */
+/** GitLab ends a check with patterns here, and takes it for a match. @see GitLab, CI/CD YAML syntax reference: `rules:exists`, `rules:changes` */
 const mostChecks = 50_000;
 
 /** What the rules need to know. @param given predefined variables and those of the pipeline, for `compare_to` */
@@ -109,8 +109,10 @@ function changed(
 ): boolean {
   const paths = facts.changed.get(comparedTo(changes, given)) ?? [];
   if (paths === 'always') return true;
-  return changes.paths.some((pattern) => {
-    const glob = readGlob(variables.text(pattern));
+  const wanted = changes.paths.map((pattern) => variables.known(pattern));
+  if (wanted.filter(isGlob).length * paths.length > mostChecks) return true;
+  return wanted.some((pattern) => {
+    const glob = readGlob(pattern);
     return paths.some((path) => matchesGlob(glob, path, budget));
   });
 }
@@ -124,13 +126,20 @@ function exists(
 ): boolean {
   const place = lookedInto(asked, given);
   const paths = place === undefined ? facts.paths : (facts.elsewhere.get(elsewhereKey(place)) ?? new Set<string>());
-  const wanted = asked.paths.map((pattern) => variables.text(pattern));
+  const wanted = asked.paths.map((pattern) => variables.known(pattern));
   const globs = wanted.filter(isGlob);
-  if (wanted.some((path) => !isGlob(path) && paths.has(path))) return true;
+  if (wanted.some((path) => !isGlob(path) && (path.endsWith('/') ? isFolder(path, paths, budget) : paths.has(path)))) return true;
   if (globs.length > 0 && globs.length * paths.size > mostChecks) return true;
   return globs.some((pattern) => {
     const glob = readGlob(pattern);
     for (const path of paths) if (matchesGlob(glob, path, budget)) return true;
     return false;
   });
+}
+
+/** Git has no folders but those that something is in. @param path ends with `/` */
+function isFolder(path: string, paths: ReadonlySet<string>, budget: Budget): boolean {
+  budget.left -= paths.size;
+  for (const one of paths) if (one.startsWith(path)) return true;
+  return false;
 }

@@ -10,6 +10,8 @@ export interface Expander {
   get(name: string): string | undefined;
   /** `$NAME` and `${NAME}` become values, `$$` a dollar; an unknown name becomes nothing. */
   text(text: string): string;
+  /** The same, but an unknown name stays as it stands: in a path a `$` may be a part of a name (GitLab). */
+  known(text: string): string;
 }
 
 /**
@@ -35,7 +37,7 @@ export function expander(
     done.set(name, value);
     return value;
   };
-  const text = (raw: string): string => {
+  const text = (raw: string, keep = false): string => {
     if (!raw.includes('$')) return raw;
     let room = limits.variableBytes - raw.length;
     budget.left -= raw.length;
@@ -43,14 +45,14 @@ export function expander(
       const name = plain ?? braced;
       if (name === undefined) return '$';
       if (room < 0 || budget.left < 0 || open.has(name) || open.size >= maxDepth) return whole;
-      const value = get(name) ?? '';
+      const value = get(name) ?? (keep ? whole : '');
       room -= value.length;
       budget.left -= value.length;
       return room < 0 ? whole : value;
     });
     return room < 0 ? raw : expanded;
   };
-  return { get, text };
+  return { get, text: (raw) => text(raw), known: (raw) => text(raw, true) };
 }
 
 /** The variables that a text names. */

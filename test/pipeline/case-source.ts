@@ -44,6 +44,7 @@ export function caseSource(settings: unknown): FileSource<CasePlace> & { readonl
       return Promise.resolve(text === undefined ? undefined : { text });
     },
     known,
-    facts: () => Promise.resolve(known),
+    // In an included file of another project `exists` looks there.
+    facts: (_wanted, place) => Promise.resolve(place === here ? known : { ...known, paths: new Set(place.files.keys()) }),
   };
 }

@@ -120,7 +120,6 @@ describe('what it refuses, with the line', () => {
         'line 4: job `build`: keyword `secrets` is not supported: use `id_tokens` and fetch the secret in `script`, or a masked CI/CD variable',
       ],
     ],
-    [job('only: [main]'), ['line 3: job `build`: keyword `only` is not supported: use `rules`']],
     [job('rules: [{start: x}]'), ['line 3: job `build`: rules: unknown keyword `start`']],
     [job('when: delayed'), ['line 3: job `build`: `when: delayed` needs `start_in`']],
     [job('stage: x'), ['line 3: job `build`: chosen stage `x` does not exist; available stages are .pre, build, test, deploy, .post']],

@@ -109,6 +109,20 @@ describe('forks and their merge requests, on SQLite and real git', () => {
     expect(await rights(job)).toEqual({ who: [alice.id, eve.id], ownProjectOnly: false });
   });
 
+  test('rules:changes in a fork compare with the branch of the parent that the request is for', async () => {
+    const when = (path: string) => `{script: x, rules: [{if: $CI_PIPELINE_SOURCE == "merge_request_event", changes: [${path}]}]}`;
+    const text = `touched: ${when('compared.txt')}\nother: ${when('alice.txt')}\n`;
+    const actions = [
+      { action: 'update', file_path: '.gitlab-ci.yml', content: text },
+      { action: 'create', file_path: 'compared.txt', content: 'x' },
+    ];
+    const body = { branch: 'compared', start_branch: 'main', commit_message: 'w', actions };
+    await server.must('POST', `/api/v4/projects/${fork}/repository/commits`, body, eve.token);
+    await ask('compared');
+    expect((await claim()).payload['job_info']).toMatchObject({ project_id: fork, name: 'touched' });
+    expect(await server.claim(runner.token)).toBeUndefined();
+  });
+
   test('its head in the parent follows the fork, and a merge brings its commits with their pushers', async () => {
     await evil('more');
     const made = await ask('more');

@@ -263,6 +263,19 @@ describe('merge requests, on SQLite and real git', () => {
     expect(list).toHaveLength(2);
   });
 
+  test('rules:changes look at what the request would bring to its target, and not at what moved there meanwhile (GitLab)', async () => {
+    const when = (path: string) => `{script: x, rules: [{if: $CI_PIPELINE_SOURCE == "merge_request_event", changes: [${path}]}]}`;
+    const app = await project(
+      `touched: ${when('work.txt')}\nother: ${when('other.txt')}\nold: {script: x, only: {refs: [merge_requests], changes: ['w*']}}\n`,
+    );
+    await write(app, 'other.txt', 'x', 'main', alice.token);
+    await open(app);
+    const [made] = await pipelines(app, 'merge_request_event');
+    const { list } = await server.call('GET', `/api/v4/projects/${app}/pipelines/${String(made?.['id'])}/jobs`, { token: bob.token });
+    expect(list.map((one) => one['name'])).toEqual(expect.arrayContaining(['touched', 'old']));
+    expect(list).toHaveLength(2);
+  });
+
   test('jobs without rules are for branches; on demand the file is told why there is none', async () => {
     const app = await project();
     await open(app);
