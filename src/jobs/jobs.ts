@@ -218,6 +218,7 @@ export interface Runners {
       readonly locked?: boolean;
       readonly maximumTimeoutSeconds?: number | null;
       readonly maintenanceNote?: string;
+      readonly selfRegistered?: boolean;
     },
   ): Promise<{ readonly runner: RunnerRecord; readonly secret: Secret }>;
   one(grant: Grant, id: RunnerId): Promise<RunnerRecord | undefined>;

@@ -126,7 +126,14 @@ export function makeRunners(deps: JobsDeps): Runners {
     async removeManager(grant, systemId) {
       const id = selfId(grant);
       managers.forget(id);
-      return transactor.write((tx) => runners.removeManager(tx, id, systemId));
+      const { gone, taken } = await transactor.write(async (tx) => {
+        const left = await runners.removeManager(tx, id, systemId);
+        const runner = await runners.byId(tx, id);
+        const last = runner?.selfRegistered === true && (await runners.managers(tx, id)).length === 0;
+        return last ? { gone: true, taken: await forget(tx, id) } : { gone: left, taken: [] };
+      });
+      cut(id, taken);
+      return gone;
     },
     async resetOwnToken(grant) {
       const id = selfId(grant);

@@ -338,6 +338,8 @@ export interface NewRunner {
   readonly maximumTimeoutSeconds?: number | null;
   readonly maintenanceNote?: string;
   readonly tokenExpiresAt?: EpochMillis | null;
+  /** Made by its own machine with a registration token: it goes with its last machine, as nobody made it on the server. */
+  readonly selfRegistered?: boolean;
 }
 /** What `jobpass gate` found in the configuration of a runner that cannot report it itself, as an admin pinned it (R7). */
 export interface PinnedGate {

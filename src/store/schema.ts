@@ -438,6 +438,7 @@ export interface RunnersTable {
   pinnedReasons: Generated<string | null>;
   pinnedAt: Generated<number | null>;
   locked: Generated<number>;
+  selfRegistered: Generated<number>;
   maximumTimeoutSeconds: Generated<number | null>;
   assist: Generated<string>;
   tokenExpiresAt: Generated<number | null>;

@@ -155,6 +155,28 @@ const identity: readonly Row[] = [
   },
   {
     section: 1,
+    fact: 'DELETE /runners/managers: a runner that came with a registration token goes with its last machine, also one never heard of',
+    async holds(scene) {
+      await on(scene, settings, { allow_runner_registration_token: true });
+      try {
+        const { token } = await scene.server.must('POST', '/api/v4/runners/reset_registration_token');
+        const register = async () =>
+          ((await new GitlabRunner(scene.server.url, '').register(String(token))).json as { token: string }).token;
+        const [one, other] = [new GitlabRunner(scene.server.url, await register()), new GitlabRunner(scene.server.url, '')];
+        other.token = one.token;
+        await one.verify();
+        await other.verify();
+        expect([(await one.unregisterManager()).status, (await other.verify()).status]).toEqual([204, 200]);
+        expect([(await other.unregisterManager()).status, (await other.verify()).status]).toEqual([204, 403]);
+        const silent = new GitlabRunner(scene.server.url, await register());
+        expect([(await silent.unregisterManager()).status, (await silent.verify()).status]).toEqual([204, 403]);
+      } finally {
+        await on(scene, settings, { allow_runner_registration_token: false });
+      }
+    },
+  },
+  {
+    section: 1,
     fact: 'DELETE /runners with the token in the body: 204, and 403 from then on',
     async holds(scene) {
       const { client } = await scene.runner();

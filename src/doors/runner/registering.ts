@@ -25,7 +25,7 @@ export async function register(call: Call): Promise<void> {
   if (facts === undefined) throw new JobpassError('credential_invalid');
   await call.admitted(secret, 'registration_token', [accessOf(facts)], 'POST /api/v4/runners', async (grant) => {
     const { scope, scopeId, userId } = facts;
-    const made = await jobs.runners.create(grant, { ...newRunnerOf(body), scope, scopeId, creatorId: userId });
+    const made = await jobs.runners.create(grant, { ...newRunnerOf(body), scope, scopeId, creatorId: userId, selfRegistered: true });
     call.json(201, tokenAnswer(made.runner, made.secret.reveal()));
   });
 }
@@ -61,7 +61,7 @@ export async function unregister(call: Call): Promise<void> {
   });
 }
 
-/** `DELETE /runners/managers`: one machine leaves, the runner stays. */
+/** `DELETE /runners/managers`: one machine leaves, the runner stays, if it was made on the server or has other machines. */
 export async function unregisterManager(call: Call): Promise<void> {
   const { body } = await readJson(call.request, limits.jobRequestBodyBytes);
   await call.asRunner(body, 'DELETE /api/v4/runners/managers', async (grant) => {

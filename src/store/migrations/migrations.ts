@@ -31,6 +31,7 @@ import { mirrors } from './0052-mirrors.ts';
 import { environmentsStopping } from './0053-environments-stopping.ts';
 import { commitStatuses } from './0056-commit-statuses.ts';
 import { formerPaths } from './0057-former-paths.ts';
+import { selfRegisteredRunners } from './0058-self-registered-runners.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -78,6 +79,7 @@ const migrations: readonly Migration[] = [
   environmentsStopping,
   commitStatuses,
   formerPaths,
+  selfRegisteredRunners,
 ];
 
 /**

@@ -11,7 +11,7 @@ const nonceLifeMs = 10 * 60_000;
 export function runnerRepository(db: Database): RunnerStore {
   return {
     async insert(tx, runner) {
-      const { tags, runUntagged, protectedOnly, paused, locked = false, ...rest } = runner;
+      const { tags, runUntagged, protectedOnly, paused, locked = false, selfRegistered = false, ...rest } = runner;
       const row = await db
         .on(tx)
         .insertInto('runners')
@@ -22,6 +22,7 @@ export function runnerRepository(db: Database): RunnerStore {
           protectedOnly: bit(protectedOnly),
           paused: bit(paused),
           locked: bit(locked),
+          selfRegistered: bit(selfRegistered),
           trust: 'fetch',
           unsafeAccepted: 0,
           publicKey: null,
@@ -182,6 +183,7 @@ function toRunner(row: Selectable<RunnersTable>): RunnerRecord {
     responsibleId: row.responsibleId === null ? null : id<UserId>(row.responsibleId),
     vouched: row.vouched === 1,
     locked: row.locked === 1,
+    selfRegistered: row.selfRegistered === 1,
     maximumTimeoutSeconds: row.maximumTimeoutSeconds,
     // An unknown word gives nothing.
     assist: row.assist === 'expose' ? 'expose' : row.assist === 'fetch' ? 'fetch' : 'none',
