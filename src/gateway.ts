@@ -103,8 +103,8 @@ export async function startGateway(given: GatewayConfig, log: Log, clock: Clock 
     ...makeGitlabJobs(client),
     ...makeGitlabPipelines(client),
     ...makeGitlabHistory(client, directory),
-    powerOf: directory.powerOf,
   };
+  const power = { users: directory, actsBySudo: config.acting === 'sudo' };
 
   const live = new LiveGrants(async ({ jobId, passId }) => {
     const pass = await store.passes.byId(null, passId);
@@ -197,7 +197,7 @@ export async function startGateway(given: GatewayConfig, log: Log, clock: Clock 
       directory,
       forwarder,
       acting,
-      powerOf: directory.powerOf,
+      power,
       jobTokenOf: (job) => liveness.tokenOf(job),
       writes,
       history: upstream,
@@ -222,6 +222,7 @@ export async function startGateway(given: GatewayConfig, log: Log, clock: Clock 
     runners: {
       upstream,
       directory,
+      power,
       passes: store.passes,
       jobs: store.gatewayJobs,
       ceilings: store.ceilings,

@@ -1,4 +1,5 @@
 import type { EpochMillis, JobId, Oid, PipelineId, ProjectId, RunnerId, SecretDigest, UserId } from '../base/ids.ts';
+import type { AccessLevel } from '../base/levels.ts';
 import type { Secret } from '../base/secret.ts';
 import type { MaybeTx, Tx } from './tx.ts';
 
@@ -32,6 +33,12 @@ export type UpstreamPower = 'admin' | 'auditor' | 'none' | 'unknown';
 export interface UpstreamUsers {
   /** @throws upstream_failed */
   powerOf(user: UserId): Promise<UpstreamPower>;
+  /** Whether administrators have their power only where they ask for it; false where it is not told. @throws upstream_failed */
+  adminModeOn(): Promise<boolean>;
+  /** By membership alone, 0 = none. @throws upstream_failed */
+  roleOf(user: UserId, project: ProjectId): Promise<AccessLevel>;
+  /** Whether a protection there names administrators. @throws upstream_failed, also where it is not told */
+  hasAdminRules(project: ProjectId): Promise<boolean>;
 }
 
 /** One for each thing that a token may be good for, each with the narrowest scope. */

@@ -5,7 +5,7 @@ import type { Secret } from '../../base/secret.ts';
 import { extendedToken } from '../../jobs/extended-token.ts';
 import { type IssuedPasses, issuePasses } from '../../pass/issue.ts';
 import type { Principals } from '../../pass/principals.ts';
-import type { UpstreamJob, UpstreamJobs, UpstreamPipelines, UpstreamRunner, UpstreamUsers } from '../../ports/gateway.ts';
+import type { UpstreamJob, UpstreamJobs, UpstreamPipelines, UpstreamRunner } from '../../ports/gateway.ts';
 import type { PassLimit } from '../../ports/passes.ts';
 import type { Transactor } from '../../ports/tx.ts';
 import type { ExtendedJobToken } from '../../wire/runner.ts';
@@ -13,15 +13,19 @@ import { type ExposureDeps, exposureFor, limitsFor, type Proof, type RunnerTrust
 import { type ChainDeps, type Inherited, inheritedFrom, startedBy, withParents } from './chain.ts';
 import { type PrincipalDeps, principalsFor } from './job-principals.ts';
 import { lineageOf } from './lineage.ts';
+import { isReader, type PowerDeps, standingOf } from './power.ts';
 
 export interface IssueDeps extends PrincipalDeps, ExposureDeps, ChainDeps {
-  readonly upstream: PrincipalDeps['upstream'] & UpstreamJobs & UpstreamUsers & UpstreamPipelines;
+  readonly upstream: PrincipalDeps['upstream'] & UpstreamJobs & UpstreamPipelines;
+  readonly power: PowerDeps;
   readonly transactor: Transactor;
   readonly addresses: Addresses;
   readonly trustOf: (runner: RunnerId) => RunnerTrust;
   /** So that a restart can ask for the job again. */
   readonly seal: (jobToken: Secret) => string;
 }
+
+const heldBack = 'who started the job is an administrator: Admin Mode keeps that out, and for git and images their own role counts';
 
 /** What the payload that the forge hands out says of its job. */
 export interface HandedOut {
@@ -45,9 +49,10 @@ export async function issueFor(deps: IssueDeps, handed: HandedOut, runner: Upstr
   const job = await deps.upstream.jobOf(handed.token);
   if (job === 'refused' || job.id !== handed.id || job.projectId !== handed.projectId || job.status !== 'running')
     return { none: 'the forge does not confirm the job' };
-  const power = await deps.upstream.powerOf(job.userId);
-  // Forwarded as this user, a request would have its admin power, too (R1, A68).
-  if (power !== 'none') return { none: `who started the job is an administrator or auditor of the forge, or it cannot be told (${power})` };
+  const standing = await standingOf(deps.power, job.userId);
+  if (typeof standing === 'object') return { none: standing.no };
+  if (standing === 'held_back' && !(await isReader(deps.power, job.userId, job.projectId)))
+    return { none: 'who started the job is an administrator of the forge, without a role of their own in its project' };
   const lineage = await lineageOf(deps.upstream, job);
   const inherited = await inheritedFrom(deps, job, await startedBy(deps, job, lineage));
   if (inherited !== undefined && 'none' in inherited) return inherited;
@@ -58,7 +63,10 @@ export async function issueFor(deps: IssueDeps, handed: HandedOut, runner: Upstr
   const principals = withParents(behind, inherited?.principals ?? []);
   const { exposure, why } = await exposureFor(deps, job, lineage.pipeline, handed.variables, trust, proof);
   const said = await limitsFor(deps, lineage.pipeline, handed.variables);
-  const bounded = { limits: said.limits, notes: [...said.notes, ...(inherited?.notes ?? [])] };
+  const bounded = {
+    limits: said.limits,
+    notes: [...said.notes, ...(inherited?.notes ?? []), ...(standing === 'held_back' ? [heldBack] : [])],
+  };
   const rules = await deps.directory.protectedRefs(null, job.projectId);
   const full = exposure !== 'withhold';
   const issued = await store(deps, job, handed, { runnerId: runner.id, principals, limits: bounded.limits, inherited, full });

@@ -8,7 +8,7 @@ import { Secret } from '../../base/secret.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { Access, AskContext, Gatekeeper, Subject } from '../../pass/subject.ts';
 import type { Directory } from '../../ports/directory.ts';
-import type { ActingCredentials, Channel, UpstreamHistory, UpstreamUsers } from '../../ports/gateway.ts';
+import type { ActingCredentials, Channel, UpstreamHistory } from '../../ports/gateway.ts';
 import { parseJson } from '../api/api-door.ts';
 import { credentialOf } from '../credential.ts';
 import { pathProblem } from '../paths.ts';
@@ -23,6 +23,7 @@ import { judge, type Wanted } from './judge.ts';
 import { lfsAnswer } from './lfs-answer.ts';
 import { readPushPrefix } from './push-prefix.ts';
 import { checkReserved } from './params.ts';
+import { checkOwnRole, mayPull, type PowerDeps, standingOf } from './power.ts';
 import { checkShape } from './request-shape.ts';
 import { scopesToAsk } from './registry-scopes.ts';
 import { madeBy } from './made-by.ts';
@@ -35,7 +36,7 @@ export interface PassRequestDeps {
   readonly directory: Directory;
   readonly forwarder: Forwarder;
   readonly acting: ActingCredentials;
-  readonly powerOf: UpstreamUsers['powerOf'];
+  readonly power: PowerDeps;
   /** The job's own token, for what only it may ask upstream. */
   readonly jobTokenOf: (job: JobId) => Promise<Secret | undefined>;
   readonly writes: WriteLog;
@@ -239,7 +240,8 @@ class PassRequest {
     if (other !== undefined)
       throw new JobpassError('never_allowed', `No pass may push with the option ${JSON.stringify(other.slice(0, 100))}.`);
     if (prefix.commands.length > limits.refsPerPush) throw new JobpassError('too_large', 'The push names too many refs.');
-    if (principalsOf(grant).length > 1) await this.#onlyUnprotected(wanted, prefix.commands);
+    const [user, ...others] = principalsOf(grant);
+    if (others.length > 0 || (user !== undefined && (await this.#heldBack(user)))) await this.#onlyUnprotected(wanted, prefix.commands);
     const open = await this.#deps.writes.begin(wanted.projectId, jobOf(grant));
     let known = false;
     try {
@@ -266,7 +268,7 @@ class PassRequest {
       if (kind === undefined || isProtected(rules, kind === 'tags' ? 'tag' : 'branch', name))
         throw new JobpassError(
           'access_denied',
-          `This pass has the rights of several people: it may not push to ${ref}, which is protected.`,
+          `This pass has the rights of several people, or of an administrator: it may not push to ${ref}, which is protected.`,
         );
     }
   }
@@ -285,7 +287,11 @@ class PassRequest {
   /** Scopes are decided here, and only those that are allowed are asked for upstream. */
   async #registryToken(wanted: Wanted): Promise<Outcome> {
     const login = await this.#admit(wanted.endpoint, wanted.accesses);
+    const [user] = principalsOf(login);
+    const heldBack = user !== undefined && (await this.#heldBack(user));
     const { target, channel } = await scopesToAsk(this.#deps.directory, this.#facts.query, async (access) => {
+      // The forge would answer for an administrator (`checkOwnRole`).
+      if (heldBack && !(await mayPull(this.#deps.power, user, access))) return false;
       const admission = await this.#try(wanted.endpoint, [access]);
       return admission.ok;
     });
@@ -308,7 +314,15 @@ class PassRequest {
     return status !== null && status >= 400 ? 'refused' : 'done';
   }
 
-  async #credentialFor(grant: Grant, { channel, kind }: Wanted): Promise<NonNullable<ForwardChange['credential']>> {
+  /** True for an administrator whose power Admin Mode keeps out. @throws access_denied where it does not */
+  async #heldBack(user: UserId): Promise<boolean> {
+    const standing = await standingOf(this.#deps.power, user);
+    if (typeof standing === 'object') throw new JobpassError('access_denied', `No pass acts here: ${standing.no}.`);
+    return standing === 'held_back';
+  }
+
+  async #credentialFor(grant: Grant, wanted: Wanted): Promise<NonNullable<ForwardChange['credential']>> {
+    const { channel, kind } = wanted;
     const identity = passOf(grant);
     const [user] = identity.principals;
     if (channel === 'job') {
@@ -318,11 +332,7 @@ class PassRequest {
     }
     if (user === undefined) throw new JobpassError('internal');
     // Who was made an administrator while the job runs: forwarded as that user, a request would have that power (A68).
-    if ((await this.#deps.powerOf(user)) !== 'none')
-      throw new JobpassError(
-        'access_denied',
-        'Whoever started the job is an administrator or auditor of the forge by now: no pass acts as one.',
-      );
+    if (await this.#heldBack(user)) await checkOwnRole(this.#deps.power, user, wanted);
     const { sudo } = this.#deps;
     if (sudo !== undefined && (kind === 'api' || kind === 'file')) return { name: 'private-token', value: await sudo(), as: user };
     const secret = await this.#obtain(identity.jobId, user, channel);

@@ -51,6 +51,11 @@ export function makeActingCredentials(deps: ActingDeps): ActingCredentials & { s
     if (status !== 201 || secret === undefined || typeof upstreamId !== 'number')
       throw new JobpassError('upstream_failed', `The forge made no token to act with (${status}): see \`jobpass gateway doctor\`.`);
     await transactor.write((tx) => tokens.made(tx, row, upstreamId));
+    // Some forges give an administrator's tokens that scope unasked: it would open what Admin Mode keeps out (R1, A68).
+    if (Array.isArray(fields['scopes']) && fields['scopes'].some((scope) => scope === 'admin_mode' || scope === 'sudo')) {
+      await revokeRow({ id: row, jobId: job, userId: user, channel, upstreamId });
+      throw new JobpassError('upstream_failed', 'The forge made a token with more scopes than were asked for: it is revoked.');
+    }
     if (await deps.ended(job)) {
       await revokeRow({ id: row, jobId: job, userId: user, channel, upstreamId });
       throw new JobpassError('pass_dead');

@@ -1,24 +1,37 @@
 import type { GroupId, ProjectId, UserId } from '../../base/ids.ts';
 import { type AccessLevel, parseAccessLevel, type Visibility } from '../../base/levels.ts';
 import type { Directory, GroupFacts, ProjectFacts, ProtectedRef, UserFacts } from '../../ports/directory.ts';
-import type { UpstreamPower } from '../../ports/gateway.ts';
+import type { UpstreamUsers, UpstreamPower } from '../../ports/gateway.ts';
 import { Cache } from './cache.ts';
 import type { UpstreamClient } from './client.ts';
 import { type Fields, fieldsOf, idOf, listOf, textOf } from './json.ts';
 
 /** How long an answer of the forge counts, in milliseconds; the table in docs/gateway.md gives the reason for each. */
-export const lookupTtl = { user: 2000, project: 2000, path: 2000, group: 5000, root: 60_000, level: 2000, protection: 5000 } as const;
+export const lookupTtl = {
+  user: 2000,
+  settings: 2000,
+  project: 2000,
+  path: 2000,
+  group: 5000,
+  root: 60_000,
+  level: 2000,
+  protection: 5000,
+} as const;
 
 interface KnownUser extends UserFacts {
   readonly power: UpstreamPower;
+}
+interface Protections {
+  readonly rules: readonly ProtectedRef[];
+  /** One of them names administrators. */
+  readonly adminRules: boolean;
 }
 interface KnownProject extends ProjectFacts {
   readonly ownerId: UserId | undefined;
 }
 
 /** Who may do what, as GitLab's API tells an administrator. Only explicit membership counts, never the user's own power (R1). */
-export interface GitlabDirectory extends Directory {
-  powerOf(user: UserId): Promise<UpstreamPower>;
+export interface GitlabDirectory extends Directory, UpstreamUsers {
   /** Drops what is kept: of who is what in this project, or of everything but numbers that never change. */
   forget(project?: ProjectId): void;
 }
@@ -30,7 +43,8 @@ export function makeGitlabDirectory(client: UpstreamClient, chainDepths: Readonl
   const groups = new Cache<GroupFacts>(lookupTtl.group);
   const roots = new Cache<GroupId>(lookupTtl.root);
   const levels = new Cache<AccessLevel>(lookupTtl.level);
-  const protections = new Cache<readonly ProtectedRef[]>(lookupTtl.protection);
+  const protections = new Cache<Protections>(lookupTtl.protection);
+  const adminModes = new Cache<'on' | 'off'>(lookupTtl.settings);
 
   const user = (userId: UserId): Promise<KnownUser | undefined> =>
     users.get(String(userId), async () => userOf(await client.find(`/users/${userId}`)));
@@ -55,6 +69,11 @@ export function makeGitlabDirectory(client: UpstreamClient, chainDepths: Readonl
     });
   const level = (kind: 'projects' | 'groups', target: number, member: UserId): Promise<AccessLevel | undefined> =>
     levels.get(`${kind}:${target}:${member}`, async () => levelOf(await client.find(`/${kind}/${target}/members/all/${member}`)));
+  const protectionsOf = (projectId: ProjectId): Promise<Protections | undefined> =>
+    protections.get(String(projectId), async () => {
+      const [branches, tags] = await Promise.all([protectedOf(client, projectId, 'branch'), protectedOf(client, projectId, 'tag')]);
+      return { rules: [...branches.rules, ...tags.rules], adminRules: branches.adminRules || tags.adminRules };
+    });
   const levelsOf = async (kind: 'projects' | 'groups', target: number, members: readonly UserId[]) => {
     const found = new Map<UserId, AccessLevel>();
     const ask = async (member: UserId): Promise<void> => {
@@ -86,19 +105,25 @@ export function makeGitlabDirectory(client: UpstreamClient, chainDepths: Readonl
     },
     groupLevels: (_tx, members, groupId) => levelsOf('groups', groupId, members),
     async protectedRefs(_tx, projectId) {
-      return (
-        (await protections.get(String(projectId), async () => [
-          ...(await protectedOf(client, projectId, 'branch')),
-          ...(await protectedOf(client, projectId, 'tag')),
-        ])) ?? []
-      );
+      return (await protectionsOf(projectId))?.rules ?? [];
     },
     forget(project) {
-      if (project === undefined) for (const cache of [users, projects, groups, levels, protections]) cache.drop();
+      if (project === undefined) for (const cache of [users, projects, groups, levels, protections, adminModes]) cache.drop();
       else levels.drop(`projects:${project}:`);
     },
     async powerOf(userId) {
       return (await user(userId))?.power ?? 'unknown';
+    },
+    async adminModeOn() {
+      const ask = async () => (fieldsOf(await client.find('/application/settings'))['admin_mode'] === true ? 'on' : 'off');
+      return (await adminModes.get('', ask)) === 'on';
+    },
+    async roleOf(userId, projectId) {
+      if ((await projectAt(String(projectId)))?.ownerId === userId) return 50;
+      return (await level('projects', projectId, userId)) ?? 0;
+    },
+    async hasAdminRules(projectId) {
+      return (await protectionsOf(projectId))?.adminRules ?? true;
     },
   };
 }
@@ -164,12 +189,22 @@ function levelOf(value: unknown): AccessLevel | undefined {
   return typeof level === 'number' ? parseAccessLevel(level) : undefined;
 }
 
+/** Of a protection that is for administrators, whatever their role. @see GitLab API, protected branches */
+const adminLevel = 60;
+
 /** @throws upstream_failed where it is not told: a ref that only seems unprotected would ask fewer people (R3, R13) */
-async function protectedOf(client: UpstreamClient, project: ProjectId, kind: 'branch' | 'tag'): Promise<readonly ProtectedRef[]> {
+async function protectedOf(client: UpstreamClient, project: ProjectId, kind: 'branch' | 'tag'): Promise<Protections> {
   const path = `/projects/${project}/${kind === 'branch' ? 'protected_branches' : 'protected_tags'}`;
-  return (await client.list(path, 1000)).flatMap((row) => {
+  const rows = await client.list(path, 1000);
+  const adminRules = rows.some((row) =>
+    ['push_access_levels', 'merge_access_levels', 'create_access_levels', 'unprotect_access_levels'].some((name) =>
+      listOf(row[name]).some((one) => one['access_level'] === adminLevel),
+    ),
+  );
+  const rules = rows.flatMap((row) => {
     const pattern = textOf(row['name']);
     // Who may push is the forge's to say; here it only counts that the ref is protected.
     return pattern === undefined ? [] : [{ kind, pattern, pushLevel: 40, mergeLevel: 40, allowForcePush: false } as const];
   });
+  return { rules, adminRules };
 }

@@ -161,9 +161,27 @@ async function adminOf(client: UpstreamClient): Promise<readonly Finding[]> {
       ];
 }
 
+function adminModeIn(settings: Fields, { acting }: DoctorFacts): Finding {
+  if (acting === 'sudo')
+    return warning(
+      'Admin Mode',
+      'with --acting sudo jobs that administrators start get no pass',
+      'Leave --acting out, where they should: the admin token would lend its own power.',
+    );
+  return settings['admin_mode'] === true
+    ? ok('Admin Mode', 'on: jobs that administrators start get a pass, with the rights of their own roles')
+    : warning(
+        'Admin Mode',
+        'off: jobs that administrators start get no pass',
+        'Switch it on, where they should (Admin, Settings, General, Sign-in restrictions), and give the admin token scope admin_mode.',
+      );
+}
+
 async function settingsOf(client: UpstreamClient, facts: DoctorFacts): Promise<readonly Finding[]> {
-  const settings: Fields = fieldsOf((await client.ask('GET', '/application/settings')).body);
-  const findings: Finding[] = [];
+  const { status, body } = await client.ask('GET', '/application/settings');
+  const settings = fieldsOf(body);
+  // Not told is said of the administrator.
+  const findings: Finding[] = status === 200 ? [adminModeIn(settings, facts)] : [];
   const minutes = settings['container_registry_token_expire_delay'];
   if (typeof minutes === 'number' && minutes > 1)
     findings.push(
