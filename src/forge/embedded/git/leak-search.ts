@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises';
 import { JobpassError } from '../../../base/errors.ts';
 import { limits } from '../../../base/limits.ts';
 import { PassSearch } from '../../../base/pass-search.ts';
@@ -14,7 +15,7 @@ const readAll = ['cat-file', '--batch', '--batch-all-objects', '--unordered', '-
  */
 export async function passesInPush(git: GitRunner, repository: string, objects: string, signal: AbortSignal): Promise<ReadonlySet<string>> {
   const search = new PassSearch();
-  if (objects === '') return search.found;
+  if (objects === '' || (await holdsNothing(objects))) return search.found;
   // Without the repository's own objects as an alternate: what is there was looked at when it came.
   const reading = git.start(repository, readAll, { env: { GIT_OBJECT_DIRECTORY: objects }, signal });
   reading.input.end();
@@ -29,4 +30,10 @@ export async function passesInPush(git: GitRunner, repository: string, objects: 
   if (left > 0 && !(clean && code === 0))
     throw new JobpassError('upstream_failed', {}, new Error(`git cat-file ended with ${code} while a push was searched`));
   return search.found;
+}
+
+/** A branch or tag at a commit that is there brings no object. Whatever cannot be read is searched. */
+async function holdsNothing(folder: string): Promise<boolean> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => undefined);
+  return entries?.every((entry) => entry.isDirectory()) === true;
 }

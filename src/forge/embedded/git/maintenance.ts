@@ -1,7 +1,11 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Log } from '../../../base/log.ts';
 import type { GitRunner } from './processes.ts';
 
 const delayMs = 5000;
+/** Refs that stay files of their own: one is looked up without a git (`looseBranch`), and so few make no listing slow. */
+const looseRefs = 64;
 
 /** Packs a repository soon after a push: loose objects double the cost of a small fetch. One repository at a time. */
 export class Maintenance {
@@ -36,7 +40,8 @@ export class Maintenance {
     if (this.#closed) return;
     try {
       await this.#git.run(repository, ['repack', '-d', '-l', '-q', '--geometric=2']);
-      await this.#git.run(repository, ['pack-refs', '--all']);
+      const files = await readdir(join(repository, 'refs'), { recursive: true });
+      if (files.length > looseRefs) await this.#git.run(repository, ['pack-refs', '--all']);
     } catch (error) {
       // A repository that was removed meanwhile, or a full disk: the next push tries again.
       this.#log.warn('git.maintenance_failed', { message: error instanceof Error ? error.message : '' });
