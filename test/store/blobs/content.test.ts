@@ -1,4 +1,4 @@
-import { createHash, hash, randomBytes } from 'node:crypto';
+import { createHash, hash, pbkdf2, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { appendFile, mkdtemp, open, readdir, rm, utimes } from 'node:fs/promises';
 import { createServer, get } from 'node:http';
@@ -6,6 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable, Writable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Digest, digestFrom } from '../../../src/base/digest.ts';
@@ -237,4 +239,26 @@ test('a big body is hashed and written in batches', async () => {
   };
   await content.append('1', id, 0, Readable.from(parts()), gib);
   await content.finish('1', id, digestFrom('sha256', whole.digest('hex')));
+});
+
+test('closing waits for a flush that is under way', async () => {
+  const own = await mkdtemp(join(tmpdir(), 'jobpass-test-content-'));
+  const closed = await fileContent(own);
+  await store('the folders are there', closed);
+  const id = await closed.begin('1');
+  await closed.append('1', id, 0, body('flushed late'), gib);
+  // More than there are threads for, so that the flush is still in line when its file has its name.
+  const enough = new AbortController();
+  const work = async (): Promise<void> => {
+    while (!enough.signal.aborted) await promisify(pbkdf2)('x', 'y', 10_000, 32, 'sha256');
+  };
+  const working = Promise.all(Array.from({ length: 16 }, work));
+  const digest = digestOf('flushed late');
+  const finishing = closed.finish('1', id, digest);
+  while (!closed.holds(digest)) await nextTurn();
+  const ends = await Promise.allSettled([finishing, closed.close()]);
+  enough.abort();
+  await working;
+  expect(ends.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled']);
+  await rm(own, { recursive: true, force: true });
 });
