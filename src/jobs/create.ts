@@ -155,8 +155,8 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Configure
         retriedById: null,
         createdAt: now,
         resourceGroup: job.resourceGroup ?? null,
-        kind: job.trigger === undefined ? 'build' : 'bridge',
-        mirrors: job.trigger?.strategy === 'mirror',
+        kind: job.trigger === undefined && job.upstreamProject === undefined ? 'build' : 'bridge',
+        mirrors: job.trigger?.strategy === 'mirror' || job.upstreamProject !== undefined,
         environmentId: places.get(job.environment?.name ?? '') ?? null,
         environmentAction: job.environment?.action ?? null,
       }));

@@ -112,7 +112,7 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
       return Promise.all(
         found.map(async (bridge) => ({
           bridge,
-          downstream: bridge.downstreamId === null ? undefined : await jobs.pipeline(null, bridge.downstreamId),
+          downstream: bridge.downstreamId === null || watches(bridge) ? undefined : await jobs.pipeline(null, bridge.downstreamId),
         })),
       );
     },
@@ -161,4 +161,10 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
     },
     ...makeActions(deps),
   };
+}
+
+/** It shows a pipeline that it did not trigger. */
+function watches({ plan }: JobRecord): boolean {
+  const { job }: { job: PlanJob } = JSON.parse(plan);
+  return job.upstreamProject !== undefined;
 }

@@ -1,4 +1,4 @@
-import type { PlanJob, PlanTrigger } from '../pipeline/plan.ts';
+import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobChange, JobRecord, PipelineRecord } from '../ports/jobs.ts';
 import { advance } from './advance.ts';
 import { dependenciesOf } from './dependencies.ts';
@@ -6,6 +6,7 @@ import { deployed } from './deployment.ts';
 import type { JobsDeps } from './deps.ts';
 import { dotenvVariables } from './dotenv.ts';
 import { deployedUrl } from './job-values.ts';
+import { mayStillWatch } from './subscribe.ts';
 
 const atOnce = 100;
 
@@ -20,7 +21,8 @@ async function end(deps: JobsDeps, bridge: JobRecord, downstream: PipelineRecord
   const { jobs, transactor, clock } = deps;
   const { job: plan }: { job: PlanJob } = JSON.parse(bridge.plan);
   const now = clock.now();
-  const change = { ...outcomeOf(plan.trigger?.strategy, downstream), finishedAt: now };
+  const watched = plan.upstreamProject === undefined || downstream === null || (await mayStillWatch(deps, bridge, downstream));
+  const change = { ...outcomeOf(plan, watched ? downstream : null), finishedAt: now };
   const url = change.status === 'success' ? await addressOf(deps, bridge, plan) : null;
   await transactor.write(async (tx) => {
     await jobs.lockPipeline(tx, bridge.pipelineId);
@@ -38,11 +40,12 @@ async function addressOf(deps: JobsDeps, bridge: JobRecord, plan: PlanJob): Prom
 }
 
 /** @see GitLab, CI/CD YAML syntax reference: `trigger:strategy` */
-function outcomeOf(strategy: PlanTrigger['strategy'], downstream: PipelineRecord | null): JobChange {
-  const status = downstream?.status;
+function outcomeOf({ trigger, upstreamProject }: PlanJob, other: PipelineRecord | null): JobChange {
+  const status = other?.status;
   if (status === 'success' || status === 'canceled') return { status };
-  if (status === 'skipped' && strategy === 'mirror') return { status };
-  const failureText =
-    downstream === null ? 'Its downstream pipeline was deleted.' : `Its downstream pipeline ${downstream.id} ended ${downstream.status}.`;
+  if (status === 'skipped' && (trigger?.strategy === 'mirror' || upstreamProject !== undefined)) return { status };
+  const whose = upstreamProject === undefined ? 'Its downstream pipeline' : 'The pipeline that it mirrors';
+  const gone = upstreamProject === undefined ? 'was deleted' : 'is gone, or not everybody behind the job may see it any more';
+  const failureText = other === null ? `${whose} ${gone}.` : `${whose} ${other.id} ended ${other.status}.`;
   return { status: 'failed', failureReason: 'unknown_failure', failureText };
 }

@@ -21,6 +21,7 @@ import type { JobsDeps } from './deps.ts';
 import { addressOf } from './job-values.ts';
 import { keptVariables, unopened } from './kept-variables.ts';
 import { mayRunOn, refText } from './ref-rights.ts';
+import { subscribe } from './subscribe.ts';
 import { principalsOfJob, refProtected } from './whose.ts';
 
 const atOnce = 50;
@@ -58,6 +59,8 @@ interface Hop {
 }
 
 async function trigger(deps: JobsDeps, bridge: JobRecord): Promise<void> {
+  const { job: planned }: { job: PlanJob } = JSON.parse(bridge.plan);
+  if (planned.upstreamProject !== undefined) return subscribe(deps, bridge, planned.upstreamProject);
   const hop = await prepare(deps, bridge);
   const target = hop.plan.include === undefined ? await otherProject(deps, hop) : hop.project;
   const child = hop.plan.include === undefined ? undefined : await childFile(deps, bridge, hop.plan.include, hop.expander);

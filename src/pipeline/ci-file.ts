@@ -95,6 +95,7 @@ export interface CiJob extends CiDefaults {
   readonly trigger?: PlanTrigger;
   readonly environment?: CiEnvironment;
   readonly remoteNeeds?: readonly PlanRemoteNeed[];
+  readonly upstreamProject?: string;
   /** With its variables as they were written. */
   readonly resourceGroup?: string;
   readonly allowFailure?: boolean;

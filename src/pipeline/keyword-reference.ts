@@ -11,6 +11,7 @@ and \`!reference\` work as in GitLab.
 - \`id_tokens\`: [id-tokens.md](id-tokens.md).
 - \`trigger\`: what runs again in a downstream pipeline reopens the bridge that waited for it, where who retries may run jobs there. With \`strategy: mirror\` a bridge is
   \`manual\` while its pipeline waits for somebody to play a job; that is played below, not at the bridge.
+- \`needs:pipeline\` without \`job\`: everybody behind the job must be allowed to see that project's pipelines, when it begins and when it ends (R3).
 - \`inputs\`: \`$[[ inputs.name ]]\` with \`expand_vars\`, \`truncate\`, \`posix_escape\`; values from \`include\`, \`trigger\`, \`POST /projects/:id/pipeline\` and trigger tokens. A value goes in as what it is: a text
   never becomes other YAML, where GitLab puts it into the file's text. A masked variable is put into none. Whoever gives inputs, or wrote a file that
   \`spec:include\` names, is a principal of the pipeline's jobs (R3). Where none of its \`rules\` holds, a text is empty. A pipeline is given at most 20.

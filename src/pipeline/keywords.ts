@@ -42,6 +42,7 @@ export type KeywordPlace =
   | 'forward'
   | 'need_project'
   | 'need_pipeline'
+  | 'need_upstream'
   | 'environment';
 
 /** `not_built` = jobpass may take it one day, `refused` = it never will. */
@@ -103,7 +104,7 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
       `script before_script after_script image services artifacts dependencies tags timeout retry cache release hooks coverage id_tokens secrets
        identity pages publish run`
         .split(/\s+/)
-        .map((name) => [name, 'a job with `trigger` runs nothing itself']),
+        .map((name) => [name, 'a job with `trigger` or `needs:pipeline` runs nothing itself']),
     ),
   ),
   trigger: table('project branch include strategy forward inputs'),
@@ -134,6 +135,7 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
     ref: 'it goes with `project`',
   }),
   need_project: table('project ref job artifacts', '', elsewhere),
+  need_upstream: table('pipeline'),
   need_pipeline: table('pipeline job artifacts', '', elsewhere),
   rule: table('if changes exists when allow_failure variables needs interruptible start_in'),
   policy: table('refs variables changes', '', { kubernetes: 'there are no clusters' }),

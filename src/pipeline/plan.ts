@@ -77,6 +77,8 @@ export interface PlanJob {
   readonly remoteNeeds?: readonly PlanRemoteNeed[];
   /** Where it deploys to; the name with its variables put in, the URL as it was written. */
   readonly environment?: PlanEnvironment;
+  /** It is a bridge that shows the newest pipeline of that project's default branch; a name alone is of the own namespace. */
+  readonly upstreamProject?: string;
   /** It is a bridge: no script, no runner. */
   readonly trigger?: PlanTrigger;
   /** How long a delayed job waits. */

@@ -10,6 +10,7 @@ import { checkDelay, readManualConfirmation, readResourceGroup, readStartIn } fr
 import { readJobNeeds } from './read-needs.ts';
 import { checkPolicies, readExcept, readOnly } from './read-policy.ts';
 import { readRelease } from './read-release.ts';
+import { upstreamNeed } from './read-remote-need.ts';
 import { readRules } from './read-rules.ts';
 import { readTrigger } from './read-trigger.ts';
 import { readRawVariables, readVariables } from './read-variables.ts';
@@ -44,7 +45,10 @@ const jobKeywords: ReadonlyMap<string, ReadKeyword> = new Map<string, ReadKeywor
 export function readJob(name: string, fields: Fields, stages: readonly string[], file: PartReader): CiJob {
   const reader = file.within(`job \`${shorten(name)}\``);
   if (!isName(name)) reader.error([name], 'a name has 1 to 255 characters');
-  const place = Object.hasOwn(fields, 'trigger') ? 'bridge' : 'job';
+  const watches = upstreamNeed(fields['needs']) !== undefined;
+  const place = watches || Object.hasOwn(fields, 'trigger') ? 'bridge' : 'job';
+  if (watches && Object.hasOwn(fields, 'trigger'))
+    reader.error([name, 'needs'], 'needs: a job that shows another pipeline can have no `trigger`');
   reader.checkKeys(fields, place, [name]);
   if (place === 'job' && !Object.hasOwn(fields, 'script')) reader.error([name], '`script` is missing');
   let job: CiJob = {

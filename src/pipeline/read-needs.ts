@@ -1,7 +1,7 @@
 import type { CiJob, CiNeed } from './ci-file.ts';
 import { type Fields, isFields } from './fields.ts';
 import { readParallel } from './parallel.ts';
-import { readRemoteNeed } from './read-remote-need.ts';
+import { readRemoteNeed, readUpstream, upstreamNeed } from './read-remote-need.ts';
 import type { PartReader } from './reader.ts';
 
 /** GitLab's bound. */
@@ -33,7 +33,13 @@ export function readNeeds(
 }
 
 /** A job's own: also of other pipelines, which its order does not hang on. */
-export function readJobNeeds(value: unknown, path: readonly string[], reader: PartReader): Pick<CiJob, 'needs' | 'remoteNeeds'> {
+export function readJobNeeds(
+  value: unknown,
+  path: readonly string[],
+  reader: PartReader,
+): Pick<CiJob, 'needs' | 'remoteNeeds' | 'upstreamProject'> {
+  const upstream = upstreamNeed(value);
+  if (upstream !== undefined) return readUpstream(upstream, path, reader);
   const entries: readonly unknown[] = Array.isArray(value) ? value : [];
   const remoteNeeds = entries.flatMap((need, index) =>
     isRemote(need) ? (readRemoteNeed(need, [...path, String(index)], reader) ?? []) : [],

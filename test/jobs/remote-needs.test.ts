@@ -97,3 +97,40 @@ test('a child takes an artifact of its parent, and of no pipeline beside its tre
     { failure_reason: 'missing_dependency_failure' },
   ]);
 });
+
+test('R3 A41 a job shows how the newest pipeline of another project is doing, as long as everybody behind it may see that', async () => {
+  const up = await project('upper/up', { '.gitlab-ci.yml': 'work: {script: x}\n' }, bob);
+  const first = await claim();
+  const app = await project(
+    'lower/app',
+    { '.gitlab-ci.yml': 'stages: [a, b]\nshows: {stage: a, needs: {pipeline: upper/up}}\nlate: {stage: b, script: x}\n' },
+    alice,
+  );
+  const path = `/api/v4/projects/${app}/pipelines`;
+  const newest = async () => (await server.call('GET', path, { token: alice.token })).list[0]?.['id'];
+  const shown = async () => (await server.call('GET', `${path}/${String(await newest())}/bridges`, { token: alice.token })).list[0] ?? {};
+  const comes = async (status: string): Promise<void> => {
+    await expect.poll(async () => (await shown())['status'], { timeout: 20_000, interval: 20 }).toBe(status);
+  };
+  await comes('failed');
+  expect(await shown()).toMatchObject({ failure_reason: 'downstream_bridge_project_not_found', downstream_pipeline: null });
+  await server.member(up, alice.id, 20);
+  const again = () => server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token);
+  await again();
+  await comes('running');
+  // It is somebody else's pipeline: nothing downstream of this one.
+  expect((await shown())['downstream_pipeline']).toBeNull();
+  await server.finish(first);
+  await comes('success');
+  await server.finish(await claim());
+  await server.must('POST', `/api/v4/projects/${up}/pipeline`, { ref: 'main' }, bob.token);
+  const second = await claim();
+  await again();
+  await comes('running');
+  await server.call('DELETE', `/api/v4/projects/${up}/members/${alice.id}`, { token: server.root });
+  await server.finish(second);
+  await comes('failed');
+  expect((await shown())['failure_message']).toBe(
+    'The pipeline that it mirrors is gone, or not everybody behind the job may see it any more.',
+  );
+});

@@ -6,6 +6,15 @@ const kept = 'test/jobs/bridge-variables.test.ts';
 
 export const downstreamMutants: readonly Mutant[] = [
   {
+    id: 'R3',
+    defence: 'a job shows the end of a pipeline only to those who still may see it',
+    file: 'src/jobs/settle-bridges.ts',
+    find: '(await mayStillWatch(deps, bridge, downstream))',
+    replace: 'mayStillWatch !== undefined',
+    test: 'test/jobs/remote-needs.test.ts',
+    name: 'R3 A41 a job shows',
+  },
+  {
     id: 'A6',
     defence: 'a bridge that shows what its pipeline waits for triggers no second one',
     file: 'src/jobs/actions.ts',
