@@ -18,6 +18,12 @@ const hopByHop = new Set([
   'transfer-encoding',
   'upgrade',
 ]);
+const hopByHopLengths = new Set([...hopByHop].map(({ length }) => length));
+
+/** Most names are of another length, and so need not be looked up. */
+function isHopByHop(name: string): boolean {
+  return hopByHopLengths.has(name.length) && hopByHop.has(name.toLowerCase());
+}
 
 /** What says where a request came from. Believed from a trusted proxy only (A23). */
 const forwardingShape = /^(?:forwarded|x-forwarded-.+|x-real-ip|x-original-.+|x-rewrite-url|(?:x-|true-|x-cluster-)?client-ip)$/;
@@ -49,7 +55,7 @@ function kindOf(name: string): Kind {
   const kind = {
     lower,
     underscored: name.includes('_'),
-    hop: hopByHop.has(lower),
+    hop: isHopByHop(lower),
     forwarding: forwardingShape.test(lower),
     byProxy: forwardedByProxy.test(lower),
     credential: credentialNames.has(lower) || internalShape.test(lower),
@@ -119,15 +125,15 @@ export function requestProblem(request: IncomingMessage): string | undefined {
   return hosts > 1 ? 'There is more than one Host header.' : undefined;
 }
 
+const ofTheBody = /^(?:content-length|etag|content-md5|digest|repr-digest|content-encoding)$/i;
+
 /** What the client hears of an answer. @param changed the body is another one */
 export function clientHeaders(raw: RawHeaders, changed = false): string[] {
   const listed = connectionListed(raw);
   const kept: string[] = [];
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const [name, value] = [raw[index] ?? '', raw[index + 1] ?? ''];
-    const { lower, hop } = kindOf(name);
-    if (hop || listed.has(lower)) continue;
-    if (changed && /^(?:content-length|etag|content-md5|digest|repr-digest|content-encoding)$/.test(lower)) continue;
+    if (isHopByHop(name) || (listed.size > 0 && listed.has(name.toLowerCase())) || (changed && ofTheBody.test(name))) continue;
     kept.push(name, value);
   }
   return kept;
@@ -161,7 +167,11 @@ const none: ReadonlySet<string> = new Set();
 function connectionListed(raw: RawHeaders): ReadonlySet<string> {
   let names: Set<string> | undefined;
   for (let index = 0; index + 1 < raw.length; index += 2)
-    if (raw[index]?.length === 'connection'.length && raw[index]?.toLowerCase() === 'connection') {
+    if (
+      raw[index]?.length === 'connection'.length &&
+      raw[index]?.toLowerCase() === 'connection' &&
+      !/^keep-alive$/i.test(raw[index + 1] ?? '')
+    ) {
       names ??= new Set();
       for (const word of raw[index + 1]?.split(',') ?? []) names.add(word.trim().toLowerCase());
     }

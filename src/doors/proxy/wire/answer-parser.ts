@@ -12,8 +12,9 @@ const headBytes = 64 * 1024;
 const chunkLineBytes = 1024;
 const interimAnswers = 32;
 
-const statusLine = /HTTP\/1\.([01]) ([1-9]\d\d)(?: ([\t -~\x80-\xff]*))?\r\n/y;
-const headerLine = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t -~\x80-\xff]*)\r\n/y;
+/** Status line, headers and an empty line. What it lets through is cut at each line's first colon, which is cheaper than a match for each line. */
+const headShape = /^HTTP\/1\.[01] [1-9]\d\d(?: [\t -~\x80-\xff]*)?\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*\r\n)*\r\n$/;
+const trailerShape = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*\r\n$/;
 const chunkLine = /^([0-9A-Fa-f]{1,12})(?:[ \t]*;[\t -~\x80-\xff]*)?$/;
 const lengthShape = /^\d{1,15}$/;
 
@@ -109,17 +110,17 @@ export class AnswerParser {
     const found = this.#text(piece, at, '\r\n\r\n', headBytes);
     if (found === undefined) return piece.length;
     const { text, next } = found;
-    statusLine.lastIndex = 0;
-    const [line = '', minor, code, reason = ''] = statusLine.exec(text) ?? malformed();
-    const status = Number(code);
-    const headers = headersIn(text, line.length);
+    if (!headShape.test(text)) malformed();
+    const lineEnd = text.indexOf('\r\n');
+    const status = Number(text.slice(9, 12));
+    const headers = headersIn(text, lineEnd + 2);
     if (status < 200) {
       this.#interim += 1;
       if (status === 101 || this.#interim > interimAnswers) malformed();
       return next;
     }
-    this.#frame(status, minor === '1', headers);
-    this.#events.head(status, reason, headers);
+    this.#frame(status, text[7] === '1', headers);
+    this.#events.head(status, text.slice(13, lineEnd), headers);
     if (this.#state === 'length' && this.#leftBytes === 0) this.#over(this.#reusable);
     return next;
   }
@@ -192,7 +193,7 @@ export class AnswerParser {
     this.#trailerBytes += found.text.length;
     if (this.#trailerBytes > headBytes) malformed();
     if (found.text === '\r\n') this.#over(this.#reusable);
-    else headersIn(`${found.text}\r\n`, 0);
+    else if (!trailerShape.test(found.text)) malformed();
     return found.next;
   }
 
@@ -202,15 +203,14 @@ export class AnswerParser {
   }
 }
 
-/** @param text lines, and an empty one behind them */
+/** @param text of headers as they should be from `from` on, and an empty line behind them */
 function headersIn(text: string, from: number): string[] {
   const headers: string[] = [];
-  let at = from;
-  while (at < text.length - 2) {
-    headerLine.lastIndex = at;
-    const [line = '', name = '', value = ''] = headerLine.exec(text) ?? malformed();
-    headers.push(name, trimmed(value));
-    at += line.length;
+  for (let at = from; at < text.length - 2;) {
+    const colon = text.indexOf(':', at);
+    const lineEnd = text.indexOf('\r\n', colon);
+    headers.push(text.slice(at, colon), trimmed(text, colon + 1, lineEnd));
+    at = lineEnd + 2;
   }
   return headers;
 }
@@ -222,11 +222,16 @@ function bareFeed(bytes: Buffer, from: number): boolean {
   return false;
 }
 
-/** Without spaces and tabs at its end; `trimEnd` knows more kinds of space. */
-function trimmed(value: string): string {
-  let end = value.length;
-  while (end > 0 && (value.charCodeAt(end - 1) === 0x20 || value.charCodeAt(end - 1) === 0x09)) end -= 1;
-  return end === value.length ? value : value.slice(0, end);
+/** Without spaces and tabs around it; `trim` knows more kinds of space. */
+function trimmed(text: string, from: number, until: number): string {
+  let [start, end] = [from, until];
+  while (start < end && isBlank(text.charCodeAt(start))) start += 1;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end -= 1;
+  return text.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 function malformed(): never {

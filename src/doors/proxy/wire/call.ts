@@ -44,7 +44,8 @@ export class ConnectionLost extends Error {
   readonly code = 'ECONNRESET';
 }
 
-const lineShape = /^[\t -~\x80-\xff]+$/;
+const nameShape = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const valueShape = /^[\t -~\x80-\xff]*$/;
 
 /**
  * The request line and headers, as bytes in Latin-1. @throws Error for what would be more than one line: a character beyond Latin-1 could become a line feed.
@@ -54,9 +55,9 @@ export function headOf({ method, target, headers }: Call, chunked: boolean): str
   let text = `${method} ${target} HTTP/1.1\r\n`;
   if (!/^[!-~\x80-\xff]+$/.test(target)) throw new Error('the target is no target');
   for (let index = 0; index + 1 < headers.length; index += 2) {
-    const line = `${headers[index] ?? ''}: ${headers[index + 1] ?? ''}`;
-    if (!lineShape.test(line)) throw new Error('a header is no header');
-    text += `${line}\r\n`;
+    const [name, value] = [headers[index] ?? '', headers[index + 1] ?? ''];
+    if (!nameShape.test(name) || !valueShape.test(value)) throw new Error('a header is no header');
+    text += `${name}: ${value}\r\n`;
   }
   return chunked ? `${text}transfer-encoding: chunked\r\n\r\n` : `${text}\r\n`;
 }
