@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { createServer as createTcpServer } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
 import { randomBase62 } from '../src/base/secret.ts';
+import { quotaFor } from './quota.ts';
+import { cpuSeconds, gateway, jobpass, nginx, proxyServer } from './servers.ts';
 
 /**
  * What a request pays on its way through: `jobpass gateway` against nginx as a bare proxy, and against nginx with `auth_request`, which asks before each
@@ -16,11 +16,11 @@ import { randomBase62 } from '../src/base/secret.ts';
  */
 const rounds = 5;
 const seconds = Number(process.env['BENCH_SECONDS'] ?? '3');
+/** Of a core. */
+const share = 0.2;
 const bigMiB = Number(process.env['BENCH_BODY_MIB'] ?? '512');
-const launcher = fileURLToPath(new URL('../bin/jobpass.js', import.meta.url));
 const tools = ['/usr/sbin/nginx', '/usr/bin/wrk', '/usr/bin/curl', '/usr/bin/taskset'];
 const [mine, others] = cpus().length > 1 ? ['0', '1'] : ['0', '0'];
-const clockTicks = 100;
 
 interface Target {
   readonly name: string;
@@ -77,22 +77,21 @@ async function plainTraffic(top: string, children: ChildProcess[]): Promise<void
   const auth = await nginx(top, children, 'auth', mine, (port) => proxyServer(port, upstream.port, '/small'));
   const bare: Target = { name: 'nginx proxy_pass', url: proxy.url, pids: proxy.pids(), headers };
   const asking: Target = { name: 'nginx auth_request', url: auth.url, pids: auth.pids(), headers };
-  const gateways = [await gateway(top, children, down, mine, 'one'), await gateway(top, children, down, others, 'two')];
-  const [first, second] = gateways;
-  if (first === undefined || second === undefined) return;
-  const ours: Target = { ...first, name: 'jobpass gateway', headers };
+  const first: Target = { ...(await gateway(top, children, down, mine, 'one')), name: 'first', headers };
+  const second: Target = { ...(await gateway(top, children, down, others, 'two')), name: 'second', headers };
+  const ours: Target = { ...first, name: 'jobpass gateway' };
   const direct: Target = { name: 'direct', url: down, pids: [], headers };
 
   console.log('small answers without a pass');
   // Compiled code is not there from the first request on.
-  for (let turn = 0; turn < 2; turn += 1) for (const one of [first, second]) await wrk([{ ...one, headers }], '/small', 64);
+  for (let turn = 0; turn < 2; turn += 1) for (const one of [first, second]) await wrk([one], '/small', 64);
   const results = await turns([direct, bare, asking, ours], (target, connections) => wrk([target], '/small', connections));
   table(results, direct, [
     [ours.name, bare.name],
     [ours.name, asking.name],
   ]);
   const two = await turns([bare, { ...ours, name: 'two gateways', pids: [...first.pids, ...second.pids] }], (target, connections) =>
-    target === bare ? wrk([bare], '/small', connections) : wrk([first, { ...second, headers }], '/small', connections),
+    target === bare ? wrk([bare], '/small', connections) : wrk([first, second], '/small', connections),
   );
   const [oneNginx, twoOurs] = ['nginx proxy_pass', 'two gateways'].map((name) =>
     median((two.get(`${name} 64`) ?? []).map((one) => one.rate)),
@@ -100,6 +99,7 @@ async function plainTraffic(top: string, children: ChildProcess[]): Promise<void
   console.log(
     `two gateways on two cores shared with client and upstream: ${figure(twoOurs)}/s, one nginx ${figure(oneNginx)}/s, ratio ${ratio(twoOurs, oneNginx)}`,
   );
+  await underQuota(bare, [first, second]);
 
   console.log(`bodies of ${bigMiB} MiB, MB/s (and per second of CPU)`);
   const pairs = [direct, bare, ours];
@@ -124,6 +124,40 @@ async function plainTraffic(top: string, children: ChildProcess[]): Promise<void
     console.log(`${way.padEnd(5)} ${said.join(', ')}; ratio to nginx ${ratio(of(ours, 'rate'), of(bare, 'rate'))}`);
   }
   sink.close();
+}
+
+/**
+ * Two gateways against one nginx, each with the same share of a core, so that client and upstream have what they need: what two cores of their own would carry.
+ * Enough connections that none of them waits for work. That each has used up its share is printed beside.
+ */
+async function underQuota(bare: Target, pair: readonly [Target, Target]): Promise<void> {
+  const sides: readonly (readonly Target[])[] = [[bare], pair];
+  const quotas = sides.flat().map(({ name, pids }) => quotaFor(name.replaceAll(' ', '-'), pids, share));
+  try {
+    if (quotas.includes(undefined)) {
+      console.log('two gateways, each with as much CPU as one nginx: not measured, as no control group can be bounded here');
+      return;
+    }
+    // Off the core of client and upstream.
+    for (const pid of pair.flatMap(({ pids }) => pids)) await output('taskset', ['--all-tasks', '--cpu-list', '--pid', mine, String(pid)]);
+    const rates = new Map<readonly Target[], { readonly rate: number; readonly used: readonly number[] }[]>();
+    for (let round = 0; round < rounds; round += 1)
+      for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
+        const [before, began] = [side.map(({ pids }) => cpuSeconds(pids)), performance.now()];
+        const { rate } = await wrk(side, '/small', 256);
+        const spent = (performance.now() - began) / 1000;
+        push(rates, side, { rate, used: side.map(({ pids }, index) => (cpuSeconds(pids) - (before[index] ?? 0)) / spent) });
+      }
+    const [nginxRate, ourRate] = sides.map((side) => median((rates.get(side) ?? []).map(({ rate }) => rate)));
+    const used = sides.map((side) =>
+      side.map((_, index) => median((rates.get(side) ?? []).map((one) => one.used[index] ?? 0)).toFixed(3)).join(' and '),
+    );
+    console.log(
+      `two gateways with ${share} of a core each: ${figure(ourRate)}/s (used ${used[1]}), one nginx with as much ${figure(nginxRate)}/s (used ${used[0]}), ratio ${ratio(ourRate, nginxRate)}`,
+    );
+  } finally {
+    for (const quota of quotas) quota?.close();
+  }
 }
 
 /**
@@ -193,7 +227,7 @@ async function turns(
   return results;
 }
 
-function push<T>(map: Map<string, T[]>, key: string, value: T): void {
+function push<K, T>(map: Map<K, T[]>, key: K, value: T): void {
   map.set(key, [...(map.get(key) ?? []), value]);
 }
 
@@ -268,72 +302,6 @@ async function startSink(): Promise<{ readonly url: string; readonly port: numbe
   };
 }
 
-/** @param ask path of the subrequest that decides; '' = none does */
-function proxyServer(port: number, upstreamPort: number, ask: string): readonly string[] {
-  const kept = 'proxy_http_version 1.1; proxy_set_header Connection "";';
-  const auth = `location = /asked { internal; proxy_pass http://up${ask}; proxy_pass_request_body off; proxy_set_header Content-Length ""; ${kept} }`;
-  return [
-    `upstream up { server 127.0.0.1:${upstreamPort}; keepalive 128; keepalive_requests 1000000; }`,
-    `server { listen 127.0.0.1:${port}; client_max_body_size 0; proxy_buffering off; proxy_request_buffering off;`,
-    `location / { ${ask === '' ? '' : 'auth_request /asked;'} proxy_pass http://up; proxy_set_header Host $host;`,
-    `proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; ${kept} } ${ask === '' ? '' : auth} }`,
-  ];
-}
-
-async function nginx(top: string, children: ChildProcess[], name: string, core: string, servers: (port: number) => readonly string[]) {
-  const port = await freePort();
-  const dir = join(top, name);
-  const conf = `${dir}.conf`;
-  const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${dir}-${kind};`).join(' ');
-  await writeFile(
-    conf,
-    `daemon off; worker_processes 1; pid ${dir}.pid; error_log ${dir}.log; ${process.getuid?.() === 0 ? 'user root;' : ''}
-events { worker_connections 1024; }
-http { access_log /dev/null combined; sendfile on; keepalive_requests 1000000; ${temp}
-${servers(port).join('\n')} }`,
-  );
-  const child = spawn('taskset', ['-c', core, '/usr/sbin/nginx', '-c', conf, '-p', top], { stdio: 'ignore', detached: true });
-  children.push(child);
-  await reachable(port);
-  return { port, url: `http://127.0.0.1:${port}`, pids: () => [child.pid ?? 0, ...childrenOf(child.pid ?? 0)] };
-}
-
-async function gateway(
-  top: string,
-  children: ChildProcess[],
-  upstream: string,
-  core: string,
-  name: string,
-  adminToken = 'glpat-none',
-  more: readonly string[] = [],
-): Promise<Target> {
-  const file = join(top, `${name}-admin`);
-  await writeFile(file, adminToken, { mode: 0o600 });
-  const data = join(top, `${name}-gateway`);
-  const args = ['gateway', '--upstream', upstream, '--admin-token-file', file, '--data', data, '--listen', '127.0.0.1:0', ...more];
-  return { ...(await jobpass(children, core, args, {})), name, headers: {} };
-}
-
-async function jobpass(children: ChildProcess[], core: string, args: readonly string[], env: Readonly<Record<string, string>>) {
-  const child = spawn('taskset', ['-c', core, process.execPath, launcher, ...args], {
-    env: { ...process.env, ...env },
-    // The log is written, as nginx writes its own; nobody reads it.
-    stdio: ['ignore', 'pipe', 'ignore'],
-    detached: true,
-  });
-  children.push(child);
-  const url = await new Promise<string>((resolve, reject) => {
-    let seen = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      seen += chunk.toString();
-      const match = /listening on (http:\/\/[^\s,]+)/.exec(seen);
-      if (match !== null) resolve(match[1] ?? '');
-    });
-    child.once('exit', () => reject(new Error(`${args[0]} ended: ${seen}`)));
-  });
-  return { url, pids: [child.pid ?? 0] };
-}
-
 /** A project with a developer and a runner; `take` makes a job and takes it through the gateway. */
 async function prepared(url: string, root: string) {
   const call = async (base: string, method: string, path: string, token: string, body?: unknown): Promise<Record<string, unknown>> => {
@@ -384,19 +352,6 @@ function output(command: string, args: readonly string[]): Promise<string> {
   });
 }
 
-function childrenOf(pid: number): readonly number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
-}
-
-/** User and system time. @see proc_pid_stat(5) */
-function cpuSeconds(pids: readonly number[]): number {
-  const ticks = pids.map((pid) => {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-    return Number(fields[11]) + Number(fields[12]);
-  });
-  return sum(ticks) / clockTicks;
-}
-
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, one) => total + one, 0);
 }
@@ -411,26 +366,4 @@ function figure(value: number | undefined): string {
 
 function ratio(one: number | undefined, other: number | undefined): string {
   return one === undefined || other === undefined ? 'not measured' : (one / other).toFixed(2);
-}
-
-function freePort(): Promise<number> {
-  const server = createTcpServer();
-  return new Promise((resolve, reject) => {
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => (address === null || typeof address === 'string' ? reject(new Error('no port')) : resolve(address.port)));
-    });
-  });
-}
-
-async function reachable(port: number): Promise<void> {
-  for (let tries = 0; tries < 200; tries += 1) {
-    const answered = await fetch(`http://127.0.0.1:${port}/nothing`).then(
-      () => true,
-      () => false,
-    );
-    if (answered) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error(`nothing listens on port ${port}`);
 }
