@@ -10,6 +10,8 @@ const absent = (note: string, ...names: readonly string[]) => names.map((name) =
 const rows = (known: 'pipeline' | 'job' | 'runner', notes: Readonly<Record<string, string>>) =>
   Object.entries(notes).map(([name, note]) => [name, { known, note }] as const);
 
+const forRequests = 'in pipelines of merge requests';
+
 export const predefinedVariables: ReadonlyMap<string, PredefinedVariable> = new Map<string, PredefinedVariable>([
   ...rows('pipeline', {
     CI: '`true`',
@@ -32,12 +34,35 @@ export const predefinedVariables: ReadonlyMap<string, PredefinedVariable> = new 
     CI_DEFAULT_BRANCH: '',
     CI_ENVIRONMENT_ACTION: 'with `environment`',
     CI_ENVIRONMENT_NAME: 'with `environment`',
-    CI_ENVIRONMENT_SLUG: 'with `environment`',
     CI_ENVIRONMENT_TIER: 'with `environment`',
     CI_ENVIRONMENT_URL: 'with `environment:url`',
     CI_JOB_NAME: '',
     CI_JOB_STAGE: '',
+    CI_MERGE_REQUEST_ASSIGNEES: forRequests,
+    CI_MERGE_REQUEST_DESCRIPTION: `${forRequests}, the first 2,700 characters`,
+    CI_MERGE_REQUEST_DESCRIPTION_IS_TRUNCATED: forRequests,
+    CI_MERGE_REQUEST_DRAFT: `${forRequests}; not in those of a fork`,
+    CI_MERGE_REQUEST_EVENT_TYPE: `${forRequests}: \`detached\``,
+    CI_MERGE_REQUEST_ID: forRequests,
+    CI_MERGE_REQUEST_IID: forRequests,
+    CI_MERGE_REQUEST_LABELS: forRequests,
+    CI_MERGE_REQUEST_PROJECT_ID: forRequests,
+    CI_MERGE_REQUEST_PROJECT_PATH: forRequests,
+    CI_MERGE_REQUEST_PROJECT_URL: forRequests,
+    CI_MERGE_REQUEST_REF_PATH: forRequests,
+    CI_MERGE_REQUEST_SOURCE_BRANCH_NAME: forRequests,
+    CI_MERGE_REQUEST_SOURCE_BRANCH_PROTECTED: forRequests,
+    CI_MERGE_REQUEST_SOURCE_BRANCH_SHA: `${forRequests}, empty as in GitLab's`,
+    CI_MERGE_REQUEST_SOURCE_PROJECT_ID: forRequests,
+    CI_MERGE_REQUEST_SOURCE_PROJECT_PATH: forRequests,
+    CI_MERGE_REQUEST_SOURCE_PROJECT_URL: forRequests,
+    CI_MERGE_REQUEST_SQUASH_ON_MERGE: forRequests,
+    CI_MERGE_REQUEST_TARGET_BRANCH_NAME: forRequests,
+    CI_MERGE_REQUEST_TARGET_BRANCH_PROTECTED: forRequests,
+    CI_MERGE_REQUEST_TARGET_BRANCH_SHA: `${forRequests}, empty as in GitLab's`,
+    CI_MERGE_REQUEST_TITLE: forRequests,
     CI_NODE_INDEX: 'with `parallel`',
+    CI_OPEN_MERGE_REQUESTS: 'where the branch has some; at most four',
     CI_PIPELINE_SCHEDULE_DESCRIPTION: 'of a schedule',
     CI_PIPELINE_SOURCE: '',
     CI_PIPELINE_TRIGGERED: '`true` for a trigger token',
@@ -71,6 +96,7 @@ export const predefinedVariables: ReadonlyMap<string, PredefinedVariable> = new 
   }),
   ...rows('job', {
     CI_EXTENDED_JOB_TOKEN: 'ours: the pass, only where the job asks for it and everybody allows it',
+    CI_ENVIRONMENT_SLUG: 'with `environment`',
     CI_JOB_GROUP_NAME: 'the name without its place in `parallel`',
     CI_JOB_ID: '',
     CI_JOB_MANUAL: '`true` for `when: manual`',
@@ -132,6 +158,20 @@ export const predefinedVariables: ReadonlyMap<string, PredefinedVariable> = new 
   ...absent('a package has a version and no revision', 'CI_SERVER_REVISION'),
   ...absent('there is no git over SSH', 'CI_SERVER_SHELL_SSH_HOST', 'CI_SERVER_SHELL_SSH_PORT'),
   ...absent("GitLab's templates are not part of jobpass", 'CI_TEMPLATE_REGISTRY_HOST'),
+  ...absent('there are no approvals', 'CI_MERGE_REQUEST_APPROVED'),
+  ...absent('`git merge-base` finds it in the job', 'CI_MERGE_REQUEST_DIFF_BASE_SHA'),
+  ...absent('there are no versions of a request', 'CI_MERGE_REQUEST_DIFF_ID'),
+  ...absent('there are no milestones', 'CI_MERGE_REQUEST_MILESTONE'),
+  ...absent(
+    'there are no pull requests of other forges',
+    'CI_EXTERNAL_PULL_REQUEST_IID',
+    'CI_EXTERNAL_PULL_REQUEST_SOURCE_BRANCH_NAME',
+    'CI_EXTERNAL_PULL_REQUEST_SOURCE_BRANCH_SHA',
+    'CI_EXTERNAL_PULL_REQUEST_SOURCE_REPOSITORY',
+    'CI_EXTERNAL_PULL_REQUEST_TARGET_BRANCH_NAME',
+    'CI_EXTERNAL_PULL_REQUEST_TARGET_BRANCH_SHA',
+    'CI_EXTERNAL_PULL_REQUEST_TARGET_REPOSITORY',
+  ),
   ...absent('nothing is licensed', 'GITLAB_FEATURES'),
   ...absent('a trigger takes variables, no payload', 'TRIGGER_PAYLOAD'),
 ]);
@@ -154,7 +194,7 @@ name, \`*\` for any text; what says more of the name wins), \`description\`. A k
 
 ## Predefined variables
 
-Printed from \`src/jobs/predefined-reference.ts\` by \`node scripts/variables-doc.mjs\`. In merge request pipelines also \`CI_MERGE_REQUEST_…\`.
+Printed from \`src/jobs/predefined-reference.ts\` by \`node scripts/variables-doc.mjs\`.
 `;
 
 const titles = {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { id, type JobId, type Oid, type ProjectId } from '../../../src/base/ids.ts';
+import { predefinedVariables } from '../../../src/jobs/predefined-reference.ts';
 import { passFor } from '../../support/pass.ts';
 import { type Claimed, startTestServer, type TestServer } from '../../support/server.ts';
 
@@ -244,6 +245,12 @@ describe('merge requests, on SQLite and real git', () => {
       GITLAB_USER_LOGIN: 'bob',
     });
     expect(Object.keys(given)).not.toContain('CI_COMMIT_BRANCH');
+    const ofRequests = Object.keys(given).filter((name) => /MERGE_REQUEST/.test(name));
+    expect(ofRequests.filter((name) => predefinedVariables.get(name)?.known !== 'pipeline')).toEqual([]);
+    const listed = [...predefinedVariables].flatMap(([name, { known }]) =>
+      known === 'pipeline' && /MERGE_REQUEST/.test(name) ? [name] : [],
+    );
+    expect(listed.toSorted()).toEqual(ofRequests.toSorted());
     expect(job.payload['git_info']).toMatchObject({
       ref: 'refs/merge-requests/1/head',
       refspecs: ['+refs/merge-requests/1/head:refs/merge-requests/1/head'],
