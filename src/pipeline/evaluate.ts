@@ -59,7 +59,8 @@ export function planPipeline(written: CiFile, known: Given | ReadonlyMap<string,
     const needing = decided.needs === undefined ? job : { ...job, needs: decided.needs };
     needs.set(job.name, needing);
     const decisive = layerOver(layer, decided.layer);
-    masked.push(...secretsIn(job, plain, decisive), ...secretUrl(job, forJob, decisive));
+    const { tags = [] } = { ...inheritedDefaults(file.defaults, job.inherit), ...job };
+    masked.push(...secretsIn(job, tags, plain, decisive), ...secretUrl(job, forJob, decisive));
     chosen.set(job.name, planJob(file, needing, decided, expanderOf(plain, decisive, budget)));
   }
   // As GitLab: there would be nothing in it, or nothing but what stands around the work, so there is none.
@@ -72,6 +73,7 @@ export function planPipeline(written: CiFile, known: Given | ReadonlyMap<string,
     ...[...needs.values()].flatMap((job) => lostNeeds(job, chosen)),
     ...circleIn([...needs.values()]),
     ...oddPlaces(file.jobs, chosen),
+    ...emptyTags(file.jobs, chosen),
   ];
   if (errors.length > 0) return failure(errors);
   const jobs = [...chosen.values()].map((job) => withoutLost(job, chosen));
@@ -96,8 +98,14 @@ function nameOf(file: CiFile, given: Given, budget: Budget): Pick<Plan, 'name'> 
 }
 
 /** Left out, a masked value would leave a job without its group, or in another environment, and nobody would know. */
-function secretsIn({ name, place, environment, resourceGroup }: CiJob, given: Given, layer: Layer): readonly CiError[] {
+function secretsIn(
+  { name, place, environment, resourceGroup }: CiJob,
+  tags: readonly string[],
+  given: Given,
+  layer: Layer,
+): readonly CiError[] {
   const parts = [
+    ...tags.map((tag) => ['tags', tag] as const),
     ['environment', environment?.name],
     ['environment', environment?.autoStopIn],
     ['environment', environment?.tier],
@@ -178,12 +186,12 @@ function planJob(file: CiFile, job: CiJob, decided: Decided, variables: Expander
   } = job;
   // Where its variables come to nothing there is no group (GitLab).
   const group = variables.text(resourceGroup ?? '').slice(0, 255);
-  const { services, ...merged } = { ...inheritedDefaults(file.defaults, inherit), ...own };
+  const { services, tags = [], ...merged } = { ...inheritedDefaults(file.defaults, inherit), ...own };
   return {
     beforeScript: [],
     afterScript: [],
-    tags: [],
     ...merged,
+    tags: tags.map((tag) => variables.text(tag)),
     stageIndex: file.stages.indexOf(job.stage),
     ...(services === undefined || services.length === 0 ? {} : { services }),
     ...layerOver(job, decided.layer),
@@ -205,6 +213,15 @@ function lostNeeds(job: CiJob, chosen: ReadonlyMap<string, PlanJob>): readonly C
     ...job.place,
     message: `job \`${job.name}\` needs \`${need.job}\`, which the rules left out (\`optional: true\` makes do without it)`,
   }));
+}
+
+/** Any runner could take a job whose one tag came to nothing. */
+function emptyTags(jobs: readonly CiJob[], chosen: ReadonlyMap<string, PlanJob>): readonly CiError[] {
+  return jobs.flatMap(({ name, place }) =>
+    chosen.get(name)?.tags.some((tag) => tag.trim() === '') === true
+      ? [{ ...place, message: `job \`${name}\`: tags: a tag comes to nothing with its variables put in` }]
+      : [],
+  );
 }
 
 function withoutLost(job: PlanJob, chosen: ReadonlyMap<string, PlanJob>): PlanJob {

@@ -7,6 +7,9 @@ import { readRawVariables, readVariables } from './read-variables.ts';
 import { readWhen } from './read-when.ts';
 import type { PartReader } from './reader.ts';
 
+/** Lists in lists. */
+const deepest = 10;
+
 /** @see GitLab, CI/CD YAML syntax reference: `rules` */
 export function readRules(
   value: unknown,
@@ -19,8 +22,7 @@ export function readRules(
     return [];
   }
   const reader = outer.within('rules');
-  return value.flatMap((rule: unknown, index) => {
-    const at = [...path, String(index)];
+  return withoutNesting(value, path).flatMap(({ rule, at }) => {
     if (!isFields(rule)) {
       outer.error(at, 'each rule must be a map');
       return [];
@@ -46,5 +48,17 @@ export function readRules(
         ...readRawVariables(rule['variables']),
       },
     ];
+  });
+}
+
+/** As GitLab: a list among the rules is their part, so that `!reference` puts the rules of another job between one's own. */
+function withoutNesting(
+  value: readonly unknown[],
+  path: readonly string[],
+  depth = 0,
+): readonly { readonly rule: unknown; readonly at: readonly string[] }[] {
+  return value.flatMap((rule: unknown, index) => {
+    const at = [...path, String(index)];
+    return Array.isArray(rule) && depth < deepest ? withoutNesting(rule, at, depth + 1) : [{ rule, at }];
   });
 }

@@ -119,7 +119,7 @@ export const pipelineMutants: readonly Mutant[] = [
     id: 'R6',
     defence: 'a masked value becomes part of nothing that is kept',
     file: 'src/pipeline/evaluate.ts',
-    find: '...secretsIn(job, plain, decisive), ',
+    find: '...secretsIn(job, tags, plain, decisive), ',
     replace: '',
     test: 'test/jobs/kept-in-rules.test.ts',
     name: 'R6 the value',
