@@ -166,8 +166,13 @@ function containerOf(image: PlanImage): JobImage {
     name: image.name,
     ...(image.entrypoint === undefined ? {} : { entrypoint: image.entrypoint }),
     ...(image.pullPolicy === undefined ? {} : { pull_policy: image.pullPolicy }),
-    ...(image.docker === undefined ? {} : { executor_opts: { docker: image.docker } }),
+    ...executorOptions(image),
   };
+}
+
+function executorOptions({ docker, kubernetes }: PlanImage): Pick<JobImage, 'executor_opts'> {
+  if (docker === undefined && kubernetes === undefined) return {};
+  return { executor_opts: { ...(docker === undefined ? {} : { docker }), ...(kubernetes === undefined ? {} : { kubernetes }) } };
 }
 
 function serviceOf(service: PlanService): JobService {

@@ -52,6 +52,7 @@ function container(fields: Fields, name: string, path: readonly string[], reader
     ...entrypoint,
     ...pullPolicy(fields['pull_policy'], [...path, 'pull_policy'], reader),
     ...docker(fields['docker'], [...path, 'docker'], reader),
+    ...kubernetes(fields['kubernetes'], [...path, 'kubernetes'], reader),
   };
 }
 
@@ -76,6 +77,16 @@ function docker(value: unknown, path: readonly string[], reader: PartReader): { 
       ...(platform === undefined ? {} : { platform: scalarText(platform) }),
     },
   };
+}
+
+/** @see GitLab, CI/CD YAML syntax reference: `image:kubernetes` */
+function kubernetes(value: unknown, path: readonly string[], reader: PartReader): Pick<PlanImage, 'kubernetes'> {
+  if (value === undefined) return {};
+  if (isFields(value)) reader.within('kubernetes').checkKeys(value, 'kubernetes', path);
+  const user = isFields(value) ? scalarText(value['user']) : '';
+  if (/^[^:]{1,255}(?::[^:]{1,255})?$/.test(user)) return { kubernetes: { user } };
+  reader.error(path, '`kubernetes` must be a map with `user`: a name or number, or `uid:gid` (quote it)');
+  return {};
 }
 
 function variables(value: unknown, path: readonly string[], reader: PartReader): { variables?: Readonly<Record<string, string>> } {

@@ -12,6 +12,7 @@ export type KeywordPlace =
   | 'image'
   | 'service'
   | 'docker'
+  | 'kubernetes'
   | 'artifacts'
   | 'variable'
   | 'need'
@@ -115,8 +116,9 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   }),
   forward: table('yaml_variables pipeline_variables'),
   environment: table('name url action deployment_tier on_stop auto_stop_in', '', { kubernetes: 'there is no agent for Kubernetes' }),
-  image: table('name entrypoint pull_policy docker', 'kubernetes'),
-  service: table('name alias entrypoint command variables pull_policy docker', 'kubernetes'),
+  image: table('name entrypoint pull_policy docker kubernetes'),
+  service: table('name alias entrypoint command variables pull_policy docker kubernetes'),
+  kubernetes: table('user'),
   docker: table('user platform'),
   artifacts: table('paths exclude name expire_in when untracked reports public access', '', {
     expose_as: 'there is no merge request page to show it on; the API serves the archive',

@@ -135,6 +135,8 @@ export interface PlanImage {
   readonly entrypoint?: readonly string[];
   readonly pullPolicy?: readonly string[];
   readonly docker?: { readonly user?: string; readonly platform?: string };
+  /** For gitlab-runner's Kubernetes executor; the others pass it over, as there. */
+  readonly kubernetes?: { readonly user: string };
 }
 export interface PlanService extends PlanImage {
   /** Names on the job's network, with spaces or commas between; empty = after the image. */

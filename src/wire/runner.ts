@@ -72,7 +72,10 @@ export interface JobImage {
   readonly entrypoint?: readonly string[];
   readonly pull_policy?: readonly string[];
   /** Unknown keys here fail the job at a stock runner. */
-  readonly executor_opts?: { readonly docker?: { readonly user?: string; readonly platform?: string } };
+  readonly executor_opts?: {
+    readonly docker?: { readonly user?: string; readonly platform?: string };
+    readonly kubernetes?: { readonly user: string };
+  };
 }
 
 export interface JobService extends JobImage {

@@ -141,6 +141,16 @@ describe("a job's payload", () => {
     expect(buildPayload(parts({ plan: { ...plan, artifacts: { ...artifacts, paths: [] } } })).artifacts).toHaveLength(2);
   });
 
+  test('options of the executors stand beside the image, each under its own name', () => {
+    const { plan } = parts();
+    const image = { name: 'i', docker: { user: 'dave' }, kubernetes: { user: '1001:1001' } };
+    expect(buildPayload(parts({ plan: { ...plan, image } })).image).toEqual({
+      name: 'i',
+      executor_opts: { docker: { user: 'dave' }, kubernetes: { user: '1001:1001' } },
+    });
+    expect(buildPayload(parts({ plan: { ...plan, image: { name: 'i' } } })).image).toEqual({ name: 'i' });
+  });
+
   test('R6 assist: the one place beside its field is a masked variable, and only the full pass', () => {
     const payload = buildPayload(parts({ inVariable: true }));
     expect(payload.variables.filter(({ value }) => value.includes('jpt_'))).toEqual([
