@@ -28,7 +28,8 @@ function copyTree(): string {
 }
 
 async function startWorker(folder: string): Promise<ChildProcess> {
-  const env = { ...process.env, TMPDIR: temporary };
+  // Each test file runs in a new thread, which loads the same packages again.
+  const env = { ...process.env, TMPDIR: temporary, NODE_COMPILE_CACHE: join(place, 'compiled') };
   const child = fork(join(folder, 'test', 'mutants', 'worker.ts'), {
     cwd: folder,
     env,
