@@ -1,6 +1,7 @@
 import type { GroupId, JobId, ProjectId } from '../base/ids.ts';
 import { isProtected } from '../base/refs.ts';
-import type { ClaimFilter, JobRecord, RunnerRecord, WaitingJob } from '../ports/jobs.ts';
+import type { ClaimFilter, JobRecord, WaitingJob } from '../ports/jobs.ts';
+import type { RunnerRecord } from '../ports/runners.ts';
 import { tagsFit } from '../base/tags.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Waiter } from './wakeup.ts';

@@ -1,4 +1,4 @@
-import type { RunnerRecord } from '../ports/jobs.ts';
+import type { RunnerRecord } from '../ports/runners.ts';
 import type { Exposure } from '../wire/runner.ts';
 import type { SignedReport } from './jobs.ts';
 

@@ -5,22 +5,17 @@ import type { Secret } from '../base/secret.ts';
 import type { RefsUpdated } from '../forge/forge.ts';
 import type { Grant } from '../pass/grant.ts';
 import type {
-  Assist,
   JobRecord,
   JobReport,
   JobStatus,
-  ManagerInfo,
-  ManagerRecord,
   Page,
   Paged,
-  PinnedGate,
   PipelineRecord,
   PipelineSource,
   PipelineStatus,
   PipelineVariable,
-  RunnerRecord,
-  RunnerTrust,
 } from '../ports/jobs.ts';
+import type { Assist, ManagerInfo, ManagerRecord, PinnedGate, RunnerRecord, RunnerTrust } from '../ports/runners.ts';
 import type { RecordedRights } from '../ports/job-rights.ts';
 import type { PassRecord } from '../ports/passes.ts';
 import type { JobPayload, JobUpdate } from '../wire/runner.ts';

@@ -3,7 +3,8 @@ import { mergeRequestOf } from '../base/refs.ts';
 import type { Secret } from '../base/secret.ts';
 import type { PlanImage, PlanJob, PlanService } from '../pipeline/plan.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
-import type { JobRecord, PipelineRecord, RunnerRecord } from '../ports/jobs.ts';
+import type { JobRecord, PipelineRecord } from '../ports/jobs.ts';
+import type { RunnerRecord } from '../ports/runners.ts';
 import {
   failureReasons,
   type ExtendedJobToken,

@@ -3,7 +3,7 @@ import { type EpochMillis, millis } from '../base/ids.ts';
 import { randomBase62, Secret } from '../base/secret.ts';
 import { type Grant, verifyGrant } from '../pass/grant.ts';
 import type { RegistrationFacts } from '../ports/credentials.ts';
-import type { NewRunner } from '../ports/jobs.ts';
+import type { NewRunner } from '../ports/runners.ts';
 import type { MaybeTx } from '../ports/tx.ts';
 import type { JobsDeps } from './deps.ts';
 

@@ -3,7 +3,7 @@ import type { EpochMillis, GroupId, JobId, ManagerId, ProjectId, RunnerId } from
 import { randomBase62, Secret } from '../base/secret.ts';
 import { assistProblem } from '../pass/assist.ts';
 import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
-import type { ManagerInfo, RunnerRecord } from '../ports/jobs.ts';
+import type { ManagerInfo, RunnerRecord } from '../ports/runners.ts';
 import type { Tx } from '../ports/tx.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Runners } from './jobs.ts';

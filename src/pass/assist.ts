@@ -1,5 +1,5 @@
 import type { EpochMillis, JobId } from '../base/ids.ts';
-import type { RunnerRecord } from '../ports/jobs.ts';
+import type { RunnerRecord } from '../ports/runners.ts';
 import type { Liveness, PassRecord, PassStore } from '../ports/passes.ts';
 import type { MaybeTx } from '../ports/tx.ts';
 import { deathOf } from './life.ts';

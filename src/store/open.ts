@@ -14,7 +14,8 @@ import type { ActingTokens, GatewayJobs, GatewayRunners, PassWrites } from '../p
 import type { FlowStore, ResourceGroups } from '../ports/flow.ts';
 import type { PipelineIncludes } from '../ports/includes.ts';
 import type { JobRights } from '../ports/job-rights.ts';
-import type { JobStore, RunnerStore } from '../ports/jobs.ts';
+import type { JobStore } from '../ports/jobs.ts';
+import type { RunnerStore } from '../ports/runners.ts';
 import type { MergeRequestStore } from '../ports/merge-requests.ts';
 import type { PackageStore } from '../ports/packages.ts';
 import type { Liveness, PassStore } from '../ports/passes.ts';

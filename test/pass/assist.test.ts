@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { id, type JobId, millis } from '../../src/base/ids.ts';
 import { type AssistDeps, assistingPass, assistProblem } from '../../src/pass/assist.ts';
-import type { PinnedGate, RunnerRecord } from '../../src/ports/jobs.ts';
+import type { PinnedGate, RunnerRecord } from '../../src/ports/runners.ts';
 import type { JobLife, PassRecord } from '../../src/ports/passes.ts';
 
 type Facts = Parameters<typeof assistProblem>[0];

@@ -13,7 +13,8 @@ import type {
   User,
 } from '../../forge/forge.ts';
 import type { AuditRow } from '../../ports/audit.ts';
-import type { JobRecord, PipelineRecord, RunnerRecord, ManagerRecord } from '../../ports/jobs.ts';
+import type { JobRecord, PipelineRecord } from '../../ports/jobs.ts';
+import type { RunnerRecord, ManagerRecord } from '../../ports/runners.ts';
 
 /** Our records as GitLab's JSON. `base` is the external address. Never `runners_token`, never a secret. */
 

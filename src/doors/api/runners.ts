@@ -3,7 +3,7 @@ import { JobpassError } from '../../base/errors.ts';
 import { type GroupId, parseId, type ProjectId, type RunnerId, type UserId } from '../../base/ids.ts';
 import type { Secret } from '../../base/secret.ts';
 import type { RunnerSettings } from '../../jobs/registration.ts';
-import type { RunnerRecord } from '../../ports/jobs.ts';
+import type { RunnerRecord } from '../../ports/runners.ts';
 import type { Access } from '../../pass/subject.ts';
 import { actorId } from './actor.ts';
 import { ParamError } from './errors.ts';

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { JobpassError } from '../../base/errors.ts';
 import type { SignedReport } from '../../jobs/jobs.ts';
-import type { ManagerInfo } from '../../ports/jobs.ts';
+import type { ManagerInfo } from '../../ports/runners.ts';
 import { type ArtifactFormat, artifactFormats, reportFormat } from '../../wire/reports.ts';
 import type { JobUpdate } from '../../wire/runner.ts';
 

@@ -4,7 +4,7 @@ import { limits } from '../../base/limits.ts';
 import { Secret } from '../../base/secret.ts';
 import type { Access } from '../../pass/subject.ts';
 import type { RegistrationFacts } from '../../ports/credentials.ts';
-import type { RunnerRecord } from '../../ports/jobs.ts';
+import type { RunnerRecord } from '../../ports/runners.ts';
 import { managerInfoOf, newRunnerOf, readJson, systemIdOf, textOf } from './body.ts';
 import type { Call } from './call.ts';
 import { checkSignature } from './signature.ts';

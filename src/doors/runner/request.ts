@@ -1,6 +1,6 @@
 import { limits } from '../../base/limits.ts';
 import type { ClaimRequest } from '../../jobs/jobs.ts';
-import type { RunnerRecord } from '../../ports/jobs.ts';
+import type { RunnerRecord } from '../../ports/runners.ts';
 import { gateReportOf, managerInfoOf, readJson, systemIdOf, textOf } from './body.ts';
 import type { Call } from './call.ts';
 import { checkSignature } from './signature.ts';

@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely';
 import { id, type ManagerId, millis, type RunnerId, type SecretDigest, type UserId } from '../../base/ids.ts';
-import type { ManagerRecord, PinnedGate, RunnerRecord, RunnerStore } from '../../ports/jobs.ts';
+import type { ManagerRecord, PinnedGate, RunnerRecord, RunnerStore } from '../../ports/runners.ts';
 import { type Database, readJson } from '../database.ts';
 import type { RunnerManagersTable, RunnersTable } from '../schema.ts';
 import { paged } from './paged.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { id, millis, type ProjectId, type UserId } from '../../../src/base/ids.ts';
-import type { PinnedGate } from '../../../src/ports/jobs.ts';
+import type { PinnedGate } from '../../../src/ports/runners.ts';
 import { addRunner, addUser, digestOf, firstPage, now, unknownId } from './seed.ts';
 import type { Bench } from './suite.ts';
 

@@ -3,7 +3,8 @@ import { id, type JobId, millis, type ProjectId, type SecretDigest, type UserId 
 import type { Visibility } from '../../../src/base/levels.ts';
 import type { GroupRecord, ProjectRecord, UserRecord } from '../../../src/forge/embedded/ports.ts';
 import type { NewAuditRow } from '../../../src/ports/audit.ts';
-import type { JobRecord, JobStatus, NewJob, NewPipeline, NewRunner, RunnerRecord } from '../../../src/ports/jobs.ts';
+import type { JobRecord, JobStatus, NewJob, NewPipeline } from '../../../src/ports/jobs.ts';
+import type { NewRunner, RunnerRecord } from '../../../src/ports/runners.ts';
 import type { NewPass, PassRecord } from '../../../src/ports/passes.ts';
 import type { Store } from '../../../src/store/open.ts';
 
