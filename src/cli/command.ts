@@ -73,7 +73,7 @@ export function describeSettings(settings: readonly Setting[]): string {
   return settings
     .map(
       ({ name, value, about, fallback }) =>
-        `  ${`--${name}${value === undefined ? '' : ` ${value}`}`.padEnd(24)}${about}${fallback === undefined ? '' : ` (default ${fallback})`}; ${envName(name)}`,
+        `  ${`--${name}${value === undefined ? '' : ` ${value}`} `.padEnd(24)}${about}${fallback === undefined ? '' : ` (default ${fallback})`}; ${envName(name)}`,
     )
     .join('\n');
 }
