@@ -1,6 +1,5 @@
 import { isoTime, isoTimeOrNull } from '../../base/clock.ts';
 import type {
-  Branch,
   Commit,
   Group,
   MemberEntry,
@@ -9,9 +8,9 @@ import type {
   ProtectionRule,
   Release,
   ReleaseLinkEntry,
-  Tag,
   User,
 } from '../../forge/forge.ts';
+import type { Branch, Tag } from '../../forge/repository.ts';
 import type { AuditRow } from '../../ports/audit.ts';
 import type { JobRecord, PipelineRecord } from '../../ports/jobs.ts';
 import type { RunnerRecord, ManagerRecord } from '../../ports/runners.ts';

@@ -2,7 +2,7 @@ import { JobpassError } from '../../base/errors.ts';
 import { limits } from '../../base/limits.ts';
 import type { DecideRefs } from '../../base/refs.ts';
 import type { Grant } from '../../pass/grant.ts';
-import type { CommitAction, RepositoryFile } from '../../forge/forge.ts';
+import type { CommitAction, RepositoryFile } from '../../forge/repository.ts';
 import { signatureOf } from './actor.ts';
 import { lastPipelineOf } from './commit-statuses.ts';
 import { ParamError } from './errors.ts';

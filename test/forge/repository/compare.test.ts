@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Commit, CommitAction } from '../../../src/forge/forge.ts';
+import type { Commit } from '../../../src/forge/forge.ts';
+import type { CommitAction } from '../../../src/forge/repository.ts';
 import { allowAll, type EmbeddedGit, grantFor, project, startEmbeddedGit } from '../../support/embedded-git.ts';
 import { ok } from '../../support/git-http.ts';
 

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { JobpassError } from '../../../src/base/errors.ts';
 import type { Oid } from '../../../src/base/ids.ts';
 import { checkPath, readablePath } from '../../../src/forge/embedded/repository/names.ts';
-import type { Commit, CommitAction } from '../../../src/forge/forge.ts';
+import type { Commit } from '../../../src/forge/forge.ts';
+import type { CommitAction } from '../../../src/forge/repository.ts';
 import { allowAll, type EmbeddedGit, grantFor, project, pushers, startEmbeddedGit, watching } from '../../support/embedded-git.ts';
 import { client, ok } from '../../support/git-http.ts';
 

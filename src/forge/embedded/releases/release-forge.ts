@@ -3,7 +3,8 @@ import { present } from '../../../base/assert.ts';
 import { type Grant, verifyGrant } from '../../../pass/grant.ts';
 import type { ProjectId } from '../../../base/ids.ts';
 import type { MaybeTx } from '../../../ports/tx.ts';
-import type { Release, ReleaseForge, ReleaseLinkInput, RepositoryForge } from '../../forge.ts';
+import type { Release, ReleaseForge, ReleaseLinkInput } from '../../forge.ts';
+import type { RepositoryForge } from '../../repository.ts';
 import type { ReleaseRecord } from '../ports.ts';
 import type { ServiceDeps } from '../projects/project-forge.ts';
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { JobpassError } from '../../../base/errors.ts';
 import { type Oid, parseOid, type ProjectId } from '../../../base/ids.ts';
 import type { Directory } from '../../../ports/directory.ts';
-import type { RepositoryForge } from '../../forge.ts';
+import type { RepositoryForge } from '../../repository.ts';
 import type { GitRunner } from '../git/processes.ts';
 import type { Repositories } from '../git/repositories.ts';
 import { contentReaders, readers, requireAny } from './grants.ts';

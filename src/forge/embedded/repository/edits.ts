@@ -1,7 +1,7 @@
 import { JobpassError } from '../../../base/errors.ts';
 import { type Oid, zeroOid } from '../../../base/ids.ts';
 import { present } from '../../../base/assert.ts';
-import type { RepositoryForge } from '../../forge.ts';
+import type { RepositoryForge } from '../../repository.ts';
 import { listNames, readRefs } from '../git/refs.ts';
 import type { ReadDeps } from './content.ts';
 import { requireAny } from './grants.ts';

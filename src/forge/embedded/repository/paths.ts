@@ -1,6 +1,6 @@
 import { isJobpassError, JobpassError } from '../../../base/errors.ts';
 import { type Oid, parseOid } from '../../../base/ids.ts';
-import type { RepositoryForge } from '../../forge.ts';
+import type { RepositoryForge } from '../../repository.ts';
 import type { GitRunner } from '../git/processes.ts';
 import type { ReadDeps } from './content.ts';
 import { requireAny } from './grants.ts';

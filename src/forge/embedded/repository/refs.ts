@@ -1,6 +1,7 @@
 import { type Oid, parseOid, type ProjectId, type RefName } from '../../../base/ids.ts';
 import { isProtected } from '../../../base/refs.ts';
-import type { Branch, Commit, RepositoryForge, Tag } from '../../forge.ts';
+import type { Commit } from '../../forge.ts';
+import type { Branch, RepositoryForge, Tag } from '../../repository.ts';
 import { listNames, listRefs, readRefs } from '../git/refs.ts';
 import type { ReadDeps } from './content.ts';
 import { readers, requireAny } from './grants.ts';

@@ -1,4 +1,4 @@
-import type { RepositoryForge } from '../../forge.ts';
+import type { RepositoryForge } from '../../repository.ts';
 import { comparisons } from './compare.ts';
 import { contentReads, type ReadDeps } from './content.ts';
 import { commitWrites, refWrites } from './edits.ts';

@@ -6,7 +6,7 @@ import { type Oid, parseOid, type ProjectId, type RefName, zeroOid } from '../..
 import type { DecideRefs } from '../../../base/refs.ts';
 import { present } from '../../../base/assert.ts';
 import type { Grant } from '../../../pass/grant.ts';
-import type { CommitAction, CommitRequest } from '../../forge.ts';
+import type { CommitAction, CommitRequest } from '../../repository.ts';
 import type { RunOptions } from '../git/processes.ts';
 import { Push, type PushDeps } from '../git/push.ts';
 import { checkPath } from './names.ts';
