@@ -46,6 +46,9 @@ export interface CiWorkflow {
   readonly rules?: readonly CiRule[];
 }
 
+/** As it was written: its policy may hold variables. */
+export type CiCache = Omit<PlanCache, 'policy'> & { readonly policy: string };
+
 /** Keywords that stand the same in a job, in `default` and (the older ones) at the top. What `PlanJob` has by the same name gets there as it is. */
 export interface CiDefaults {
   readonly image?: PlanImage;
@@ -57,7 +60,7 @@ export interface CiDefaults {
   readonly artifacts?: PlanArtifacts;
   readonly retry?: NonNullable<PlanJob['retry']>;
   readonly interruptible?: boolean;
-  readonly caches?: readonly PlanCache[];
+  readonly caches?: readonly CiCache[];
   readonly hooks?: NonNullable<PlanJob['hooks']>;
   readonly idTokens?: NonNullable<PlanJob['idTokens']>;
 }

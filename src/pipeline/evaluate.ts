@@ -1,11 +1,12 @@
 import { limits } from '../base/limits.ts';
 import { type Budget, newBudget } from './budget.ts';
+import { cachesOf } from './cache-policy.ts';
 import { inheritedDefaults, inheritedVariables } from './defaults.ts';
 import { inItsPlace, oddPlaces, placed } from './environments.ts';
 import { expanderOf, type Given, givenOf, secretIn, secretText, shownGiven } from './given.ts';
 import { circleIn } from './graph.ts';
 import type { CiFile, CiJob, CiNeed, CiRule } from './ci-file.ts';
-import type { CiError, Plan, PlanJob } from './plan.ts';
+import type { CiError, Plan, PlanCache, PlanJob } from './plan.ts';
 import { isChosen } from './policy.ts';
 import { matchingRule, noFacts, type RuleFacts } from './rule-facts.ts';
 import { type Expander, type Layer, layerOver } from './variables.ts';
@@ -44,6 +45,7 @@ export function planPipeline(written: CiFile, known: Given | ReadonlyMap<string,
   const chosen = new Map<string, PlanJob>();
   const needs = new Map<string, CiJob>();
   const masked: CiError[] = [];
+  const odd: CiError[] = [];
   for (const job of file.jobs) {
     const inherited = { ...file, variables: inheritedVariables(file.variables, job.inherit?.variables) };
     const layer = layerOver(inherited, job);
@@ -59,10 +61,26 @@ export function planPipeline(written: CiFile, known: Given | ReadonlyMap<string,
     const needing = decided.needs === undefined ? job : { ...job, needs: decided.needs };
     needs.set(job.name, needing);
     const decisive = layerOver(layer, decided.layer);
-    const { tags = [] } = { ...inheritedDefaults(file.defaults, job.inherit), ...job };
+    const { tags = [], caches: asWritten = [] } = { ...inheritedDefaults(file.defaults, job.inherit), ...job };
+    const expanded = expanderOf(plain, decisive, budget);
+    const caches = cachesOf(asWritten, job, expanded);
+    if ('error' in caches) odd.push(caches.error);
     masked.push(...secretsIn(job, tags, plain, decisive), ...secretUrl(job, forJob, decisive));
-    chosen.set(job.name, planJob(file, needing, decided, expanderOf(plain, decisive, budget)));
+    chosen.set(job.name, planJob(file, needing, decided, expanded, 'error' in caches ? [] : caches));
   }
+  return assembled(file, given, budget, { chosen, needs, masked, odd });
+}
+
+/** The jobs that were chosen, and what is wrong with them. */
+interface Chosen {
+  readonly chosen: ReadonlyMap<string, PlanJob>;
+  /** As they were written, with the needs of the rules that decided. */
+  readonly needs: ReadonlyMap<string, CiJob>;
+  readonly masked: readonly CiError[];
+  readonly odd: readonly CiError[];
+}
+
+function assembled(file: CiFile, given: Given, budget: Budget, { chosen, needs, masked, odd }: Chosen): Planned {
   // As GitLab: there would be nothing in it, or nothing but what stands around the work, so there is none.
   if ([...chosen.values()].every(({ stage }) => stage === '.pre' || stage === '.post'))
     return { ok: false, errors: [{ message: noJobs }], filtered: true };
@@ -74,6 +92,7 @@ export function planPipeline(written: CiFile, known: Given | ReadonlyMap<string,
     ...circleIn([...needs.values()]),
     ...oddPlaces(file.jobs, chosen),
     ...emptyTags(file.jobs, chosen),
+    ...odd,
   ];
   if (errors.length > 0) return failure(errors);
   const jobs = [...chosen.values()].map((job) => withoutLost(job, chosen));
@@ -170,7 +189,7 @@ function decide(job: CiJob, variables: Expander, look: Look): Decided | undefine
   };
 }
 
-function planJob(file: CiFile, job: CiJob, decided: Decided, variables: Expander): PlanJob {
+function planJob(file: CiFile, job: CiJob, decided: Decided, variables: Expander, caches: readonly PlanCache[]): PlanJob {
   const {
     place: _place,
     rules: _rules,
@@ -186,12 +205,13 @@ function planJob(file: CiFile, job: CiJob, decided: Decided, variables: Expander
   } = job;
   // Where its variables come to nothing there is no group (GitLab).
   const group = variables.text(resourceGroup ?? '').slice(0, 255);
-  const { services, tags = [], ...merged } = { ...inheritedDefaults(file.defaults, inherit), ...own };
+  const { services, tags = [], caches: written, ...merged } = { ...inheritedDefaults(file.defaults, inherit), ...own };
   return {
     beforeScript: [],
     afterScript: [],
     ...merged,
     tags: tags.map((tag) => variables.text(tag)),
+    ...(written === undefined ? {} : { caches }),
     stageIndex: file.stages.indexOf(job.stage),
     ...(services === undefined || services.length === 0 ? {} : { services }),
     ...layerOver(job, decided.layer),

@@ -1,4 +1,5 @@
 import { isFields, scalarText, type Fields } from './fields.ts';
+import type { CiCache } from './ci-file.ts';
 import type { PlanCache } from './plan.ts';
 import type { PartReader } from './reader.ts';
 
@@ -8,7 +9,7 @@ const mostKeyFiles = 2;
 const mostFallbackKeys = 5;
 
 /** A map, or a list of at most four; empty = none. @see GitLab, CI/CD YAML syntax reference: `cache` */
-export function readCaches(value: unknown, path: readonly string[], outer: PartReader): readonly PlanCache[] {
+export function readCaches(value: unknown, path: readonly string[], outer: PartReader): readonly CiCache[] {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
   if (list.length > mostCaches) outer.error(path, `\`cache\` must be a map, or a list of at most ${mostCaches}`);
   const reader = outer.within('cache');
@@ -20,7 +21,7 @@ export function readCaches(value: unknown, path: readonly string[], outer: PartR
   });
 }
 
-function readCache(fields: Fields, path: readonly string[], reader: PartReader): PlanCache {
+function readCache(fields: Fields, path: readonly string[], reader: PartReader): CiCache {
   reader.checkKeys(fields, 'cache', path);
   const word = <Word extends string>(name: string, words: readonly [Word, ...Word[]]): Word => {
     const given = fields[name] ?? words[0];
@@ -45,7 +46,11 @@ function readCache(fields: Fields, path: readonly string[], reader: PartReader):
     key: readKey(fields['key'], [...path, 'key'], reader),
     paths: fields['paths'] === undefined ? [] : reader.texts(fields['paths'], [...path, 'paths']),
     untracked: flag('untracked'),
-    policy: word('policy', ['pull-push', 'pull', 'push']),
+    // One with variables is known once they are put in.
+    policy:
+      typeof fields['policy'] === 'string' && fields['policy'].includes('$')
+        ? fields['policy']
+        : word('policy', ['pull-push', 'pull', 'push']),
     when: word('when', ['on_success', 'on_failure', 'always']),
     fallbackKeys: fallback,
   };
