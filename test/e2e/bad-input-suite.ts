@@ -28,9 +28,9 @@ export function badInputSuite(where: string, start: () => Promise<StoryPlace>): 
       ['broken YAML', 'job:\n  script: [echo\n', /line \d+: .*YAML/i],
       ['an unknown keyword', 'job:\n  script: [echo]\n  scirpt: x\n', /line 3: .*unknown keyword .*scirpt/],
       [
-        'a keyword that is not there yet',
-        'job:\n  script: [echo]\n  image: {name: x, kubernetes: {}}\n',
-        /line 3: .*kubernetes.*not supported yet/,
+        'a keyword that is not there',
+        'job:\n  script: [echo]\n  environment: {name: x, kubernetes: {}}\n',
+        /line 3: .*kubernetes.*there is no agent/,
       ],
       [
         'needs in a circle',
