@@ -35,9 +35,9 @@ function rows(table: ReadonlyMap<string, Keyword>): string {
           : [],
       )
       .join(', ');
-  const lines = (['supported', 'not_built', 'refused'] as const).flatMap((status) => {
+  const lines = (['supported', 'refused'] as const).flatMap((status) => {
     const names = of(status);
-    return names === '' ? [] : [`- ${{ supported: 'supported', not_built: 'not built yet', refused: 'refused' }[status]}: ${names}`];
+    return names === '' ? [] : [`- ${status}: ${names}`];
   });
   return `${lines.join('\n')}\n`;
 }

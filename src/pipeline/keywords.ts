@@ -46,9 +46,8 @@ export type KeywordPlace =
   | 'need_upstream'
   | 'environment';
 
-/** `not_built` = jobpass may take it one day, `refused` = it never will. */
 export interface Keyword {
-  readonly status: 'supported' | 'not_built' | 'refused';
+  readonly status: 'supported' | 'refused';
   /** What an error says behind the keyword's name; empty for a supported one. */
   readonly reason: string;
 }
@@ -60,8 +59,8 @@ const identity = "use `id_tokens` with the cloud's own workload identity";
 /** GitLab's keywords, so that an error can tell one that is missing here from a typing mistake. @see GitLab, CI/CD YAML syntax reference */
 export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword>>> = {
   header: table('spec'),
-  spec: table('inputs include', '', { component: 'there is no component catalog' }),
-  spec_include: table('local project file ref', '', {
+  spec: table('inputs include', { component: 'there is no component catalog' }),
+  spec_include: table('local project file ref', {
     remote: 'the server asks no other address; put the file into a project',
     template: "GitLab's own templates are not part of jobpass; put the file into a project",
     component: 'there is no component catalog; put the file into a project',
@@ -73,12 +72,12 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   input: table('type default description options regex rules'),
   input_rule: table('if options default'),
   // A name at the top that is not listed here is a job's: a job may be called `release` or `retry`.
-  top: table('include stages default workflow variables image services before_script after_script cache', '', {
+  top: table('include stages default workflow variables image services before_script after_script cache', {
     spec: 'it stands in a header, above a line of `---`',
     types: 'use `stages`',
     pages: 'jobpass serves no pages; give the job another name and publish from its `script`',
   }),
-  default: table('image services before_script after_script tags timeout artifacts retry interruptible cache hooks id_tokens', '', {
+  default: table('image services before_script after_script tags timeout artifacts retry interruptible cache hooks id_tokens', {
     identity,
   }),
   job: table(
@@ -86,7 +85,6 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
      rules only except when tags allow_failure timeout retry extends parallel inherit
      start_in manual_confirmation interruptible resource_group trigger environment
      cache release hooks coverage id_tokens`,
-    '',
     {
       type: 'use `stage`',
       identity,
@@ -100,7 +98,6 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   // A job with `trigger`.
   bridge: table(
     `stage variables needs rules only except when allow_failure extends parallel inherit start_in manual_confirmation interruptible resource_group trigger environment`,
-    '',
     Object.fromEntries(
       `script before_script after_script image services artifacts dependencies tags timeout retry cache release hooks coverage id_tokens secrets
        identity pages publish run`
@@ -109,41 +106,40 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
     ),
   ),
   trigger: table('project branch include strategy forward inputs'),
-  trigger_include: table('local artifact job project file ref inputs', '', {
+  trigger_include: table('local artifact job project file ref inputs', {
     component: 'there is no component catalog; put the file into a project',
     remote: 'nobody of the project answers for it',
     template: 'jobpass has no templates',
   }),
   forward: table('yaml_variables pipeline_variables'),
-  environment: table('name url action deployment_tier on_stop auto_stop_in', '', { kubernetes: 'there is no agent for Kubernetes' }),
+  environment: table('name url action deployment_tier on_stop auto_stop_in', { kubernetes: 'there is no agent for Kubernetes' }),
   image: table('name entrypoint pull_policy docker kubernetes'),
   service: table('name alias entrypoint command variables pull_policy docker kubernetes'),
   kubernetes: table('user'),
   docker: table('user platform'),
-  artifacts: table('paths exclude name expire_in when untracked reports public access', '', {
+  artifacts: table('paths exclude name expire_in when untracked reports public access', {
     expose_as: 'there is no merge request page to show it on; the API serves the archive',
   }),
   reports: table(
     `accessibility annotations api_fuzzing browser_performance cluster_image_scanning codequality container_scanning coverage_fuzzing
      coverage_report cyclonedx dast dependency_scanning dotenv junit load_performance lsif metrics repository_xray requirements sarif sast
      scip secret_detection terraform`,
-    '',
     { cobertura: 'use `coverage_report`' },
   ),
   variable: table('value description options expand'),
-  need: table('job artifacts optional parallel', '', {
+  need: table('job artifacts optional parallel', {
     pipeline: "it stands in a job's own `needs`, not in those of a rule",
     project: "it stands in a job's own `needs`, not in those of a rule",
     ref: 'it goes with `project`',
   }),
-  need_project: table('project ref job artifacts', '', elsewhere),
+  need_project: table('project ref job artifacts', elsewhere),
   need_upstream: table('pipeline'),
-  need_pipeline: table('pipeline job artifacts', '', elsewhere),
+  need_pipeline: table('pipeline job artifacts', elsewhere),
   rule: table('if changes exists when allow_failure variables needs interruptible start_in'),
-  policy: table('refs variables changes', '', { kubernetes: 'there are no clusters' }),
+  policy: table('refs variables changes', { kubernetes: 'there are no clusters' }),
   changes: table('paths compare_to'),
   exists: table('paths project ref'),
-  include: table('local project file ref rules inputs', '', {
+  include: table('local project file ref rules inputs', {
     cache: 'it is for `remote`, which is not there',
     integrity: 'it is for `remote`, which is not there',
     remote: 'the server asks no other address; put the file into a project',
@@ -163,16 +159,15 @@ export const keywords: Readonly<Record<KeywordPlace, ReadonlyMap<string, Keyword
   cache_key: table('files files_commits prefix'),
   hooks: table('pre_get_sources_script'),
   id_token: table('aud'),
-  release: table('tag_name tag_message name description ref released_at assets', '', { milestones: 'there are no milestones' }),
+  release: table('tag_name tag_message name description ref released_at assets', { milestones: 'there are no milestones' }),
   release_assets: table('links'),
   release_link: table('name url filepath link_type'),
 };
 
-function table(supported: string, notBuilt = '', refused: Readonly<Record<string, string>> = {}): ReadonlyMap<string, Keyword> {
+function table(supported: string, refused: Readonly<Record<string, string>> = {}): ReadonlyMap<string, Keyword> {
   const words = (text: string): readonly string[] => text.split(/\s+/).filter((word) => word !== '');
   return new Map<string, Keyword>([
     ...words(supported).map((name) => [name, { status: 'supported', reason: '' }] as const),
-    ...words(notBuilt).map((name) => [name, { status: 'not_built', reason: 'is not supported yet' }] as const),
     ...Object.entries(refused).map(([name, why]) => [name, { status: 'refused', reason: `is not supported: ${why}` }] as const),
   ]);
 }
