@@ -1,12 +1,6 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { silentLog } from '../../src/base/log.ts';
-import { Secret } from '../../src/base/secret.ts';
-import { type RunnerHandle, startRunner } from '../../src/runner/loop.ts';
-import { registerRunner } from '../../src/runner/register.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import type { TestServer } from '../support/server.ts';
+import { type ShellRunner, startShellRunner } from './support/shell-runner.ts';
 
 const secret = 'correct-horse-battery';
 const ciFile = `variables: {LAYER: file, DEEP: $MIDDLE, MIDDLE: $LAYER-$CI_JOB_NAME, PLAIN: {value: $LAYER, expand: false}}
@@ -22,36 +16,16 @@ publish:
 `;
 
 describe('the runner and what a job is given', () => {
+  let runner: ShellRunner;
   let server: TestServer;
-  let dir: string;
-  let alice: { id: number; token: string };
+  let alice: ShellRunner['alice'];
   let app: number;
-  let handle: RunnerHandle | undefined;
 
   beforeAll(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'jobpass-runner-given-'));
-    await chmod(dir, 0o711);
-    server = await startTestServer();
-    alice = await server.user('alice');
-    app = await server.project('team/app');
-    await server.member(app, alice.id, 40);
-    const { token } = await server.runner();
-    const configPath = join(dir, 'config.toml');
-    await registerRunner({
-      url: server.url,
-      token: new Secret(token),
-      executor: 'shell',
-      configPath,
-      name: 'given',
-      buildsDir: join(dir, 'builds'),
-    });
-    handle = await startRunner({ configPath, log: silentLog, traceIntervalMs: 20 });
+    runner = await startShellRunner();
+    ({ server, alice, app } = runner);
   });
-  afterAll(async () => {
-    await handle?.stop();
-    await server.stop();
-    await rm(dir, { recursive: true, force: true });
-  });
+  afterAll(() => runner.close());
 
   test('variables in their order, masked ones kept out of the log, files as files; hooks, coverage and a release', async () => {
     const variable = (key: string, value: string, more: object) =>

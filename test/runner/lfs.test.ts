@@ -1,16 +1,12 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { silentLog } from '../../src/base/log.ts';
-import { Secret } from '../../src/base/secret.ts';
-import { type RunnerHandle, startRunner } from '../../src/runner/loop.ts';
-import { registerRunner } from '../../src/runner/register.ts';
 import { passesIn } from '../support/pass-forms.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import type { TestServer } from '../support/server.ts';
+import { type ShellRunner, startShellRunner } from './support/shell-runner.ts';
 
 const run = promisify(execFile);
 const helper = '!f() { test "$1" = get && printf "username=anyone\\npassword=%s\\n" "$TEST_TOKEN"; }; f';
@@ -23,38 +19,19 @@ pointer:
 `;
 
 describe('the runner and large files', () => {
+  let runner: ShellRunner;
   let server: TestServer;
   let dir: string;
-  let alice: { id: number; token: string };
+  let alice: ShellRunner['alice'];
   let app: number;
-  let handle: RunnerHandle | undefined;
   const big = randomBytes(300_000);
   const oid = createHash('sha256').update(big).digest('hex');
 
   beforeAll(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'jobpass-runner-lfs-'));
-    await chmod(dir, 0o711);
-    server = await startTestServer();
-    alice = await server.user('alice');
-    app = await server.project('team/app');
-    await server.member(app, alice.id, 40);
-    const runner = await server.runner();
-    const configPath = join(dir, 'config.toml');
-    await registerRunner({
-      url: server.url,
-      token: new Secret(runner.token),
-      executor: 'shell',
-      configPath,
-      name: 'lfs',
-      buildsDir: join(dir, 'builds'),
-    });
-    handle = await startRunner({ configPath, log: silentLog, traceIntervalMs: 20 });
+    runner = await startShellRunner();
+    ({ server, alice, app, dir } = runner);
   });
-  afterAll(async () => {
-    await handle?.stop();
-    await server.stop();
-    await rm(dir, { recursive: true, force: true });
-  });
+  afterAll(() => runner.close());
 
   async function trace(name: string): Promise<string> {
     for (;;) {
@@ -96,7 +73,7 @@ describe('the runner and large files', () => {
     expect(large).not.toContain('127.0.0.1:9/evil/');
     const pointer = await trace('pointer');
     expect(pointer).toContain(`oid sha256:${oid}`);
-    await handle?.drain();
+    await runner.handle.drain();
     for (const entry of await readdir(join(dir, 'builds'), { recursive: true, withFileTypes: true }))
       if (entry.isFile()) expect(passesIn(await readFile(join(entry.parentPath, entry.name), 'latin1')), entry.name).toEqual([]);
   });

@@ -1,12 +1,6 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { silentLog } from '../../src/base/log.ts';
-import { Secret } from '../../src/base/secret.ts';
-import { type RunnerHandle, startRunner } from '../../src/runner/loop.ts';
-import { registerRunner } from '../../src/runner/register.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import type { TestServer } from '../support/server.ts';
+import { type ShellRunner, startShellRunner } from './support/shell-runner.ts';
 
 const ciFile = `stages: [build, use]
 make:
@@ -27,30 +21,16 @@ flaky:
 `;
 
 describe('the runner and what jobs report', () => {
+  let runner: ShellRunner;
   let server: TestServer;
-  let dir: string;
-  let alice: { id: number; token: string };
+  let alice: ShellRunner['alice'];
   let app: number;
-  let handle: RunnerHandle | undefined;
 
   beforeAll(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'jobpass-runner-reports-'));
-    await chmod(dir, 0o711);
-    server = await startTestServer();
-    alice = await server.user('alice');
-    app = await server.project('team/app');
-    await server.member(app, alice.id, 40);
-    const { token } = await server.runner();
-    const configPath = join(dir, 'config.toml');
-    const buildsDir = join(dir, 'builds');
-    await registerRunner({ url: server.url, token: new Secret(token), executor: 'shell', configPath, name: 'reports', buildsDir });
-    handle = await startRunner({ configPath, log: silentLog, traceIntervalMs: 20 });
+    runner = await startShellRunner();
+    ({ server, alice, app } = runner);
   });
-  afterAll(async () => {
-    await handle?.stop();
-    await server.stop();
-    await rm(dir, { recursive: true, force: true });
-  });
+  afterAll(() => runner.close());
 
   const jobs = async () => (await server.call('GET', `/api/v4/projects/${app}/jobs?per_page=50`, { token: alice.token })).list;
   const ended = async (name: string, count = 1) => {
