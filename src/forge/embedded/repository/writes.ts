@@ -97,7 +97,8 @@ export async function buildCommit(deps: WriteDeps, scratch: Scratch, parent: Oid
   if (message.includes('\0')) throw new JobpassError('invalid_input', 'commit_message is invalid');
   const run = runIn(deps, scratch);
   if (parent !== undefined) await run(['read-tree', parent]);
-  const files = await filesAt(run, [...new Set(actions.flatMap((action) => pathsOf(action)))]);
+  const paths = [...new Set(actions.flatMap((action) => pathsOf(action)))];
+  const files = parent === undefined ? new Map<string, File>() : await filesAt(run, paths);
   const changed = new Map<string, File | undefined>();
   for (const action of actions) {
     if (action.lastCommitId !== undefined && parent !== undefined)
