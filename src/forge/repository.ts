@@ -120,4 +120,9 @@ export interface RepositoryForge extends ComparisonForge {
   createCommit(grant: Grant, project: ProjectId, request: CommitRequest, decide: DecideRefs): Promise<Commit>;
   /** Commits reachable from `sha` but from no protected branch or tag, newest first; null past `limit` (R3). System grant `principals` or any read permission. */
   unprotectedCommits(grant: Grant, project: ProjectId, sha: Oid, limit: number): Promise<readonly Oid[] | null>;
+  /**
+   * Protected branches and tags that have the rest of that history: the default branch alone where it has all of it. None for a history of its own.
+   * System grant `principals` or any read permission.
+   */
+  protectedBases(grant: Grant, project: ProjectId, sha: Oid): Promise<readonly RefName[]>;
 }

@@ -41,15 +41,20 @@ export async function principalsOfJob(
     );
   }
   const sha = job.sha as Oid;
-  const unprotectedCommits = await asSystem(deps, 'principals', project.id, `job-${job.id}`, (grant) =>
-    deps.forge.repository.unprotectedCommits(grant, project.id, sha, commitLimit),
-  );
+  const ref = `refs/${job.tag ? 'tags' : 'heads'}/${job.ref}`;
+  const trusted = await deps.trustedProjects.has(null, job.userId, project.id);
+  const protectedRef = await refProtected(deps, job);
+  const { commits: unprotectedCommits, bases } = await asSystem(deps, 'principals', project.id, `job-${job.id}`, async (grant) => {
+    const { repository } = deps.forge;
+    const commits = await repository.unprotectedCommits(grant, project.id, sha, commitLimit);
+    // A branch that was cut from a protected one runs what stands there as well.
+    const onOthers = !trusted && !protectedRef && commits !== null;
+    return { commits, bases: onOthers ? await repository.protectedBases(grant, project.id, sha) : [] };
+  });
   const pushers = unprotectedCommits === null ? new Map<Oid, readonly UserId[]>() : await deps.pushersOf(project.id, unprotectedCommits);
   const { line, whole } = await lineage(deps, pipeline);
-  const ref = `refs/${job.tag ? 'tags' : 'heads'}/${job.ref}`;
-  // On a protected ref whoever last moved it answers for what stands there (A59), unless the project is trusted by name; nobody known means not provable.
-  const trusted = await deps.trustedProjects.has(null, job.userId, project.id);
-  const lastPushers = !trusted && (await refProtected(deps, job)) ? { lastPushers: (await deps.lastPushers(project.id, ref)) ?? null } : {};
+  // Whoever last moved a protected ref answers for what stands there (A59), unless the project is trusted by name; nobody known means not provable.
+  const lastPushers = trusted ? {} : await moversOf(deps, project, protectedRef ? [ref] : bases);
   const made = await makersOf(deps, artifactJobs);
   return principalsOf({
     starter: job.userId,
@@ -64,6 +69,18 @@ export async function principalsOfJob(
     includes: await evidenceOfIncludes(deps, pipeline, project, job.userId),
     ...lastPushers,
   });
+}
+
+/** Who last moved each of the refs; null where that is not known of one. */
+async function moversOf(
+  deps: JobsDeps,
+  { id }: ProjectFacts,
+  refs: readonly string[],
+): Promise<{ readonly lastPushers?: readonly UserId[] | null }> {
+  if (refs.length === 0) return {};
+  const found = await Promise.all(refs.map((ref) => deps.lastPushers(id, ref)));
+  const known = found.filter((movers) => movers !== undefined);
+  return { lastPushers: known.length < refs.length ? null : known.flat() };
 }
 
 /** Everybody whose hand was in what these jobs made; null = it cannot be told. That a runner got no pass for one of them changes nothing. */

@@ -24,7 +24,7 @@ export interface PrincipalEvidence {
   readonly includes?: readonly IncludeEvidence[];
   /** Who set the CI/CD variables that the job gets, where no administrator did. */
   readonly variableSetters?: readonly UserId[];
-  /** On a protected ref: who last pushed or merged to it, null = nobody knows. Left out elsewhere. */
+  /** Who last pushed or merged to the protected ref that it runs on, or to those that its commit stands on; null = of one nobody knows. Left out where there is none. */
   readonly lastPushers?: readonly UserId[] | null;
 }
 
@@ -109,7 +109,7 @@ export function principalsOf(evidence: PrincipalEvidence, mode: 'intersect' | 's
     add(evidence.variableSetters ?? [], 'kept_variable');
     if (evidence.lastPushers === null) {
       provable = false;
-      notes.push('nobody is known to have last pushed to this protected ref');
+      notes.push('nobody is known to have last pushed to the protected ref that it runs on, or that its branch was cut from');
     }
   } else notes.push('principals: starter (this instance looks at nobody but who started the job)');
   if (found.size > limits.principals) {

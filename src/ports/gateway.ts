@@ -57,10 +57,17 @@ export interface ActingCredentials {
   sweep(): Promise<void>;
 }
 
+/** What is unprotected of a history. */
+export interface Unprotected {
+  readonly commits: readonly Oid[];
+  /** Full names of the protected branches that have the rest: the default branch alone where it has all of it. */
+  readonly bases: readonly string[];
+}
+
 /** Who moved what upstream, over every way in (R3). */
 export interface UpstreamHistory {
-  /** Commits reachable from `sha` but from no protected branch or tag; null = more than `limit`, or it cannot be told. */
-  unprotectedCommits(project: ProjectId, sha: Oid, limit: number): Promise<readonly Oid[] | null>;
+  /** Commits reachable from `sha` but from no protected branch or tag, and what they stand on; null = more than `limit`, or it cannot be told. */
+  unprotectedCommits(project: ProjectId, sha: Oid, limit: number): Promise<Unprotected | null>;
   /** Who pushed which commit; what is missing was not found. */
   pushersOf(project: ProjectId, commits: readonly Oid[]): Promise<ReadonlyMap<Oid, readonly UserId[]>>;
   /** Whether the forge has this commit already. @throws upstream_failed */

@@ -360,7 +360,8 @@ export function lifeSuite(engine: string, start: () => Promise<TestServer>): voi
         const [pass] = await server.store.passes.forJob(null, job.id as JobId);
         return pass?.principals.map((principal) => Number(principal.userId)) ?? [];
       };
-      expect(await owners('bobs.txt', bob.token)).toEqual([bob.id]);
+      // Alice as who last moved main, which the branch was cut from (A59).
+      expect(await owners('bobs.txt', bob.token)).toEqual([bob.id, alice.id]);
       expect(await owners('typo.txt', alice.token)).toEqual([alice.id, bob.id]);
     });
 

@@ -261,7 +261,10 @@ describe('what a GitLab has beside the shared table', () => {
     ]);
     gate.gitlab.answers.set('GET /projects/7/events', [
       200,
-      [{ author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'both', commit_from: gate.sha, commit_to: sha } }],
+      [
+        { author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'both', commit_from: gate.sha, commit_to: sha } },
+        { author_id: 2, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: gate.sha } },
+      ],
     ]);
     const both = await gate.job({ sha, ref: 'both' });
     expect(both.notes).toContain('bob (pusher)');

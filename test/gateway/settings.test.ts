@@ -112,6 +112,18 @@ test('R3 A59 who last pushed to a protected branch counts, unless the starting u
   gate.gitlab.answers.delete('GET /projects/7/events');
 });
 
+test('R3 A59 a branch that was cut from a protected one is answered for by who last pushed there', async () => {
+  await remove('/api/v4/user/jobpass/trusted_projects/7', 'glpat-alice');
+  gate.gitlab.answers.set('GET /projects/7/events', [
+    200,
+    [{ author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: gate.sha } }],
+  ]);
+  const job = await gate.job({ ref: 'cut' });
+  expect(job.notes).toContain('bob (last merger)');
+  await gate.end(job);
+  gate.gitlab.answers.delete('GET /projects/7/events');
+});
+
 test("R10 the trail is read by an administrator's token that reaches it, and by no other", async () => {
   const job = await gate.job();
   await reads(job, '/api/v4/projects/8/repository/tree');

@@ -47,6 +47,39 @@ describe('whose rights a job has, and what users and admins say about it', () =>
     expect(await principals(await start())).toEqual(['alice: starter', 'carol: last_merger']);
   });
 
+  test('R3 A59 a branch that was cut from a protected one is answered for by who last merged there, also below commits of its own', async () => {
+    const P = `/api/v4/projects/${app}`;
+    const onBranch = async (name: string): Promise<Claimed> => {
+      await server.must('POST', `${P}/pipeline`, { ref: name }, alice.token);
+      const job = await server.claim(runner.token);
+      if (job === undefined) throw new Error('no job');
+      return job;
+    };
+    await server.must('POST', `${P}/repository/branches`, { branch: 'cut', ref: 'main' }, alice.token);
+    for (let job = await server.claim(runner.token); job !== undefined; job = await server.claim(runner.token)) await server.finish(job);
+    const cut = await onBranch('cut');
+    expect(await principals(cut)).toEqual(['alice: starter', 'carol: last_merger']);
+    // Her rights count outside the top-level group alone: at home the job has all of alice's.
+    const elsewhere = await server.project('other/lib');
+    await server.member(elsewhere, alice.id, 40);
+    const reads = async (job: Claimed, project: number): Promise<number> => {
+      const basic = { authorization: `Basic ${Buffer.from(`x:${job.fetchPass}`).toString('base64')}` };
+      const path = project === app ? 'team/app' : 'other/lib';
+      return (await server.call('GET', `/${path}.git/info/refs?service=git-upload-pack`, { headers: basic })).status;
+    };
+    expect([await reads(cut, app), await reads(cut, elsewhere)]).toEqual([200, 404]);
+    await server.finish(cut);
+    await server.commit(app, 'own.txt', 'x', { token: alice.token, branch: 'cut' });
+    const own = await server.claim(runner.token);
+    expect(own === undefined ? [] : await principals(own)).toEqual(['alice: starter', 'carol: last_merger']);
+    if (own !== undefined) await server.finish(own);
+    await server.must('PUT', '/api/v4/user/jobpass/trusted_projects/team%2Fapp', undefined, alice.token);
+    const trusting = await onBranch('cut');
+    expect([await principals(trusting), await reads(trusting, elsewhere)]).toEqual([['alice: starter'], 200]);
+    await server.finish(trusting);
+    await server.call('DELETE', `/api/v4/user/jobpass/trusted_projects/${app}`, { token: alice.token });
+  });
+
   test('R3 R5 nobody trusts what they cannot see, and no pass trusts for its user', async () => {
     const stranger = await server.user('stranger');
     const path = '/api/v4/user/jobpass/trusted_projects/team%2Fapp';

@@ -73,7 +73,16 @@ export class Model {
     if (runnerOwner !== undefined) found.add(runnerOwner);
     const source = job.stage === 'test' ? this.built.get(job.pipeline) : undefined;
     if (source !== undefined) for (const maker of this.rights.get(source) ?? []) found.add(maker);
-    if (this.guarded.has(job.ref) && !this.trusting.has(job.starter)) for (const mover of this.movers.get(job.ref) ?? []) found.add(mover);
+    if (!this.trusting.has(job.starter))
+      for (const name of this.guarded.has(job.ref) ? [job.ref] : this.#standsOn(job.sha, safe))
+        for (const mover of this.movers.get(name) ?? []) found.add(mover);
     return found;
+  }
+
+  /** The protected branches that have the newest protected commit of a history: `main` alone where it has it. */
+  #standsOn(sha: string, safe: ReadonlySet<string>): readonly string[] {
+    const base = [...this.#reach(sha)].find((one) => safe.has(one));
+    const having = base === undefined ? [] : [...this.guarded].filter((name) => this.#reach(this.heads.get(name)).has(base));
+    return having.includes('main') ? ['main'] : having;
   }
 }

@@ -55,15 +55,30 @@ export async function principalsFor(deps: PrincipalDeps, job: UpstreamJob, linea
   return unknown.length === 0 ? found : { ...found, ownProjectOnly: true, notes: [...found.notes, ...unknown] };
 }
 
-/** Who pushed what stands at a place; `last` on a protected ref only, null = nobody knows. */
+/** Who last moved each of the refs; null where that is not known of one, undefined where there is none. */
+async function lastOf(
+  { upstream }: PrincipalDeps,
+  project: UpstreamJob['projectId'],
+  refs: readonly string[],
+): Promise<readonly UserId[] | null | undefined> {
+  if (refs.length === 0) return undefined;
+  const found = await Promise.all(refs.map((ref) => upstream.lastPushers(project, ref)));
+  const known = found.filter((movers) => movers !== undefined);
+  return known.length < refs.length ? null : known.flat();
+}
+
+/** Who pushed what stands at a place; `last` of the protected refs that answer for it, null = nobody knows. */
 async function pushersAt(deps: PrincipalDeps, { projectId, sha, ref, tag }: RunPlace) {
-  const commits = await deps.upstream.unprotectedCommits(projectId, sha as Oid, limits.recordedCommitsPerPush);
+  const found = await deps.upstream.unprotectedCommits(projectId, sha as Oid, limits.recordedCommitsPerPush);
+  const commits = found?.commits ?? null;
   const rules = await deps.directory.protectedRefs(null, projectId);
   const isProtectedRef = isProtected(rules, tag ? 'tag' : 'branch', ref);
+  // A branch that was cut from a protected one runs what stands there as well (A59).
+  const answered = isProtectedRef ? [`refs/${tag ? 'tags' : 'heads'}/${ref}`] : (found?.bases ?? []);
   return {
     commits,
     pushers: commits === null ? new Map<Oid, readonly UserId[]>() : await deps.upstream.pushersOf(projectId, commits),
-    last: isProtectedRef ? ((await deps.upstream.lastPushers(projectId, `refs/${tag ? 'tags' : 'heads'}/${ref}`)) ?? null) : undefined,
+    last: await lastOf(deps, projectId, answered),
     writers: await writersAmong(deps, projectId, commits ?? []),
   };
 }

@@ -26,7 +26,9 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
       return [commit];
     });
   };
-  const pushes = (project: ProjectId): Promise<readonly Fields[]> => client.list(`/projects/${project}/events?action=pushed`, most);
+  /** Newest first; no further page is asked for once `stop` found what it looks for. */
+  const pushes = (project: ProjectId, stop?: (event: Fields) => boolean): Promise<readonly Fields[]> =>
+    client.list(`/projects/${project}/events?action=pushed`, most, stop);
 
   return {
     async unprotectedCommits(project, sha, limit) {
@@ -35,12 +37,18 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
         const unprotected = new Set(all);
         const rules = await directory.protectedRefs(null, project);
         const branches = listOf(await client.find(`/projects/${project}/repository/branches?per_page=100`));
-        for (const branch of branches) {
-          const name = textOf(branch['name']);
-          if (name === undefined || !isProtected(rules, 'branch', name) || unprotected.size === 0) continue;
-          for (const commit of await commitsOf(project, name)) unprotected.delete(commit);
+        const main = (await directory.project(null, project))?.defaultBranch;
+        const names = branches.flatMap((branch) => textOf(branch['name']) ?? []).filter((name) => isProtected(rules, 'branch', name));
+        const held = new Map<string, ReadonlySet<string>>();
+        for (const name of names.toSorted((one, other) => Number(other === main) - Number(one === main))) {
+          if (unprotected.size === 0) continue;
+          const commits = new Set(await commitsOf(project, name));
+          held.set(name, commits);
+          for (const commit of commits) unprotected.delete(commit);
         }
-        return unprotected.size > limit ? null : [...unprotected].map((commit) => commit as Oid);
+        if (unprotected.size > limit) return null;
+        const commits = [...unprotected].map((commit) => commit as Oid);
+        return { commits, bases: basesOf(parents, commits, sha, held, main).map((name) => `refs/heads/${name}`) };
       } catch (error) {
         // Too many, or not told: not provable, which is an answer.
         if (isJobpassError(error, 'upstream_failed')) return null;
@@ -85,14 +93,31 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
     },
     async lastPushers(project, ref) {
       const [, kind, name] = /^refs\/(heads|tags)\/(.+)$/.exec(ref) ?? [];
-      const last = (await pushes(project)).find((event) => {
+      const moves = (event: Fields): boolean => {
         const data = fieldsOf(event['push_data']);
         return data['ref'] === name && data['ref_type'] === (kind === 'tags' ? 'tag' : 'branch') && data['action'] !== 'removed';
-      });
+      };
+      const last = (await pushes(project, moves)).find(moves);
       const author = last === undefined ? undefined : (idOf<UserId>(last['author_id']) ?? idOf<UserId>(fieldsOf(last['author'])['id']));
       return author === undefined ? undefined : [author];
     },
   };
+}
+
+/** Of the protected branches those that have what the unprotected commits stand on. */
+function basesOf(
+  parents: ReadonlyMap<string, readonly string[]>,
+  unprotected: readonly string[],
+  sha: string,
+  held: ReadonlyMap<string, ReadonlySet<string>>,
+  main: string | undefined,
+): readonly string[] {
+  const own = new Set(unprotected);
+  const bases =
+    unprotected.length === 0 ? [sha] : unprotected.flatMap((commit) => parents.get(commit) ?? []).filter((one) => !own.has(one));
+  const ofMain = main === undefined ? undefined : held.get(main);
+  if (main !== undefined && ofMain !== undefined && bases.length > 0 && bases.every((base) => ofMain.has(base))) return [main];
+  return [...held].filter(([, commits]) => bases.some((base) => commits.has(base))).map(([name]) => name);
 }
 
 /** The wanted commits that a push from `from` to `to` brought. */

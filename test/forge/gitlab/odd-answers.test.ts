@@ -206,9 +206,9 @@ describe('jobs and history', () => {
     };
     const history = makeGitlabHistory(client, makeGitlabDirectory(client));
     const commits = await history.unprotectedCommits(project, three as never, 100);
-    expect(commits).toEqual([three, two]);
+    expect(commits).toEqual({ commits: [three, two], bases: ['refs/heads/main'] });
     // Nobody is known to have pushed the second: not provable.
-    expect(await history.pushersOf(project, commits ?? [])).toEqual(new Map([[three, [bob]]]));
+    expect(await history.pushersOf(project, commits?.commits ?? [])).toEqual(new Map([[three, [bob]]]));
     expect(await history.lastPushers(project, 'refs/heads/feature')).toEqual([bob]);
     expect(await history.lastPushers(project, 'refs/heads/main')).toBeUndefined();
     expect(await history.unprotectedCommits(project, three as never, 1)).toBeNull();

@@ -98,7 +98,8 @@ describe('forks and their merge requests, on SQLite and real git', () => {
     const own = await claim();
     expect(own.payload['job_info']).toMatchObject({ project_id: fork });
     expect(own.payload['git_info']).toMatchObject({ ref: 'idea' });
-    expect(await rights(own)).toEqual({ who: [eve.id], ownProjectOnly: false });
+    // Alice moved what the fork's main came with (A59).
+    expect(await rights(own)).toEqual({ who: [eve.id, alice.id], ownProjectOnly: false });
     await drain();
     const iid = String(made['iid']);
     expect((await server.call('POST', `${M}/${iid}/pipelines`, { token: eve.token })).status).toBe(403);

@@ -261,8 +261,8 @@ describe('merge requests, on SQLite and real git', () => {
     expect((await pipelines(app, 'push')).filter((one) => one['ref'] === 'work')).toHaveLength(1);
     const again = await claim();
     expect(variables(again)['GITLAB_USER_LOGIN']).toBe('carol');
-    // Bob wrote the title and pushed the first commit (R3).
-    expect(await behind(again)).toEqual([carol.id, bob.id]);
+    // Bob wrote the title and pushed the first commit, alice moved main last (R3, A59).
+    expect(await behind(again)).toEqual([carol.id, bob.id, alice.id]);
     expect(await server.must('GET', `${M(app)}/1`, undefined, bob.token)).toMatchObject({
       head_pipeline: { source: 'merge_request_event' },
     });

@@ -309,10 +309,17 @@ describe('reads', () => {
     const commits = (limit: number): Promise<readonly Oid[] | null> => forge.repository.unprotectedCommits(grant, project, later.id, limit);
     expect(await commits(10)).toEqual([later.id, side.id]);
     expect(await commits(1)).toBeNull();
+    const bases = (sha: Oid) => forge.repository.protectedBases(grant, project, sha);
+    expect(await bases(later.id)).toEqual(['refs/heads/main']);
     await forge.repository.createTag(grant, project, 'v1', side.id, undefined, author, allowAll);
     expect(await commits(10)).toEqual([later.id]);
+    expect(await bases(later.id)).toEqual(['refs/tags/v1']);
+    expect(await bases(side.id)).toEqual(['refs/tags/v1']);
     await ok(forge.path, 'update-ref', 'refs/heads/main', later.id);
     expect(await commits(10)).toEqual([]);
+    for (const sha of [later.id, side.id]) expect(await bases(sha)).toEqual(['refs/heads/main']);
+    const alone = await ok(forge.path, 'commit-tree', '-m', 'alone', `${later.id}^{tree}`);
+    expect(await bases(alone as Oid)).toEqual([]);
   });
 
   test('a grant for something else does not pass', async () => {

@@ -1,4 +1,4 @@
-import { type Oid, parseOid, type ProjectId, type RefName } from '../../../base/ids.ts';
+import { type Oid, parseOid, parseRefName, type ProjectId, type RefName } from '../../../base/ids.ts';
 import { isProtected } from '../../../base/refs.ts';
 import type { Commit } from '../../forge.ts';
 import type { Branch, RepositoryForge, Tag } from '../../repository.ts';
@@ -87,14 +87,33 @@ export function refReads({ git, repositories, directory }: ReadDeps): RefReads {
 const heads = 'refs/heads/';
 const tags = 'refs/tags/';
 
+/** Where a history meets protected ones in more places than this, all protected refs count. */
+const mostBases = 100;
+
 /** Lists branches and tags, and tells a sha's unprotected history. */
 export function refLists(
   deps: ReadDeps,
   reads: RefReads,
-): Pick<RepositoryForge, 'branches' | 'branch' | 'tags' | 'tag' | 'refsWith' | 'unprotectedCommits'> {
+): Pick<RepositoryForge, 'branches' | 'branch' | 'tags' | 'tag' | 'refsWith' | 'unprotectedCommits' | 'protectedBases'> {
   const { git, repositories, directory } = deps;
   const matching = (names: readonly string[], search: string | undefined): readonly string[] =>
     search === undefined ? names : names.filter((name) => name.toLowerCase().includes(search.toLowerCase()));
+
+  /** Those that are there and that a rule covers. */
+  const protectedRefs = async (repository: string, project: ProjectId): Promise<readonly RefName[]> => {
+    const rules = await directory.protectedRefs(null, project);
+    const isCovered = (ref: string): boolean =>
+      ref.startsWith(heads) ? isProtected(rules, 'branch', ref.slice(heads.length)) : isProtected(rules, 'tag', ref.slice(tags.length));
+    return (await listRefs(git, repository)).flatMap((ref) => (isCovered(ref) ? (parseRefName(ref) ?? []) : []));
+  };
+  const without = (refs: readonly RefName[]): readonly string[] => refs.map((ref) => `^${ref}`);
+  const revList = async (repository: string, options: readonly string[], revisions: readonly string[]): Promise<readonly string[]> => {
+    const { output } = await git.run(repository, ['rev-list', ...options, '--stdin'], { stdin: [...revisions, ''].join('\n') });
+    return output
+      .toString('utf8')
+      .split('\n')
+      .filter((line) => line !== '');
+  };
 
   return {
     async branches(grant, project, search, page) {
@@ -133,17 +152,27 @@ export function refLists(
     async unprotectedCommits(grant, project, sha, limit) {
       requireAny(grant, project, readers);
       const repository = await repositories.existing(project);
-      const rules = await directory.protectedRefs(null, project);
-      const isCovered = (ref: string): boolean =>
-        ref.startsWith(heads) ? isProtected(rules, 'branch', ref.slice(heads.length)) : isProtected(rules, 'tag', ref.slice(tags.length));
-      const refs = (await listRefs(git, repository)).filter(isCovered);
-      const stdin = [sha, ...refs.map((ref) => `^${ref}`), ''].join('\n');
-      const { output } = await git.run(repository, ['rev-list', `--max-count=${limit + 1}`, '--stdin'], { stdin });
-      const commits = output
-        .toString('utf8')
-        .split('\n')
-        .flatMap((line) => parseOid(line) ?? []);
+      const refs = await protectedRefs(repository, project);
+      const commits = (await revList(repository, [`--max-count=${limit + 1}`], [sha, ...without(refs)])).flatMap(
+        (line) => parseOid(line) ?? [],
+      );
       return commits.length > limit ? null : commits;
+    },
+    async protectedBases(grant, project, sha) {
+      requireAny(grant, project, readers);
+      const repository = await repositories.existing(project);
+      const refs = await protectedRefs(repository, project);
+      const lines = await revList(repository, ['--boundary'], [sha, ...without(refs)]);
+      // A commit that is protected itself has nothing in front of its boundary.
+      const bases = lines.some((line) => !line.startsWith('-')) ? lines.flatMap((line) => parseOid(line.slice(1)) ?? []) : [sha];
+      if (bases.length === 0) return [];
+      const defaultBranch = (await directory.project(null, project))?.defaultBranch ?? '';
+      const main = refs.find((ref) => ref === `${heads}${defaultBranch}`);
+      if (main !== undefined && (await revList(repository, ['--max-count=1'], [...bases, ...without([main])])).length === 0) return [main];
+      if (bases.length > mostBases) return refs;
+      const args = ['for-each-ref', ...bases.map((base) => `--contains=${base}`), '--format=%(refname)', heads, tags];
+      const having = new Set((await git.run(repository, args)).output.toString('utf8').split('\n'));
+      return refs.filter((ref) => having.has(ref));
     },
   };
 }
