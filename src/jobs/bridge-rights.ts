@@ -4,6 +4,7 @@ import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, PipelineRecord } from '../ports/jobs.ts';
 import type { JobsDeps } from './deps.ts';
 import { givenAbove } from './given-above.ts';
+import { inheritedOf } from './inherited.ts';
 import { jobLimits } from './job-limits.ts';
 import { keptVariables } from './kept-variables.ts';
 import { refProtected } from './whose.ts';
@@ -33,15 +34,18 @@ export async function bridgeIdentity(
   });
   const bounded = isChild
     ? []
-    : (
-        await jobLimits(deps.directory, [
-          asked('the job', own),
-          asked('the pipeline', given),
-          asked('a CI/CD variable', kept),
-          asked('who played it', played),
-          ...(await givenAbove(deps, pipeline)).map((of) => asked('a pipeline above', of)),
-        ])
-      ).limits;
+    : [
+        ...(await inheritedOf(deps, pipeline)).limits,
+        ...(
+          await jobLimits(deps.directory, [
+            asked('the job', own),
+            asked('the pipeline', given),
+            asked('a CI/CD variable', kept),
+            asked('who played it', played),
+            ...(await givenAbove(deps, pipeline)).map((of) => asked('a pipeline above', of)),
+          ])
+        ).limits,
+      ];
   return {
     kind: 'bridge',
     jobId: job.id,

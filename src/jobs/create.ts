@@ -35,6 +35,8 @@ export interface CreateRequest {
   readonly parentJobId: JobId | null;
   /** The pass that started it; null = none did. */
   readonly passId: PassId | null;
+  /** The pass that started the pipeline which triggers this one, or one above it. */
+  readonly chainPassId?: PassId | null;
   readonly chainDepth: number;
   readonly variables: readonly PipelineVariable[];
   /** For the `spec:inputs` of its file. */
@@ -115,6 +117,7 @@ async function insert(deps: JobsDeps, request: CreateRequest, planned: Configure
       userId,
       creators: request.creators,
       parentJobId: request.parentJobId,
+      passId: request.passId ?? request.chainPassId ?? null,
       chainDepth: request.chainDepth,
       variables: request.variables,
       sourceVariables: request.sourceVariables ?? {},

@@ -9,6 +9,7 @@ import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobRecord, PipelineRecord, PipelineVariable } from '../ports/jobs.ts';
 import type { RunnerRecord } from '../ports/runners.ts';
 import type { ProjectFacts, UserFacts } from '../ports/directory.ts';
+import type { PassLimit } from '../ports/passes.ts';
 import type { Exposure, FailureReason, JobPayload } from '../wire/runner.ts';
 import type { Principals } from '../pass/principals.ts';
 import { advance } from './advance.ts';
@@ -19,6 +20,7 @@ import type { JobsDeps } from './deps.ts';
 import { exposureOf, withinBounds } from './exposure.ts';
 import { extendedToken } from './extended-token.ts';
 import { givenAbove } from './given-above.ts';
+import { inheritedOf } from './inherited.ts';
 import { idTokensOf } from './id-tokens.ts';
 import { type KeyedCache, keyedCaches } from './job-caches.ts';
 import type { ClaimRequest, Queue } from './jobs.ts';
@@ -66,6 +68,8 @@ interface Prepared {
   readonly why: string;
   /** What the job bounds its full pass to. */
   readonly bounded: JobLimits;
+  /** What bounds both its passes, as a pass started it. */
+  readonly inherited: readonly PassLimit[];
 }
 
 /** Who asks for a job, and how. */
@@ -227,6 +231,7 @@ async function prepare(
     { by: 'who played it', permissions: ofPlay('JOBPASS_PERMISSIONS'), projects: ofPlay('JOBPASS_PROJECTS') },
     ...above.map((of) => ({ by: 'a pipeline above', permissions: of('JOBPASS_PERMISSIONS'), projects: of('JOBPASS_PROJECTS') })),
   ]);
+  const inherited = await inheritedOf(deps, pipeline);
   const timed = { ...job, timeoutSeconds: Math.min(job.timeoutSeconds, runner.maximumTimeoutSeconds ?? Infinity) };
   const facts = { project, pipeline, user, plan, environment, principals, protected: isProtected, job: timed };
   // An audience is for others to read: no secret becomes part of one.
@@ -248,7 +253,8 @@ async function prepare(
     withPass,
     exposure,
     why,
-    bounded,
+    bounded: { ...bounded, notes: [...bounded.notes, ...inherited.notes] },
+    inherited: inherited.limits,
   };
 }
 
@@ -303,6 +309,7 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
           timeoutSeconds: job.timeoutSeconds,
           full: exposure !== 'withhold',
           limits: prepared.bounded.limits,
+          inherited: prepared.inherited,
           now,
         });
     await advance(deps, tx, pipeline.id);

@@ -66,6 +66,8 @@ export interface NewPipeline {
   readonly creators: readonly UserId[];
   /** The job whose pass started it, else null (R5). */
   readonly parentJobId: JobId | null;
+  /** That pass; null = none, or not known. */
+  readonly passId?: PassId | null;
   readonly chainDepth: number;
   /** JSON: [{key, value}] given at creation. */
   readonly variables: readonly PipelineVariable[];

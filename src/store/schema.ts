@@ -193,6 +193,7 @@ export interface PipelinesTable {
   userId: number;
   creators: string;
   parentJobId: number | null;
+  passId: Generated<number | null>;
   chainDepth: number;
   variables: string;
   sourceVariables: Generated<string>;

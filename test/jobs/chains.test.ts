@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { id, type JobId, type PipelineId } from '../../src/base/ids.ts';
+import { id, type JobId, millis, type PassId, type PipelineId } from '../../src/base/ids.ts';
+import { inheritedOf } from '../../src/jobs/inherited.ts';
 import { passFor } from '../support/pass.ts';
 import { type Claimed, startTestServer, type TestServer } from '../support/server.ts';
 
@@ -12,6 +13,14 @@ job:
 gate:
   when: manual
   script: ["true"]
+`;
+
+const family = `job:
+  tags: [family]
+  script: ["true"]
+down:
+  needs: []
+  trigger: {include: sub.yml}
 `;
 
 /** Everything by which a pass could set a job going. `starts` is false where a pass never may. */
@@ -170,5 +179,73 @@ describe('R5 chains: every way in which a pass could start a job', () => {
     const added = await made(here.app, before);
     if (starts) expect(added).toEqual([expect.objectContaining({ parentJobId: here.job.id, chainDepth: 1, creators: [alice.id] })]);
     else expect([added, await jobs(here.app)]).toEqual([[], count]);
+  });
+
+  test('R5 what a pass starts is bounded as that pass is, child pipelines, too; where that pass leaked it may do nothing', async () => {
+    const app = await server.project('family/app');
+    await server.member(app, alice.id, 40);
+    const elsewhere = await server.project('library/code');
+    await server.member(elsewhere, alice.id, 40);
+    await server.commit(elsewhere, 'a.txt', 'a');
+    await server.commit(app, 'sub.yml', 'below: {tags: [family], script: ["true"]}');
+    await server.commit(app, '.gitlab-ci.yml', family, { token: alice.token });
+    await server.must('PUT', `/api/v4/projects/${app}`, { jobpass_chain_depth: 1 });
+    const own = await server.runner({ tags: ['family'] });
+    /** The child pipeline comes a little after the job beside its bridge. */
+    const take = async (): Promise<Claimed> => {
+      let job: Claimed | undefined;
+      await expect.poll(async () => (job = await server.claim(own.token)) !== undefined, { timeout: 20_000, interval: 20 }).toBe(true);
+      if (job === undefined) throw new Error('no job');
+      return job;
+    };
+    const first = await take();
+    await take();
+    const full = await passFor(server, first, [alice.id]);
+    const reach = async ({ fetchPass }: Claimed): Promise<readonly number[]> => {
+      const authorization = `Basic ${Buffer.from(`x:${fetchPass}`).toString('base64')}`;
+      const replies = ['family/app', 'library/code'].map((path) =>
+        server.call('GET', `/${path}.git/info/refs?service=git-upload-pack`, { headers: { authorization } }),
+      );
+      return (await Promise.all(replies)).map(({ status }) => status);
+    };
+    const notes = ({ payload }: Claimed) => (payload['extended_job_token'] as { notes: string[] }).notes.join('\n');
+    /** The job of the pipeline that a pass starts, and that of its child pipeline. */
+    const started = async (pass: string): Promise<readonly Claimed[]> => {
+      await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, pass);
+      const both = [await take(), await take()];
+      for (const job of both) expect(notes(job)).toContain(`the pass of job ${first.id}`);
+      return both;
+    };
+    const reached = async (pass: string) => Promise.all((await started(pass)).map(reach));
+    expect(await reached(full)).toEqual([
+      [200, 200],
+      [200, 200],
+    ]);
+    const narrow = await fetch(`${server.url}/-/jobpass/oauth/token`, {
+      method: 'POST',
+      body: new URLSearchParams({
+        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        subject_token: full,
+        subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+        scope: 'pipeline:create',
+      }),
+    });
+    const narrowed = ((await narrow.json()) as { access_token: string }).access_token;
+    expect(await reached(narrowed)).toEqual([
+      [200, 403],
+      [200, 403],
+    ]);
+    await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, full);
+    const [pass] = await server.store.passes.forJob(null, id<JobId>(first.id)).then((all) => all.filter(({ kind }) => kind === 'full'));
+    if (pass === undefined) throw new Error('no pass');
+    await server.store.transactor.write((tx) => server.store.passes.revoke(tx, pass.id, 'found in the trace', millis(Date.now())));
+    const late = await take();
+    expect([await reach(late), notes(late)]).toEqual([[200, 403], expect.stringContaining('was found where it could be read')]);
+    const row = await server.store.jobs.job(null, id<JobId>(late.id));
+    const pipeline = row === undefined ? undefined : await server.store.jobs.pipeline(null, row.pipelineId);
+    if (pipeline === undefined) throw new Error('no pipeline');
+    const deps = { passes: server.store.passes, directory: server.store.directory, ceilings: server.store.ceilings };
+    const bounds = async (passId: PassId | null) => (await inheritedOf(deps, { ...pipeline, passId })).limits.map((one) => one.permissions);
+    expect([pipeline.passId, await bounds(null), await bounds(id<PassId>(9_999_999))]).toEqual([pass.id, [[]], [[]]]);
   });
 });

@@ -40,11 +40,11 @@ describe('what other services say of a commit', () => {
     const sha = await server.commit(app, `${made}/${file}`, content, { branch, ...(made === 1 ? {} : { start: 'main' }) });
     return { sha, branch };
   }
-  /** With a pipeline whose one job waits for a runner. */
+  /** With a pipeline whose one job waits for a runner. Of the same content and second it would be the same commit. */
   async function started(): Promise<{ sha: string; branch: string; pipeline: number; job: Claimed }> {
     made += 1;
     const branch = `work-${made}`;
-    const sha = await server.commit(app, '.gitlab-ci.yml', oneJob, { branch, start: 'main', token: alice.token });
+    const sha = await server.commit(app, '.gitlab-ci.yml', `${oneJob}# ${made}\n`, { branch, start: 'main', token: alice.token });
     const job = await server.claim(runner);
     const [line] = (await get(`/pipelines?sha=${sha}`)).list;
     if (job === undefined || line === undefined) throw new Error('no pipeline');

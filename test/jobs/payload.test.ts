@@ -40,6 +40,7 @@ function parts(change: Partial<PayloadParts> = {}): PayloadParts {
       userId: id(1),
       creators: [id(1)],
       parentJobId: null,
+      passId: null,
       chainDepth: 0,
       variables: [{ key: 'GIVEN', value: 'by the pipeline' }],
       sourceVariables: {},

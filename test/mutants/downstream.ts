@@ -6,6 +6,42 @@ const kept = 'test/jobs/bridge-variables.test.ts';
 
 export const downstreamMutants: readonly Mutant[] = [
   {
+    id: 'R5',
+    defence: 'what bounds the pass that started a job bounds the passes of that job',
+    file: 'src/jobs/queue.ts',
+    find: 'inherited: prepared.inherited,',
+    replace: 'inherited: [],',
+    test: 'test/jobs/chains.test.ts',
+    name: 'R5 what a pass starts',
+  },
+  {
+    id: 'R5',
+    defence: 'a pipeline that another one triggers belongs to the same chain',
+    file: 'src/jobs/trigger.ts',
+    find: 'chainPassId: pipeline.passId,',
+    replace: '',
+    test: 'test/jobs/chains.test.ts',
+    name: 'R5 what a pass starts',
+  },
+  {
+    id: 'R5',
+    defence: 'what a pass started that leaked may do nothing',
+    file: 'src/jobs/inherited.ts',
+    find: 'pass === undefined || leaked ?',
+    replace: 'pass === undefined ?',
+    test: 'test/jobs/chains.test.ts',
+    name: 'R5 what a pass starts',
+  },
+  {
+    id: 'R5',
+    defence: 'what an unknown pass started may do nothing',
+    file: 'src/jobs/inherited.ts',
+    find: 'if (found !== undefined) return { limits: found,',
+    replace: 'if (found !== undefined || !leaked) return { limits: found ?? [],',
+    test: 'test/jobs/chains.test.ts',
+    name: 'R5 what a pass starts',
+  },
+  {
     id: 'R3',
     defence: 'a job shows the end of a pipeline only to those who still may see it',
     file: 'src/jobs/settle-bridges.ts',

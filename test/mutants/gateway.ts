@@ -485,7 +485,7 @@ export const gatewayMutants: readonly Mutant[] = [
   {
     id: 'R5',
     defence: 'the ceilings of another project come along',
-    file: 'src/doors/proxy/chain.ts',
+    file: 'src/pass/inherited.ts',
     find: 'first.projectId === child ?',
     replace: 'true ?',
     test: chains,

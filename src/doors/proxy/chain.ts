@@ -1,10 +1,11 @@
 import type { JobId, ProjectId, UserId } from '../../base/ids.ts';
 import { limits } from '../../base/limits.ts';
-import { type CeilingDeps, ceilingsOf } from '../../pass/ceilings.ts';
+import type { CeilingDeps } from '../../pass/ceilings.ts';
+import { inheritedLimits } from '../../pass/inherited.ts';
 import { wasLeaked } from '../../pass/life.ts';
 import type { Principals } from '../../pass/principals.ts';
 import type { GatewayJobs, UpstreamHistory, UpstreamJob } from '../../ports/gateway.ts';
-import type { PassLimit, PassRecord, PassStore } from '../../ports/passes.ts';
+import type { PassLimit, PassStore } from '../../ports/passes.ts';
 import { type Lineage, placeOf } from './lineage.ts';
 import { runsOn } from './made-by.ts';
 import type { WriteLog } from './write-log.ts';
@@ -85,7 +86,8 @@ export async function inheritedFrom(
         none: `the job was started by the pass of job ${id}, and chains of such jobs ${allowed === 0 ? 'are not allowed' : `go ${allowed} deep here`}`,
       };
     depth = Math.max(depth, here);
-    const kept = await limitsOf(deps, id, passes, job.projectId);
+    // Nobody knows which of them wrote.
+    const kept = await inheritedLimits(deps, passes, job.projectId);
     if (kept === undefined) return { none: `a ceiling of job ${id}, whose pass started it, cannot be read` };
     for (const limit of kept) found.set(JSON.stringify(limit), limit);
     principals.push(...passes.flatMap((pass) => pass.principals.map(({ userId }) => userId)));
@@ -105,32 +107,6 @@ export async function inheritedFrom(
 export async function depthAllowed({ directory }: Pick<ChainDeps, 'directory'>, projects: readonly ProjectId[]): Promise<number> {
   const found = await Promise.all([...new Set(projects)].map((id) => directory.project(null, id)));
   return Math.min(...found.map((project) => project?.chainDepth ?? 0));
-}
-
-/**
- * Everything that bounds any pass of the job which could have written: nobody knows which of them did. What binds its users and the instance binds the
- * child by itself; the ceilings of another project come along as they are now.
- * @returns undefined where one cannot be read
- */
-async function limitsOf(
-  deps: ChainDeps,
-  id: JobId,
-  passes: readonly PassRecord[],
-  child: ProjectId,
-): Promise<readonly PassLimit[] | undefined> {
-  const by = `job ${id}, whose pass started it`;
-  const own = passes.flatMap(({ limits: carried = [] }) => carried.map(({ permissions, places }) => ({ permissions, places })));
-  const [first] = passes;
-  const elsewhere =
-    first === undefined || first.projectId === child ? [] : await ceilingsOf(deps, null, { projectId: first.projectId, principals: [] });
-  const standing = elsewhere.map(({ ceiling }) => ceiling);
-  if (standing.includes(null)) return undefined;
-  return [...own, ...standing.filter((ceiling) => ceiling !== null)].map(({ permissions, places }) => ({
-    by,
-    permissions,
-    places,
-    rule: 'R4',
-  }));
 }
 
 /** Everybody behind the passes that started a job is behind its own (R3, A58), wherever their rights counted before. */

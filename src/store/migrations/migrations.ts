@@ -32,6 +32,7 @@ import { environmentsStopping } from './0053-environments-stopping.ts';
 import { commitStatuses } from './0056-commit-statuses.ts';
 import { formerPaths } from './0057-former-paths.ts';
 import { selfRegisteredRunners } from './0058-self-registered-runners.ts';
+import { pipelinePass } from './0059-pipeline-pass.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -80,6 +81,7 @@ const migrations: readonly Migration[] = [
   commitStatuses,
   formerPaths,
   selfRegisteredRunners,
+  pipelinePass,
 ];
 
 /**

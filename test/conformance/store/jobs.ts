@@ -49,6 +49,7 @@ export function jobCases(bench: Bench): void {
     const plain = {
       inputs: {},
       name: null,
+      passId: null,
       mergeRequestId: null,
       autoCancel: { onNewCommit: 'conservative', onJobFailure: 'none' },
       upstream: null,
