@@ -255,7 +255,19 @@ async function wrk(targets: readonly Target[], path: string, connections: number
   const outputs = await Promise.all(
     targets.map((target) => {
       const headers = Object.entries(target.headers).flatMap(([name, value]) => ['--header', `${name}: ${value}`]);
-      const args = ['-c', others, 'wrk', '-t1', `-c${each}`, `-d${seconds}s`, '--latency', ...headers, `${target.url}${path}`];
+      const args = [
+        '-c',
+        others,
+        'wrk',
+        '-t1',
+        `-c${each}`,
+        `-d${seconds}s`,
+        '--timeout',
+        '20s',
+        '--latency',
+        ...headers,
+        `${target.url}${path}`,
+      ];
       return output('taskset', args);
     }),
   );
