@@ -16,7 +16,7 @@ export interface Endpoint {
   readonly from: ResourceFrom;
   /** Answers a list that is filtered by every principal (R3). */
   readonly list?: true;
-  /** What is answered depends on who asks in more than the permissions (internal notes, confidential issues): not for several principals. */
+  /** What is answered depends on who asks in more than the permissions (internal notes, confidential issues, `artifacts:access`): not for several principals. */
   readonly personal?: true;
   /** Anonymous callers are not even looked at: 401. */
   readonly signedIn?: true;
@@ -195,7 +195,7 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', `${P}/jobs`, 'project', ['job:read']),
   row('GET', `${P}/jobs/:job_id`, 'project', ['job:read']),
   row('GET', `${P}/jobs/:job_id/trace`, 'project', ['job:read']),
-  row('GET', `${P}/jobs/artifacts/:ref_name/download`, 'project', ['artifact:read']),
+  row('GET', `${P}/jobs/artifacts/:ref_name/download`, 'project', ['artifact:read'], { personal: true }),
   row('GET', `${P}/jobs/:job_id/artifacts`, 'project', ['artifact:read'], {
     more: ['artifact:read_developer', 'artifact:read_maintainer'],
   }),

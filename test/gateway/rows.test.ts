@@ -248,7 +248,7 @@ describe('what a GitLab has beside the shared table', () => {
     await gate.end(leaking);
   });
 
-  test('R3 notes and issues are not read for several people; what both may see is', async () => {
+  test('R3 notes and issues, and artifacts that some may not read, are not read for several people; what both may see is', async () => {
     const sha = 'cd'.repeat(20);
     gate.gitlab.answers.set('GET /projects/7/repository/commits', ({ path }) => [
       200,
@@ -268,7 +268,8 @@ describe('what a GitLab has beside the shared table', () => {
     ]);
     const both = await gate.job({ sha, ref: 'both' });
     expect(both.notes).toContain('bob (pusher)');
-    for (const path of ['/issues', '/issues/9', '/merge_requests/9/notes']) {
+    const archives = ['/jobs/artifacts/main/download', '/jobs/9/artifacts/a.txt', '/jobs/artifacts/main/raw/a.txt'];
+    for (const path of ['/issues', '/issues/9', '/merge_requests/9/notes', ...archives]) {
       const answer = await gate.call('GET', `${P}${path}`, both.pass);
       expect([path, answer.status, answer.text]).toEqual([path, 403, expect.stringContaining('several people')]);
     }

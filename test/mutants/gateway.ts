@@ -259,7 +259,7 @@ export const gatewayMutants: readonly Mutant[] = [
   },
   {
     id: 'R3',
-    defence: 'notes and issues are not read as one of several people',
+    defence: 'notes, issues and files of artifacts are not read as one of several people',
     file: 'src/doors/proxy/pass-requests.ts',
     find: 'if (wanted.personal && principalsOf(grant).length > 1)',
     replace: 'if (false)',

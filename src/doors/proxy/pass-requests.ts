@@ -177,7 +177,7 @@ class PassRequest {
     if (wanted.personal && principalsOf(grant).length > 1)
       throw new JobpassError(
         'access_denied',
-        'This pass has the rights of several people, and the forge shows notes and issues to each as that person may see them: it reads none.',
+        'This pass has the rights of several people, and the forge shows notes, issues and files of artifacts to each as that person may see them: it reads none.',
       );
     const scrub = wanted.kind === 'api' ? { answer: this.#scrubbed() } : {};
     return this.#forward(grant, wanted, scrub);
