@@ -15,7 +15,7 @@ import type {
   PipelineStatus,
   PipelineVariable,
 } from '../ports/jobs.ts';
-import type { Assist, ManagerInfo, ManagerRecord, PinnedGate, RunnerRecord, RunnerTrust } from '../ports/runners.ts';
+import type { Assist, ManagerInfo, ManagerRecord, NewRunner, PinnedGate, RunnerRecord, RunnerTrust } from '../ports/runners.ts';
 import type { RecordedRights } from '../ports/job-rights.ts';
 import type { PassRecord } from '../ports/passes.ts';
 import type { JobPayload, JobUpdate } from '../wire/runner.ts';
@@ -201,20 +201,7 @@ export interface Runners {
   /** The secret (`glrt-…`) is shown this once. runner:write, project_runner:write or group_runner:write. */
   create(
     grant: Grant,
-    request: {
-      readonly scope: 'instance' | 'group' | 'project';
-      readonly scopeId: number | null;
-      readonly description: string;
-      readonly tags: readonly string[];
-      readonly runUntagged: boolean;
-      readonly protectedOnly: boolean;
-      readonly paused: boolean;
-      readonly creatorId: UserId;
-      readonly locked?: boolean;
-      readonly maximumTimeoutSeconds?: number | null;
-      readonly maintenanceNote?: string;
-      readonly selfRegistered?: boolean;
-    },
+    request: Omit<NewRunner, 'tokenDigest' | 'tokenExpiresAt' | 'createdAt'>,
   ): Promise<{ readonly runner: RunnerRecord; readonly secret: Secret }>;
   one(grant: Grant, id: RunnerId): Promise<RunnerRecord | undefined>;
   list(grant: Grant, page: Page): Promise<Paged<RunnerRecord>>;
