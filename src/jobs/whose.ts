@@ -1,7 +1,7 @@
 import type { JobId, Oid, UserId } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
 import { isProtected } from '../base/refs.ts';
-import { type Principals, principalsOf } from '../pass/principals.ts';
+import { lastMoversOf, type Principals, principalsOf } from '../pass/principals.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
 import type { JobRecord, PipelineRecord } from '../ports/jobs.ts';
 import type { RunnerRecord } from '../ports/runners.ts';
@@ -54,7 +54,7 @@ export async function principalsOfJob(
   const pushers = unprotectedCommits === null ? new Map<Oid, readonly UserId[]>() : await deps.pushersOf(project.id, unprotectedCommits);
   const { line, whole } = await lineage(deps, pipeline);
   // Whoever last moved a protected ref answers for what stands there (A59), unless the project is trusted by name; nobody known means not provable.
-  const lastPushers = trusted ? {} : await moversOf(deps, project, protectedRef ? [ref] : bases);
+  const movers = trusted ? undefined : await lastMoversOf(protectedRef ? [ref] : bases, (one) => deps.lastPushers(project.id, one));
   const made = await makersOf(deps, artifactJobs);
   return principalsOf({
     starter: job.userId,
@@ -67,20 +67,8 @@ export async function principalsOfJob(
     artifactPrincipals: made?.makers ?? null,
     variableSetters: trusted ? [] : [...setters, ...(made?.setters ?? [])],
     includes: await evidenceOfIncludes(deps, pipeline, project, job.userId),
-    ...lastPushers,
+    ...(movers === undefined ? {} : { lastPushers: movers }),
   });
-}
-
-/** Who last moved each of the refs; null where that is not known of one. */
-async function moversOf(
-  deps: JobsDeps,
-  { id }: ProjectFacts,
-  refs: readonly string[],
-): Promise<{ readonly lastPushers?: readonly UserId[] | null }> {
-  if (refs.length === 0) return {};
-  const found = await Promise.all(refs.map((ref) => deps.lastPushers(id, ref)));
-  const known = found.filter((movers) => movers !== undefined);
-  return { lastPushers: known.length < refs.length ? null : known.flat() };
 }
 
 /** Everybody whose hand was in what these jobs made; null = it cannot be told. That a runner got no pass for one of them changes nothing. */

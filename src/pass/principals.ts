@@ -124,3 +124,17 @@ export function principalsOf(evidence: PrincipalEvidence, mode: 'intersect' | 's
 export function outsideOnlyOf(principals: readonly PassPrincipal[]): readonly UserId[] {
   return principals.filter(({ reason }) => reason === 'last_merger' || reason === 'kept_variable').map(({ userId }) => userId);
 }
+
+/**
+ * Who last moved the protected refs that answer for what a job runs (A59).
+ * @returns null where that is not known of one of them; undefined where no ref answers
+ */
+export async function lastMoversOf(
+  refs: readonly string[],
+  lastPushers: (ref: string) => Promise<readonly UserId[] | undefined>,
+): Promise<readonly UserId[] | null | undefined> {
+  if (refs.length === 0) return undefined;
+  const found = await Promise.all(refs.map(lastPushers));
+  const known = found.filter((movers) => movers !== undefined);
+  return known.length < refs.length ? null : known.flat();
+}

@@ -1,7 +1,7 @@
 import type { JobId, Oid, UserId } from '../../base/ids.ts';
 import { limits } from '../../base/limits.ts';
 import { isProtected } from '../../base/refs.ts';
-import { type PrincipalEvidence, type Principals, principalsOf } from '../../pass/principals.ts';
+import { lastMoversOf, type PrincipalEvidence, type Principals, principalsOf } from '../../pass/principals.ts';
 import type { Directory } from '../../ports/directory.ts';
 import type { GatewayJobs, UpstreamHistory, UpstreamJob, UpstreamRunner } from '../../ports/gateway.ts';
 import type { PassStore } from '../../ports/passes.ts';
@@ -55,18 +55,6 @@ export async function principalsFor(deps: PrincipalDeps, job: UpstreamJob, linea
   return unknown.length === 0 ? found : { ...found, ownProjectOnly: true, notes: [...found.notes, ...unknown] };
 }
 
-/** Who last moved each of the refs; null where that is not known of one, undefined where there is none. */
-async function lastOf(
-  { upstream }: PrincipalDeps,
-  project: UpstreamJob['projectId'],
-  refs: readonly string[],
-): Promise<readonly UserId[] | null | undefined> {
-  if (refs.length === 0) return undefined;
-  const found = await Promise.all(refs.map((ref) => upstream.lastPushers(project, ref)));
-  const known = found.filter((movers) => movers !== undefined);
-  return known.length < refs.length ? null : known.flat();
-}
-
 /** Who pushed what stands at a place; `last` of the protected refs that answer for it, null = nobody knows. */
 async function pushersAt(deps: PrincipalDeps, { projectId, sha, ref, tag }: RunPlace) {
   const found = await deps.upstream.unprotectedCommits(projectId, sha as Oid, limits.recordedCommitsPerPush);
@@ -78,7 +66,7 @@ async function pushersAt(deps: PrincipalDeps, { projectId, sha, ref, tag }: RunP
   return {
     commits,
     pushers: commits === null ? new Map<Oid, readonly UserId[]>() : await deps.upstream.pushersOf(projectId, commits),
-    last: await lastOf(deps, projectId, answered),
+    last: await lastMoversOf(answered, (one) => deps.upstream.lastPushers(projectId, one)),
     writers: await writersAmong(deps, projectId, commits ?? []),
   };
 }
