@@ -270,6 +270,15 @@ export const attackMutants: readonly Mutant[] = [
   },
   {
     id: 'A59',
+    defence: 'a ref of which nobody knows who moved it last leaves the rest in doubt',
+    file: 'src/pass/principals.ts',
+    find: 'known.length < refs.length ? null : known.flat()',
+    replace: 'known.flat()',
+    test: 'test/pass/whose-rights.test.ts',
+    name: 'A59 one ref of which nobody knows',
+  },
+  {
+    id: 'A59',
     defence: 'a branch is answered for by who moved what it was cut from',
     file: 'src/jobs/whose.ts',
     find: 'protectedRef ? [ref] : bases',

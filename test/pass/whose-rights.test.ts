@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { id, type Oid, type UserId } from '../../src/base/ids.ts';
 import { limits } from '../../src/base/limits.ts';
-import { type PrincipalEvidence, principalsOf } from '../../src/pass/principals.ts';
+import { lastMoversOf, type PrincipalEvidence, principalsOf } from '../../src/pass/principals.ts';
 import { fuzz, tellCount } from '../fuzz/cases.ts';
 
 tellCount('whose rights');
@@ -23,6 +23,14 @@ const users = (change: Partial<PrincipalEvidence>) => principalsOf(evidence(chan
 describe('R3 principals', () => {
   test('R3 who started the job is the first, each user stands once', () => {
     expect(users({ runnerOwner: alice, artifactPrincipals: [bob, alice, bob] })).toEqual([alice, bob]);
+  });
+  test('A59 one ref of which nobody knows who moved it last leaves all in doubt; no ref leaves none', async () => {
+    const movers = new Map([
+      ['main', [bob]],
+      ['v1', [carol]],
+    ]);
+    const of = (...refs: string[]) => lastMoversOf(refs, (ref) => Promise.resolve(movers.get(ref)));
+    expect([await of('main', 'v1'), await of('main', 'gone'), await of()]).toEqual([[bob, carol], null, undefined]);
   });
   test('A56 who made a pipeline with variables is a principal of a job that another plays', () => {
     expect(users({ pipelines: [{ creators: [bob], carriesVariables: true, byPass: false }] })).toEqual([alice, bob]);
