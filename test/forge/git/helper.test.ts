@@ -4,6 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { frame, frameReader, type StartGit } from '../../../src/forge/embedded/git/frames.ts';
@@ -47,12 +49,7 @@ test('the helper may forget a number when what was killed is over, and hears not
   const said: string[] = [];
   const server = createServer().listen(path);
   await once(server, 'listening');
-  const link: HelperLink = {
-    connect: () => Promise.resolve({ socket: connect(path), gone: new Promise(() => undefined) }),
-    kill: (id) => void said.push(`kill ${id}`),
-    forget: (id) => void said.push(`forget ${id}`),
-  };
-  const exit = frame('exit', Buffer.from('{"code":0}'));
+  const link = linkThat((word) => said.push(word));
   for (const id of [1, 2]) {
     const git = openGit(link, order(id), {});
     const [socket] = (await once(server, 'connection')) as [Socket];
@@ -64,3 +61,35 @@ test('the helper may forget a number when what was killed is over, and hears not
   expect(said).toEqual(['kill 2', 'forget 2']);
   server.close();
 });
+
+test('git’s end is heard also where its last bytes filled what nobody had read yet', async () => {
+  const server = createServer().listen(path);
+  await once(server, 'listening');
+  const git = openGit(
+    linkThat(() => undefined),
+    order(1),
+    {},
+  );
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  const whole = Buffer.alloc(git.output.readableHighWaterMark + 1, 'x');
+  const last = frame('output', whole.subarray(-2));
+  // The last bytes and the end come in one piece; git's exit follows when they are there.
+  for (const piece of [frame('output', whole.subarray(0, -2)), Buffer.concat([last, frame('output_end')])]) {
+    const before = git.output.readableLength;
+    socket.write(piece);
+    while (git.output.readableLength === before) await setImmediate();
+  }
+  socket.end(exit);
+  expect(await git.done).toMatchObject({ clean: true });
+  expect((await buffer(git.output)).equals(whole)).toBe(true);
+  server.close();
+});
+
+const exit = frame('exit', Buffer.from('{"code":0}'));
+function linkThat(hears: (word: string) => void): HelperLink {
+  return {
+    connect: () => Promise.resolve({ socket: connect(path), gone: new Promise(() => undefined) }),
+    kill: (id) => hears(`kill ${id}`),
+    forget: (id) => hears(`forget ${id}`),
+  };
+}

@@ -87,8 +87,11 @@ export function openGit(helper: HelperLink, order: StartGit, options: GitOptions
   const onFrame = (kind: FrameKind, bytes: Buffer): void => {
     if (kind === 'output') {
       if (!output.destroyed && !output.push(bytes)) socket?.pause();
-    } else if (kind === 'output_end') output.push(null);
-    else if (kind === 'words') words += wordsDecoder.write(bytes);
+    } else if (kind === 'output_end') {
+      output.push(null);
+      // An ended stream is never asked for more: where its last bytes have filled it, nobody else would let the exit code through.
+      socket?.resume();
+    } else if (kind === 'words') words += wordsDecoder.write(bytes);
     else if (kind === 'hook_ask') hookLines(bytes);
     else if (kind === 'exit') settle(exitCode(bytes), !killed);
   };
