@@ -15,10 +15,21 @@ export function lingerUnread(request: IncomingMessage, response: ServerResponse)
     left -= chunk.length;
     if (left < 0) request.destroy();
   });
-  request.resume();
+  dropRest(request);
   response.once('finish', () => {
     const timer = setTimeout(() => request.destroy(), mostMs).unref();
     request.once('close', () => clearTimeout(timer));
     if (request.closed) clearTimeout(timer);
   });
 }
+
+/**
+ * What is left of a body goes nowhere, so that the next request on the connection is heard. Also where somebody began to iterate over it: while an iterator is open
+ * nothing flows past it, and when it closes nothing flows but to a listener.
+ */
+export function dropRest(request: IncomingMessage): void {
+  request.removeAllListeners('readable');
+  request.off('data', drop).on('data', drop).resume();
+}
+
+function drop(): void {}

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import type { Agent } from 'undici';
 import { JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
+import { dropRest } from '../unread.ts';
 import { audienceOf, sayNo } from './answers.ts';
 import type { AnswerChange, ForwardChange, Forwarded } from './forwarder.ts';
 import { clientHeaders, storageHeaders, storedHeaders, upstreamHeaders } from './headers.ts';
@@ -203,6 +204,7 @@ export class Exchange implements Hearer {
 
   onResponseEnd(): void {
     this.#control = undefined;
+    this.#drop();
     if (this.#over) return;
     if (this.#elsewhere?.asked === false) {
       this.#elsewhere.asked = true;
@@ -268,6 +270,8 @@ export class Exchange implements Hearer {
   /** True where the forge is still to be heard, though nobody else hears it. */
   #awaited(): boolean {
     this.#deaf = this.#change.finish === true && !this.#told && !this.#over;
+    // What waited for a client to keep up would wait for ever.
+    if (this.#deaf) this.#control?.resume();
     return this.#deaf;
   }
 
@@ -287,11 +291,15 @@ export class Exchange implements Hearer {
     sayFailed(this.#options.log, this.#request, this.#response, known);
   }
 
+  /** A forge that has answered wants no more of a body; some clients hear the answer only once they have sent all of it. */
+  #drop(): void {
+    if (!this.#request.complete) dropRest(this.#request);
+  }
+
   #finish(outcome: Forwarded['outcome']): void {
     if (this.#over) return;
     this.#over = true;
-    // What nobody wants of a body is dropped, so that the next request on the connection is heard.
-    if (!this.#request.complete) this.#request.resume();
+    this.#drop();
     this.#change.signal?.removeEventListener('abort', this.#cut);
     this.#settle({ outcome, status: this.#status });
   }

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Secret } from '../../../src/base/secret.ts';
+import { piecesOf } from '../../../src/doors/proxy/guarded-body.ts';
 import { forge, type Handle, rawForge, type Stage, stage, Wire } from './stage.ts';
 
 const run = promisify(execFile);
@@ -179,16 +180,26 @@ describe('requests on their way up', () => {
       (request: IncomingMessage) =>
         request.url === '/early' ? { body: { stream: request.iterator({ destroyOnReturn: false }), length: 'same' as const } } : undefined,
     ],
+    [
+      'looked at on its way',
+      (request: IncomingMessage) =>
+        request.url === '/early'
+          ? { body: { stream: piecesOf(request.iterator({ destroyOnReturn: false })), length: 'same' as const } }
+          : undefined,
+    ],
   ])('what the forge does not want of a body %s is dropped, and the next request on the connection is heard', async (_what, change) => {
     const handle: Handle = (request, response) => {
-      response.writeHead(request.url === '/early' ? 413 : 200, { 'content-length': 0 });
-      response.end();
+      const answer = (): void => void response.writeHead(request.url === '/early' ? 413 : 200, { 'content-length': 0 }).end();
+      if (request.url === '/early') request.once('data', answer);
+      else answer();
     };
     const { port } = await between(handle, {}, change);
-    const wire = new Wire(port).send(`POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n${'x'.repeat(200_000)}`);
-    await wire.until(/HTTP\/1\.1 413/);
-    wire.send('x'.repeat(100_000)).send('GET /next HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n');
-    expect(await wire.end()).toMatch(/HTTP\/1\.1 413[^]*HTTP\/1\.1 200/);
+    for (const sent of [1000, 200_000]) {
+      const wire = new Wire(port).send(`POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n${'x'.repeat(sent)}`);
+      await wire.until(/HTTP\/1\.1 413/);
+      wire.send('x'.repeat(300_000 - sent)).send('GET /next HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n');
+      expect(await wire.end()).toMatch(/HTTP\/1\.1 413[^]*HTTP\/1\.1 200/);
+    }
   });
 
   test('no forge: an upload hears it, and is not cut off', async () => {
