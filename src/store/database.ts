@@ -97,9 +97,10 @@ export class Database implements Transactor {
     }
   }
 
+  /** Waits for what is under way. Transactions first: they read beside themselves. */
   async close(): Promise<void> {
-    await this.#reader.destroy();
     await this.#writer.destroy();
+    await this.#reader.destroy();
   }
 }
 

@@ -3,6 +3,7 @@ import { PostgresJSDialect } from 'kysely-postgres-js';
 import postgres from 'postgres';
 import { JobpassError } from '../../base/errors.ts';
 import type { Connections } from '../database.ts';
+import { endWhenIdle } from '../end-when-idle.ts';
 import type { Schema } from '../schema.ts';
 
 /** Reads have connections of their own: where all writers wait, a read inside of a transaction still gets one. */
@@ -18,9 +19,15 @@ export function openPostgres(url: string): Connections {
     // Ids and times fit in a double; a bigint column otherwise arrives as text.
     const types = { bigint: { to: 20, from: [20], parse: Number, serialize: String } };
     const client = postgres(...clientOf(url, 'jobpass', { max, types }));
-    return new Kysely<Schema>({ dialect: new PostgresJSDialect({ postgres: client }) });
+    return new Kysely<Schema>({ dialect: new Dialect({ postgres: client }) });
   };
   return { writer: open(writers), reader: open(readers) };
+}
+
+class Dialect extends PostgresJSDialect {
+  override createDriver() {
+    return endWhenIdle(super.createDriver());
+  }
 }
 
 /** A client that does nothing but hear what others committed. @throws invalid_input */

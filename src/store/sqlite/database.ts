@@ -2,6 +2,7 @@ import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement } from 'kysely';
 import type { Connections, RunSql } from '../database.ts';
+import { endWhenIdle } from '../end-when-idle.ts';
 import type { Schema } from '../schema.ts';
 
 const cachedStatements = 500;
@@ -38,6 +39,12 @@ function wrap(statement: StatementSync): SqliteStatement {
   };
 }
 
+class Dialect extends SqliteDialect {
+  override createDriver() {
+    return endWhenIdle(super.createDriver());
+  }
+}
+
 /** One connection that writes and one that reads: a read never waits for an open transaction, and sees the last committed state. */
 export function openSqlite(path: string): Connections {
   // Made here so that nobody else may read it; SQLite gives its log and index the same mode.
@@ -49,7 +56,7 @@ export function openSqlite(path: string): Connections {
       database.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma wal_autocheckpoint = 4000;');
     const adapted = adapt(database);
     return {
-      kysely: new Kysely<Schema>({ dialect: new SqliteDialect({ database: adapted }) }),
+      kysely: new Kysely<Schema>({ dialect: new Dialect({ database: adapted }) }),
       run: (text, parameters) => adapted.prepare(text).all(parameters),
     };
   };

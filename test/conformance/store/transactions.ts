@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { JobpassError } from '../../../src/base/errors.ts';
+import { openStore } from '../../../src/store/open.ts';
 import { addUser, now, uniqueName } from './seed.ts';
 import type { Bench } from './suite.ts';
 
@@ -97,6 +98,25 @@ export function transactionCases(bench: Bench): void {
     expect(error).toBeInstanceOf(JobpassError);
     expect(error).toMatchObject({ code: 'store_unavailable' });
     expect(String(error)).not.toMatch(/select|jobs|limit/i);
+  });
+
+  test('closing waits for what is under way, a transaction that reads beside itself and a read, and then comes to its end', async () => {
+    const store = await openStore(bench.url);
+    const [open, closing] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const writing = store.transactor.write(async (tx) => {
+      await store.settings.set(tx, 'at the end', 'set');
+      open.resolve();
+      await closing.promise;
+      return [await store.settings.get(null, 'at the end'), await store.settings.get(tx, 'at the end')];
+    });
+    await open.promise;
+    const reading = store.settings.get(null, 'at the end');
+    const closed = store.close();
+    closing.resolve();
+    expect([await writing, await reading]).toEqual([[undefined, 'set'], undefined]);
+    await closed;
+    expect(await bench.store.settings.get(null, 'at the end')).toBe('set');
+    await expect(store.settings.get(null, 'at the end')).rejects.toThrow();
   });
 
   test('answers a ping', async () => {
