@@ -130,6 +130,48 @@ describe('a push', () => {
     expect(forge.events).toHaveLength(4);
   });
 
+  test('a branch that only gains commits is not forced, by whichever way they came', async () => {
+    const { decide, seen } = watching();
+    http.decide = decide;
+    const first = await commit('a');
+    await ok(work, 'push', '-q', 'origin', 'main', 'main:other', 'main:third');
+    await commit('b');
+    await commit('c');
+    await ok(work, 'push', '-q', 'origin', 'main');
+    await ok(work, 'push', '-q', 'origin', 'main:other');
+    await ok(work, 'checkout', '-q', '-b', 'side', first);
+    await commit('d');
+    await ok(work, 'merge', '-q', '--no-edit', 'main');
+    await commit('e');
+    await ok(work, 'push', '-q', 'origin', 'side:main', 'side^:other', 'side^^:third');
+    await ok(work, 'checkout', '-q', '-b', 'lost', first);
+    await commit('f');
+    await ok(work, 'push', '-q', '--force', 'origin', 'lost:other', 'lost:third', `${first}:main`);
+    expect(seen.map(({ ref, kind, forced }) => `${ref} ${kind}${forced ? ' forced' : ''}`)).toEqual([
+      'refs/heads/main create',
+      'refs/heads/other create',
+      'refs/heads/third create',
+      'refs/heads/main update',
+      'refs/heads/other update',
+      'refs/heads/main update',
+      'refs/heads/other update',
+      'refs/heads/third update',
+      'refs/heads/main update forced',
+      'refs/heads/other update forced',
+      'refs/heads/third update forced',
+    ]);
+  });
+
+  test('many refs at once are asked about one by one', async () => {
+    const { decide, seen } = watching();
+    http.decide = decide;
+    await commit('a');
+    const names = Array.from({ length: 12 }, (_none, index) => `b${String(index).padStart(2, '0')}`);
+    await ok(work, 'push', '-q', 'origin', ...names.map((name) => `main:${name}`));
+    expect(seen.map(({ ref }) => ref)).toEqual(names.map((name) => `refs/heads/${name}`));
+    expect((await tips()).split('\n')).toHaveLength(names.length);
+  });
+
   test('R11 one refused ref refuses all of it, in words, and nothing stays behind', async () => {
     http.decide = async (changes) =>
       changes.map(({ ref }) => ({ ref, allowed: ref !== 'refs/heads/main', message: 'You may not.\nReally' }));

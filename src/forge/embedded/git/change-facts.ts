@@ -40,19 +40,22 @@ export async function pushFacts(
     wanted.push({ ref, oldOid, newOid, kind: newOid === zeroOid ? 'delete' : oldOid === zeroOid ? 'create' : 'update' });
   }
   const tips = [...new Set(wanted.filter(({ kind }) => kind !== 'delete').map(({ newOid }) => newOid))];
-  if (!(await areCommits(look, tips))) return 'a branch or tag must point to a commit';
-  const commits = await newCommits(look, tips);
+  const parents = await newCommits(look, tips);
+  // What was listed is a commit.
+  if (!(await areCommits(look, parents === null ? tips : tips.filter((tip) => !parents.has(tip)))))
+    return 'a branch or tag must point to a commit';
   // One question for all tips first: in most pushes no commit touches it.
-  const suspicious = (commits === null || commits.length > 0) && (await commitsTouch(look, tips));
+  const suspicious = (parents === null || parents.size > 0) && (await commitsTouch(look, tips));
   const changes: RefChange[] = [];
   for (const { ref, oldOid, newOid, kind } of wanted) {
-    const forced = kind === 'update' && !(await isAncestor(look, oldOid, newOid));
+    const direct = kind === 'update' && parents !== null && startOf(parents, newOid) === oldOid;
+    const forced = kind === 'update' && !direct && !(await isAncestor(look, oldOid, newOid));
     const touchesJobpass =
       kind !== 'delete' &&
-      ((suspicious && (await commitsTouch(look, [newOid]))) || (kind === 'update' && (await tipsDiffer(look, oldOid, newOid))));
+      ((suspicious && (await commitsTouch(look, [newOid]))) || (kind === 'update' && !direct && (await tipsDiffer(look, oldOid, newOid))));
     changes.push({ projectId: project, ref, oldOid, newOid, kind, forced, touchesJobpass });
   }
-  return { changes, commits };
+  return { changes, commits: parents === null ? null : [...parents.keys()] };
 }
 
 /** @returns the name, unless git or a person could take it for another ref or a commit (A39), or it is not UTF-8 */
@@ -72,15 +75,33 @@ async function areCommits(look: Look, tips: readonly Oid[]): Promise<boolean> {
     .every((type) => type === 'commit');
 }
 
-async function newCommits(look: Look, tips: readonly Oid[]): Promise<readonly Oid[] | null> {
-  if (tips.length === 0) return [];
+/** Commits that no ref had before, newest first, each with its parents; null past the limit. */
+async function newCommits(look: Look, tips: readonly Oid[]): Promise<ReadonlyMap<Oid, readonly string[]> | null> {
+  if (tips.length === 0) return new Map();
   const limit = limits.recordedCommitsPerPush;
-  const { output } = await look(['rev-list', `--max-count=${limit + 1}`, '--stdin', '--not', '--all'], { stdin: `${tips.join('\n')}\n` });
-  const commits = output
-    .toString('utf8')
-    .split('\n')
-    .flatMap((line) => parseOid(line) ?? []);
-  return commits.length > limit ? null : commits;
+  const args = ['rev-list', '--parents', `--max-count=${limit + 1}`, '--stdin', '--not', '--all'];
+  const { output } = await look(args, { stdin: `${tips.join('\n')}\n` });
+  const commits = new Map<Oid, readonly string[]>();
+  for (const line of output.toString('utf8').split('\n')) {
+    const [name = '', ...parents] = line.split(' ');
+    const commit = parseOid(name);
+    if (commit !== undefined) commits.set(commit, parents);
+  }
+  return commits.size > limit ? null : commits;
+}
+
+/**
+ * Where the new commits below `tip` began, if each has one parent; undefined where there is a merge or a first commit. Where that is the ref's old commit, git
+ * need not be asked for what follows: nothing is lost, and the tips differ only by what these commits touch.
+ */
+function startOf(parents: ReadonlyMap<string, readonly string[]>, tip: Oid): string | undefined {
+  for (let commit: string = tip; ;) {
+    const its = parents.get(commit);
+    if (its === undefined) return commit;
+    const [only] = its;
+    if (only === undefined || its.length > 1) return undefined;
+    commit = only;
+  }
 }
 
 async function isAncestor(look: Look, oldOid: Oid, newOid: Oid): Promise<boolean> {

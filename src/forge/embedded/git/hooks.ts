@@ -1,5 +1,12 @@
 import { limits } from '../../../base/limits.ts';
 
+/** Passes standard input on. Another program only for many lines: most pushes move one ref, and a shell reads byte by byte. */
+const told = `count=0
+  while IFS= read -r line; do
+    printf '%s\\n' "$line"
+    count=$((count + 1))
+    [ "$count" -lt 4 ] || cat
+  done`;
 /**
  * Hooks of ours, the only ones that ever run. They hold no rule: they ask the server over the descriptors 3 (out) and 4 (back), which git
  * hands down from the helper, so that no secret, address or socket is in their environment. No answer means no.
@@ -19,13 +26,13 @@ while [ "$index" -lt "\${GIT_PUSH_OPTION_COUNT:-0}" ]; do
   fi
   index=$((index + 1))
 done
-{ printf 'pre-receive %s %s\\n' "$options" "$GIT_OBJECT_DIRECTORY"; cat; printf '.\\n'; } >&3
+{ printf 'pre-receive %s %s\\n' "$options" "$GIT_OBJECT_DIRECTORY"; ${told}; printf '.\\n'; } >&3
 ${ask}`;
 
 const referenceTransaction = `#!/bin/sh
 case "$1" in
-  prepared) { printf 'prepared\\n'; cat; printf '.\\n'; } >&3 ;;
-  committed) { printf 'committed\\n'; cat; printf '.\\n'; } >&3; exit 0 ;;
+  prepared) { printf 'prepared\\n'; ${told}; printf '.\\n'; } >&3 ;;
+  committed) { printf 'committed\\n'; ${told}; printf '.\\n'; } >&3; exit 0 ;;
   *) exit 0 ;;
 esac
 ${ask}`;

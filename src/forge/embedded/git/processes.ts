@@ -68,8 +68,11 @@ export async function startGitRunner(folder: string, log: Log): Promise<GitRunne
     );
   const run: GitRunner['run'] = (repository, args, options) => runToEnd(start, repository, args, options);
   const answers = new KnownAnswers();
-  const known: GitRunner['known'] = (repository, args, options = {}) =>
-    answers.ask(JSON.stringify([repository, args, options]), () => run(repository, args, options));
+  const known: GitRunner['known'] = (repository, args, options = {}) => {
+    // Which exit codes are an answer makes no difference: only what ended with 0 is remembered.
+    const { codes: _codes, ...question } = options;
+    return answers.ask(JSON.stringify([repository, args, question]), () => run(repository, args, options));
+  };
   return { start, run, known, checkHooks, close: () => helper.close() };
 }
 
@@ -86,6 +89,8 @@ function environment(
     'gc.auto': '0',
     'maintenance.auto': 'false',
     'receive.autogc': 'false',
+    // For git a quarantine borrows from another repository, whose refs it would ask for: they are this one's own, which it looks at anyway.
+    'core.alternateRefsCommand': 'true',
   };
   const variables: Record<string, string> = {
     PATH: process.env['PATH'] ?? '/usr/bin:/bin',
