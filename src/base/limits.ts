@@ -24,6 +24,8 @@ export const limits = {
   /** Of one cache at a runner, packed, and of all that a runner keeps. */
   cacheBytes: 2 * 1024 * 1024 * 1024,
   cacheStoreBytes: 20 * 1024 * 1024 * 1024,
+  /** That a commit over the API leads into. */
+  foldersPerCommit: 20_000,
   packBytes: 4 * 1024 * 1024 * 1024,
   refsPerPush: 2000,
   /** Beyond this many new commits a push's commits are not recorded one by one, so their pushers are "not provable" (R3). */

@@ -7,7 +7,7 @@ import type { MergeRequestChange, MergeRequestRecord } from '../../../ports/merg
 import type { MergeRequestForge, MergeRequestTexts, MergeStatus } from '../../merge-requests.ts';
 import { branchRef } from '../repository/names.ts';
 import { pageOf, readCommits } from '../repository/reads.ts';
-import { moveRef, withScratch, type WriteDeps } from '../repository/writes.ts';
+import { moveRef, nothing, withScratch, type WriteDeps } from '../repository/writes.ts';
 import type { ProjectStore } from '../ports.ts';
 import { changedFiles, diffsOf, mergeBase } from './compare.ts';
 import { branchTip, commitsOf, type HeadDeps, setHead } from './heads.ts';
@@ -150,7 +150,8 @@ export function makeMergeRequestForge(deps: MergeRequestDeps): MergeRequestForge
         const { squash, author } = how;
         const order = { target, head: request.headSha, message, squash, author };
         const commit = !squash && (await fastForward(request)) ? request.headSha : await buildMerge(git, scratch, order);
-        await moveRef(deps, grant, project, scratch, { ref, oldOid: target, newOid: commit }, [target, request.headSha], decide);
+        const brought = commit === request.headSha ? nothing : { scratch, bases: [target, request.headSha] };
+        await moveRef(deps, grant, project, repository, { ref, oldOid: target, newOid: commit }, brought, decide);
         return commit;
       });
       const now = clock.now();
@@ -168,7 +169,7 @@ export function makeMergeRequestForge(deps: MergeRequestDeps): MergeRequestForge
       if (how.removeSourceBranch) {
         const source = await repositories.existing(request.sourceProjectId);
         const change = { ref: branchRef(request.sourceBranch), oldOid: request.headSha, newOid: zeroOid };
-        await withScratch(deps, source, (scratch) => moveRef(deps, grant, request.sourceProjectId, scratch, change, [], decide));
+        await moveRef(deps, grant, request.sourceProjectId, source, change, nothing, decide);
       }
       return present(await mergeRequests.byId(null, request.id), 'the merge request');
     },

@@ -8,7 +8,7 @@ import { requireAny } from './grants.ts';
 import { branchRef, tagRef } from './names.ts';
 import { readCommit, resolveCommit } from './reads.ts';
 import type { RefReads } from './refs.ts';
-import { buildCommit, buildTag, moveRef, withScratch, type WriteDeps } from './writes.ts';
+import { buildCommit, buildTag, moveRef, nothing, type WriteDeps } from './writes.ts';
 
 type Deps = ReadDeps & WriteDeps;
 
@@ -24,7 +24,7 @@ export function refWrites(deps: Deps, reads: RefReads): Pick<RepositoryForge, 'c
       if (start === undefined) throw new JobpassError('invalid_input', 'Invalid reference name');
       if ((await readRefs(git, repository, [ref])).has(ref)) throw new JobpassError('invalid_input', 'Branch already exists');
       const change = { ref, oldOid: zeroOid, newOid: start.oid };
-      await withScratch(deps, repository, (scratch) => moveRef(deps, grant, project, scratch, change, [start.oid], decide));
+      await moveRef(deps, grant, project, repository, change, nothing, decide);
       return present((await reads.branches(project, [name]))[0], 'the new branch');
     },
     async deleteBranch(grant, project, name, decide) {
@@ -34,7 +34,7 @@ export function refWrites(deps: Deps, reads: RefReads): Pick<RepositoryForge, 'c
       const tip = (await readRefs(git, repository, [ref])).get(ref);
       if (tip === undefined) throw new JobpassError('not_found', { what: 'Branch' });
       const change = { ref, oldOid: tip.target, newOid: zeroOid };
-      await withScratch(deps, repository, (scratch) => moveRef(deps, grant, project, scratch, change, [], decide));
+      await moveRef(deps, grant, project, repository, change, nothing, decide);
     },
     async createTag(grant, project, name, from, message, tagger, decide) {
       // A job's own token makes the tag of its release (GitLab), which is asked as `release:write`; whether it may is the ref's rule, as for anybody.
@@ -44,13 +44,11 @@ export function refWrites(deps: Deps, reads: RefReads): Pick<RepositoryForge, 'c
       const target = await resolveCommit(git, repository, from);
       if (target === undefined) throw new JobpassError('invalid_input', `Target ${from} is invalid`);
       if ((await readRefs(git, repository, [ref])).has(ref)) throw new JobpassError('invalid_input', `Tag ${name} already exists`);
-      await withScratch(deps, repository, async (scratch) => {
-        const annotated = message !== undefined && message !== '';
-        const newOid = annotated
-          ? await buildTag(deps, scratch, name, target.oid, message, tagger, Math.floor(deps.clock.now() / 1000))
-          : target.oid;
-        await moveRef(deps, grant, project, scratch, { ref, oldOid: zeroOid, newOid }, [target.oid], decide);
-      });
+      const annotated = message !== undefined && message !== '';
+      const made = annotated
+        ? await buildTag(name, target.oid, message, tagger, Math.floor(deps.clock.now() / 1000))
+        : { oid: target.oid, pack: nothing };
+      await moveRef(deps, grant, project, repository, { ref, oldOid: zeroOid, newOid: made.oid }, made.pack, decide);
       return present((await reads.tags(project, [name]))[0], 'the new tag');
     },
     async deleteTag(grant, project, name, decide) {
@@ -60,7 +58,7 @@ export function refWrites(deps: Deps, reads: RefReads): Pick<RepositoryForge, 'c
       const tip = (await readRefs(git, repository, [ref])).get(ref);
       if (tip === undefined) throw new JobpassError('not_found', { what: 'Tag' });
       const change = { ref, oldOid: tip.target, newOid: zeroOid };
-      await withScratch(deps, repository, (scratch) => moveRef(deps, grant, project, scratch, change, [], decide));
+      await moveRef(deps, grant, project, repository, change, nothing, decide);
     },
   };
 }
@@ -93,11 +91,9 @@ export function commitWrites(deps: Deps): Pick<RepositoryForge, 'createCommit'> 
           `A branch called '${branch}' already exists. Switch to that branch in order to make changes`,
         );
       const parent = tip ?? (await startOf(repository, startRef));
-      return withScratch(deps, repository, async (scratch) => {
-        const newOid = await buildCommit(deps, scratch, parent, request);
-        await moveRef(deps, grant, project, scratch, { ref, oldOid: tip ?? zeroOid, newOid }, parent === undefined ? [] : [parent], decide);
-        return readCommit(git, repository, newOid);
-      });
+      const { oid, pack } = await buildCommit(deps, repository, parent, request);
+      await moveRef(deps, grant, project, repository, { ref, oldOid: tip ?? zeroOid, newOid: oid }, pack, decide);
+      return readCommit(git, repository, oid);
     },
   };
 }

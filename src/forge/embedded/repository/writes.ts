@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { JobpassError } from '../../../base/errors.ts';
@@ -7,18 +6,21 @@ import type { DecideRefs } from '../../../base/refs.ts';
 import { present } from '../../../base/assert.ts';
 import type { Grant } from '../../../pass/grant.ts';
 import type { CommitAction, CommitRequest } from '../../repository.ts';
-import type { RunOptions } from '../git/processes.ts';
+import type { GitRunner } from '../git/processes.ts';
 import { Push, type PushDeps } from '../git/push.ts';
+import { type File, Folders } from './folders.ts';
 import { checkPath } from './names.ts';
+import { emptyPack, NewObjects } from './new-objects.ts';
 import { readCommits } from './reads.ts';
+import { withTrees } from './tree-reader.ts';
 
 export interface WriteDeps extends PushDeps {
-  /** For the short-lived object folders of writes over the API. */
+  /** For the short-lived object folders of merges. */
   readonly scratch: string;
   readonly onPushed: (repository: string) => void;
 }
 
-/** A folder for new objects beside a repository's own, which stay as they are until a push brings the new ones in. */
+/** A folder for what git makes beside a repository's own objects, which stay as they are until a push brings the new ones in. */
 export interface Scratch {
   readonly repository: string;
   readonly env: Readonly<Record<string, string>>;
@@ -45,19 +47,23 @@ export async function withScratch<Result>(
   }
 }
 
+/** What a move brings along: a pack, or what a scratch folder has beyond commits that the repository has. */
+export type Brought = Buffer | { readonly scratch: Scratch; readonly bases: readonly Oid[] };
+
+/** The pack of a move to a commit that is there already. */
+export const nothing = emptyPack();
+
 /**
- * Moves one ref by a push from the scratch folder: the same quarantine, decisions, log and locks as a push from outside, so there is one way
- * for a ref to move.
- * @param bases commits that the repository has; what they reach is not sent
+ * Moves one ref by a push of ours: the same quarantine, decisions, log and locks as a push from outside, so there is one way for a ref to move.
  * @throws access_denied with the refusal's words, conflict when the ref is not at `oldOid`
  */
 export async function moveRef(
   deps: WriteDeps,
   grant: Grant,
   project: ProjectId,
-  { repository, env }: Scratch,
+  repository: string,
   change: { readonly ref: RefName; readonly oldOid: Oid; readonly newOid: Oid },
-  bases: readonly Oid[],
+  brought: Brought,
   decide: DecideRefs,
 ): Promise<void> {
   await deps.git.checkHooks();
@@ -69,9 +75,10 @@ export async function moveRef(
   // gitprotocol-pack(5): one command, a flush, then the pack, unless the command deletes.
   receive.input.write(`${(Buffer.byteLength(command) + 4).toString(16).padStart(4, '0')}${command}0000`);
   if (change.newOid === zeroOid) receive.input.end();
-  else if (bases.includes(change.newOid)) receive.input.end(emptyPack);
+  else if (Buffer.isBuffer(brought)) receive.input.end(brought);
   else {
-    const pack = deps.git.start(repository, ['pack-objects', '--revs', '--thin', '--stdout', '-q'], { env, signal });
+    const { scratch, bases } = brought;
+    const pack = deps.git.start(repository, ['pack-objects', '--revs', '--thin', '--stdout', '-q'], { env: scratch.env, signal });
     pack.input.end(`${change.newOid}\n${bases.map((base) => `^${base}\n`).join('')}`);
     pack.output.once('error', () => receive.kill());
     pack.output.pipe(receive.input);
@@ -84,45 +91,74 @@ export async function moveRef(
   throw new JobpassError('conflict', 'The ref could not be moved: it changed meanwhile.');
 }
 
-/** gitformat-pack(5): version 2, no objects, and the SHA-1 of that. */
-const emptyPackHead = Buffer.from('PACK\0\0\0\u0002\0\0\0\0');
-const emptyPack = Buffer.concat([emptyPackHead, hash('sha1', emptyPackHead, 'buffer')]);
+/** Objects on their way into a repository, and the last of them, which the ref will name. */
+export interface Made {
+  readonly oid: Oid;
+  readonly pack: Buffer;
+}
 
 const maxActions = 1000;
 
-/** Applies the actions on top of `parent`. @returns the new commit, still only in the scratch folder. @throws invalid_input */
-export async function buildCommit(deps: WriteDeps, scratch: Scratch, parent: Oid | undefined, request: CommitRequest): Promise<Oid> {
+/** Applies the actions on top of `parent`. @returns the new commit, which no repository holds yet. @throws invalid_input, conflict, too_large */
+export async function buildCommit(
+  deps: Pick<WriteDeps, 'git' | 'clock'>,
+  repository: string,
+  parent: Oid | undefined,
+  request: CommitRequest,
+): Promise<Made> {
   const { actions, message } = request;
   if (actions.length > maxActions) throw new JobpassError('too_large', `A commit may have at most ${maxActions} actions`);
   if (message.includes('\0')) throw new JobpassError('invalid_input', 'commit_message is invalid');
-  const run = runIn(deps, scratch);
-  if (parent !== undefined) await run(['read-tree', parent]);
-  const paths = [...new Set(actions.flatMap((action) => pathsOf(action)))];
-  const files = parent === undefined ? new Map<string, File>() : await filesAt(run, paths);
+  for (const action of actions) pathsOf(action);
+  const objects = new NewObjects();
+  const tree = await withTrees(deps.git, repository, async (read) => {
+    const folders = await Folders.at(read, parent);
+    const changed = await changesOf(deps, repository, parent, actions, folders, objects);
+    // Removals first, so that a file can make way for a folder of its name.
+    for (const [path, file] of changed) if (file === undefined) await folders.remove(path);
+    for (const [path, file] of changed) if (file !== undefined) await folders.put(path, file);
+    return folders.write(objects);
+  });
+  const person = identOf(request.author, Math.floor(deps.clock.now() / 1000));
+  const parents = parent === undefined ? '' : `parent ${parent}\n`;
+  const oid = objects.add('commit', Buffer.from(`tree ${tree}\n${parents}author ${person}\ncommitter ${person}\n\n${message}`));
+  return { oid, pack: await objects.pack() };
+}
+
+/** What becomes of each path, every action seeing the state that the one before left. */
+async function changesOf(
+  { git }: Pick<WriteDeps, 'git'>,
+  repository: string,
+  parent: Oid | undefined,
+  actions: readonly CommitAction[],
+  folders: Folders,
+  objects: NewObjects,
+): Promise<ReadonlyMap<string, File | undefined>> {
   const changed = new Map<string, File | undefined>();
+  const fileAt = async (path: string): Promise<File | undefined> => (changed.has(path) ? changed.get(path) : folders.file(path));
   for (const action of actions) {
     if (action.lastCommitId !== undefined && parent !== undefined)
-      await checkLastCommit(deps, scratch, parent, action.previousPath ?? action.path, action.lastCommitId);
-    const content = action.content === undefined ? undefined : await oidFrom(run, ['hash-object', '-w', '--stdin'], action.content);
+      await checkLastCommit(git, repository, parent, action.previousPath ?? action.path, action.lastCommitId);
+    const files = new Map<string, File>();
+    for (const path of pathsOf(action)) {
+      const file = await fileAt(path);
+      if (file !== undefined) files.set(path, file);
+    }
+    const content = action.content === undefined ? undefined : objects.add('blob', action.content);
     for (const [path, file] of applied(action, files, content)) {
-      if (file === undefined) files.delete(path);
-      else files.set(path, file);
+      if (file?.oid === emptyBlob) objects.add('blob', Buffer.alloc(0));
       changed.set(path, file);
     }
   }
-  const missing = [...changed.values()].some((file) => file?.oid === emptyBlob);
-  if (missing) await oidFrom(run, ['hash-object', '-w', '--stdin'], '');
-  await run(['update-index', '-z', '--index-info'], { stdin: indexInfo(changed) });
-  const tree = await oidFrom(run, ['write-tree']);
-  const { name, email } = request.author;
-  const person = { GIT_AUTHOR_NAME: name, GIT_AUTHOR_EMAIL: email, GIT_COMMITTER_NAME: name, GIT_COMMITTER_EMAIL: email };
-  return oidFrom(run, ['commit-tree', tree, ...(parent === undefined ? [] : ['-p', parent]), '-F', '-'], message, person);
+  return changed;
 }
 
-interface File {
-  readonly mode: string;
-  readonly oid: Oid;
+/** A person and a time as an object names them. What git would take for the end of the name is left out, as git does. */
+export function identOf({ name, email }: { readonly name: string; readonly email: string }, atSeconds: number): string {
+  const clean = (text: string): string => text.replaceAll(/[<>\n\0]/g, '').replaceAll(/^[\s.,:;"\\']+|[\s.,:;"\\']+$/g, '');
+  return `${clean(name) || clean(email)} <${clean(email)}> ${atSeconds} +0000`;
 }
+
 const emptyBlob = present(parseOid('e69de29bb2d1d6434b8b29ae775ad8c2e48c5391'), 'the empty blob');
 
 function pathsOf(action: CommitAction): string[] {
@@ -154,65 +190,23 @@ function applied(
     : [[path, file]];
 }
 
-async function checkLastCommit(deps: WriteDeps, { repository }: Scratch, parent: Oid, path: string, wanted: string): Promise<void> {
-  const [last] = await readCommits(deps.git, repository, ['--max-count=1', parent, '--', `:(literal)${path}`]);
+async function checkLastCommit(git: GitRunner, repository: string, parent: Oid, path: string, wanted: string): Promise<void> {
+  const [last] = await readCommits(git, repository, ['--max-count=1', parent, '--', `:(literal)${path}`]);
   if (last?.id !== wanted)
     throw new JobpassError('conflict', 'You are attempting to update a file that has changed since you started editing it.');
 }
 
-type Run = (args: readonly string[], options?: RunOptions) => Promise<{ readonly output: Buffer }>;
-
-function runIn(deps: WriteDeps, { repository, env }: Scratch): Run {
-  return (args, options) => deps.git.run(repository, args, { ...options, env: { ...env, ...options?.env } });
-}
-
-/** As many as fit on a command line. */
-const pathsPerRun = 100;
-
-/** The files at these paths as the index has them. */
-async function filesAt(run: Run, paths: readonly string[]): Promise<Map<string, File>> {
-  const files = new Map<string, File>();
-  for (let at = 0; at < paths.length; at += pathsPerRun) {
-    const wanted = paths.slice(at, at + pathsPerRun).map((path) => `:(top,literal)${path}`);
-    const { output } = await run(['ls-files', '--stage', '-z', '--', ...wanted]);
-    for (const line of output.toString('utf8').split('\0')) {
-      const [, mode = '', name = '', path = ''] = /^(\d{6}) ([0-9a-f]+) 0\t(.+)$/s.exec(line) ?? [];
-      const oid = parseOid(name);
-      if (oid !== undefined) files.set(path, { mode, oid });
-    }
-  }
-  return files;
-}
-
-/** Input of `update-index --index-info`; removals first, so that a file can make way for a folder of its name. */
-function indexInfo(changed: ReadonlyMap<string, File | undefined>): string {
-  const gone = [...changed].flatMap(([path, file]) => (file === undefined ? `0 ${zeroOid}\t${path}\0` : []));
-  const there = [...changed].flatMap(([path, file]) => (file === undefined ? [] : `${file.mode} ${file.oid}\t${path}\0`));
-  return [...gone, ...there].join('');
-}
-
-async function oidFrom(
-  run: Run,
-  args: readonly string[],
-  stdin: string | Buffer = '',
-  env: Readonly<Record<string, string>> = {},
-): Promise<Oid> {
-  const { output } = await run(args, { stdin, env });
-  return present(parseOid(output.toString('utf8').trim()), `the object of git ${args[0] ?? ''}`);
-}
-
-/** An annotated tag object, still only in the scratch folder. @throws invalid_input */
+/** An annotated tag object, which no repository holds yet. @throws invalid_input */
 export async function buildTag(
-  deps: WriteDeps,
-  scratch: Scratch,
   name: string,
   commit: Oid,
   message: string,
   tagger: { readonly name: string; readonly email: string },
   atSeconds: number,
-): Promise<Oid> {
+): Promise<Made> {
   if (message.includes('\0')) throw new JobpassError('invalid_input', 'message is invalid');
-  const clean = (text: string): string => text.replaceAll(/[<>\n\0]/g, '');
-  const text = `object ${commit}\ntype commit\ntag ${name}\ntagger ${clean(tagger.name)} <${clean(tagger.email)}> ${atSeconds} +0000\n\n${message}\n`;
-  return oidFrom(runIn(deps, scratch), ['mktag'], text);
+  const text = `object ${commit}\ntype commit\ntag ${name}\ntagger ${identOf(tagger, atSeconds)}\n\n${message}\n`;
+  const objects = new NewObjects();
+  const oid = objects.add('tag', Buffer.from(text));
+  return { oid, pack: await objects.pack() };
 }
