@@ -88,6 +88,31 @@ test('a push that is cut off leaves refs and objects as they were, and no row', 
   expect(forge.log).toEqual([]);
 });
 
+test('R3 a push that is cut off while it is being decided leaves no row that waits', async () => {
+  const body = await pushBody(await commit(Buffer.from('x')));
+  const [asked, decided] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const decide: typeof allowAll = async (changes) => {
+    asked.resolve();
+    await decided.promise;
+    return allowAll(changes);
+  };
+  const { start } = forge.runner;
+  let gone: Promise<unknown> | undefined;
+  forge.runner.start = (...order) => {
+    const git = start(...order);
+    gone ??= git.done;
+    return git;
+  };
+  const { output, done } = await forge.git.receivePack(grantFor(), project, undefined, Readable.from([body]), decide);
+  await asked.promise;
+  output.destroy();
+  await gone;
+  decided.resolve();
+  expect((await done).outcome).toBe('failed');
+  await expect.poll(() => forge.log.map(({ state }) => state)).toEqual(['dropped']);
+  expect(await tips()).toBe('');
+});
+
 test('junk after the pack does not keep a push from ending', async () => {
   const tip = await commit(Buffer.from('x'));
   const stream = Readable.from([await pushBody(tip), randomBytes(2_000_000)]);

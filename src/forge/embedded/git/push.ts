@@ -37,6 +37,8 @@ export class Push {
   readonly #moved = new Set<RefName>();
   #prepared: { readonly id: PushId; readonly push: NewPush } | undefined;
   #refused = false;
+  /** Answers that are being thought about; they never reject. */
+  readonly #answering = new Set<Promise<void>>();
   /** The sentence that the first refusal gave. */
   refusal: string | undefined;
 
@@ -50,7 +52,12 @@ export class Push {
 
   /** For the process that runs `git receive-pack`. */
   hooks(): Pick<GitOptions, 'onHookLine'> {
-    return { onHookLine: hookReader((question, answer) => void this.#answer(question, answer)) };
+    return {
+      onHookLine: hookReader((question, answer) => {
+        const answering = this.#answer(question, answer).finally(() => this.#answering.delete(answering));
+        this.#answering.add(answering);
+      }),
+    };
   }
 
   /**
@@ -58,6 +65,8 @@ export class Push {
    * @throws store_unavailable, upstream_failed; then the log's row waits for recovery
    */
   async finish(end: GitEnd): Promise<PushOutcome> {
+    // git may be gone before it was answered: what is being written then would be left to the next start, which could take it for a push that stands.
+    await Promise.all(this.#answering);
     const prepared = this.#prepared;
     // git that was stopped may have moved a ref and not have come to tell.
     if (prepared !== undefined && !end.clean) await this.#lookForMoved(prepared.push);
