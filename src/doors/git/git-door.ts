@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough, type Readable, Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import { limits } from '../../base/limits.ts';
@@ -12,6 +11,7 @@ import { type AddressBook, projectAddressed } from '../addressed.ts';
 import { credentialOf } from '../credential.ts';
 import type { Door, RawContext } from '../door.ts';
 import { decodeOnce } from '../paths.ts';
+import { send } from '../send.ts';
 import { gitAnswer } from './errors.ts';
 
 export interface GitDoorDeps extends AddressBook {
@@ -127,20 +127,20 @@ async function stream(
   if (wanted.step === 'advertise') {
     const body = await git.advertise(grant, project, wanted.service, protocol);
     response.writeHead(200, { ...headers, 'content-type': `application/x-${wanted.service}-advertisement` });
-    await pipeline(body, response);
+    await send(body, response);
     return 'done';
   }
   const body = bodyOf(request);
   if (wanted.service === 'git-upload-pack') {
     const output = await git.uploadPack(grant, project, protocol, body);
     response.writeHead(200, { ...headers, 'content-type': 'application/x-git-upload-pack-result' });
-    await pipeline(output, response);
+    await send(output, response);
     return 'done';
   }
   const { output, done } = await git.receivePack(grant, project, protocol, body, (changes) => deps.gatekeeper.admitRefs(grant, changes));
   response.writeHead(200, { ...headers, 'content-type': 'application/x-git-receive-pack-result' });
   // The client hears the end only once its report is out, the push is in the log and its pipelines are made.
-  const [sent, settled] = await Promise.allSettled([pipeline(output, response, { end: false }), done]);
+  const [sent, settled] = await Promise.allSettled([send(output, response, { end: false }), done]);
   if (settled.status === 'rejected') throw settled.reason;
   const { outcome } = settled.value;
   if (sent.status === 'rejected') response.destroy();

@@ -2,6 +2,7 @@ import { JobpassError } from '../../base/errors.ts';
 import type { JobId } from '../../base/ids.ts';
 import { limits } from '../../base/limits.ts';
 import { parseDuration } from '../../pipeline/duration.ts';
+import { send } from '../send.ts';
 import { parseReportKind, readAll, readJson, updateOf } from './body.ts';
 import type { Call } from './call.ts';
 import { receiveUpload } from './upload.ts';
@@ -69,13 +70,7 @@ export async function download(call: Call, wanted: JobId): Promise<void> {
     const found = identity.kind === 'job' ? await call.deps.jobs.reports.dependencyArtifacts(identity.jobId, wanted) : undefined;
     if (found === undefined) return call.json(404, { message: '404 Not Found' });
     response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': found.sizeBytes });
-    await new Promise<void>((resolve) => {
-      found.body.once('error', () => response.destroy());
-      response.once('close', () => {
-        found.body.destroy();
-        resolve();
-      });
-      found.body.pipe(response);
-    });
+    // Who left, even before this, is no failure of ours.
+    await send(found.body, response).catch(() => undefined);
   });
 }

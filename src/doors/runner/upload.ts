@@ -13,6 +13,9 @@ export function receiveUpload(request: IncomingMessage, store: (filename: string
     const type = request.headers['content-type'];
     if (type === undefined || !type.startsWith('multipart/form-data'))
       return reject(new JobpassError('invalid_input', 'Send multipart/form-data with the part `file`.'));
+    const malformed = (): void => reject(new JobpassError('invalid_input', 'The multipart body is malformed.'));
+    // Who hung up before is not heard to do so any more.
+    if (request.destroyed) return malformed();
     const parser = new Busboy({
       headers: { ...request.headers, 'content-type': type },
       limits: { files: 1, fields: 10, parts: 11, headerPairs: 50 },
@@ -20,18 +23,19 @@ export function receiveUpload(request: IncomingMessage, store: (filename: string
     let stored: Promise<number> | undefined;
     parser.on('file', (field, stream, filename) => {
       if (field !== 'file') return void stream.resume();
+      // It may break off before the store has begun to read it, and would end the server.
+      stream.on('error', () => undefined);
       const name = filename.replaceAll(/[^\w.-]/g, '_').slice(0, 100);
       stored = store(name === '' ? 'artifacts.zip' : name, stream);
       stored.catch((error: unknown) => {
         stream.resume();
         reject(error instanceof Error ? error : new JobpassError('internal'));
       });
-      // A part that breaks off is an error, not an end: half an archive must not be kept.
+      // A part that breaks off is an error, not an end: half an archive must not be kept. What had come and was not read is lost as well.
       request.once('close', () => {
-        if (!request.complete) stream.destroy(new Error('hung up'));
+        if (!request.readableEnded) stream.destroy(new Error('hung up'));
       });
     });
-    const malformed = (): void => reject(new JobpassError('invalid_input', 'The multipart body is malformed.'));
     parser.on('error', malformed);
     parser.on('finish', () => {
       if (stored === undefined) reject(new JobpassError('invalid_input', 'The part `file` is missing.'));
@@ -43,7 +47,7 @@ export function receiveUpload(request: IncomingMessage, store: (filename: string
       Promise.resolve(stored).then(late, late);
     });
     request.once('close', () => {
-      if (!request.complete) parser.destroy(new Error('hung up'));
+      if (!request.readableEnded) parser.destroy(new Error('hung up'));
     });
     request.pipe(parser);
   });
