@@ -51,7 +51,10 @@ export class GitlabLiveness implements Liveness {
 
   /** Begins to look after jobs that nobody asks about. */
   start(): void {
-    this.#timer ??= setInterval(() => void this.reap(), reapMs).unref();
+    const { log } = this.#deps;
+    // A store that is away for a moment must not end the gateway: the next round finds what this one missed.
+    const missed = (error: unknown): void => log.warn('gateway.reap_failed', { why: error instanceof Error ? error.message : 'unknown' });
+    this.#timer ??= setInterval(() => void this.reap().catch(missed), reapMs).unref();
   }
 
   stop(): void {
