@@ -21,11 +21,20 @@ export function redactTokens(text: string): string {
   return text.replace(tokenShape, '$1[MASKED]');
 }
 
+const noFields: LogFields = {};
+
 /** @param write receives one line without its newline; by default standard error, once in a turn of the event loop and at the process's end. */
-export function jsonLog(write: (line: string) => void = inTurns(), base: LogFields = {}): Log {
+export function jsonLog(write: (line: string) => void = inTurns(), base: LogFields = noFields): Log {
   const emit = (level: string, event: string, fields: LogFields = {}, cause?: unknown): void => {
     const error = cause === undefined ? {} : { error: describe(cause) };
-    write(redactTokens(JSON.stringify({ time: timeText(), level, event, ...base, ...fields, ...error })));
+    // A server writes one for each request: spreading its fields into another object costs as much as the rest of the line.
+    const rest = cause === undefined && base === noFields ? fields : { ...base, ...fields, ...error };
+    const text = JSON.stringify(rest);
+    write(
+      redactTokens(
+        `{"time":"${timeText()}","level":"${level}","event":${JSON.stringify(event)}${text === '{}' ? '' : ','}${text.slice(1)}`,
+      ),
+    );
   };
   return {
     info: (event, fields) => emit('info', event, fields),
@@ -56,12 +65,14 @@ function inTurns(): (line: string) => void {
   };
 }
 
-let [lastMs, lastText] = [0, ''];
+let [lastSecond, secondText] = [0, ''];
 
+/** As `toISOString` says it, which is asked once in a second. */
 function timeText(): string {
   const now = Date.now();
-  if (now !== lastMs) [lastMs, lastText] = [now, new Date(now).toISOString()];
-  return lastText;
+  const second = Math.floor(now / 1000);
+  if (second !== lastSecond) [lastSecond, secondText] = [second, new Date(second * 1000).toISOString().slice(0, -4)];
+  return `${secondText}${String(now - second * 1000).padStart(3, '0')}Z`;
 }
 
 function describe(cause: unknown): string {

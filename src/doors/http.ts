@@ -12,6 +12,9 @@ import { passInUrl, targetHoldsPass } from './credential.ts';
 import type { Door } from './door.ts';
 import { IdleConnections } from './idle.ts';
 import { pathProblem } from './paths.ts';
+import { PlainConnection } from './plain/connection.ts';
+import type { PlainRequest } from './plain/request.ts';
+import type { PlainResponse } from './plain/response.ts';
 
 export interface Listen {
   readonly host: string;
@@ -43,6 +46,11 @@ export interface Front {
   /** False for a request that only offers another protocol; it is taken like any other. */
   readonly wantsUpgrade: (request: IncomingMessage) => boolean;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** For requests of which nothing has to be found out; where there is none, all are read by Node.js. */
+  readonly plain?: {
+    wants(request: PlainRequest, path: string): boolean;
+    take(request: PlainRequest, response: PlainResponse, facts: { readonly requestId: string; readonly path: string }): void;
+  };
 }
 
 export interface HttpServer {
@@ -82,6 +90,7 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
       // One server for each address, all with the same requests; the framework knows the first only.
       const [first, ...rest] = options.listen.map(() => {
         const server = makeNodeServer(options);
+        if (options.front?.plain !== undefined) readPlain(server, options.tls !== undefined, unused, takePlain);
         server.on('request', (request: IncomingMessage, response: ServerResponse) => take(request, response, handler));
         const { front } = options;
         if (front !== undefined) {
@@ -110,35 +119,55 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
   });
   for (const door of doors) if (door.kind === 'routes') door.register(app);
 
+  /** From its beginning to its end, in the log and in the figures. @param path what the log may hold of it: a token in a query must not reach it */
+  function count(
+    { method, socket }: IncomingMessage | PlainRequest,
+    response: ServerResponse | PlainResponse,
+    requestId: string,
+    path: string,
+    door: string,
+  ): void {
+    const started = performance.now();
+    unused.begin(socket);
+    inFlight += 1;
+    response.on('close', () => {
+      unused.end(socket);
+      inFlight -= 1;
+      const seconds = (performance.now() - started) / 1000;
+      const status = response.statusCode;
+      options.log.info('http.request', {
+        requestId,
+        method: method ?? '',
+        path: path.slice(0, 500),
+        status,
+        ms: Math.round(seconds * 1000),
+      });
+      options.onRequest?.(door, status, seconds);
+      if (inFlight === 0) idle?.();
+    });
+  }
+
+  function takePlain(request: PlainRequest, response: PlainResponse): boolean {
+    const { plain } = options.front ?? {};
+    const [path] = splitTarget(request.url);
+    if (plain === undefined || drain.signal.aborted || targetHoldsPass(request.url) || !plain.wants(request, path)) return false;
+    const requestId = requestIdOf(request.rawHeaders);
+    count(request, response, requestId, path, path.startsWith('/api/') ? 'api' : 'other');
+    plain.take(request, response, { requestId, path });
+    return true;
+  }
+
   function take(
     request: IncomingMessage,
     response: ServerResponse,
     routes: (request: IncomingMessage, response: ServerResponse) => void,
   ): void {
-    const started = performance.now();
-    const requestId = requestIdOf(request);
+    const requestId = requestIdOf(request.rawHeaders);
     const [path, queryText] = splitTarget(request.url ?? '');
     const secure = isSecure(request.socket, options.allowPlainHttp);
     const leaking = targetHoldsPass(request.url ?? '');
-    const { socket } = request;
-    unused.begin(socket);
-    inFlight += 1;
     const door = raw.find((one) => one.matches(path));
-    response.on('close', () => {
-      unused.end(socket);
-      inFlight -= 1;
-      const seconds = (performance.now() - started) / 1000;
-      // The path without its query: a token in a query must not reach the log.
-      options.log.info('http.request', {
-        requestId,
-        method: request.method ?? '',
-        path: leaking ? '[holds a pass]' : path.slice(0, 500),
-        status: response.statusCode,
-        ms: Math.round(seconds * 1000),
-      });
-      options.onRequest?.(door?.name ?? (path.startsWith('/api/') ? 'api' : 'other'), response.statusCode, seconds);
-      if (inFlight === 0) idle?.();
-    });
+    count(request, response, requestId, leaking ? '[holds a pass]' : path, door?.name ?? (path.startsWith('/api/') ? 'api' : 'other'));
     if (!leaking && !drain.signal.aborted && options.front?.take(request, response, { requestId, secure, path }) === true) return;
     if (request.headers.expect !== undefined && options.front !== undefined) response.writeContinue();
     response.setHeader('x-request-id', requestId);
@@ -179,6 +208,7 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
       const servers = [app.server, ...others];
       const closed = Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
       for (const server of servers) server.closeIdleConnections();
+      unused.closeIdle();
       if (inFlight > 0) {
         const timer = setTimeout(() => idle?.(), graceMs).unref();
         await new Promise<void>((resolve) => (idle = resolve));
@@ -261,6 +291,29 @@ function makeNodeServer(options: HttpOptions): Server {
   return server;
 }
 
+/**
+ * Looks at each connection first, and lets Node.js read it from the first request on that is not plain. Its own reader is the one listener that a server has which
+ * was just made; called as the server would call it, its bounds on time and size hold from then on.
+ */
+function readPlain(
+  server: Server,
+  tls: boolean,
+  unused: IdleConnections,
+  take: (request: PlainRequest, response: PlainResponse) => boolean,
+): void {
+  const event = tls ? 'secureConnection' : 'connection';
+  const [reader, ...others] = server.listeners(event);
+  if (reader === undefined || others.length > 0)
+    throw new JobpassError('internal', {}, new Error('the server reads connections in another way'));
+  server.removeAllListeners(event);
+  server.on(event, (socket: Socket) => {
+    // One on which nothing is asked at all is closed like one on which nothing is asked any more.
+    unused.begin(socket);
+    unused.end(socket);
+    new PlainConnection(socket, { take, handOver: () => void Reflect.apply(reader, server, [socket]) }).read();
+  });
+}
+
 function splitTarget(target: string): [string, string] {
   const at = target.indexOf('?');
   return at < 0 ? [target, ''] : [target.slice(0, at), target.slice(at + 1)];
@@ -275,9 +328,10 @@ function newRequestId(): string {
   return processId + requests.toString(16).padStart(16, '0');
 }
 
-function requestIdOf(request: IncomingMessage): string {
-  const given = request.headers['x-request-id'];
-  return typeof given === 'string' && /^[A-Za-z0-9_-]{8,64}$/.test(given) ? given : newRequestId();
+function requestIdOf(rawHeaders: readonly string[]): string {
+  const at = rawHeaders.findIndex((name, index) => index % 2 === 0 && name.length === 12 && name.toLowerCase() === 'x-request-id');
+  const given = at < 0 ? '' : (rawHeaders[at + 1] ?? '');
+  return /^[A-Za-z0-9_-]{8,64}$/.test(given) ? given : newRequestId();
 }
 
 /** Headers that make a request something else than its request line says (A22, A23). */

@@ -53,6 +53,11 @@ export class IdleConnections {
     this.#timer = undefined;
   }
 
+  /** Closes at once what has nothing to wait for. */
+  closeIdle(): void {
+    for (const [socket, { open }] of this.#uses) if (open === 0) socket.destroy();
+  }
+
   #sweep(): void {
     this.#sweeps += 1;
     for (const [socket, { open, since }] of this.#uses) if (open === 0 && this.#sweeps - since > sweepsPerPatience) socket.destroy();

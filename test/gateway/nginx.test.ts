@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Behind, freePort, startBehind } from '../support/behind.ts';
+import { certificate } from '../support/certificate.ts';
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';
 import { runnerFeatures } from '../support/server.ts';
 
@@ -101,11 +102,10 @@ describe.skipIf(!has('nginx') || !has('openssl'))('the gateway behind nginx, by 
 
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'jobpass-nginx-'));
-    const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1'];
-    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
-    const files = ['-keyout', join(dir, 'key.pem'), '-out', join(dir, 'cert.pem')];
-    execFileSync('openssl', ['req', '-x509', ...kind, ...subject, ...files], { stdio: 'ignore' });
-    ca = await readFile(join(dir, 'cert.pem'));
+    const { cert, key } = await certificate();
+    await writeFile(join(dir, 'cert.pem'), cert);
+    await writeFile(join(dir, 'key.pem'), key, { mode: 0o600 });
+    ca = Buffer.from(cert);
     const gatewayPort = await freePort();
     url = `https://127.0.0.1:${await startNginx(`http://127.0.0.1:${gatewayPort}`)}`;
     place = await startBehind({

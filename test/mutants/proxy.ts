@@ -4,6 +4,9 @@ const headers = 'src/doors/proxy/headers.ts';
 const forwarder = 'test/doors/proxy/forwarder.test.ts';
 const wire = 'test/doors/proxy/wire.test.ts';
 const scrub = 'test/doors/proxy/scrub.test.ts';
+const front = 'test/doors/proxy/front.test.ts';
+const plain = 'test/doors/proxy/plain.test.ts';
+const plainRequest = 'src/doors/plain/request.ts';
 
 export const proxyMutants: readonly Mutant[] = [
   {
@@ -132,7 +135,7 @@ export const proxyMutants: readonly Mutant[] = [
     id: 'A21',
     defence: 'storage is asked without anything that says who asks',
     file: 'src/doors/proxy/exchange.ts',
-    find: 'const headers = storageHeaders(this.#request);',
+    find: 'const headers = storageHeaders(this.#request.rawHeaders);',
     replace: 'const headers = upstreamHeaders(this.#request, this.#options);',
     test: scrub,
     name: 'R5 what storage holds is read by the gateway',
@@ -186,7 +189,7 @@ export const proxyMutants: readonly Mutant[] = [
     id: 'A22',
     defence: 'a header is one line on the wire',
     file: 'src/doors/proxy/wire/call.ts',
-    find: "if (!nameShape.test(name) || !valueShape.test(value)) throw new Error('a header is no header');",
+    find: "if (!isName(name) || !valueShape.test(value)) throw new Error('a header is no header');",
     replace: '',
     test: wire,
     name: 'A22 a header or target',
@@ -242,5 +245,68 @@ export const proxyMutants: readonly Mutant[] = [
     replace: 'send();',
     test: 'test/gateway/e2e.test.ts',
     name: 'huge, deep and broken bodies',
+  },
+  {
+    id: 'R17',
+    defence: 'a request with a pass is never plain',
+    file: 'src/doors/proxy/front.ts',
+    find: '!carriesPass(rawHeaders) && !isOwn(path)',
+    replace: '!isOwn(path)',
+    test: front,
+    name: 'a pass is never plain',
+  },
+  {
+    id: 'A26',
+    defence: 'nor is one whose target holds a pass',
+    file: 'src/doors/http.ts',
+    find: 'drain.signal.aborted || targetHoldsPass(request.url) ||',
+    replace: 'drain.signal.aborted ||',
+    test: front,
+    name: 'a pass is never plain',
+  },
+  {
+    id: 'R5',
+    defence: 'what the gateway answers itself is not plain',
+    file: 'src/doors/proxy/front.ts',
+    find: '!carriesPass(rawHeaders) && !isOwn(path)',
+    replace: '!carriesPass(rawHeaders)',
+    test: front,
+    name: 'a pass is never plain',
+  },
+  {
+    id: 'A25',
+    defence: 'a plain request is whole and alone',
+    file: plainRequest,
+    find: '+)\\r\\n$/;',
+    replace: '+)\\r\\n/;',
+    test: plain,
+    name: 'A25 something behind it',
+  },
+  {
+    id: 'A25',
+    defence: 'a plain request has no body',
+    file: plainRequest,
+    find: ' else if (lengthsOfOthers.has(name.length) && ofOthers.has(name.toLowerCase())) return undefined;',
+    replace: '',
+    test: plain,
+    name: 'A25 a length',
+  },
+  {
+    id: 'A22',
+    defence: 'a plain request has one host',
+    file: plainRequest,
+    find: 'return hosts === 1 ?',
+    replace: 'return hosts > 0 ?',
+    test: plain,
+    name: 'A22 two hosts',
+  },
+  {
+    id: 'A25',
+    defence: 'answers come in the order of their requests',
+    file: 'src/doors/plain/connection.ts',
+    find: 'if (this.#response === undefined) return this.#request(piece);',
+    replace: 'return this.#request(piece);',
+    test: plain,
+    name: 'A25 carries one request at a time',
   },
 ];

@@ -1,9 +1,10 @@
-import type { ServerResponse } from 'node:http';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
 import { isJobpassError, type JobpassError } from '../../base/errors.ts';
 import type { Refusal } from '../../pass/subject.ts';
 import { answerFor, errorOfRefusal } from '../api/errors.ts';
 import { gitAnswer } from '../git/errors.ts';
-import { answerOci, ociAnswer } from '../registry/errors.ts';
+import type { PlainResponse } from '../plain/response.ts';
+import { ociAnswer, ociText } from '../registry/errors.ts';
 
 /** Which client hears it. */
 export type Audience = 'api' | 'git' | 'registry';
@@ -15,25 +16,39 @@ export function audienceOf(path: string): Audience {
 }
 
 /** Says no in the words of the client that asked (R11). */
-export function sayNo(response: ServerResponse, audience: Audience, no: JobpassError | Refusal): void {
+export function sayNo(response: ServerResponse | PlainResponse, audience: Audience, no: JobpassError | Refusal): void {
   if (response.headersSent) {
     response.destroy();
     return;
   }
   const error = isJobpassError(no) ? no : errorOfRefusal(no);
-  if (error.detail.retryAfterSeconds !== undefined) response.setHeader('retry-after', String(error.detail.retryAfterSeconds));
+  const { status, type, text, headers } = saidTo(audience, error);
+  const body = Buffer.from(text);
+  const { retryAfterSeconds } = error.detail;
+  const said = {
+    ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) }),
+    'content-type': type,
+    'content-length': String(body.length),
+    ...headers,
+  };
+  response.writeHead(status, STATUS_CODES[status] ?? '', Object.entries(said).flat());
+  response.end(body);
+}
+
+interface Said {
+  readonly status: number;
+  readonly type: string;
+  readonly text: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+function saidTo(audience: Audience, error: JobpassError): Said {
   if (audience === 'registry') {
-    const said = ociAnswer(error);
-    return answerOci(response, said.status === 401 ? { ...said, headers: { 'www-authenticate': 'Basic realm="GitLab"' } } : said);
+    const answer = ociAnswer(error);
+    const headers = answer.status === 401 ? { 'www-authenticate': 'Basic realm="GitLab"' } : answer.headers;
+    return { status: answer.status, type: 'application/json', text: ociText(answer), headers };
   }
-  if (audience === 'git') {
-    const { status, text, headers } = gitAnswer(error, false);
-    response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'content-length': Buffer.byteLength(text), ...headers });
-    response.end(text);
-    return;
-  }
+  if (audience === 'git') return { ...gitAnswer(error, false), type: 'text/plain; charset=utf-8' };
   const { status, body, headers } = answerFor(error);
-  const text = JSON.stringify(body);
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), ...headers });
-  response.end(text);
+  return { status, type: 'application/json', text: JSON.stringify(body), headers };
 }

@@ -17,12 +17,17 @@ export interface AssistedDeps {
 /** Where runners fetch; nowhere else does a job's ordinary token gain anything. */
 const fetchShape = /\.git\/(?:info\/refs|git-upload-pack|info\/lfs\/objects\/batch|gitlab-lfs\/objects\/)|^\/jwt\/auth$/;
 
+/** True where a job's ordinary token may fetch more than by itself; that has to be found out. */
+export function mayBeAssisted(path: string): boolean {
+  return fetchShape.test(path);
+}
+
 /**
  * True for a fetch with the ordinary token of a job whose runner is assisted, from another project than its own: it is carried with the rights of the
  * job's fetch pass. What the token may do by itself goes to the forge as it came.
  */
 export async function isAssisted(deps: AssistedDeps, request: IncomingMessage, path: string, query: URLSearchParams): Promise<boolean> {
-  if (!fetchShape.test(path)) return false;
+  if (!mayBeAssisted(path)) return false;
   const read = credentialOf(request.headers, request.rawHeaders, query);
   if ('refusal' in read || read.subject.kind !== 'secret') return false;
   const job = await deps.jobs.byToken(null, read.subject.secret.digest());

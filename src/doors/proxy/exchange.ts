@@ -1,10 +1,12 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { BlockList } from 'node:net';
 import { Readable } from 'node:stream';
 import type { Agent } from 'undici';
 import { JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { dropRest } from '../unread.ts';
+import { PlainRequest } from '../plain/request.ts';
+import { PlainResponse } from '../plain/response.ts';
 import { audienceOf, sayNo } from './answers.ts';
 import type { AnswerChange, ForwardChange, Forwarded } from './forwarder.ts';
 import { clientHeaders, storageHeaders, storedHeaders, upstreamHeaders } from './headers.ts';
@@ -18,13 +20,17 @@ export function noAnswer(cause?: unknown): JobpassError {
 }
 
 /** Tells the client, and the log, that the forge failed. */
-export function sayFailed(log: Log, request: IncomingMessage, response: ServerResponse, error: JobpassError): void {
+export function sayFailed(log: Log, request: Asked, response: Told, error: JobpassError): void {
   const cause = error.cause ?? error;
   log.warn('gateway.upstream_failed', { why: cause instanceof Error ? cause.message : 'unknown' });
   // What was not read would otherwise be taken for the next request.
   if (!request.complete) response.shouldKeepAlive = false;
   sayNo(response, audienceOf((request.url ?? '').split('?', 1)[0] ?? ''), error);
 }
+
+/** Whoever asks, and where it is told: read and written by Node.js, or recognised as plain and written by ourselves. */
+export type Asked = IncomingMessage | PlainRequest;
+export type Told = ServerResponse | PlainResponse;
 
 /** Where answers come from. */
 export interface Ends {
@@ -61,8 +67,8 @@ const togetherBytes = 16 * 1024;
 export class Exchange implements Hearer {
   readonly done: Promise<Forwarded>;
   readonly #options: ExchangeOptions;
-  readonly #request: IncomingMessage;
-  readonly #response: ServerResponse;
+  readonly #request: Asked;
+  readonly #response: Told;
   readonly #change: ForwardChange;
   readonly #settle: (forwarded: Forwarded) => void;
   readonly #ends: Ends;
@@ -81,7 +87,7 @@ export class Exchange implements Hearer {
   /** May be asked once more. */
   #again = false;
 
-  constructor(ends: Ends, options: ExchangeOptions, request: IncomingMessage, response: ServerResponse, change: ForwardChange) {
+  constructor(ends: Ends, options: ExchangeOptions, request: Asked, response: Told, change: ForwardChange) {
     this.#ends = ends;
     this.#options = options;
     this.#request = request;
@@ -209,7 +215,7 @@ export class Exchange implements Hearer {
     if (this.#elsewhere?.asked === false) {
       this.#elsewhere.asked = true;
       const { origin, pathname, search } = this.#elsewhere.url;
-      const headers = storageHeaders(this.#request);
+      const headers = storageHeaders(this.#request.rawHeaders);
       this.#ends.storage.dispatch({ origin, path: pathname + search, method: methodOf(this.#request), headers }, this);
       return;
     }
@@ -226,9 +232,15 @@ export class Exchange implements Hearer {
       .catch((error: unknown) => this.#fail(error));
   }
 
-  /** A small answer is one write: end() by itself makes two of it. */
+  /** A small answer is one write: end() of Node.js's response by itself makes two of it. */
   #end(): void {
     const { socket } = this.#response;
+    if (this.#pending !== undefined && this.#response instanceof PlainResponse) {
+      const { status, reason, headers, body } = this.#pending;
+      this.#pending = undefined;
+      this.#response.writeHead(status, reason, headers).end(body ?? '', 'latin1');
+      return;
+    }
     if (this.#pending !== undefined && socket !== null) {
       socket.cork();
       this.#begin();
@@ -243,7 +255,11 @@ export class Exchange implements Hearer {
     if (this.#over) return true;
     this.#status = answer.status ?? this.#status;
     const kept = clientHeaders(answer.headers ?? headers, true);
-    this.#response.writeHead(this.#status ?? 200, [...kept, 'content-length', String(answer.body.length)]);
+    this.#response.writeHead(this.#status ?? 200, STATUS_CODES[this.#status ?? 200] ?? '', [
+      ...kept,
+      'content-length',
+      String(answer.body.length),
+    ]);
     this.#response.end(answer.body);
     return true;
   }
@@ -305,12 +321,15 @@ export class Exchange implements Hearer {
   }
 }
 
-function methodOf(request: IncomingMessage): string {
+function methodOf(request: Asked): string {
   return request.method ?? 'GET';
 }
 
-function hasBody(request: IncomingMessage): boolean {
-  return request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined;
+function hasBody(request: Asked): request is IncomingMessage {
+  return (
+    !(request instanceof PlainRequest) &&
+    (request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined)
+  );
 }
 
 function connectionLost(error: Error): boolean {

@@ -2,6 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { UserId } from '../../base/ids.ts';
 import type { Secret } from '../../base/secret.ts';
+import type { PlainRequest } from '../plain/request.ts';
+import type { PlainResponse } from '../plain/response.ts';
 
 /** Carries requests to the forge behind the gateway, and its answers back. */
 export interface Forwarder {
@@ -11,6 +13,8 @@ export interface Forwarder {
    * @throws invalid_input (two readers could read the request in two ways)
    */
   forward(request: IncomingMessage, response: ServerResponse, change?: ForwardChange): Promise<Forwarded>;
+  /** The same for a plain request, which nobody changes. */
+  forwardPlain(request: PlainRequest, response: PlainResponse): Promise<Forwarded>;
   /** A tunnel for protocol upgrades, after the upstream's 101. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   close(): Promise<void>;

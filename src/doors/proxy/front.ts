@@ -1,10 +1,10 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { parseBasic, targetHoldsPass } from '../credential.ts';
 import type { Front } from '../http.ts';
 import { audienceOf, sayNo } from './answers.ts';
-import { type AssistedDeps, isAssisted } from './assisted.ts';
+import { type AssistedDeps, isAssisted, mayBeAssisted } from './assisted.ts';
+import type { Asked, Told } from './exchange.ts';
 import type { Forwarder } from './forwarder.ts';
 import { isOwn } from './own-routes.ts';
 import { makePassRequests, type PassRequestDeps } from './pass-requests.ts';
@@ -49,6 +49,14 @@ export function makeFront(deps: FrontDeps): Front {
       serve().catch((error: unknown) => refuse(deps.log, request, response, requestId, path, error));
       return true;
     },
+    plain: {
+      wants: ({ rawHeaders }, path) => !carriesPass(rawHeaders) && !isOwn(path) && (deps.assisted === undefined || !mayBeAssisted(path)),
+      take(request, response, { requestId, path }) {
+        deps.forwarder
+          .forwardPlain(request, response)
+          .catch((error: unknown) => refuse(deps.log, request, response, requestId, path, error));
+      },
+    },
     wantsUpgrade: wantsTunnel,
     upgrade(request, socket, head) {
       // No pass opens a terminal or a live channel: nothing could cut it at the job's end (R2, R5).
@@ -61,7 +69,7 @@ export function makeFront(deps: FrontDeps): Front {
   };
 }
 
-function refuse(log: Log, request: IncomingMessage, response: ServerResponse, requestId: string, path: string, error: unknown): void {
+function refuse(log: Log, request: Asked, response: Told, requestId: string, path: string, error: unknown): void {
   const known = isJobpassError(error) ? error : new JobpassError('internal', {}, error);
   if (known.code === 'internal') log.error('gateway.failed', { requestId }, known);
   if (!request.complete) response.shouldKeepAlive = false;

@@ -76,36 +76,42 @@ export interface UpstreamHeaderOptions {
 }
 
 /** What the forge hears: the client's own headers, its address, and nothing that a client could make up about it. */
-export function upstreamHeaders(request: IncomingMessage, options: UpstreamHeaderOptions): string[] {
+export function upstreamHeaders(
+  { rawHeaders, socket }: { readonly rawHeaders: RawHeaders; readonly socket: Socket },
+  options: UpstreamHeaderOptions,
+): string[] {
   const { trustedProxies, credential, lengthBytes, identity } = options;
-  const peer = request.socket.remoteAddress ?? '';
-  const trusted = isTrusted(trustedProxies, request.socket);
-  const listed = connectionListed(request.rawHeaders);
+  const peer = socket.remoteAddress ?? '';
+  const trusted = isTrusted(trustedProxies, socket);
+  const listed = connectionListed(rawHeaders);
   const kept: string[] = [];
-  const { rawHeaders } = request;
+  let host: string | undefined;
+  let before: string | undefined;
+  let given = '';
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const [name, value] = [rawHeaders[index] ?? '', rawHeaders[index + 1] ?? ''];
     const kind = kindOf(name);
     const { lower } = kind;
     // CGI, and so Rack, reads `X_Forwarded_For` as `X-Forwarded-For`: such names end here, as they do at nginx.
     if (kind.underscored) continue;
+    if (lower === 'x-forwarded-for') before = before === undefined ? value : `${before}, ${value}`;
     if (kind.hop || listed.has(lower) || lower === 'expect') continue;
     if (kind.forwarding && !(trusted && kind.byProxy)) continue;
+    if (kind.forwarding) given += ` ${lower}`;
     if (credential !== undefined && kind.credential) continue;
     if (lengthBytes !== undefined && lower === 'content-length') continue;
     if (identity === true && lower === 'accept-encoding') continue;
+    if (lower === 'host') host ??= value;
     kept.push(name, value);
   }
   if (typeof lengthBytes === 'number') kept.push('content-length', String(lengthBytes));
   if (credential !== undefined) kept.push(credential.name, credential.value.reveal());
   if (credential?.as !== undefined) kept.push('sudo', String(credential.as));
-  const before = trusted ? request.headers['x-forwarded-for'] : undefined;
-  kept.push('x-forwarded-for', before === undefined ? peer : `${String(before)}, ${peer}`);
-  const has = (name: string): boolean => trusted && request.headers[name] !== undefined;
-  const secure = request.socket instanceof TLSSocket;
-  if (!has('x-forwarded-proto')) kept.push('x-forwarded-proto', secure ? 'https' : 'http');
-  if (!has('x-forwarded-host') && request.headers.host !== undefined) kept.push('x-forwarded-host', request.headers.host);
-  if (!has('x-forwarded-port')) kept.push('x-forwarded-port', portOf(request.headers.host) ?? (secure ? '443' : '80'));
+  kept.push('x-forwarded-for', trusted && before !== undefined ? `${before}, ${peer}` : peer);
+  const secure = socket instanceof TLSSocket;
+  if (!given.includes('-proto')) kept.push('x-forwarded-proto', secure ? 'https' : 'http');
+  if (!given.includes('-host') && host !== undefined) kept.push('x-forwarded-host', host);
+  if (!given.includes('-port')) kept.push('x-forwarded-port', portOf(host) ?? (secure ? '443' : '80'));
   return kept;
 }
 
@@ -144,8 +150,8 @@ const toldByStorage =
   /^(?:content-(?:type|length|range|disposition|encoding)|etag|last-modified|accept-ranges|cache-control|expires|date)$/;
 
 /** What a storage behind the forge hears: nothing that says who asks. */
-export function storageHeaders(request: IncomingMessage): string[] {
-  return only(request.rawHeaders, askedOfStorage);
+export function storageHeaders(raw: RawHeaders): string[] {
+  return only(raw, askedOfStorage);
 }
 
 /** What the client hears of a storage's answer. */

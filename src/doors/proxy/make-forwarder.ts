@@ -41,6 +41,7 @@ export function makeForwarder(options: ForwarderOptions): Forwarder {
       }
       return new Exchange(ends, options, request, response, change ?? {}).done;
     },
+    forwardPlain: (request, response) => new Exchange(ends, options, request, response, {}).done,
     upgrade: (request, socket, head) => tunnel(options, request, socket, head),
     async close() {
       forge.destroy();

@@ -60,8 +60,13 @@ export function ociAnswer(error: JobpassError | Refusal, code?: string): OciAnsw
   return { status: row.status, code: code ?? what ?? row.code, message, headers: retry };
 }
 
-export function answerOci(response: ServerResponse, { status, code, message, headers }: OciAnswer): void {
-  const text = JSON.stringify({ errors: [{ code, message }] });
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), ...headers });
+export function answerOci(response: ServerResponse, answer: OciAnswer): void {
+  const text = ociText(answer);
+  response.writeHead(answer.status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), ...answer.headers });
   response.end(text);
+}
+
+/** Its body. */
+export function ociText({ code, message }: OciAnswer): string {
+  return JSON.stringify({ errors: [{ code, message }] });
 }

@@ -10,11 +10,13 @@ describe('a whole gateway, in front of a forge that a test holds in its hands', 
   let upstream: Awaited<ReturnType<typeof forge>>;
   let gateway: TestGateway;
   const upgraded: string[] = [];
+  const heard: string[] = [];
   const held: ServerResponse[] = [];
   let arrived: (request: IncomingMessage) => void = () => {};
 
   beforeAll(async () => {
     upstream = await forge((request, response) => {
+      heard.push([request.url, ...request.rawHeaders].join(' '));
       if (request.url === '/held') {
         held.push(response);
         arrived(request);
@@ -47,6 +49,29 @@ describe('a whole gateway, in front of a forge that a test holds in its hands', 
     expect(text).toBe(
       'HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\nX-Request-Id: theirs\r\nContent-Length: 5\r\nConnection: close\r\n\r\nplain',
     );
+  });
+
+  test('R5 R17 A26 a pass is never plain, wherever it stands, nor is what the gateway answers itself; not even behind a plain request', async () => {
+    const pass = newPassToken('full').reveal();
+    const basic = Buffer.from(`x:${pass}`).toString('base64');
+    for (const [target, ...headers] of [
+      ['/api/v4/user', `PRIVATE-TOKEN: ${pass}`],
+      ['/api/v4/user', `Authorization: Bearer ${pass}`],
+      ['/group/project.git/info/refs?service=git-upload-pack', `Authorization: Basic ${basic}`],
+      ['/', `Cookie: a=${pass}`],
+      ['/', `X-Anything: ${pass}`],
+      [`/?private_token=${pass}`],
+      [`/?private_token=${pass.replace('jpt_', '%6Apt%5F')}`],
+    ]) {
+      const wire = new Wire(port()).send('GET /x HTTP/1.1\r\nHost: h\r\n\r\n');
+      await wire.until(/plain$/);
+      const text = await wire.send([`GET ${target} HTTP/1.1`, 'Host: h', 'Connection: close', ...headers, '', ''].join('\r\n')).end();
+      expect(text, target).toMatch(/plainHTTP\/1\.1 (?:40[01]|502) (?![^]*plain$)/);
+    }
+    expect(heard.some((one) => one.includes(pass.slice(4)) || one.includes(basic))).toBe(false);
+    const wire = new Wire(port()).send('GET /x HTTP/1.1\r\nHost: h\r\n\r\n');
+    await wire.until(/plain$/);
+    expect(await wire.send('GET /-/jobpass/health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n').end()).toMatch(/"status":"ok"/);
   });
 
   test('R2 R5 no pass opens a tunnel, wherever it stands; others do', async () => {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, BlockList, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { silentLog } from '../../../src/base/log.ts';
-import { makeHttpServer } from '../../../src/doors/http.ts';
+import { type HttpOptions, makeHttpServer } from '../../../src/doors/http.ts';
 import type { ForwardChange, Forwarded } from '../../../src/doors/proxy/forwarder.ts';
 import { type ForwarderOptions, makeForwarder } from '../../../src/doors/proxy/make-forwarder.ts';
 import { wantsTunnel } from '../../../src/doors/proxy/upgrade.ts';
@@ -17,13 +17,15 @@ export interface Stage {
   readonly ended: Forwarded[];
   /** Settles when the next request is over. */
   next(): Promise<Forwarded>;
-  close(): Promise<void>;
+  /** @param graceMs for what is on its way; nothing is waited for unless told */
+  close(graceMs?: number): Promise<void>;
 }
 
 export async function stage(
   upstreamPort: number,
   options: Partial<ForwarderOptions> = {},
-  change: (request: IncomingMessage) => ForwardChange | undefined = () => undefined,
+  change: (request: IncomingMessage) => ForwardChange | undefined = unchanged,
+  http: Partial<HttpOptions> = {},
 ): Promise<Stage> {
   const trustedProxies = new BlockList();
   const forwarder = makeForwarder({
@@ -39,7 +41,7 @@ export async function stage(
     waiting.shift()?.(forwarded);
   };
   const waiting: ((forwarded: Forwarded) => void)[] = [];
-  const http = makeHttpServer([], {
+  const server = makeHttpServer([], {
     listen: [{ host: '127.0.0.1', port: 0 }],
     tls: undefined,
     allowPlainHttp: false,
@@ -50,21 +52,28 @@ export async function stage(
         forwarder.forward(request, response, change(request)).then(over, () => response.writeHead(400, { connection: 'close' }).end());
         return true;
       },
+      plain: {
+        wants: () => change === unchanged,
+        take: (request, response) => void forwarder.forwardPlain(request, response).then(over),
+      },
       upgrade: (request, socket, head) => forwarder.upgrade(request, socket, head),
     },
+    ...http,
   });
-  const url = await http.listen();
+  const url = await server.listen();
   return {
     url,
     port: Number(new URL(url).port),
     ended,
     next: () => new Promise((resolve) => waiting.push(resolve)),
-    async close() {
-      await http.close(0);
+    async close(graceMs = 0) {
+      await server.close(graceMs);
       await forwarder.close();
     },
   };
 }
+
+const unchanged = (): undefined => undefined;
 
 /** A forge of the test's own making. */
 export async function forge(handle: Handle): Promise<{ readonly server: Server; readonly port: number; close(): Promise<void> }> {

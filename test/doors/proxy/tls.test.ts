@@ -1,27 +1,19 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import { type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { certificate } from '../../support/certificate.ts';
 import { stage, Wire } from './stage.ts';
 
 describe('a forge with a certificate of its own authority', () => {
-  let dir: string;
   let cert: string;
   let server: ReturnType<typeof createServer>;
   let upstream: string;
   let heard = 0;
 
   beforeAll(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'jobpass-tls-'));
-    const [certFile, keyFile] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
-    const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1'];
-    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
-    execFileSync('openssl', ['req', '-x509', ...kind, ...subject, '-keyout', keyFile, '-out', certFile], { stdio: 'ignore' });
-    cert = await readFile(certFile, 'utf8');
-    server = createServer({ cert, key: await readFile(keyFile) }, (_request, response) => {
+    const made = await certificate();
+    cert = made.cert;
+    server = createServer(made, (_request, response) => {
       heard += 1;
       response.end('secure');
     });
@@ -35,7 +27,6 @@ describe('a forge with a certificate of its own authority', () => {
   afterAll(async () => {
     server.closeAllConnections();
     server.close();
-    await rm(dir, { recursive: true });
   });
 
   const upgrade = 'GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';

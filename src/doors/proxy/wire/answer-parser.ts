@@ -1,3 +1,5 @@
+import { headersIn } from '../../plain/header-lines.ts';
+
 /** What is heard of one answer, in this order. `data` may be told of pieces that are overwritten as soon as it returns. */
 export interface AnswerEvents {
   /** @param headers names and values in turn, as Latin-1 */
@@ -12,7 +14,7 @@ const headBytes = 64 * 1024;
 const chunkLineBytes = 1024;
 const interimAnswers = 32;
 
-/** Status line, headers and an empty line. What it lets through is cut at each line's first colon, which is cheaper than a match for each line. */
+/** Status line, headers and an empty line. */
 const headShape = /^HTTP\/1\.[01] [1-9]\d\d(?: [\t -~\x80-\xff]*)?\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*\r\n)*\r\n$/;
 const trailerShape = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*\r\n$/;
 const chunkLine = /^([0-9A-Fa-f]{1,12})(?:[ \t]*;[\t -~\x80-\xff]*)?$/;
@@ -113,7 +115,7 @@ export class AnswerParser {
     if (!headShape.test(text)) malformed();
     const lineEnd = text.indexOf('\r\n');
     const status = Number(text.slice(9, 12));
-    const headers = headersIn(text, lineEnd + 2);
+    const headers = headersIn(text, lineEnd + 2, text.length - 2);
     if (status < 200) {
       this.#interim += 1;
       if (status === 101 || this.#interim > interimAnswers) malformed();
@@ -203,35 +205,11 @@ export class AnswerParser {
   }
 }
 
-/** @param text of headers as they should be from `from` on, and an empty line behind them */
-function headersIn(text: string, from: number): string[] {
-  const headers: string[] = [];
-  for (let at = from; at < text.length - 2;) {
-    const colon = text.indexOf(':', at);
-    const lineEnd = text.indexOf('\r\n', colon);
-    headers.push(text.slice(at, colon), trimmed(text, colon + 1, lineEnd));
-    at = lineEnd + 2;
-  }
-  return headers;
-}
-
 /** A line that ends in no CR LF would be waited for in vain. */
 function bareFeed(bytes: Buffer, from: number): boolean {
   for (let at = bytes.indexOf('\n', from); at >= 0; at = bytes.indexOf('\n', at + 1))
     if (at === from || bytes[at - 1] !== 0x0d) return true;
   return false;
-}
-
-/** Without spaces and tabs around it; `trim` knows more kinds of space. */
-function trimmed(text: string, from: number, until: number): string {
-  let [start, end] = [from, until];
-  while (start < end && isBlank(text.charCodeAt(start))) start += 1;
-  while (end > start && isBlank(text.charCodeAt(end - 1))) end -= 1;
-  return text.slice(start, end);
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09;
 }
 
 function malformed(): never {
