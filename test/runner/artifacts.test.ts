@@ -145,6 +145,14 @@ test('A39 a file that is reached through a link of the job is not read', async (
   expect(said[0]).toContain('left out');
 });
 
+test('a file that cannot be read fails the upload, and not the runner', async () => {
+  // Of all files the one that always opens, and never reads: memory at zero.
+  const order = { root: `/proc/${process.pid}`, uid: process.getuid?.(), watched: [], signal: new AbortController().signal, say() {} };
+  const chosen = [{ path: 'mem', kind: 'file' as const }];
+  await expect(writeZip(join(dir, 'out.zip'), { ...order, chosen })).rejects.toMatchObject({ code: 'EIO' });
+  await expect(writePlain(join(dir, 'out.gz'), { ...order, chosen }, 'gzip')).rejects.toMatchObject({ code: 'EIO' });
+});
+
 describe('a job with artifacts', () => {
   let scene: Scene;
   beforeEach(async () => {

@@ -27,6 +27,8 @@ export interface ZipOrder {
 /** Writes the chosen files to a zip, streamed. @throws too_large */
 export async function writeZip(path: string, order: ZipOrder): Promise<void> {
   const zip = new ZipFile();
+  // What cannot be read is told by `addOne`; an error that nobody hears would end the runner.
+  zip.on('error', () => undefined);
   // yazl's type says ReadableStream; it is one of Node's own.
   const output = Readable.from(zip.outputStream);
   const written = pipeline(output, sizeLimit(order.maxBytes ?? limits.artifactBytes), createWriteStream(path, { mode: 0o600 }), {
@@ -95,14 +97,19 @@ async function addOne(zip: ZipFile, order: ZipOrder, { path, kind }: Chosen, wri
   if (file === undefined) return order.say(`WARNING: ${path} is not a file of the job; it is left out`);
   const { mode, mtime } = await file.stat();
   const masker = new Masker({ phrases: [], watched: order.watched, prefixes: [] });
-  const scanned = file.createReadStream({ autoClose: true }).pipe(scanning(masker)).pipe(new PassThrough());
+  const scanned = new PassThrough();
+  const read = pipeline(file.createReadStream({ autoClose: true }), scanning(masker), scanned);
   const taken = new Promise<void>((resolve, reject) => {
     scanned.once('end', resolve);
-    scanned.once('error', reject);
+    read.catch(reject);
   });
   zip.addReadStream(scanned, path, { mode: mode & 0o777, mtime });
-  // One file after the other: at most one is open.
-  await Promise.race([taken, written]);
+  // One file after the other: at most one is open, and none when this is over.
+  try {
+    await Promise.race([taken, written]);
+  } finally {
+    scanned.destroy();
+  }
 }
 
 /**
@@ -152,5 +159,9 @@ export function multipart(filename: string, content: Readable): { readonly type:
     }
     yield Buffer.from(`\r\n--${boundary}--\r\n`);
   };
-  return { type: `multipart/form-data; boundary=${boundary}`, body: Readable.from(parts(), { objectMode: false }) };
+  const body = Readable.from(parts(), { objectMode: false });
+  // A request that fails before it reads anything would leave the file open, and nobody would hear what becomes of it.
+  content.on('error', () => undefined);
+  body.once('close', () => content.destroy());
+  return { type: `multipart/form-data; boundary=${boundary}`, body };
 }

@@ -30,6 +30,8 @@ const maxBackoffMs = 60_000;
 /** Sends a trace as it grows, and the job's end. @see GitLab Runner API: `PATCH /jobs/:id/trace`, `PUT /jobs/:id` */
 export class TraceSender {
   readonly #options: SenderOptions;
+  /** Cuts a regular report off that the server does not answer. */
+  readonly #impatient = new AbortController();
   #sent = 0;
   #intervalMs: number;
   #timer: NodeJS.Timeout | undefined;
@@ -71,12 +73,13 @@ export class TraceSender {
 
   async #work(): Promise<void> {
     const { client, job, token, trace } = this.#options;
-    if (this.#sent < trace.sizeBytes) await this.#sendNext();
-    else this.#note(await client.updateJob(job, token, { state: 'running' }));
+    const { signal } = this.#impatient;
+    if (this.#sent < trace.sizeBytes) await this.#sendNext(signal);
+    else this.#note(await client.updateJob(job, token, { state: 'running' }, signal));
   }
 
   /** @returns true when the server took something */
-  async #sendNext(signal?: AbortSignal): Promise<boolean> {
+  async #sendNext(signal: AbortSignal): Promise<boolean> {
     const { client, job, token, trace } = this.#options;
     const bytes = await trace.read(this.#sent, tracePatchBytes);
     const answer = await client.patchTrace(job, token, { startBytes: this.#sent, bytes, debugTrace: this.#options.debugTrace }, signal);
@@ -109,7 +112,11 @@ export class TraceSender {
    * @returns false when the server does not want it any more, or cannot be reached for long
    */
   async finish(update: () => JobUpdate, signal: AbortSignal): Promise<boolean> {
+    const hurry = (): void => this.#impatient.abort();
+    signal.addEventListener('abort', hurry, { once: true });
+    if (signal.aborted) hurry();
     await this.stop();
+    signal.removeEventListener('abort', hurry);
     const { client, job, token, trace, log } = this.#options;
     for (let round = 1; round <= finalRounds && !this.#over; round += 1) {
       try {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { JobpassError } from '../../../base/errors.ts';
 import { demultiplex } from '../../engine/demultiplex.ts';
 import { Engine } from '../../engine/engine.ts';
@@ -15,6 +16,8 @@ import { bringImage, checkAllowed, jobLabel, ownerLabel, processLabel, type Pull
 import { startServices } from './services.ts';
 
 const graceSeconds = 5;
+/** An engine that has said nothing for so long after a container's end says nothing more. */
+const silenceMs = 2000;
 const seenAt = '/builds';
 
 /** The shell that an image has, found as gitlab-runner finds it. */
@@ -146,13 +149,22 @@ class DockerJob implements Workspace {
     run.force.addEventListener('abort', kill, { once: true });
     try {
       const { stdin, output } = await engine.attach(container);
-      const heard = demultiplex(output, run.onOutput);
+      let heardAt = 0;
+      const heard = demultiplex(output, (bytes) => {
+        heardAt = performance.now();
+        run.onOutput(bytes);
+      });
       stdin.on('error', () => undefined);
       await engine.call('POST', `/containers/${container}/start`);
       if (run.signal.aborted) stop();
       stdin.end(shellScript(run.script, { shell: 'sh', xtrace: run.xtrace, sections: run.sections }));
       const ended = await engine.call('POST', `/containers/${container}/wait`);
-      await Promise.race([heard, new Promise((resolve) => setTimeout(resolve, 2000))]);
+      // What the engine still has comes as fast as this machine lets it: only silence is the end.
+      const endedAt = performance.now();
+      const silent = async (): Promise<void> => {
+        for (let left = silenceMs; left > 0; left = Math.max(endedAt, heardAt) + silenceMs - performance.now()) await delay(left);
+      };
+      await Promise.race([heard, silent()]);
       output.destroy();
       await this.#sayWhy(container, run);
       return { exitCode: isTable(ended) ? (numberIn(ended, 'StatusCode') ?? 1) : 1 };

@@ -39,6 +39,9 @@ export async function sendFolders(
   const remote = ssh.start(`cd -- ${quote(ends.there)} && exec tar -xf -`);
   await joined(signal, [packer, remote], async () => {
     const ended = endOf(remote);
+    // Told below: a program that cannot be started, as where there are too many, must not end the runner before.
+    ended.catch(() => undefined);
+    packer.once('error', () => undefined);
     remote.stdout.resume();
     await pipeline(packer.stdout, remote.stdin).catch(() => undefined);
     const { code, words } = await ended;
@@ -57,6 +60,7 @@ export async function bringFolder(ssh: SshConnection, place: BuildPlace, ends: E
   const unpacker = spawn(call.program, call.args, { ...call.options, env, stdio: ['pipe', 'ignore', 'ignore'] });
   await joined(signal, [remote, unpacker], async () => {
     const [there, here] = [endOf(remote), codeOf(unpacker)];
+    for (const end of [there, here]) end.catch(() => undefined);
     let failure: unknown;
     await pipeline(remote.stdout, limited(), unpacker.stdin).catch((error: unknown) => {
       failure = error;
