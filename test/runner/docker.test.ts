@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { silentLog } from '../../src/base/log.ts';
-import { Secret } from '../../src/base/secret.ts';
+import { randomBase62, Secret } from '../../src/base/secret.ts';
 import { type RunnerHandle, startRunner } from '../../src/runner/loop.ts';
+import { shortToken } from '../../src/runner/places.ts';
 import { registerRunner } from '../../src/runner/register.ts';
 import { engine, podmanInstalled, startDocker, startPodman, type TestEngine } from '../support/engine.ts';
 import { FakeForge } from './support/fake-forge.ts';
@@ -15,6 +16,8 @@ describe.each([
   { name: 'podman', there: podmanInstalled(), begin: startPodman },
 ])('the docker executor on $name', ({ there, begin }) => {
   describe.skipIf(!there)('runs jobs in containers', () => {
+    /** By it containers are told from those of other tests at the same engine. */
+    const token = new Secret(`glrt-good${randomBase62(12)}`);
     let own: TestEngine;
     let forge: FakeForge;
     let dir: string;
@@ -30,7 +33,7 @@ describe.each([
       const docker = { image: own.image, host: `unix://${own.socketPath}` };
       await registerRunner({
         url: forge.url,
-        token: new Secret('glrt-good'),
+        token,
         executor: 'docker',
         configPath,
         name: 'd',
@@ -60,7 +63,7 @@ describe.each([
       return { ...report, text: textOf(report.trace) };
     }
     const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=4096:4096'];
-    const left = (): string => own.cli('ps', '-aq', '--filter', 'label=com.jobpass.runner').trim();
+    const left = (): string => own.cli('ps', '-aq', '--filter', `label=com.jobpass.runner=${shortToken(token)}`).trim();
 
     test('a script has its sources, its variables and its own home, and its exit code is the job’s', async () => {
       const sha = forge.repository('group/app', { 'hello.txt': 'from git\n' });
@@ -201,15 +204,13 @@ describe.each([
     });
 
     test('what a killed runner left behind goes at the next start; what a living one runs stays', async () => {
-      const [first] = (await readFile(configPath, 'utf8')).match(/glrt-good/) ?? [];
-      expect(first).toBe('glrt-good');
+      expect(await readFile(configPath, 'utf8')).toContain(`"${token.reveal()}"`);
       const payload = jobPayload(['echo label; sleep 0.1']);
       forge.give(payload);
       await forge.ended(payload.id);
-      const { shortToken } = await import('../../src/runner/places.ts');
       const labels = (mark: string) => [
         '--label',
-        `com.jobpass.runner=${shortToken(new Secret('glrt-good'))}`,
+        `com.jobpass.runner=${shortToken(token)}`,
         '--label',
         'com.jobpass.job=77',
         '--label',

@@ -127,7 +127,7 @@ export class FakeForge {
     const parsed = raw.length === 0 ? {} : (JSON.parse(raw.toString()) as Record<string, unknown>);
     this.requests.push({ path: url.pathname, signed: signed(request, url.pathname, raw), body: parsed });
     if (url.pathname === '/api/v4/runners/verify')
-      return json(response, parsed['token'] === 'glrt-good' ? 200 : 403, { id: 7, token: parsed['token'] });
+      return json(response, String(parsed['token']).startsWith('glrt-good') ? 200 : 403, { id: 7, token: parsed['token'] });
     if (url.pathname === '/api/v4/runners') return void response.writeHead(204).end();
     if (url.pathname === '/api/v4/jobs/request') return this.#next(response, parsed);
     json(response, 404, {});
