@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { frame, frameReader, type StartGit } from '../../../src/forge/embedded/git/frames.ts';
 import { type HelperLink, openGit } from '../../../src/forge/embedded/git/git-process.ts';
 
@@ -29,6 +29,18 @@ test('R2 one that is killed before its order comes does not run on, and its numb
   // It waits for its input, so that only a kill ends it; and then what was said of the other is known as well.
   expect(await exitCode(order(2, 'hash-object', '--stdin'))).not.toBe(0);
   expect(await exitCode(order(1, '--version'))).toBe(0);
+  helper.disconnect();
+  await once(helper, 'exit');
+});
+
+test('a git that cannot be started is no end of the others', async () => {
+  const program = fileURLToPath(new URL('../../../src/forge/embedded/git/helper.ts', import.meta.url));
+  const helper: ChildProcess = fork(program, [path], { execArgv: ['--no-warnings'] });
+  await once(helper, 'message');
+  // Longer than a system takes one argument, and a folder that is not there.
+  expect(await exitCode(order(1, 'log', '-S', 'x'.repeat(300_000)))).toBe(127);
+  expect(await exitCode({ ...order(2, '--version'), cwd: join(folder, 'none') })).toBe(127);
+  expect(await exitCode(order(3, '--version'))).toBe(0);
   helper.disconnect();
   await once(helper, 'exit');
 });
@@ -82,6 +94,24 @@ test('git’s end is heard also where its last bytes filled what nobody had read
   socket.end(exit);
   expect(await git.done).toMatchObject({ clean: true });
   expect((await buffer(git.output)).equals(whole)).toBe(true);
+  server.close();
+});
+
+test('a connection that ends though its helper lives is the end of its git', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const server = createServer().listen(path);
+  await once(server, 'listening');
+  const git = openGit(
+    linkThat(() => undefined),
+    order(1),
+    {},
+  );
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  socket.destroy();
+  while (vi.getTimerCount() === 0) await setImmediate();
+  vi.advanceTimersToNextTimer();
+  expect(await git.done).toMatchObject({ clean: false });
+  vi.useRealTimers();
   server.close();
 });
 

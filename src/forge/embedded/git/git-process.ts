@@ -43,6 +43,8 @@ export interface HelperLink {
 }
 
 const inputFrameBytes = 64 * 1024;
+/** A helper whose connections close is gone by then, or lives on. */
+const dyingMs = 5000;
 
 /** Starts git through the helper; input may be written at once. */
 export function openGit(helper: HelperLink, order: StartGit, options: GitOptions): GitProcess {
@@ -103,8 +105,14 @@ export function openGit(helper: HelperLink, order: StartGit, options: GitOptions
       return undefined;
     }
     socket = connection;
-    // The helper ends a connection only after git's exit, unless it is dying: who asks next must find the next helper.
-    connection.on('close', () => void gone.then(() => settle(137, false)));
+    // The helper ends a connection only after git's exit, unless it is dying: who asks next must find the next helper. Or it has no room for one more file: then
+    // the system closes what it has just taken.
+    connection.on('close', () => {
+      const late = setTimeout(() => settle(137, false), dyingMs).unref();
+      void Promise.race([gone, result.promise])
+        .finally(() => clearTimeout(late))
+        .then(() => settle(137, false));
+    });
     const read = frameReader(onFrame);
     connection.on('data', (chunk: Buffer) => {
       try {

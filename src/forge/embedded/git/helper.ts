@@ -7,8 +7,8 @@ import { Writable } from 'node:stream';
 import { frame, type FrameKind, frameReader, type StartGit } from './frames.ts';
 
 const maxWordsBytes = 64 * 1024;
-/** How long git may take to remove its locks after SIGTERM. */
-const graceMs = 1000;
+/** How long git may take to remove its locks after SIGTERM, also on a machine with much else to do; what it says is heard by nobody meanwhile. */
+const graceMs = 10_000;
 
 const running = new Map<number, () => void>();
 /** Killed before their order came, or after their end: the two travel apart. The server says when one is over. */
@@ -61,14 +61,36 @@ function serve(socket: Socket): void {
   socket.on('error', () => socket.destroy());
 }
 
-function start(socket: Socket, order: StartGit): (kind: FrameKind, bytes: Buffer) => void {
-  const child = spawn(git, [...order.args], {
+function spawnGit(order: StartGit) {
+  return spawn(git, [...order.args], {
     cwd: order.cwd,
     env: { ...order.env },
     // Its own group: receive-pack's children are killed with it.
     detached: true,
     stdio: order.hooks ? ['pipe', 'pipe', 'pipe', 'pipe', 'pipe'] : ['pipe', 'pipe', 'pipe'],
   });
+}
+
+/** @returns undefined where it cannot be started: too many processes or files, no memory, too long a command. What else runs here goes on. */
+function started(order: StartGit): ReturnType<typeof spawnGit> | undefined {
+  try {
+    const child = spawnGit(order);
+    if (child.pid !== undefined) return child;
+    child.once('error', () => undefined);
+  } catch {
+    // As above.
+  }
+  return undefined;
+}
+
+function start(socket: Socket, order: StartGit): (kind: FrameKind, bytes: Buffer) => void {
+  const exit = (code: number): void => void socket.end(frame('exit', Buffer.from(JSON.stringify({ code }))));
+  const child = started(order);
+  if (child === undefined) {
+    doomed.delete(order.id);
+    exit(127);
+    return () => undefined;
+  }
   const [input, output, words, ask, answer] = child.stdio;
   let killed = false;
   let timer: NodeJS.Timeout | undefined;
@@ -109,13 +131,11 @@ function start(socket: Socket, order: StartGit): (kind: FrameKind, bytes: Buffer
   });
   input.on('error', () => undefined);
   answer?.on('error', () => undefined);
-  const end = (code: number): void => {
+  child.once('close', (code) => {
     running.delete(order.id);
     clearTimeout(timer);
-    socket.end(frame('exit', Buffer.from(JSON.stringify({ code }))));
-  };
-  child.once('error', () => end(127));
-  child.once('close', (code) => end(code ?? 128));
+    exit(code ?? 128);
+  });
 
   return (kind, bytes) => {
     if (kind === 'input' && !killed && !input.destroyed && !input.write(bytes)) {
