@@ -263,7 +263,7 @@ describe('what a GitLab has beside the shared table', () => {
       200,
       [
         { author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'both', commit_from: gate.sha, commit_to: sha } },
-        { author_id: 2, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: gate.sha } },
+        { author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: gate.sha } },
       ],
     ]);
     const both = await gate.job({ sha, ref: 'both' });
@@ -275,6 +275,16 @@ describe('what a GitLab has beside the shared table', () => {
     }
     answering('GET', `${P}/merge_requests/9`, [200, { iid: 9 }]);
     expect((await gate.call('GET', `${P}/merge_requests/9`, both.pass)).status).toBe(200);
+    // A whole archive: each of them has to be one who may read any; one person reads what the forge lets that person read.
+    answering('GET', `${P}/jobs/9/artifacts`, [200, { whole: 'archive' }]);
+    const before = gate.gitlab.carried().length;
+    expect([(await gate.call('GET', `${P}/jobs/9/artifacts`, both.pass)).status, gate.gitlab.carried().length]).toEqual([403, before]);
+    const bobs = await gate.job({ sha, ref: 'both', userId: 3 });
+    expect(bobs.notes).not.toContain('alice');
+    expect(await gate.call('GET', `${P}/jobs/9/artifacts`, bobs.pass)).toMatchObject({ status: 200 });
+    answering('GET', `${P}/jobs/9/artifacts`, [403, { message: '403 Forbidden' }]);
+    expect((await gate.call('GET', `${P}/jobs/9/artifacts`, bobs.pass)).status).toBe(403);
+    await gate.end(bobs);
     await gate.end(both);
   });
 });

@@ -644,4 +644,13 @@ export const gatewayMutants: readonly Mutant[] = [
     test: administrators,
     name: 'R1 A68 a token that came',
   },
+  {
+    id: 'R3',
+    defence: 'a whole archive is read only where each of several people may read any',
+    file: 'src/doors/proxy/pass-requests.ts',
+    find: 'if (wanted.ofSeveral === undefined || principalsOf(grant).length === 1)',
+    replace: 'if (true)',
+    test: 'test/gateway/rows.test.ts',
+    name: 'R3 notes and issues',
+  },
 ];

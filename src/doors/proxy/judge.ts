@@ -12,6 +12,8 @@ export interface Wanted {
   /** Row of the endpoint table. */
   readonly endpoint: string;
   readonly accesses: readonly Access[];
+  /** Asked as well where several people answer. */
+  readonly ofSeveral?: readonly Access[];
   /** `job`: only the job's own token answers this upstream. */
   readonly channel: Channel | 'job';
   readonly kind: 'api' | 'git' | 'push' | 'lfs' | 'lfs_batch' | 'registry_token' | 'file';
@@ -94,14 +96,18 @@ async function judgeApi(directory: Directory, method: string, path: string): Pro
   if (endpoint.from === 'body' || endpoint.from === 'job') return { code: 'unsupported', rule: 'R13', message: notCarried };
   if (endpoint.path.endsWith('/ci/lint')) return { code: 'unsupported', rule: 'R3', message: noLint };
   const resource = await resourceOf(directory, endpoint.from, params.get('id') ?? '');
-  // What a body could ask for beside is asked for at once: less would be decided than done.
-  const permissions = [...endpoint.permissions, ...(endpoint.more ?? [])];
+  // What a body could ask for beside is asked for at once: less would be decided than done. Who may read an archive is for its job to say, which the forge knows: it
+  // answers one person as that person may read it, and of several each has to be one who may read any (`artifacts:access`).
+  const ofSeveral = endpoint.permissions.includes('artifact:read');
+  const more = endpoint.more ?? [];
+  const permissions = ofSeveral ? endpoint.permissions : [...endpoint.permissions, ...more];
   const writes = endpoint.method !== 'GET';
   const projectId = resource.kind === 'project' ? resource.id : (nobody as ProjectId);
   const self = endpoint.permissions.includes('job:self');
   return {
     endpoint: `${endpoint.method} ${endpoint.path}`,
     accesses: permissions.map((permission) => ({ permission, resource })),
+    ...(ofSeveral && more.length > 0 ? { ofSeveral: more.map((permission) => ({ permission, resource })) } : {}),
     channel: self ? 'job' : writes ? 'api' : 'read_api',
     kind: writes && takesFile.test(endpoint.path) ? 'file' : 'api',
     writes,

@@ -180,7 +180,9 @@ class PassRequest {
         'This pass has the rights of several people, and the forge shows notes, issues and files of artifacts to each as that person may see them: it reads none.',
       );
     const scrub = wanted.kind === 'api' ? { answer: this.#scrubbed() } : {};
-    return this.#forward(grant, wanted, scrub);
+    if (wanted.ofSeveral === undefined || principalsOf(grant).length === 1) return this.#forward(grant, wanted, scrub);
+    const more = await this.#admit(wanted.endpoint, [...wanted.accesses, ...wanted.ofSeveral]);
+    return this.#forward(more, wanted, scrub);
   }
 
   async #write(wanted: Wanted): Promise<Outcome> {
