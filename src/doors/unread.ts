@@ -24,10 +24,11 @@ export function lingerUnread(request: IncomingMessage, response: ServerResponse)
 }
 
 /**
- * What is left of a body goes nowhere, so that the next request on the connection is heard. Also where somebody began to iterate over it: while an iterator is open
- * nothing flows past it, and when it closes nothing flows but to a listener.
+ * What is left of a body goes nowhere, so that the next request on the connection is heard. Also where somebody has begun with it: a pipe whose end is full holds it
+ * back; while an iterator is open nothing flows past it, and when it closes nothing flows but to a listener.
  */
 export function dropRest(request: IncomingMessage): void {
+  request.unpipe();
   request.removeAllListeners('readable');
   request.off('data', drop).on('data', drop).resume();
 }

@@ -12,6 +12,7 @@ import { credentialOf } from '../credential.ts';
 import type { Door, RawContext } from '../door.ts';
 import { decodeOnce } from '../paths.ts';
 import { send } from '../send.ts';
+import { lingerUnread } from '../unread.ts';
 import { gitAnswer } from './errors.ts';
 
 export interface GitDoorDeps extends AddressBook {
@@ -45,8 +46,9 @@ export function makeGitDoor(deps: GitDoorDeps): Door {
         const known = isJobpassError(error) ? error : new JobpassError('internal', {}, error);
         if (known.code === 'internal' || known.code === 'upstream_failed')
           deps.log.error('git.failed', { requestId: context.requestId }, known);
-        if (response.headersSent) response.destroy();
-        else answer(response, gitAnswer(known, anonymous));
+        if (response.headersSent) return void response.destroy();
+        lingerUnread(request, response);
+        answer(response, gitAnswer(known, anonymous));
       }
     },
   };

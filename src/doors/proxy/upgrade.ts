@@ -28,6 +28,8 @@ export function wantsTunnel(request: IncomingMessage): boolean {
 export function tunnel(options: OwnConnectionOptions, request: IncomingMessage, socket: Duplex, head: Buffer): void {
   const refuse = (line: string): void => void socket.end(`HTTP/1.1 ${line}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
   socket.on('error', () => socket.destroy());
+  // No half of it stays open, whatever was said: what was sent is flushed, then it is gone. Nothing else bounds it.
+  socket.on('finish', () => socket.destroy());
   if (requestProblem(request) !== undefined) return refuse('400 Bad Request');
   const up = connect(options, request, ['connection', 'upgrade', 'upgrade', request.headers.upgrade ?? '']);
   socket.on('close', () => up.destroy());
@@ -44,6 +46,7 @@ export function tunnel(options: OwnConnectionOptions, request: IncomingMessage, 
     socket.write(headOf(answer, ['connection', 'upgrade', 'upgrade', answer.headers.upgrade ?? '']));
     upSocket.write(head);
     socket.write(upHead);
+    upSocket.on('finish', () => upSocket.destroy());
     for (const [one, other] of [
       [socket, upSocket],
       [upSocket, socket],
@@ -51,8 +54,6 @@ export function tunnel(options: OwnConnectionOptions, request: IncomingMessage, 
       if (one instanceof Socket) one.setKeepAlive(true, probeMs);
       one.on('error', () => other.destroy());
       one.on('close', () => other.destroy());
-      // No half of a tunnel stays open: what was sent is flushed, then both are gone.
-      one.on('finish', () => one.destroy());
     }
     upSocket.pipe(socket).pipe(upSocket);
   });

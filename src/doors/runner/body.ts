@@ -28,7 +28,8 @@ export function objectIn(raw: Buffer): Body {
 export async function readAll(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // A request that is refused here still wants its answer, which goes out on the same socket.
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > maxBytes) throw new JobpassError('too_large', `The body is larger than ${maxBytes} bytes.`);
     parts.push(chunk);

@@ -1,6 +1,7 @@
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import { type JobId, parseId } from '../../base/ids.ts';
 import type { Door } from '../door.ts';
+import { lingerUnread } from '../unread.ts';
 import { Call, type RunnerDoorDeps } from './call.ts';
 import { answerRunnerError } from './errors.ts';
 import { register, resetToken, unregister, unregisterManager, verify } from './registering.ts';
@@ -44,8 +45,10 @@ export function makeRunnerDoor(deps: RunnerDoorDeps): Door {
       } catch (error) {
         const known = isJobpassError(error) ? error : new JobpassError('internal', {}, error);
         if (known.code === 'internal') deps.log.error('runner_door.failed', { requestId: context.requestId }, known);
-        if (response.headersSent) response.destroy();
-        else answerRunnerError(response, known);
+        // Who hung up hears nothing.
+        if (response.headersSent || (request.destroyed && !request.complete)) return void response.destroy();
+        lingerUnread(request, response);
+        answerRunnerError(response, known);
       }
     },
   };

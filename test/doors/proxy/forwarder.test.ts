@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { BlockList, type Socket } from 'node:net';
+import { BlockList, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -647,6 +647,22 @@ describe('upgrades', () => {
     const { port } = await between((_request, response) => void response.writeHead(403, { 'content-length': 2 }).end('no'));
     const text = await new Wire(port).send(`${hello}GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n`).end();
     expect(text).toMatch(/^HTTP\/1\.1 403 Forbidden\r\n[^]*connection: close\r\n\r\nno$/i);
+  });
+
+  test.each([
+    ['declined', hello],
+    ['refused', hello.replace('/-/cable', 'http://other/')],
+  ])('a client that keeps its end open after it was %s is not kept', async (_what, asked) => {
+    const { port } = await between((_request, response) => void response.writeHead(403, { 'content-length': 2 }).end('no'));
+    const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => {});
+    const closed = new Promise((resolve) => client.once('close', resolve));
+    client.write(asked);
+    client.resume();
+    await once(client, 'end');
+    // To write where nobody is any more ends a connection, sooner or later.
+    const insist = (): void => void client.write('still here', (error) => (error ? undefined : setImmediate(insist)));
+    insist();
+    await closed;
   });
 
   test('A21 a target that looks like another server goes to the forge', async () => {

@@ -15,7 +15,8 @@ type Fields = Readonly<Record<string, unknown>>;
 export async function lfsBody(request: IncomingMessage): Promise<Fields> {
   const parts: Buffer[] = [];
   let size = 0;
-  for await (const chunk of request) {
+  // A request that is refused here still wants its answer, which goes out on the same socket.
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     const bytes: Buffer = chunk;
     size += bytes.length;
     if (size > limits.jsonBodyBytes) throw new JobpassError('too_large', 'The body is too large.');
