@@ -157,6 +157,9 @@ export class GitlabLiveness implements Liveness {
   async #askOnce(job: JobId, watched: Watched): Promise<void> {
     const asked = this.#deps.clock.monotonic();
     const answer = await this.#deps.upstream.jobOf(watched.token);
+    const ms = Math.round(this.#deps.clock.monotonic() - asked);
+    // What the pass had in flight may have been cut for want of an answer: nobody could tell why otherwise.
+    if (ms >= yesMs) this.#deps.log.warn('gateway.job_answered_late', { job, ms });
     const state = stateOf(answer, job);
     if (state === 'ended') return this.#end(job, watched);
     if (state === 'canceling' && watched.state !== 'canceling') {

@@ -1,9 +1,37 @@
 import { afterEach, expect, test, vi } from 'vitest';
+import { systemClock } from '../../../src/base/clock.ts';
 import { JobpassError } from '../../../src/base/errors.ts';
+import { id, type JobId } from '../../../src/base/ids.ts';
 import { type Log, silentLog } from '../../../src/base/log.ts';
+import { Secret } from '../../../src/base/secret.ts';
 import { GitlabLiveness, type LivenessDeps } from '../../../src/forge/gitlab/liveness.ts';
 
 afterEach(() => vi.useRealTimers());
+
+test('R2 a forge that takes longer to answer than a yes counts is told of in the log', async () => {
+  const warned: unknown[] = [];
+  const log: Log = { ...silentLog, warn: (event, fields) => warned.push([event, fields]) };
+  let [now, tookMs] = [0, 999];
+  const job = id<JobId>(7);
+  const deps = {
+    log,
+    clock: { ...systemClock, monotonic: () => now },
+    seal: { open: () => new Secret('glcbt-x') },
+    jobs: { byId: () => Promise.resolve({ sealedToken: '', state: 'running', contactAt: 0, cancelingSince: null }) },
+    upstream: {
+      jobOf() {
+        now += tookMs;
+        return Promise.resolve({ id: job, status: 'running' });
+      },
+    },
+  };
+  const liveness = new GitlabLiveness(deps as unknown as LivenessDeps);
+  await liveness.look(job);
+  expect(warned).toEqual([]);
+  tookMs = 1200;
+  await liveness.look(job);
+  expect(warned[0]).toEqual(['gateway.job_answered_late', { job, ms: 1200 }]);
+});
 
 test('a store that is away while jobs are looked after ends no gateway', async () => {
   vi.useFakeTimers();
