@@ -96,7 +96,8 @@ export class PlainResponse {
       this.write(body);
       if (tail !== '') this.socket.write(tail, 'latin1');
     }
-    // Mostly it is gone already; else an empty piece behind it tells.
+    // Mostly it is gone already; else an empty piece behind it tells. To a connection that was cut nothing was sent.
+    if (this.socket.destroyed) return this;
     if (this.socket.writableLength === 0) this.#finish();
     else this.socket.write('', 'latin1', (error) => (error === undefined || error === null ? this.#finish() : undefined));
     return this;

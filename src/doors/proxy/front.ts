@@ -61,7 +61,7 @@ export function makeFront(deps: FrontDeps): Front {
     upgrade(request, socket, head) {
       // No pass opens a terminal or a live channel: nothing could cut it at the job's end (R2, R5).
       if (carriesPass(request.rawHeaders) || targetHoldsPass(request.url ?? '')) {
-        socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+        socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n', () => socket.destroy());
         return;
       }
       deps.forwarder.upgrade(request, socket, head);

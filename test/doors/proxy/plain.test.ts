@@ -4,6 +4,7 @@ import { connect as connectTls } from 'node:tls';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { plainRequest } from '../../../src/doors/plain/request.ts';
+import { PlainResponse } from '../../../src/doors/plain/response.ts';
 import { certificate } from '../../support/certificate.ts';
 import { forge, type Handle, type Stage, stage, Wire } from './stage.ts';
 
@@ -258,6 +259,18 @@ describe('a connection', () => {
     expect(urls).toEqual(['/a', '/a']);
     // Nobody is waited for any more.
     await front.close(600_000);
+  });
+
+  test('that was cut has heard nothing, though its answer is written', () => {
+    const socket = new Socket();
+    socket.destroy();
+    const response = new PlainResponse(socket, false, true);
+    let closed = 0;
+    response.on('close', () => (closed += 1));
+    response.writeHead(200, 'OK', []).end('x', 'latin1');
+    expect([response.writableFinished, closed]).toEqual([false, 0]);
+    response.lost();
+    expect([response.writableFinished, closed]).toEqual([false, 1]);
   });
 
   test('over TLS, too', async () => {
