@@ -12,7 +12,8 @@ import { type RunnerHandle, startRunner } from '../../src/runner/loop.ts';
 import { registerRunner } from '../../src/runner/register.ts';
 import { engine } from '../support/engine.ts';
 import { passesIn } from '../support/pass-forms.ts';
-import { freePort, type StoryPlace } from '../support/behind.ts';
+import type { StoryPlace } from '../support/behind.ts';
+import { freePort } from '../support/free-port.ts';
 
 const run = promisify(execFile);
 const docker = async (...args: string[]): Promise<string> =>

@@ -1,7 +1,7 @@
-import { createServer } from 'node:net';
 import type { GatewayConfig } from '../../src/gateway.ts';
 import type { ServerConfig } from '../../src/server.ts';
 import { startTestGateway, type TestGateway } from './gateway.ts';
+import { freePort } from './free-port.ts';
 import { type ForgeClient, forgeClient, startTestServer, type TestServer } from './server.ts';
 
 /** A place in which the end-to-end stories happen: the embedded forge, or the gateway in front of one. */
@@ -45,12 +45,4 @@ export async function startBehind(options: BehindOptions = {}): Promise<Behind> 
       await upstream.stop();
     },
   };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { GatewayConfig } from '../../src/gateway.ts';
 import { randomBase62 } from '../../src/base/secret.ts';
-import { freePort } from './behind.ts';
+import { freePort } from './free-port.ts';
 import { startTestGateway } from './gateway.ts';
 import { type ForgeClient, forgeClient, startTestServer } from './server.ts';
 
