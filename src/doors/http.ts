@@ -329,8 +329,10 @@ function newRequestId(): string {
 }
 
 function requestIdOf(rawHeaders: readonly string[]): string {
-  const at = rawHeaders.findIndex((name, index) => index % 2 === 0 && name.length === 12 && name.toLowerCase() === 'x-request-id');
-  const given = at < 0 ? '' : (rawHeaders[at + 1] ?? '');
+  const isName = (name: string, index: number): boolean => index % 2 === 0 && name.length === 12 && name.toLowerCase() === 'x-request-id';
+  const at = rawHeaders.findIndex(isName);
+  // One of several would be a matter of taste.
+  const given = at < 0 || rawHeaders.findLastIndex(isName) !== at ? '' : (rawHeaders[at + 1] ?? '');
   return /^[A-Za-z0-9_-]{8,64}$/.test(given) ? given : newRequestId();
 }
 

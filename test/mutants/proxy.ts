@@ -189,7 +189,7 @@ export const proxyMutants: readonly Mutant[] = [
     id: 'A22',
     defence: 'a header is one line on the wire',
     file: 'src/doors/proxy/wire/call.ts',
-    find: "if (!isName(name) || !valueShape.test(value)) throw new Error('a header is no header');",
+    find: "if (!names.of(name) || !valueShape.test(value)) throw new Error('a header is no header');",
     replace: '',
     test: wire,
     name: 'A22 a header or target',

@@ -83,7 +83,7 @@ export class PlainResponse {
   }
 
   /** @param body the last of it, or all; a text is Latin-1 */
-  end(body: string | Buffer = '', _how?: 'latin1'): this {
+  end(body: string | Buffer = ''): this {
     if (this.#ended) return this;
     this.#ended = true;
     const tail = this.#chunked ? '0\r\n\r\n' : '';

@@ -238,7 +238,7 @@ export class Exchange implements Hearer {
     if (this.#pending !== undefined && this.#response instanceof PlainResponse) {
       const { status, reason, headers, body } = this.#pending;
       this.#pending = undefined;
-      this.#response.writeHead(status, reason, headers).end(body ?? '', 'latin1');
+      this.#response.writeHead(status, reason, headers).end(body ?? '');
       return;
     }
     if (this.#pending !== undefined && socket !== null) {

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { type BlockList, isIPv6, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { UpstreamCredential } from './forwarder.ts';
+import { KnownNames } from './wire/known-names.ts';
 
 /** Names and values in turn, as they stand on the wire. */
 export type RawHeaders = readonly string[];
@@ -34,7 +35,7 @@ const internalShape = /^gitlab-/;
 
 const credentialNames = new Set(['private-token', 'job-token', 'authorization', 'cookie', 'sudo', 'deploy-token']);
 
-/** What a header's name says of it. Looked up once for each spelling: requests have the same few names over and over. */
+/** What a header's name says of it. */
 interface Kind {
   readonly lower: string;
   readonly underscored: boolean;
@@ -44,15 +45,9 @@ interface Kind {
   readonly credential: boolean;
 }
 
-const kinds = new Map<string, Kind>();
-const kindsKept = 1000;
-const kindNameChars = 64;
-
-function kindOf(name: string): Kind {
-  const known = kinds.get(name);
-  if (known !== undefined) return known;
+const kinds = new KnownNames((name): Kind => {
   const lower = name.toLowerCase();
-  const kind = {
+  return {
     lower,
     underscored: name.includes('_'),
     hop: isHopByHop(lower),
@@ -60,10 +55,7 @@ function kindOf(name: string): Kind {
     byProxy: forwardedByProxy.test(lower),
     credential: credentialNames.has(lower) || internalShape.test(lower),
   };
-  // Anybody can send any name.
-  if (kinds.size < kindsKept && name.length <= kindNameChars) kinds.set(name, kind);
-  return kind;
-}
+});
 
 export interface UpstreamHeaderOptions {
   readonly trustedProxies: BlockList;
@@ -90,7 +82,7 @@ export function upstreamHeaders(
   let given = '';
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const [name, value] = [rawHeaders[index] ?? '', rawHeaders[index + 1] ?? ''];
-    const kind = kindOf(name);
+    const kind = kinds.of(name);
     const { lower } = kind;
     // CGI, and so Rack, reads `X_Forwarded_For` as `X-Forwarded-For`: such names end here, as they do at nginx.
     if (kind.underscored) continue;

@@ -7,22 +7,14 @@ import { BlockList, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Secret } from '../../../src/base/secret.ts';
 import { piecesOf } from '../../../src/doors/proxy/guarded-body.ts';
-import { forge, type Handle, rawForge, type Stage, stage, Wire } from './stage.ts';
+import { forge, type Handle, rawForge, type Stage, stage, Wire, keeper } from './stage.ts';
 
 const run = promisify(execFile);
-const open: { close(): Promise<void> }[] = [];
 
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
-
-const kept = <T extends { close(): Promise<void> }>(one: T): T => {
-  open.unshift(one);
-  return one;
-};
+const kept = keeper();
 
 async function between(handle: Handle, ...more: Parameters<typeof stage> extends [number, ...infer Rest] ? Rest : never): Promise<Stage> {
   const upstream = kept(await forge(handle));
@@ -418,7 +410,7 @@ describe('answers on their way down', () => {
 describe('big bodies and impatient clients', () => {
   test('a large body goes up and comes down unharmed, by curl, with a length and without', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'jobpass-forwarder-'));
-    open.push({ close: () => rm(dir, { recursive: true }) });
+    kept({ close: () => rm(dir, { recursive: true }) });
     const bytes = randomBytes(24 * 1024 * 1024);
     const digest = createHash('sha256').update(bytes).digest('hex');
     const { url } = await between((request, response) => {

@@ -2,20 +2,13 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import fc from 'fast-check';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { plainRequest } from '../../../src/doors/plain/request.ts';
 import { PlainResponse } from '../../../src/doors/plain/response.ts';
 import { certificate } from '../../support/certificate.ts';
-import { forge, type Handle, type Stage, stage, Wire } from './stage.ts';
+import { forge, type Handle, type Stage, stage, Wire, keeper } from './stage.ts';
 
-const open: { close(): Promise<void> }[] = [];
-const kept = <T extends { close(): Promise<void> }>(one: T): T => {
-  open.unshift(one);
-  return one;
-};
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
+const kept = keeper();
 
 const nowhere = new Socket();
 const recognised = (text: string) => plainRequest(Buffer.from(text, 'latin1'), nowhere);
@@ -261,13 +254,39 @@ describe('a connection', () => {
     await front.close(600_000);
   });
 
+  test('where nothing is on its way ends at once when the server stops; what was asked too early is not carried any more', async () => {
+    let here: () => void = () => {};
+    const held: (() => void)[] = [];
+    const upstream = kept(
+      await forge((request, response) => {
+        if (request.url !== '/slow') return void response.end('quick');
+        held.push(() => response.end('slow'));
+        here();
+      }),
+    );
+    const front = await stage(upstream.port);
+    const idle = new Wire(front.port).send(textOf('GET /a'));
+    await idle.until(/quick/);
+    const arrived = new Promise<void>((resolve) => (here = resolve));
+    const busy = new Wire(front.port).send(textOf('GET /slow'));
+    await arrived;
+    const closed = front.close(600_000);
+    await idle.end();
+    busy.send(textOf('GET /early'));
+    held.shift()?.();
+    const text = await busy.end();
+    expect(text).toMatch(/^HTTP\/1\.1 200 [^]*slow/);
+    expect(text.split('slow')[1]).not.toContain('quick');
+    await closed;
+  });
+
   test('that was cut has heard nothing, though its answer is written', () => {
     const socket = new Socket();
     socket.destroy();
     const response = new PlainResponse(socket, false, true);
     let closed = 0;
     response.on('close', () => (closed += 1));
-    response.writeHead(200, 'OK', []).end('x', 'latin1');
+    response.writeHead(200, 'OK', []).end('x');
     expect([response.writableFinished, closed]).toEqual([false, 0]);
     response.lost();
     expect([response.writableFinished, closed]).toEqual([false, 1]);

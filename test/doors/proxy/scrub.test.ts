@@ -1,23 +1,15 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Secret } from '../../../src/base/secret.ts';
 import type { AnswerChange } from '../../../src/doors/proxy/forwarder.ts';
 import { storageUrl } from '../../../src/doors/proxy/redirects.ts';
 import { carriedAnswers, scrubbed } from '../../../src/doors/proxy/scrub.ts';
-import { forge, type Handle, type Stage, stage, Wire } from './stage.ts';
+import { forge, type Handle, type Stage, stage, Wire, keeper } from './stage.ts';
 
 const inside = 'http://gitlab.internal:8080';
 const outside = 'https://gitlab.example';
 const external = (url: string): string => (url.startsWith(`${inside}/`) ? outside + url.slice(inside.length) : url);
 
-const open: { close(): Promise<void> }[] = [];
-const kept = <T extends { close(): Promise<void> }>(one: T): T => {
-  open.unshift(one);
-  return one;
-};
-
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
+const kept = keeper();
 
 /** A gateway that carries answers as it does for a pass. */
 async function carrying(handle: Handle, storage: readonly string[], change?: AnswerChange): Promise<Stage> {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, BlockList, connect, createServer as createTcpServer, type Socket } from 'node:net';
+import { afterEach } from 'vitest';
 import { silentLog } from '../../../src/base/log.ts';
 import { type HttpOptions, makeHttpServer } from '../../../src/doors/http.ts';
 import type { ForwardChange, Forwarded } from '../../../src/doors/proxy/forwarder.ts';
@@ -8,6 +9,18 @@ import { type ForwarderOptions, makeForwarder } from '../../../src/doors/proxy/m
 import { wantsTunnel } from '../../../src/doors/proxy/upgrade.ts';
 
 export type Handle = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** Closes, after each test of the file that asks for it, what was kept in it: the last first. */
+export function keeper(): <One extends { close(): Promise<void> }>(one: One) => One {
+  const open: { close(): Promise<void> }[] = [];
+  afterEach(async () => {
+    for (const one of open.splice(0)) await one.close();
+  });
+  return (one) => {
+    open.unshift(one);
+    return one;
+  };
+}
 
 /** A forwarder behind the product's own HTTP server, in front of what a test makes of the forge. */
 export interface Stage {

@@ -2,21 +2,14 @@ import { createServer, type IncomingMessage, request as ask } from 'node:http';
 import { type AddressInfo, BlockList, createServer as createTcpServer, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { Agent } from 'undici';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { silentLog } from '../../../src/base/log.ts';
 import { Exchange } from '../../../src/doors/proxy/exchange.ts';
 import { AnswerParser } from '../../../src/doors/proxy/wire/answer-parser.ts';
 import { type Call, type Hearer, headOf } from '../../../src/doors/proxy/wire/call.ts';
-import { forge, rawForge, stage, Wire } from './stage.ts';
+import { forge, rawForge, stage, Wire, keeper } from './stage.ts';
 
-const open: { close(): Promise<void> }[] = [];
-const kept = <T extends { close(): Promise<void> }>(one: T): T => {
-  open.unshift(one);
-  return one;
-};
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
+const kept = keeper();
 
 interface Read {
   readonly status: number;

@@ -75,14 +75,7 @@ test('the helper may forget a number when what was killed is over, and hears not
 });
 
 test('git’s end is heard also where its last bytes filled what nobody had read yet', async () => {
-  const server = createServer().listen(path);
-  await once(server, 'listening');
-  const git = openGit(
-    linkThat(() => undefined),
-    order(1),
-    {},
-  );
-  const [socket] = (await once(server, 'connection')) as [Socket];
+  const { git, socket, server } = await opened();
   const whole = Buffer.alloc(git.output.readableHighWaterMark + 1, 'x');
   const last = frame('output', whole.subarray(-2));
   // The last bytes and the end come in one piece; git's exit follows when they are there.
@@ -99,6 +92,17 @@ test('git’s end is heard also where its last bytes filled what nobody had read
 
 test('a connection that ends though its helper lives is the end of its git', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const { git, socket, server } = await opened();
+  socket.destroy();
+  while (vi.getTimerCount() === 0) await setImmediate();
+  vi.advanceTimersToNextTimer();
+  expect(await git.done).toMatchObject({ clean: false });
+  vi.useRealTimers();
+  server.close();
+});
+
+/** A git as the server sees it, and the helper's end of it. */
+async function opened() {
   const server = createServer().listen(path);
   await once(server, 'listening');
   const git = openGit(
@@ -107,13 +111,8 @@ test('a connection that ends though its helper lives is the end of its git', asy
     {},
   );
   const [socket] = (await once(server, 'connection')) as [Socket];
-  socket.destroy();
-  while (vi.getTimerCount() === 0) await setImmediate();
-  vi.advanceTimersToNextTimer();
-  expect(await git.done).toMatchObject({ clean: false });
-  vi.useRealTimers();
-  server.close();
-});
+  return { git, socket, server };
+}
 
 const exit = frame('exit', Buffer.from('{"code":0}'));
 function linkThat(hears: (word: string) => void): HelperLink {

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { KnownNames } from './known-names.ts';
 
 /** A request as it goes to the forge. Its headers say how long the body is; where they don't, it goes up in chunks. */
 export interface Call {
@@ -45,9 +46,7 @@ export class ConnectionLost extends Error {
 }
 
 const nameShape = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-/** Names that have been looked at: requests have the same few over and over. */
-const names = new Set<string>();
-const namesKept = 1000;
+const names = new KnownNames((name) => nameShape.test(name));
 const valueShape = /^[\t -~\x80-\xff]*$/;
 
 /**
@@ -59,18 +58,10 @@ export function headOf({ method, target, headers }: Call, chunked: boolean): str
   if (!/^[!-~\x80-\xff]+$/.test(target)) throw new Error('the target is no target');
   for (let index = 0; index + 1 < headers.length; index += 2) {
     const [name, value] = [headers[index] ?? '', headers[index + 1] ?? ''];
-    if (!isName(name) || !valueShape.test(value)) throw new Error('a header is no header');
+    if (!names.of(name) || !valueShape.test(value)) throw new Error('a header is no header');
     text += `${name}: ${value}\r\n`;
   }
   return chunked ? `${text}transfer-encoding: chunked\r\n\r\n` : `${text}\r\n`;
-}
-
-function isName(name: string): boolean {
-  if (names.has(name)) return true;
-  if (!nameShape.test(name)) return false;
-  // Anybody can send any name.
-  if (names.size < namesKept && name.length <= 64) names.add(name);
-  return true;
 }
 
 /** What the headers say of the body. */

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { deflate } from 'node:zlib';
 import { type Oid, parseOid } from '../../../base/ids.ts';
@@ -19,7 +19,7 @@ export class NewObjects {
 
   /** @returns the object's id; the same content twice is one object */
   add(type: ObjectType, content: Buffer): Oid {
-    const oid = present(parseOid(hash('sha1', Buffer.concat([Buffer.from(`${type} ${content.length}\0`), content]))), 'an object id');
+    const oid = present(parseOid(sha1([Buffer.from(`${type} ${content.length}\0`), content]).toString('hex')), 'an object id');
     this.#objects.set(oid, { type, content });
     return oid;
   }
@@ -37,8 +37,15 @@ export const emptyPack = (): Buffer => packOf(0, []);
 function packOf(count: number, parts: readonly Buffer[]): Buffer {
   const head = Buffer.from('PACK\0\0\0\u0002\0\0\0\0');
   head.writeUInt32BE(count, 8);
-  const body = Buffer.concat([head, ...parts]);
-  return Buffer.concat([body, hash('sha1', body, 'buffer')]);
+  const all = [head, ...parts];
+  return Buffer.concat([...all, sha1(all)]);
+}
+
+/** Of the pieces in a row, none of which is copied for it. */
+function sha1(pieces: readonly Buffer[]): Buffer {
+  const sum = createHash('sha1');
+  for (const piece of pieces) sum.update(piece);
+  return sum.digest();
 }
 
 /** Type and size: four bits of the size beside the type, then seven a byte. */
