@@ -246,6 +246,7 @@ export async function startGateway(given: GatewayConfig, log: Log, clock: Clock 
       seal: (token) => seal.seal(token),
       forwarder,
       leaks,
+      newScanner,
       log,
       heard: (job, token, answer) => {
         liveness.observe(job, token, answer).catch((error: unknown) => log.error('gateway.not_heard', { job }, error));

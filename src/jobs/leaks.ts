@@ -64,7 +64,8 @@ export class LeakScanner {
     watched.end = (stored?.offset ?? 0) + bytes.length;
     const before = watched.tail.length;
     const text = watched.tail + bytes.toString('latin1');
-    watched.tail = text.slice(-tailLength);
+    // A copy: a slice would keep the whole piece.
+    watched.tail = Buffer.from(text.slice(-tailLength), 'latin1').toString('latin1');
     const result = Buffer.from(bytes);
     for (const view of [{ text, at: undefined }, compacted(text)]) {
       for (const { pass, from, length } of passesInText(view.text)) {

@@ -153,7 +153,7 @@ export const gatewayMutants: readonly Mutant[] = [
     id: 'R12',
     defence: 'traces that go through are searched',
     file: 'src/doors/proxy/runner-calls.ts',
-    find: 'await deps.leaks.scan(job, bytes);',
+    find: 'await scanner.scan(job, bytes);',
     replace: '',
     test: main,
     name: 'R12 A49',

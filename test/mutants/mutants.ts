@@ -6,6 +6,7 @@ import { downstreamMutants } from './downstream.ts';
 import { exposureMutants } from './exposure.ts';
 import { gateMutants } from './gate.ts';
 import { gatewayMutants } from './gateway.ts';
+import { gatewayEdgeMutants } from './gateway-edges.ts';
 import { leakMutants } from './leaks.ts';
 import { lfsMutants } from './lfs.ts';
 import type { Mutant } from './mutant.ts';
@@ -505,6 +506,7 @@ export const mutants: readonly Mutant[] = [
   ...walkMutants,
   ...runnerApiMutants,
   ...gatewayMutants,
+  ...gatewayEdgeMutants,
   ...ceilingMutants,
   ...proxyMutants,
   ...runnerInputMutants,

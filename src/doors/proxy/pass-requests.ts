@@ -13,6 +13,7 @@ import { parseJson } from '../api/api-door.ts';
 import { credentialOf } from '../credential.ts';
 import { pathProblem } from '../paths.ts';
 import { batchOf } from '../git/lfs/body.ts';
+import { service } from '../registry/challenge.ts';
 import { audienceOf, sayNo } from './answers.ts';
 import type { AnswerChange, AnswerHead, ForwardChange, Forwarder } from './forwarder.ts';
 import { jobOf, onePrincipal, passOf, principalsOf } from './carried-pass.ts';
@@ -288,6 +289,8 @@ class PassRequest {
 
   /** Scopes are decided here, and only those that are allowed are asked for upstream. */
   async #registryToken(wanted: Wanted): Promise<Outcome> {
+    // The forge's other service, the dependency proxy, gives a token without scopes: all that its user may reach there.
+    if (this.#facts.query.getAll('service').join() !== service) throw new JobpassError('not_found', { what: 'Service' });
     const login = await this.#admit(wanted.endpoint, wanted.accesses);
     const [user] = principalsOf(login);
     const heldBack = user !== undefined && (await this.#heldBack(user));

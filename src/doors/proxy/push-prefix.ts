@@ -33,10 +33,13 @@ export async function readPushPrefix(body: Readable): Promise<PushPrefix> {
     if (match === null) throw new JobpassError('unsupported', 'Signed and shallow pushes are not carried with a pass.');
     const [, oldOid = '', newOid = '', ref = '', caps] = match;
     if ((commands.length === 0) !== (caps !== undefined)) throw malformed();
+    // git also splits them at tabs, ends them at a zero byte, and takes `push-options=x` for push-options (A62).
+    if (caps !== undefined && !/^[ -~]*$/.test(caps)) throw malformed();
     capabilities ??= caps;
     commands.push({ oldOid: oldOid as Oid, newOid: newOid as Oid, ref: ref as RefName });
   }
   const words = (capabilities ?? '').split(' ').filter((word) => word !== '');
+  if (words.some((word) => word.startsWith('push-options='))) throw malformed();
   const options: string[] = [];
   if (words.includes('push-options'))
     for (let line = await reader.line(); line !== 'flush'; line = await reader.line())

@@ -16,7 +16,10 @@ export interface RunnerCallDeps extends IssueDeps {
   readonly upstream: IssueDeps['upstream'] & UpstreamRunners;
   readonly proof: ProofDeps;
   readonly forwarder: Forwarder;
+  /** Remembers what it read of each job. */
   readonly leaks: Pick<LeakScanner, 'scan'>;
+  /** For what may be anybody's: one for each request. */
+  readonly newScanner: () => Pick<LeakScanner, 'scan'>;
   readonly log: Log;
   /** Told what the forge answered to a runner's call about its job: a word of the runner, and maybe the job's end. */
   readonly heard: (job: JobId, jobToken: Secret, answer: { readonly status: number; readonly jobStatus: string | undefined }) => void;
@@ -132,11 +135,20 @@ export async function reportJob(deps: RunnerCallDeps, request: IncomingMessage, 
  * A piece of a trace on its way (R12): a pass in it is revoked before the piece goes on. It is not masked: the runner's check sum is over what it sent.
  */
 async function* searched(deps: RunnerCallDeps, request: IncomingMessage, job: JobId): AsyncGenerator<Buffer> {
+  const scanner = (await isOfJob(deps, request, job)) ? deps.leaks : deps.newScanner();
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     const bytes: Buffer = chunk;
-    await deps.leaks.scan(job, bytes);
+    await scanner.scan(job, bytes);
     yield bytes;
   }
+}
+
+/** Anybody may send pieces of any job's trace: a stranger's neither stand between two of the runner's, nor fill the memory. */
+async function isOfJob({ jobs }: RunnerCallDeps, { headers }: IncomingMessage, job: JobId): Promise<boolean> {
+  const token = headers['job-token'];
+  if (typeof token !== 'string' || token === '') return false;
+  const known = await jobs.byToken(null, new Secret(token).digest());
+  return known?.id === job && known.state !== 'ended';
 }
 
 /** The job that a runner reports about; undefined = it is none of its calls. */

@@ -128,6 +128,15 @@ export class UpstreamClient {
   }
 
   async #call(method: string, path: string, headers: Readonly<Record<string, string>>, body: unknown): Promise<UpstreamAnswer> {
+    const { status, text, header } = await this.#answered(method, path, headers, body);
+    // A path that a project had before: nothing is there now, and nobody follows (A21).
+    const formerPath = status === 301 && method === 'GET' && projectByPath.test(path);
+    if (!formerPath && ![200, 201, 202, 204, 401, 403, 404, 409, 422].includes(status)) throw unclear(status, header('retry-after'));
+    return { status, body: text === '' || status === 204 ? undefined : parsed(text, status), header };
+  }
+
+  /** What the forge says of one odd question (400, 414, 429, 500) is no reason to ask it nothing: else anybody could stop all passes by asking one. */
+  #answered(method: string, path: string, headers: Readonly<Record<string, string>>, body: unknown) {
     return this.breaker.run(async () => {
       const type = body === undefined ? {} : { 'content-type': 'application/json' };
       let answer;
@@ -148,10 +157,8 @@ export class UpstreamClient {
         const value = answer.headers[name];
         return typeof value === 'string' ? value : undefined;
       };
-      // A path that a project had before: nothing is there now, and nobody follows (A21).
-      const formerPath = status === 301 && method === 'GET' && projectByPath.test(path);
-      if (!formerPath && ![200, 201, 202, 204, 401, 403, 404, 409, 422].includes(status)) throw unclear(status, header('retry-after'));
-      return { status, body: text === '' || status === 204 ? undefined : parsed(text, status), header };
+      if (status >= 502 && status <= 504) throw unclear(status, header('retry-after'));
+      return { status, text, header };
     });
   }
 }

@@ -80,6 +80,14 @@ describe('what stands before the pack of a push', () => {
         code: expect.stringMatching(/invalid_input|unsupported/),
       });
   });
+
+  test.each([' report-status\tpush-options', ' report-status push-options=1', ' report-status\0 push-options', ' push-options\n'])(
+    'R5 A62 capabilities that git reads otherwise are refused, as options could stand behind them: %j',
+    async (caps) => {
+      const push = Buffer.concat([pkt(`${oid('0')} ${oid('1')} refs/heads/a\0${caps} x`), flush, pkt('merge_request.create'), flush]);
+      await expect(readPushPrefix(Readable.from([push]))).rejects.toMatchObject({ code: 'invalid_input' });
+    },
+  );
 });
 
 describe('with git itself', () => {

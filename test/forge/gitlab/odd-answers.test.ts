@@ -83,7 +83,7 @@ describe("a forge's odd answers", () => {
   });
 
   test('after five failures in a row it is left alone for a while, and asked again by one', async () => {
-    handler = () => [500, {}];
+    handler = () => [503, {}];
     for (let count = 0; count < 5; count += 1) await expect(client.ask('GET', '/version')).rejects.toEqual(failed);
     const before = asked.length;
     await expect(client.ask('GET', '/version')).rejects.toEqual(failed);
