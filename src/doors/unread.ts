@@ -5,10 +5,11 @@ const mostMs = 5000;
 
 /**
  * Before a request is refused whose body nobody will read: lets the client finish within bounds, and throws away what it sends. Closing at
- * once would reset the connection, and a client that is still sending would never see the answer (nginx: `lingering_close`).
+ * once would reset the connection, and a client that is still sending would never see the answer (nginx: `lingering_close`). Where the answer
+ * says `Connection: close` in a header of its own, nothing is waited for.
  */
 export function lingerUnread(request: IncomingMessage, response: ServerResponse): void {
-  if (request.complete) return;
+  if (request.complete || response.hasHeader('connection')) return;
   let left = mostBytes;
   // Before the answer has gone: Node would throw the rest away itself then, however much comes.
   request.on('data', (chunk: Buffer) => {
@@ -16,10 +17,17 @@ export function lingerUnread(request: IncomingMessage, response: ServerResponse)
     if (left < 0) request.destroy();
   });
   dropRest(request);
+  // Node would close a connection on which the client wants nothing else as soon as it has answered; its parser takes nothing more there.
+  const last = !response.shouldKeepAlive;
+  response.shouldKeepAlive = true;
   response.once('finish', () => {
     const timer = setTimeout(() => request.destroy(), mostMs).unref();
-    request.once('close', () => clearTimeout(timer));
-    if (request.closed) clearTimeout(timer);
+    const over = (): void => {
+      clearTimeout(timer);
+      if (last) request.socket.destroySoon();
+    };
+    request.once('close', over);
+    if (request.closed) over();
   });
 }
 

@@ -10,6 +10,33 @@ const plainRequest = 'src/doors/plain/request.ts';
 
 export const proxyMutants: readonly Mutant[] = [
   {
+    id: 'R11',
+    defence: 'a refusal is heard by whoever sends all of a body first',
+    file: 'src/doors/proxy/answers.ts',
+    find: '    lingerUnread(request, response);\n',
+    replace: '',
+    test: 'test/gateway/refusals.test.ts',
+    name: 'R11 of a dead pass',
+  },
+  {
+    id: 'R11',
+    defence: 'the same where the client wants nothing else on the connection',
+    file: 'src/doors/unread.ts',
+    find: 'response.shouldKeepAlive = true;',
+    replace: '',
+    test: 'test/gateway/refusals.test.ts',
+    name: 'R11 of a dead pass',
+  },
+  {
+    id: 'A25',
+    defence: 'behind a refused request that could be read in two ways nothing is read',
+    file: 'src/doors/proxy/answers.ts',
+    find: "if (requestProblem(request) !== undefined) response.setHeader('connection', 'close');",
+    replace: '',
+    test: 'test/gateway/refusals.test.ts',
+    name: 'A25 whose body',
+  },
+  {
     id: 'A23',
     defence: 'what a client says about where it comes from',
     file: headers,

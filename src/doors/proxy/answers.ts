@@ -1,10 +1,13 @@
-import { type ServerResponse, STATUS_CODES } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import { isJobpassError, type JobpassError } from '../../base/errors.ts';
 import type { Refusal } from '../../pass/subject.ts';
 import { answerFor, errorOfRefusal } from '../api/errors.ts';
 import { gitAnswer } from '../git/errors.ts';
-import type { PlainResponse } from '../plain/response.ts';
+import { PlainRequest } from '../plain/request.ts';
+import { PlainResponse } from '../plain/response.ts';
 import { ociAnswer, ociText } from '../registry/errors.ts';
+import { lingerUnread } from '../unread.ts';
+import { requestProblem } from './headers.ts';
 
 /** Which client hears it. */
 export type Audience = 'api' | 'git' | 'registry';
@@ -15,11 +18,21 @@ export function audienceOf(path: string): Audience {
   return path.startsWith('/api/') || path.startsWith('/-/') ? 'api' : 'git';
 }
 
-/** Says no in the words of the client that asked (R11). */
-export function sayNo(response: ServerResponse | PlainResponse, audience: Audience, no: JobpassError | Refusal): void {
+/** Says no in the words of the client that asked (R11), which hears it also while it still sends. */
+export function sayNo(
+  request: IncomingMessage | PlainRequest,
+  response: ServerResponse | PlainResponse,
+  audience: Audience,
+  no: JobpassError | Refusal,
+): void {
   if (response.headersSent) {
     response.destroy();
     return;
+  }
+  if (!(request instanceof PlainRequest) && !(response instanceof PlainResponse)) {
+    // What could be read in two ways may end elsewhere than it seems: nothing is read behind it (A25).
+    if (requestProblem(request) !== undefined) response.setHeader('connection', 'close');
+    lingerUnread(request, response);
   }
   const error = isJobpassError(no) ? no : errorOfRefusal(no);
   const { status, type, text, headers } = saidTo(audience, error);

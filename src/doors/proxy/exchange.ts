@@ -23,9 +23,7 @@ export function noAnswer(cause?: unknown): JobpassError {
 export function sayFailed(log: Log, request: Asked, response: Told, error: JobpassError): void {
   const cause = error.cause ?? error;
   log.warn('gateway.upstream_failed', { why: cause instanceof Error ? cause.message : 'unknown' });
-  // What was not read would otherwise be taken for the next request.
-  if (!request.complete) response.shouldKeepAlive = false;
-  sayNo(response, audienceOf((request.url ?? '').split('?', 1)[0] ?? ''), error);
+  sayNo(request, response, audienceOf((request.url ?? '').split('?', 1)[0] ?? ''), error);
 }
 
 /** Whoever asks, and where it is told: read and written by Node.js, or recognised as plain and written by ourselves. */

@@ -72,8 +72,7 @@ export function makeFront(deps: FrontDeps): Front {
 function refuse(log: Log, request: Asked, response: Told, requestId: string, path: string, error: unknown): void {
   const known = isJobpassError(error) ? error : new JobpassError('internal', {}, error);
   if (known.code === 'internal') log.error('gateway.failed', { requestId }, known);
-  if (!request.complete) response.shouldKeepAlive = false;
-  sayNo(response, audienceOf(path), known);
+  sayNo(request, response, audienceOf(path), known);
 }
 
 /** True where any header holds a pass, Basic credentials looked into; one that only looks like it counts, too (R13). */

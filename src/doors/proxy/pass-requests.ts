@@ -75,16 +75,14 @@ export function makePassRequests(deps: PassRequestDeps) {
     const audience = audienceOf(facts.path);
     try {
       const read = credentialOf(request.headers, request.rawHeaders, facts.query);
-      if ('refusal' in read) return sayNo(response, audience, read.refusal);
+      if ('refusal' in read) return sayNo(request, response, audience, read.refusal);
       const problem = pathProblem(facts.path);
       if (problem !== undefined) throw new JobpassError('invalid_input', problem);
       await new PassRequest(deps, request, response, facts, read.subject).serve();
     } catch (error) {
       const known = isJobpassError(error) ? error : new JobpassError('internal', {}, error);
       if (known.code === 'internal') deps.log.error('gateway.failed', { requestId: facts.requestId }, known);
-      // What was not read would otherwise be taken for the next request.
-      if (!request.complete) response.shouldKeepAlive = false;
-      sayNo(response, audience, known);
+      sayNo(request, response, audience, known);
     }
   };
 }

@@ -3,6 +3,7 @@ import { request as httpsRequest } from 'node:https';
 import { type BlockList, Socket } from 'node:net';
 import { type Duplex, finished } from 'node:stream';
 import type { Forwarded } from './forwarder.ts';
+import { dropRest } from '../unread.ts';
 import { clientHeaders, pairs, requestProblem, upstreamHeaders } from './headers.ts';
 
 /** Where requests go that have a connection of their own. */
@@ -64,23 +65,31 @@ export function tunnel(options: OwnConnectionOptions, request: IncomingMessage, 
 export function forwardExpecting(options: OwnConnectionOptions, request: IncomingMessage, response: ServerResponse): Promise<Forwarded> {
   const { promise, resolve } = Promise.withResolvers<Forwarded>();
   let status: number | null = null;
+  let asked = false;
+  // A body that nobody asked for mostly does not come, and what comes instead could be taken for it: then the connection is spent.
+  const isSpent = (): boolean => !request.complete && !asked && !request.readableDidRead;
   const up = connect(options, request, ['expect', '100-continue', ...framing(request)]);
   const fail = (): void => {
     if (request.socket.destroyed) return resolve({ outcome: 'cut', status });
+    if (isSpent() && !response.headersSent) response.setHeader('connection', 'close');
     resolve({ outcome: 'upstream_failed', status });
   };
   up.on('error', fail);
-  up.on('continue', () => response.writeContinue());
+  up.on('continue', () => {
+    asked = true;
+    response.writeContinue();
+  });
   up.on('response', (answer) => {
     status = answer.statusCode ?? 502;
-    // A body that nobody asked for does not come, or comes unasked: either way this connection is spent.
-    if (!request.complete) response.shouldKeepAlive = false;
+    if (isSpent()) response.shouldKeepAlive = false;
     response.writeHead(status, answer.statusMessage ?? '', clientHeaders(answer.rawHeaders));
     answer.pipe(response);
     answer.on('error', () => response.destroy());
   });
   finished(response, (error) => {
     resolve({ outcome: error ? 'cut' : 'done', status });
+    // Some clients hear an answer only once they have sent all (`Exchange`).
+    if (!request.complete) dropRest(request);
     up.destroy();
   });
   up.flushHeaders();

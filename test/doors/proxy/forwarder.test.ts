@@ -194,12 +194,14 @@ describe('requests on their way up', () => {
     }
   });
 
-  test('no forge: an upload hears it, and is not cut off', async () => {
+  test('no forge: an upload hears it, and is not cut off; neither is what follows it', async () => {
     const gone = await forge(echo);
     await gone.close();
     const { port } = kept(await stage(gone.port));
-    const wire = new Wire(port).send('POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf');
-    expect(await wire.end()).toMatch(/^HTTP\/1\.1 50\d [^]*connection: close[^]*does not answer/i);
+    const wire = new Wire(port).send('POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8\r\n\r\nhalf');
+    await wire.until(/^HTTP\/1\.1 502 [^]*does not answer/);
+    wire.send('more').send('GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n');
+    expect((await wire.end()).match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 502', 'HTTP/1.1 502']);
   });
 });
 
@@ -591,7 +593,35 @@ describe('100-continue', () => {
     const gone = await forge(echo);
     await gone.close();
     const { port } = kept(await stage(gone.port));
-    expect(await new Wire(port).send(ask).until(/\r\n\r\n/)).toMatch(/^HTTP\/1\.1 50\d/);
+    // What comes behind it could be the body as well as another request.
+    expect(await new Wire(port).send(ask).end()).toMatch(/^HTTP\/1\.1 502 [^]*connection: close[^]*does not answer/i);
+  });
+
+  test.each([
+    ['answers', 413],
+    ['breaks off', 502],
+  ])('a forge that asks for the body and %s in its middle is heard by whoever has to send all of it first', async (what, status) => {
+    const upstream = kept(await forge(() => {}));
+    upstream.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+      response.writeContinue();
+      request.once('data', () => {
+        // Not ended: as nothing else is wanted there, the connection would be closed with it.
+        if (what === 'answers') response.writeHead(413, { 'content-length': 2 }).write('no');
+        else request.destroy();
+      });
+    });
+    const { port } = kept(await stage(upstream.port));
+    const bytes = 8 * 1024 * 1024;
+    const wire = new Wire(port).send(ask.replace('4', String(bytes)));
+    await wire.until(/100 Continue\r\n\r\n/);
+    wire.socket.pause();
+    wire.send('x'.repeat(bytes));
+    await new Promise((resolve) => wire.socket.write('', resolve));
+    wire.socket.resume();
+    await wire.until(new RegExp(`HTTP/1\\.1 ${status}`));
+    // What follows on the connection is heard, too.
+    wire.send('GET / HTTP/1.1\r\nHost: h\r\nHost: other\r\n\r\n');
+    await wire.until(/HTTP\/1\.1 400/);
   });
 });
 
