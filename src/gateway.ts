@@ -37,6 +37,7 @@ import { makeRevoker } from './pass/revoke.ts';
 import { type Grant, verifyGrant } from './pass/grant.ts';
 import type { Gatekeeper } from './pass/subject.ts';
 import type { Credentials } from './ports/credentials.ts';
+import { lockFolder } from './store/folder-lock.ts';
 import { fileSeal } from './store/key-files.ts';
 import { openStore, type Store } from './store/open.ts';
 import type { Exposure } from './wire/runner.ts';
@@ -95,6 +96,7 @@ const sweepMs = 60_000;
 /** The composition root of `jobpass gateway`: the pass in front of a forge that knows nothing of it. */
 export async function startGateway(given: GatewayConfig, log: Log, clock: Clock = systemClock): Promise<RunningGateway> {
   const config = { ...given, dataDir: resolve(given.dataDir) };
+  const unlock = (config.database ?? 'sqlite:').startsWith('sqlite:') ? lockFolder(config.dataDir) : undefined;
   const store = await openStore(config.database ?? `sqlite:${join(config.dataDir, 'gateway.db')}`);
   const seal = fileSeal(config.dataDir, 'passes of running jobs end, nothing else is lost (remove it then)');
   const client = new UpstreamClient({ url: config.upstream, adminTokenFile: config.adminTokenFile, ca: config.upstreamCa });
@@ -317,6 +319,7 @@ export async function startGateway(given: GatewayConfig, log: Log, clock: Clock 
       await client.close();
       await trail.flush();
       await store.close();
+      unlock?.();
       log.info('gateway.stopped');
     },
   };

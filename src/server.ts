@@ -30,6 +30,7 @@ import { fileContent } from './store/blobs/content.ts';
 import { fileBlobs } from './store/blobs/files.ts';
 import { fileTraces } from './store/blobs/traces.ts';
 import { fileIdTokenSigner } from './store/id-token-keys.ts';
+import { lockFolder } from './store/folder-lock.ts';
 import { fileSeal } from './store/key-files.ts';
 import { openStore, type Store } from './store/open.ts';
 import type { Exposure } from './wire/runner.ts';
@@ -68,6 +69,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   // git runs elsewhere: a relative folder would mean another one there.
   const config = { ...given, dataDir: resolve(given.dataDir) };
   const clock = systemClock;
+  const unlock = (config.database ?? 'sqlite:').startsWith('sqlite:') ? lockFolder(config.dataDir) : undefined;
   const store = await openStore(config.database ?? `sqlite:${join(config.dataDir, 'jobpass.db')}`);
   const trail = new AuditTrail(store.audit, clock, (error) => log.error('audit.refusal_lost', {}, error));
   const live = new LiveGrants(async ({ jobId, passId }) => {
@@ -165,7 +167,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     lastPushers: (project, ref) => store.forge.pushLog.lastPushers(null, project, ref as RefName),
   });
   late.jobs = jobs;
-  const newRootToken = await bootstrap(store, config.rootToken);
+  const root = (await store.forge.users.count(null)) > 0 ? undefined : rootTokenOf(config.rootToken);
   await forge.recover();
 
   const drain = new AbortController();
@@ -213,35 +215,53 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     ],
     { listen, tls: config.tls, allowPlainHttp: config.allowPlainHttp, log, onRequest: metrics.request },
   );
-  const url = await http.listen();
-  await jobs.start();
+  const close = async (graceMs = 30_000): Promise<void> => {
+    drain.abort();
+    await http.close(graceMs);
+    await jobs.stop();
+    live.close();
+    await deaf();
+    await forge.close();
+    await trail.flush();
+    await store.close();
+    unlock?.();
+  };
+  const url = await http
+    .listen()
+    .then(async (at) => {
+      // Behind what may fail: a token that nobody was shown would be lost.
+      if (root !== undefined) await makeRoot(store, root);
+      await jobs.start();
+      return at;
+    })
+    .catch(async (error: unknown) => {
+      await close(0);
+      throw error;
+    });
   log.info('server.started', { url, external: addresses.url, engine: store.engine, version: config.version });
   return {
     url,
-    newRootToken,
+    newRootToken: config.rootToken === undefined ? root : undefined,
     store,
     jobs,
     gatekeeper,
-    async close(graceMs = 30_000) {
-      drain.abort();
-      await http.close(graceMs);
-      await jobs.stop();
-      live.close();
-      await deaf();
-      await forge.close();
-      await trail.flush();
-      await store.close();
+    async close(graceMs) {
+      await close(graceMs);
       log.info('server.stopped');
     },
   };
 }
 
-/** The first start makes the administrator `root` and one token for it. */
-async function bootstrap(store: Store, given: Secret | undefined): Promise<Secret | undefined> {
-  if ((await store.forge.users.count(null)) > 0) return undefined;
+/** @throws invalid_input */
+function rootTokenOf(given: Secret | undefined): Secret {
   const secret = given ?? new Secret(`glpat-${randomBase62(20)}`);
   if (!/^glpat-[A-Za-z0-9_-]{20,100}$/.test(secret.reveal()))
     throw new JobpassError('invalid_input', 'The root token must be `glpat-` and at least 20 letters, digits, `_` or `-`.');
+  return secret;
+}
+
+/** The first start makes the administrator `root` and one token for it. */
+async function makeRoot(store: Store, secret: Secret): Promise<void> {
   const now = systemClock.now();
   await store.transactor.write(async (tx) => {
     const root = await store.forge.users.insert(tx, {
@@ -261,5 +281,4 @@ async function bootstrap(store: Store, given: Secret | undefined): Promise<Secre
       createdAt: now,
     });
   });
-  return given === undefined ? secret : undefined;
 }

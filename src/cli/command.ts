@@ -86,9 +86,18 @@ export function errorLine(error: unknown): string {
   }
   if (error instanceof Error) {
     const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-    if (code === 'EADDRINUSE') return 'The address is in use: choose another --listen.';
+    if (code === 'EADDRINUSE') return `${addressIn(error)} is in use: choose another --listen.`;
+    if (code === 'EADDRNOTAVAIL') return `${addressIn(error)} is no address of this machine: choose another --listen.`;
+    if (code === 'EACCES' && 'port' in error) return `${addressIn(error)} may not be taken by this user: choose another --listen.`;
     if (code === 'ECONNREFUSED') return 'The server does not answer: is it running, and is the URL right?';
     return error.message;
   }
   return String(error);
+}
+
+/** Of a failed `listen`: `127.0.0.1:8929`. */
+function addressIn(error: Error): string {
+  const address = 'address' in error ? String(error.address) : 'the address';
+  const port = 'port' in error ? String(error.port) : '';
+  return `${address.includes(':') ? `[${address}]` : address}:${port}`;
 }

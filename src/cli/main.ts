@@ -39,7 +39,9 @@ ${commands.map(({ name, about }) => `  ${name.padEnd(9)}${about}`).join('\n')}
 exit codes: 0 done, 1 failed, 2 wrong use
 `;
 
-process.exitCode = await main(process.argv.slice(2));
+const code = await main(process.argv.slice(2));
+// What a failed start had opened already must not keep the process, and so its supervisor, waiting.
+if (code !== 0) process.exit(code);
 
 async function main(args: readonly string[]): Promise<number> {
   const io = makeIo();

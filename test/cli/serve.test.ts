@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -94,6 +94,42 @@ describe('jobpass serve', () => {
       if (file.isFile()) expect((await readFile(join(file.parentPath, file.name), 'latin1')).includes(secret)).toBe(false);
     }
     expect((await stat(folder)).mode & 0o077).toBe(0);
+  });
+
+  test('a start that fails ends, says where, and the root token is still shown by the first one that succeeds', async () => {
+    const first = start(['serve', '--data', join(data, 'f'), '--listen', '127.0.0.1:0']);
+    const taken = new URL(await first.listening).host;
+    const failed = await start(['serve', '--data', join(data, 'g'), '--listen', taken]).exit;
+    expect([failed.code, failed.err, failed.out]).toEqual([1, `jobpass: ${taken} is in use: choose another --listen.\n`, '']);
+    const again = start(['serve', '--data', join(data, 'g'), '--listen', '127.0.0.1:0']);
+    const url = await again.listening;
+    const token = /root token: (glpat-\S+)/.exec(again.out())?.[1] ?? '';
+    expect((await fetch(`${url}/api/v4/user`, { headers: { 'private-token': token } })).status).toBe(200);
+    for (const { child, exit } of [first, again]) {
+      child.kill('SIGTERM');
+      expect((await exit).code).toBe(0);
+    }
+  });
+
+  test('R10 a folder on SQLite has one server: a second start touches nothing and says so', async () => {
+    const folder = join(data, 'h');
+    const first = start(['serve', '--data', folder, '--listen', '127.0.0.1:0']);
+    const url = await first.listening;
+    await writeFile(join(folder, 'scratch', 'in-use'), '');
+    const second = await start(['serve', '--data', folder, '--listen', '127.0.0.1:0']).exit;
+    expect([second.code, second.err]).toEqual([
+      1,
+      `jobpass: Another process serves ${folder}. End that one first; several servers need one PostgreSQL (--database).\n`,
+    ]);
+    await stat(join(folder, 'scratch', 'in-use'));
+    expect((await fetch(`${url}/-/readiness`)).status).toBe(200);
+    // However the first one ends, the folder is free then.
+    first.child.kill('SIGKILL');
+    await first.exit;
+    const third = start(['serve', '--data', folder, '--listen', '127.0.0.1:0']);
+    await third.listening;
+    third.child.kill('SIGTERM');
+    expect((await third.exit).code).toBe(0);
   });
 
   test.each([

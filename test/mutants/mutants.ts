@@ -25,6 +25,15 @@ const life = 'test/e2e/life.test.ts';
 
 const coreMutants: readonly Mutant[] = [
   {
+    id: 'R10',
+    defence: 'a second server settles nothing that the first one has in flight',
+    file: 'src/store/folder-lock.ts',
+    find: "database.exec('begin exclusive');",
+    replace: '',
+    test: 'test/cli/serve.test.ts',
+    name: 'R10 a folder',
+  },
+  {
     id: 'R1',
     defence: 'the level of the role counts',
     file: 'src/policy/decide.ts',
