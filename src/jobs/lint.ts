@@ -83,7 +83,8 @@ async function lint(
   request: LintRequest,
 ): Promise<LintResult> {
   const none = { included: [], jobs: [], warnings: [] };
-  const where = await deps.forge.repository.resolve(grant, project.id, request.ref ?? project.defaultBranch);
+  const where =
+    (await deps.forge.repository.resolve(grant, project.id, request.ref ?? project.defaultBranch)) ?? beforeAnyCommit(project, request);
   if (where === undefined || where.ref === null) return { ...none, errors: ['Reference not found'] };
   const name = where.ref.replace(/^refs\/(?:heads|tags)\//, '');
   const tag = where.ref.startsWith('refs/tags/');
@@ -114,6 +115,12 @@ async function lint(
   const errors = may || !request.dryRun ? errorsOf(found, request.dryRun) : ['You may not start a pipeline on this branch or tag.'];
   const warnings = found.file === undefined ? [] : warningsOf(found.file);
   return { errors, warnings, ...(root === undefined ? {} : { merged: root }), included, jobs: jobsOf(found, request.dryRun) };
+}
+
+/** What is sent can be judged before the first push, too; nothing stands there that it could include. */
+function beforeAnyCommit({ defaultBranch }: ProjectFacts, { content, ref, dryRun }: LintRequest): { ref: string; oid: Oid } | undefined {
+  if (content === undefined || ref !== undefined || dryRun) return undefined;
+  return { ref: `refs/heads/${defaultBranch}`, oid: zeroOid };
 }
 
 /** Without a dry run it is the file that is judged, not what its rules leave of it. */

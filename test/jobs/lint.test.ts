@@ -64,6 +64,20 @@ test('mistakes are those that a pipeline would fail with; rules count in a dry r
   expect((await lint({})).status).toBe(400);
 });
 
+test('what is sent is judged before the first push as well; nothing stands there to be included', async () => {
+  const empty = await server.project('team/fresh');
+  await server.member(empty, alice.id, 30);
+  const ask = async (body: object) => (await server.call('POST', `/api/v4/projects/${empty}/ci/lint`, { token: alice.token, body })).body;
+  expect(await ask({ content: 'a: {script: x}' })).toMatchObject({ valid: true, errors: [] });
+  expect(await ask({ content: 'a: {script: x, stage: none}' })).toMatchObject({ valid: false });
+  expect(await ask({ content: 'include: ci/build.yml\na: {script: x}' })).toMatchObject({
+    valid: false,
+    errors: ['line 1: include: there is no file `ci/build.yml`'],
+  });
+  // A pipeline has to stand on something.
+  expect(await ask({ content: 'a: {script: x}', dry_run: true })).toMatchObject({ errors: ['Reference not found'] });
+});
+
 test('what may start two pipelines for one push is warned of, as GitLab does', async () => {
   const jobs = [
     'open: {script: x, rules: [{if: $A}, {when: on_success}]}',
