@@ -6,7 +6,7 @@ import type { RefFacts } from '../policy/decide-ref.ts';
 import type { AskedAccess, Asker, PassAsker, PrincipalFacts, ResourceFacts } from '../policy/facts.ts';
 import type { Permission } from '../policy/permissions.ts';
 import type { Ceilings } from '../ports/ceilings.ts';
-import type { Directory } from '../ports/directory.ts';
+import type { Directory, ProjectPart } from '../ports/directory.ts';
 import type { MaybeTx } from '../ports/tx.ts';
 import { ceilingsOf } from './ceilings.ts';
 import type { Identity, PassIdentity, SystemReason } from './grant.ts';
@@ -89,13 +89,30 @@ async function principals(deps: FactDeps, tx: MaybeTx, ids: readonly UserId[]): 
   const users = await deps.directory.users(tx, ids);
   return ids.map((id) => {
     const user = users.get(id);
-    return user === undefined ? gone(id) : { id, username: user.username, active: user.state === 'active', admin: user.isAdmin };
+    if (user === undefined) return gone(id);
+    const { username, isAdmin: admin, isExternal: external = false } = user;
+    return { id, username, active: user.state === 'active', admin, ...(external ? { external } : {}) };
   });
 }
 
 /** A user that is no longer there has no rights at all. */
 function gone(id: UserId): PrincipalFacts {
   return { id, username: `user ${id}`, active: false, admin: false };
+}
+
+/** What reads each part. */
+const readersOf: Readonly<Record<ProjectPart, readonly Permission[]>> = {
+  code: ['code:download', 'repository:read', 'commit:read', 'branch:read', 'tag:read', 'ci_config:read'],
+  merge_requests: ['merge_request:read'],
+  jobs: ['pipeline:read', 'job:read', 'artifact:read', 'schedule:read'],
+  work_items: ['work_item:read'],
+  releases: ['release:read'],
+  packages: ['package:read'],
+  images: ['container:read'],
+};
+
+function permissionsOf(parts: ReadonlySet<ProjectPart> | undefined): ReadonlySet<Permission> | undefined {
+  return parts === undefined || parts.size === 0 ? undefined : new Set([...parts].flatMap((part) => readersOf[part]));
 }
 
 export async function gatherAccesses(
@@ -127,8 +144,18 @@ async function gatherResource(deps: FactDeps, tx: MaybeTx, resource: Resource, u
       const project = await deps.directory.project(tx, resource.id);
       if (project === undefined) return { kind: 'absent', what: 'Project' };
       const { id, path, visibility, archived, rootGroupId } = project;
+      const membersOnly = permissionsOf(project.membersOnly);
       const levels = users.length === 0 ? new Map() : await deps.directory.projectLevels(tx, users, id, now);
-      return { kind: 'project', id, path, visibility, archived, rootGroupId, levels };
+      return {
+        kind: 'project',
+        id,
+        path,
+        visibility,
+        archived,
+        rootGroupId,
+        levels,
+        ...(membersOnly === undefined ? {} : { membersOnly }),
+      };
     }
     case 'group': {
       const group = await deps.directory.group(tx, resource.id);

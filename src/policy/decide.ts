@@ -122,7 +122,7 @@ function decideJob(
     // Reading the own project is the job's due; writing still needs the user's role there.
     return rule.write ? decidePrincipal(principal, false, permission, rule, resource, principal.username) : allow('R3');
   }
-  if (isScoped(resource) && resource.visibility === 'public' && rule.visible && !rule.write && permission === 'code:download')
+  if (isOpen(principal, permission, rule, resource) && resource.visibility === 'public' && !rule.write && permission === 'code:download')
     return allow('R1');
   if (isScoped(resource) && !seenBy(principal, false, resource)) return hidden(whatOf(resource));
   return deny(
@@ -252,7 +252,7 @@ function decidePrincipal(
   }
   const level = admin ? 50 : (resource.levels.get(principal.id) ?? 0);
   if (level >= rule.role) return allow('R1');
-  if (rule.visible && (resource.visibility === 'public' || resource.visibility === 'internal')) return allow('R1');
+  if (isOpen(principal, permission, rule, resource)) return allow('R1');
   return deny(
     'access_denied',
     'R1',
@@ -289,7 +289,22 @@ function isScoped(resource: ResourceFacts): resource is ScopedResource {
 }
 
 function seenBy(principal: PrincipalFacts, admin: boolean, resource: ScopedResource): boolean {
-  return admin || resource.visibility !== 'private' || (resource.levels.get(principal.id) ?? 0) >= 10;
+  return admin || isVisible(principal, resource) || (resource.levels.get(principal.id) ?? 0) >= 10;
+}
+
+function isVisible({ external }: PrincipalFacts, { visibility }: ScopedResource): boolean {
+  return visibility === 'public' || (visibility === 'internal' && external !== true);
+}
+
+/** Whether somebody may do it without a role, because the thing is public or internal, and this part of it is not for members only. */
+function isOpen(
+  principal: PrincipalFacts,
+  permission: Permission,
+  rule: PermissionRule,
+  resource: ResourceFacts,
+): resource is ScopedResource {
+  if (!isScoped(resource) || !rule.visible || !isVisible(principal, resource)) return false;
+  return resource.kind !== 'project' || resource.membersOnly?.has(permission) !== true;
 }
 
 function whatOf(resource: ScopedResource): 'Project' | 'Group' {

@@ -124,7 +124,7 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', `${P}/repository/archive`, 'project', ['code:download']),
   row('GET', `${P}/repository/archive.tar.gz`, 'project', ['code:download']),
   row('GET', `${P}/repository/archive.zip`, 'project', ['code:download']),
-  row('GET', `${P}/events`, 'project', ['commit:read']),
+  row('GET', `${P}/events`, 'project', ['commit:read'], { personal: true }),
 
   // Releases
   row('GET', `${P}/releases`, 'project', ['release:read']),

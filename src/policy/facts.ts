@@ -10,6 +10,8 @@ export interface PrincipalFacts {
   readonly active: boolean;
   /** Counts for the user's own token only, never for a job or a pass (R1). */
   readonly admin: boolean;
+  /** Sees nothing because it is internal: as somebody from outside. */
+  readonly external?: boolean;
   /** Who last wrote to the job's protected ref: asked only outside the top-level group of the job's project (R3). */
   readonly outsideOnly?: boolean;
 }
@@ -52,6 +54,8 @@ export type ResourceFacts =
       readonly path: string;
       readonly visibility: Visibility;
       readonly archived: boolean;
+      /** What only those with a role may do, though the project is public or internal. */
+      readonly membersOnly?: ReadonlySet<Permission>;
       readonly rootGroupId?: GroupId;
       readonly levels: ReadonlyMap<UserId, AccessLevel>;
     }

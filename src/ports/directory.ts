@@ -10,7 +10,12 @@ export interface UserFacts {
   readonly name: string;
   readonly state: 'active' | 'blocked';
   readonly isAdmin: boolean;
+  /** Sees nothing because it is internal; left out where there are no such users. */
+  readonly isExternal?: boolean;
 }
+
+/** Parts of a project that can be narrower than the project. */
+export type ProjectPart = 'code' | 'merge_requests' | 'jobs' | 'work_items' | 'releases' | 'packages' | 'images';
 
 export interface ProjectFacts {
   readonly id: ProjectId;
@@ -18,6 +23,8 @@ export interface ProjectFacts {
   readonly path: string;
   readonly visibility: Visibility;
   readonly archived: boolean;
+  /** Parts that only those with a role see, though the project is public or internal; left out where a project is all of one piece. */
+  readonly membersOnly?: ReadonlySet<ProjectPart>;
   readonly namespaceId: GroupId;
   /** The top-level group (or user namespace) that it belongs to. */
   readonly rootGroupId: GroupId;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Scene, scene } from '../support/scripted.ts';
+import { jobOfBoth, type Scene, scene } from '../support/scripted.ts';
 
 describe('tokens for images', () => {
   let gate: Scene;
@@ -20,5 +20,15 @@ describe('tokens for images', () => {
     expect(gate.gitlab.carried().length).toBe(before);
     expect((await asked('service=container_registry')).status).toBe(200);
     await gate.end(job);
+  });
+
+  test('R3 for several people images are pulled, and pushed nowhere: rules of who may push are asked for one user only', async () => {
+    const both = await jobOfBoth(gate);
+    gate.gitlab.answers.set('GET /jwt/auth', [200, { token: 'x' }]);
+    const query = 'service=container_registry&scope=repository:team/app:pull,push,delete';
+    expect((await gate.call('GET', `/jwt/auth?${query}`, undefined, { headers: basic(both.pass) })).status).toBe(200);
+    const asked = new URLSearchParams(gate.gitlab.heard.findLast(({ path }) => path.startsWith('/jwt/auth'))?.path.split('?')[1]);
+    expect(asked.getAll('scope')).toEqual(['repository:team/app:pull']);
+    await gate.end(both);
   });
 });

@@ -4,7 +4,7 @@ import { gatewayEndpoints } from '../../src/policy/gateway-endpoints.ts';
 import { endpoints } from '../../src/policy/endpoints.ts';
 import { isNeverAllowed, matchEndpoint, matchGatewayEndpoint } from '../../src/policy/match.ts';
 import { permissionRule } from '../../src/policy/permissions.ts';
-import { type Handed, type Scene, scene } from '../support/scripted.ts';
+import { type Handed, jobOfBoth, type Scene, scene } from '../support/scripted.ts';
 
 const P = '/api/v4/projects/7';
 const filled = (path: string): string =>
@@ -249,24 +249,7 @@ describe('what a GitLab has beside the shared table', () => {
   });
 
   test('R3 notes and issues, and artifacts that some may not read, are not read for several people; what both may see is', async () => {
-    const sha = 'cd'.repeat(20);
-    gate.gitlab.answers.set('GET /projects/7/repository/commits', ({ path }) => [
-      200,
-      path.includes('ref_name=main')
-        ? [{ id: gate.sha, parent_ids: [] }]
-        : [
-            { id: sha, parent_ids: [gate.sha] },
-            { id: gate.sha, parent_ids: [] },
-          ],
-    ]);
-    gate.gitlab.answers.set('GET /projects/7/events', [
-      200,
-      [
-        { author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'both', commit_from: gate.sha, commit_to: sha } },
-        { author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: gate.sha } },
-      ],
-    ]);
-    const both = await gate.job({ sha, ref: 'both' });
+    const both = await jobOfBoth(gate);
     expect(both.notes).toContain('bob (pusher)');
     const archives = ['/jobs/artifacts/main/download', '/jobs/9/artifacts/a.txt', '/jobs/artifacts/main/raw/a.txt'];
     for (const path of ['/issues', '/issues/9', '/merge_requests/9/notes', ...archives]) {
@@ -279,7 +262,7 @@ describe('what a GitLab has beside the shared table', () => {
     answering('GET', `${P}/jobs/9/artifacts`, [200, { whole: 'archive' }]);
     const before = gate.gitlab.carried().length;
     expect([(await gate.call('GET', `${P}/jobs/9/artifacts`, both.pass)).status, gate.gitlab.carried().length]).toEqual([403, before]);
-    const bobs = await gate.job({ sha, ref: 'both', userId: 3 });
+    const bobs = await jobOfBoth(gate, { userId: 3 });
     expect(bobs.notes).not.toContain('alice');
     expect(await gate.call('GET', `${P}/jobs/9/artifacts`, bobs.pass)).toMatchObject({ status: 200 });
     answering('GET', `${P}/jobs/9/artifacts`, [403, { message: '403 Forbidden' }]);

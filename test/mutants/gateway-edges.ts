@@ -3,6 +3,7 @@ import type { Mutant } from './mutant.ts';
 const strangers = 'test/gateway/strangers.test.ts';
 const prefix = 'test/doors/proxy/push-prefix.test.ts';
 const images = 'test/gateway/image-tokens.test.ts';
+const several = 'test/gateway/several.test.ts';
 
 /** What others than the holder of a pass can do at the gateway, and what a pass asks for by another name. */
 export const gatewayEdgeMutants: readonly Mutant[] = [
@@ -50,5 +51,86 @@ export const gatewayEdgeMutants: readonly Mutant[] = [
     replace: 'if (false)',
     test: images,
     name: 'R3 R4 R13 of other services',
+  },
+  {
+    id: 'R3',
+    defence: 'images are pushed for one person only',
+    file: 'src/doors/proxy/pass-requests.ts',
+    find: "if (others.length > 0 && access.permission !== 'container:read') return false;",
+    replace: '',
+    test: images,
+    name: 'R3 for several people images',
+  },
+  {
+    id: 'R3',
+    defence: 'parts of a project that are for members',
+    file: 'src/policy/decide.ts',
+    find: 'resource.membersOnly?.has(permission) !== true',
+    replace: 'true',
+    test: several,
+    name: 'R3 the parts of a public project',
+  },
+  {
+    id: 'R3',
+    defence: 'jobs that are for members',
+    file: 'src/forge/gitlab/directory.ts',
+    find: "fields['public_jobs'] === false ? [...parts, 'jobs'] : parts",
+    replace: 'parts',
+    test: several,
+    name: 'R3 the parts of a public project',
+  },
+  {
+    id: 'R3',
+    defence: 'people from outside',
+    file: 'src/policy/decide.ts',
+    find: "(visibility === 'internal' && external !== true)",
+    replace: "visibility === 'internal'",
+    test: several,
+    name: 'R3 what is internal',
+  },
+  {
+    id: 'R3',
+    defence: 'logs in debug mode',
+    file: 'src/doors/proxy/judge.ts',
+    find: " || endpoint.path.endsWith('/trace')",
+    replace: '',
+    test: several,
+    name: 'R3 events, and logs',
+  },
+  {
+    id: 'R3',
+    defence: 'events are shown to each as that person may see them',
+    file: 'src/policy/endpoints.ts',
+    find: "['commit:read'], { personal: true })",
+    replace: "['commit:read'])",
+    test: several,
+    name: 'R3 events, and logs',
+  },
+  {
+    id: 'R3',
+    defence: 'what stands beside a group',
+    file: 'src/doors/proxy/pass-requests.ts',
+    find: 'narrow ? withoutOthers(this.#deps.scrub(body)) : this.#deps.scrub(body)',
+    replace: 'this.#deps.scrub(body)',
+    test: several,
+    name: 'R3 a group tells of itself',
+  },
+  {
+    id: 'R3',
+    defence: 'locks are of one person',
+    file: 'src/doors/proxy/pass-requests.ts',
+    find: 'if (/\\/locks(?:\\/:id\\/unlock)?$/.test(wanted.endpoint)) onePrincipal(grant);',
+    replace: '',
+    test: several,
+    name: 'R3 no lock of a large file',
+  },
+  {
+    id: 'R9',
+    defence: "archives are not fetched with the job's token",
+    file: 'src/doors/proxy/judge.ts',
+    find: " || endpoint.path === '/api/v4/jobs/:id/artifacts'",
+    replace: '',
+    test: several,
+    name: 'R4 R9 the archives of other jobs',
   },
 ];

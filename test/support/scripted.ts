@@ -96,3 +96,25 @@ export async function scene(config: Partial<GatewayConfig> = {}, log: Log = sile
     },
   };
 }
+
+/** A job of alice that runs what bob pushed to a branch: both are behind its pass. */
+export function jobOfBoth({ gitlab, sha: main, job }: Scene, given: Partial<ScriptedJob> = {}): Promise<Handed> {
+  const sha = 'cd'.repeat(20);
+  gitlab.answers.set('GET /projects/7/repository/commits', ({ path }) => [
+    200,
+    path.includes('ref_name=main')
+      ? [{ id: main, parent_ids: [] }]
+      : [
+          { id: sha, parent_ids: [main] },
+          { id: main, parent_ids: [] },
+        ],
+  ]);
+  gitlab.answers.set('GET /projects/7/events', [
+    200,
+    [
+      { author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'both', commit_from: main, commit_to: sha } },
+      { author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: main } },
+    ],
+  ]);
+  return job({ sha, ref: 'both', ...given });
+}

@@ -93,13 +93,16 @@ async function judgeApi(directory: Directory, method: string, path: string): Pro
   // What is jobpass's own is answered by jobpass, never by the forge behind it.
   if (match === undefined || /\/jobpass(?:\/|$)/.test(match.endpoint.path)) return passRouteRefusal(method, path);
   const { endpoint, params } = match;
-  if (endpoint.from === 'body' || endpoint.from === 'job') return { code: 'unsupported', rule: 'R13', message: notCarried };
+  // Archives that a job may take are its runner's errand, with the job's own token: no ceiling and no narrowing would count (R4, R9).
+  if (endpoint.from === 'body' || endpoint.from === 'job' || endpoint.path === '/api/v4/jobs/:id/artifacts')
+    return { code: 'unsupported', rule: 'R13', message: notCarried };
   if (endpoint.path.endsWith('/ci/lint')) return { code: 'unsupported', rule: 'R3', message: noLint };
   const resource = await resourceOf(directory, endpoint.from, params.get('id') ?? '');
   // What a body could ask for beside is asked for at once: less would be decided than done. Who may read an archive is for its job to say, which the forge knows: it
   // answers one person as that person may read it, and of several each has to be one who may read any (`artifacts:access`).
-  const ofSeveral = endpoint.permissions.includes('artifact:read');
-  const more = endpoint.more ?? [];
+  const ofSeveral = endpoint.permissions.includes('artifact:read') || endpoint.path.endsWith('/trace');
+  // A log in debug mode, which shows variables, is for developers.
+  const more = endpoint.path.endsWith('/trace') ? (['artifact:read_developer'] as const) : (endpoint.more ?? []);
   const permissions = ofSeveral ? endpoint.permissions : [...endpoint.permissions, ...more];
   const writes = endpoint.method !== 'GET';
   const projectId = resource.kind === 'project' ? resource.id : (nobody as ProjectId);

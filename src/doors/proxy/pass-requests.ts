@@ -30,6 +30,7 @@ import { scopesToAsk } from './registry-scopes.ts';
 import { madeBy } from './made-by.ts';
 import { fileForm, fileFormOf } from './file-form.ts';
 import { pushed, traceOf } from './written.ts';
+import { withoutOthers } from './scrub.ts';
 import type { OpenWrite, WriteLog } from './write-log.ts';
 
 export interface PassRequestDeps {
@@ -178,7 +179,8 @@ class PassRequest {
         'access_denied',
         'This pass has the rights of several people, and the forge shows notes, issues and files of artifacts to each as that person may see them: it reads none.',
       );
-    const scrub = wanted.kind === 'api' ? { answer: this.#scrubbed() } : {};
+    const narrow = principalsOf(grant).length > 1 || grant.filter?.within !== undefined;
+    const scrub = wanted.kind === 'api' ? { answer: this.#scrubbed(narrow) } : {};
     if (wanted.ofSeveral === undefined || principalsOf(grant).length === 1) return this.#forward(grant, wanted, scrub);
     const more = await this.#admit(wanted.endpoint, [...wanted.accesses, ...wanted.ofSeveral]);
     return this.#forward(more, wanted, scrub);
@@ -187,6 +189,8 @@ class PassRequest {
   async #write(wanted: Wanted): Promise<Outcome> {
     if (wanted.kind === 'lfs') {
       const grant = await this.#admit(wanted.endpoint, wanted.accesses);
+      // Whose lock it is, and who may break it, the forge decides for one only.
+      if (/\/locks(?:\/:id\/unlock)?$/.test(wanted.endpoint)) onePrincipal(grant);
       return this.#forward(grant, wanted, {
         body: { stream: confirmed(grant, this.#pieces()), length: 'same' },
       });
@@ -290,9 +294,11 @@ class PassRequest {
     // The forge's other service, the dependency proxy, gives a token without scopes: all that its user may reach there.
     if (this.#facts.query.getAll('service').join() !== service) throw new JobpassError('not_found', { what: 'Service' });
     const login = await this.#admit(wanted.endpoint, wanted.accesses);
-    const [user] = principalsOf(login);
+    const [user, ...others] = principalsOf(login);
     const heldBack = user !== undefined && (await this.#heldBack(user));
     const { target, channel } = await scopesToAsk(this.#deps.directory, this.#facts.query, async (access) => {
+      // Rules of repositories and tags say who may push, and the forge asks them for one user only.
+      if (others.length > 0 && access.permission !== 'container:read') return false;
       // The forge would answer for an administrator (`checkOwnRole`).
       if (heldBack && !(await mayPull(this.#deps.power, user, access))) return false;
       const admission = await this.#try(wanted.endpoint, [access]);
@@ -347,8 +353,10 @@ class PassRequest {
     return this.#deps.acting.obtain(job, user, channel);
   }
 
-  #scrubbed(): NonNullable<ForwardChange['answer']> {
-    return ({ headers }) => (isJson(headers) ? this.#jsonAnswer((body) => Promise.resolve(this.#deps.scrub(body))) : undefined);
+  /** @param narrow what the forge shows its one user of other groups and projects is left out (R3, R4) */
+  #scrubbed(narrow = false): NonNullable<ForwardChange['answer']> {
+    const scrub = (body: Buffer): Buffer => (narrow ? withoutOthers(this.#deps.scrub(body)) : this.#deps.scrub(body));
+    return ({ headers }) => (isJson(headers) ? this.#jsonAnswer((body) => Promise.resolve(scrub(body))) : undefined);
   }
 
   /** The ids of what was made are kept before the client hears of it. */

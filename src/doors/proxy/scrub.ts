@@ -68,6 +68,17 @@ function scrubbedHeaders(external: (url: string) => string, headers: RawHeaders)
   return kept;
 }
 
+/** What the forge shows of other groups and projects beside one of them, as far as its one user sees those. */
+const ofOthers = new Set(['projects', 'shared_projects', 'shared_with_groups', 'forked_from_project']);
+
+/** @param body JSON */
+export function withoutOthers(body: Buffer): Buffer {
+  if (body.length === 0) return body;
+  const value: unknown = JSON.parse(body.toString('utf8'));
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return body;
+  return Buffer.from(JSON.stringify(Object.fromEntries(Object.entries(value).filter(([name]) => !ofOthers.has(name)))));
+}
+
 /**
  * An answer for a pass: JSON without the fields that are secrets, its URLs on the external address.
  * @param external upstream's own address → ours

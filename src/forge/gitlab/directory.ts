@@ -1,6 +1,6 @@
 import type { GroupId, ProjectId, UserId } from '../../base/ids.ts';
 import { type AccessLevel, parseAccessLevel, type Visibility } from '../../base/levels.ts';
-import type { Directory, GroupFacts, ProjectFacts, ProtectedRef, UserFacts } from '../../ports/directory.ts';
+import type { Directory, GroupFacts, ProjectFacts, ProjectPart, ProtectedRef, UserFacts } from '../../ports/directory.ts';
 import type { UpstreamUsers, UpstreamPower } from '../../ports/gateway.ts';
 import { Cache } from './cache.ts';
 import type { UpstreamClient } from './client.ts';
@@ -140,6 +140,7 @@ function userOf(value: unknown): KnownUser | undefined {
     // Deactivated, blocked, banned, or a word that came later: not active.
     state: fields['state'] === 'active' && fields['locked'] !== true ? 'active' : 'blocked',
     isAdmin: false,
+    isExternal: fields['external'] === true,
     power: powerIn(fields),
   };
 }
@@ -162,12 +163,33 @@ function projectOf(value: unknown, chainDepths: ReadonlyMap<ProjectId, number>):
     path,
     visibility: visibilityOf(fields['visibility']),
     archived: fields['archived'] !== false,
+    membersOnly: membersOnlyIn(fields),
     namespaceId,
     rootGroupId: namespaceId,
     defaultBranch: textOf(fields['default_branch']) ?? '',
     chainDepth: chainDepths.get(projectId) ?? 0,
     ownerId: idOf<UserId>(fieldsOf(fields['owner'])['id']),
   };
+}
+
+/** Names of GitLab's features, each with a level of its own: what several people read as one of them must be open to each. */
+const features: Readonly<Record<ProjectPart, string>> = {
+  code: 'repository',
+  merge_requests: 'merge_requests',
+  jobs: 'builds',
+  work_items: 'issues',
+  releases: 'releases',
+  packages: 'package_registry',
+  images: 'container_registry',
+};
+
+/** Parts for members only, or for nobody. @see GitLab API, "Project feature visibility level"; `public_jobs` */
+function membersOnlyIn(fields: Fields): ReadonlySet<ProjectPart> {
+  const parts = (Object.keys(features) as ProjectPart[]).filter((part) => {
+    const level = fields[`${features[part]}_access_level`];
+    return level !== undefined && level !== 'enabled' && level !== 'public';
+  });
+  return new Set(fields['public_jobs'] === false ? [...parts, 'jobs'] : parts);
 }
 
 function groupOf(value: unknown): GroupFacts | undefined {
