@@ -61,6 +61,28 @@ describe('what a GitLab has beside the shared table', () => {
     expect([answer.status, gate.gitlab.carried().length]).toEqual([404, before]);
   });
 
+  test('R5 git is told of no bundles: their addresses at the forge are signed, and would outlive the job', async () => {
+    gate.gitlab.answers.set('POST /team/app.git/git-upload-pack', [200, 'as it came']);
+    const authorization = `Basic ${Buffer.from(`x:${job.pass}`).toString('base64')}`;
+    const headers = { authorization, 'content-type': 'application/x-git-upload-pack-request', 'git-protocol': 'version=2' };
+    const asked = async (raw: string) => {
+      const before = gate.gitlab.carried().length;
+      const answer = await gate.call('POST', '/team/app.git/git-upload-pack', undefined, { raw, headers });
+      return [
+        answer.status,
+        answer.text,
+        gate.gitlab
+          .carried()
+          .slice(before)
+          .map(({ body }) => body),
+      ];
+    };
+    expect(await asked('0017command=bundle-uri\n0000')).toEqual([200, '0000', []]);
+    const fetch = '0012command=fetch\n0001000cwant x\n0000';
+    expect(await asked(fetch)).toEqual([200, 'as it came', [fetch]]);
+    expect((await asked('0012command=other\n0000')).slice(0, 1)).toEqual([403]);
+  });
+
   test('R13 to the shared table they are unknown', () => {
     for (const { method, path } of gatewayEndpoints) expect(matchEndpoint(method, filled(path)), path).toBeUndefined();
   });

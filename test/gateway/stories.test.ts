@@ -1,6 +1,5 @@
-import { execFile, spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -13,7 +12,6 @@ import { startTestGateway, type TestGateway } from '../support/gateway.ts';
 import { runnerFeatures, startTestServer, type TestServer } from '../support/server.ts';
 
 const run = promisify(execFile);
-const has = (program: string): boolean => spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0;
 
 /** The gateway's own address is known to the forge, as GitLab's `external_url` would be. */
 async function pair() {
@@ -178,33 +176,8 @@ describe('what people do, through the gateway', () => {
     }
   }, 60_000);
 
-  test.skipIf(!has('git-lfs'))(
-    'R5 A40 large files go up and down with the pass itself, and no credential of the forge is seen',
-    async () => {
-      await ciFile(`job:\n  ${onlyByApi}\n  variables: {JOBPASS_EXPOSE: variable}\n  script: ["true"]\n`);
-      const job = await claim(alice);
-      const work = join(dir, 'lfs');
-      await git(job.pass, dir, 'clone', '-q', `${gateway.url}/libs/secret.git`, work);
-      await git(job.pass, work, 'lfs', 'install', '--local');
-      await git(job.pass, work, 'lfs', 'track', '*.bin');
-      const big = randomBytes(300_000);
-      await writeFile(join(work, 'big.bin'), big);
-      await git(job.pass, work, 'checkout', '-q', '-b', 'lfs');
-      await git(job.pass, work, 'add', '.');
-      await git(job.pass, work, 'commit', '-q', '-m', 'large');
-      await git(job.pass, work, 'push', '-q', 'origin', 'lfs');
-      const again = join(dir, 'lfs-again');
-      await git(job.fetch, dir, 'clone', '-q', '-b', 'lfs', `${gateway.url}/libs/secret.git`, again);
-      await git(job.fetch, again, 'lfs', 'install', '--local');
-      await git(job.fetch, again, 'lfs', 'pull');
-      expect((await readFile(join(again, 'big.bin'))).equals(big)).toBe(true);
-      await job.end();
-      await expect(git(job.pass, again, 'fetch', '-q')).rejects.toThrow();
-    },
-    60_000,
-  );
-
   test('a release with a link; quick actions are refused (A62)', async () => {
+    await ciFile(`job:\n  ${onlyByApi}\n  variables: {JOBPASS_EXPOSE: variable}\n  script: ["true"]\n`);
     const job = await claim(alice);
     const release = {
       name: 'one',
@@ -300,8 +273,6 @@ describe('what people do, through the gateway', () => {
       });
     }
   }
-
-  /** An image of one small layer. */
 });
 
 /** Asks again until there is an answer: the events are in other processes. */

@@ -3,6 +3,8 @@ import { isJobpassError, type JobpassError } from '../../base/errors.ts';
 import type { Refusal } from '../../pass/subject.ts';
 import { answerFor, errorOfRefusal } from '../api/errors.ts';
 import { gitAnswer } from '../git/errors.ts';
+import { lfsRefusal } from '../git/lfs/errors.ts';
+import { isLfsPath } from '../git/lfs/route.ts';
 import { PlainRequest } from '../plain/request.ts';
 import { PlainResponse } from '../plain/response.ts';
 import { ociAnswer, ociText } from '../registry/errors.ts';
@@ -10,11 +12,12 @@ import { lingerUnread } from '../unread.ts';
 import { requestProblem } from './headers.ts';
 
 /** Which client hears it. */
-export type Audience = 'api' | 'git' | 'registry';
+export type Audience = 'api' | 'git' | 'lfs' | 'registry';
 
 /** Who asks at a path, by the path alone. */
 export function audienceOf(path: string): Audience {
   if (path === '/jwt/auth' || path === '/v2' || path.startsWith('/v2/')) return 'registry';
+  if (isLfsPath(path)) return 'lfs';
   return path.startsWith('/api/') || path.startsWith('/-/') ? 'api' : 'git';
 }
 
@@ -61,6 +64,7 @@ function saidTo(audience: Audience, error: JobpassError): Said {
     const headers = answer.status === 401 ? { 'www-authenticate': 'Basic realm="GitLab"' } : answer.headers;
     return { status: answer.status, type: 'application/json', text: ociText(answer), headers };
   }
+  if (audience === 'lfs') return lfsRefusal(error, false);
   if (audience === 'git') return { ...gitAnswer(error, false), type: 'text/plain; charset=utf-8' };
   const { status, body, headers } = answerFor(error);
   return { status, type: 'application/json', text: JSON.stringify(body), headers };

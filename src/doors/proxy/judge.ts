@@ -16,7 +16,7 @@ export interface Wanted {
   readonly ofSeveral?: readonly Access[];
   /** `job`: only the job's own token answers this upstream. */
   readonly channel: Channel | 'job';
-  readonly kind: 'api' | 'git' | 'push' | 'lfs' | 'lfs_batch' | 'registry_token' | 'file';
+  readonly kind: 'api' | 'git' | 'fetch' | 'push' | 'lfs' | 'lfs_batch' | 'registry_token' | 'file';
   /** Changes something upstream. */
   readonly writes: boolean;
   /** The upstream filters it by one user only. */
@@ -85,7 +85,8 @@ async function judgeGit(
   const pushes = service === 'git-receive-pack';
   const endpoint = step === 'info/refs' ? `GET /*.git/info/refs?service=${service}` : `POST /*.git/${service}`;
   const found = wanted(endpoint, [access(pushes ? 'code:push' : 'code:download', id)], pushes ? 'git_write' : 'git_read', pushes, id);
-  return { ...found, kind: pushes && step !== 'info/refs' ? 'push' : 'git', writes: pushes && step !== 'info/refs' };
+  if (step === 'info/refs') return { ...found, writes: false };
+  return pushes ? { ...found, kind: 'push' } : { ...found, kind: 'fetch' };
 }
 
 async function judgeApi(directory: Directory, method: string, path: string): Promise<Wanted | Refusal> {
@@ -154,4 +155,11 @@ function wanted(endpoint: string, accesses: readonly Access[], channel: Channel,
 
 function access(permission: Permission, id: ProjectId): Access {
   return { permission, resource: { kind: 'project', id } };
+}
+
+/** The door at which the embedded forge would have served it. */
+export function doorOf(endpoint: string): string {
+  if (endpoint.endsWith('/jwt/auth')) return 'registry';
+  if (/\.git\/(?:info\/lfs|gitlab-lfs)\//.test(endpoint)) return 'lfs';
+  return endpoint.includes('/*.git/') ? 'git' : 'api';
 }

@@ -3,7 +3,6 @@ import { JobpassError, isJobpassError } from '../../base/errors.ts';
 import type { JobId, ProjectId, UserId } from '../../base/ids.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import { isProtected } from '../../base/refs.ts';
 import { Secret } from '../../base/secret.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { Access, AskContext, Gatekeeper, Subject } from '../../pass/subject.ts';
@@ -19,10 +18,14 @@ import type { AnswerChange, AnswerHead, ForwardChange, Forwarder } from './forwa
 import { jobOf, onePrincipal, passOf, principalsOf } from './carried-pass.ts';
 import { depthAllowed } from './chain.ts';
 import { confirmed, piecesOf, withoutPass } from './guarded-body.ts';
+import { readFetchCommand } from './fetch-command.ts';
+import { answerGit } from './git-result.ts';
 import { checkBody, readBody } from './json-body.ts';
-import { judge, type Wanted } from './judge.ts';
+import { doorOf, judge, type Wanted } from './judge.ts';
 import { lfsAnswer } from './lfs-answer.ts';
+import { checkOptions, checkUnprotected } from './push-check.ts';
 import { readPushPrefix } from './push-prefix.ts';
+import { refusedPush } from './push-refusal.ts';
 import { checkReserved } from './params.ts';
 import { checkOwnRole, mayPull, type PowerDeps, standingOf } from './power.ts';
 import { checkShape } from './request-shape.ts';
@@ -137,6 +140,8 @@ class PassRequest {
         return this.#lfsBatch(wanted);
       case 'push':
         return this.#push(wanted);
+      case 'fetch':
+        return this.#fetch(wanted);
       default:
         return wanted.writes ? this.#write(wanted) : this.#read(wanted);
     }
@@ -241,12 +246,17 @@ class PassRequest {
     if (this.#request.headers['content-encoding'] !== undefined)
       throw new JobpassError('unsupported', 'Compressed pushes are not carried with a pass.');
     const prefix = await readPushPrefix(this.#request);
-    const other = prefix.options.find((option) => option !== 'ci.skip');
-    if (other !== undefined)
-      throw new JobpassError('never_allowed', `No pass may push with the option ${JSON.stringify(other.slice(0, 100))}.`);
-    if (prefix.commands.length > limits.refsPerPush) throw new JobpassError('too_large', 'The push names too many refs.');
-    const [user, ...others] = principalsOf(grant);
-    if (others.length > 0 || (user !== undefined && (await this.#heldBack(user)))) await this.#onlyUnprotected(wanted, prefix.commands);
+    try {
+      checkOptions(prefix);
+      const [user, ...others] = principalsOf(grant);
+      const bounded = others.length > 0 || (user !== undefined && (await this.#heldBack(user)));
+      if (bounded) checkUnprotected(await this.#deps.directory.protectedRefs(null, wanted.projectId), prefix);
+    } catch (error) {
+      const report = isJobpassError(error) && error.code !== 'internal' ? refusedPush(prefix, error.message) : undefined;
+      if (report === undefined) throw error;
+      const result = { service: 'git-receive-pack', body: report, rest: prefix.body(false) } as const;
+      return (await answerGit(grant.signal, this.#request, this.#response, result)) ? 'refused' : 'cut';
+    }
     const open = await this.#deps.writes.begin(wanted.projectId, jobOf(grant));
     let known = false;
     try {
@@ -261,21 +271,19 @@ class PassRequest {
     }
   }
 
+  async #fetch(wanted: Wanted): Promise<Outcome> {
+    const grant = await this.#admit(wanted.endpoint, wanted.accesses);
+    const command = await readFetchCommand(this.#request);
+    if (command === undefined) return this.#forward(grant, wanted, {});
+    if (!command.asksForBundles) return this.#forward(grant, wanted, { body: { stream: command.body, length: 'same' } });
+    // None: git goes on without.
+    const result = { service: 'git-upload-pack', body: Buffer.from('0000'), rest: command.body } as const;
+    return (await answerGit(grant.signal, this.#request, this.#response, result)) ? 'done' : 'cut';
+  }
+
   async #mayStartJobs(grant: Grant, target: ProjectId): Promise<boolean> {
     const { chainDepth, projectId } = passOf(grant);
     return chainDepth < (await depthAllowed(this.#deps, [projectId, target]));
-  }
-
-  async #onlyUnprotected(wanted: Wanted, commands: readonly { readonly ref: string }[]): Promise<void> {
-    const rules = await this.#deps.directory.protectedRefs(null, wanted.projectId);
-    for (const { ref } of commands) {
-      const [, kind, name = ''] = /^refs\/(heads|tags)\/(.+)$/.exec(ref) ?? [];
-      if (kind === undefined || isProtected(rules, kind === 'tags' ? 'tag' : 'branch', name))
-        throw new JobpassError(
-          'access_denied',
-          `This pass has the rights of several people, or of an administrator: it may not push to ${ref}, which is protected.`,
-        );
-    }
   }
 
   async #lfsBatch(wanted: Wanted): Promise<Outcome> {
@@ -387,11 +395,4 @@ function isJson(headers: readonly string[]): boolean {
   return headers.some(
     (name, index) => index % 2 === 0 && name.toLowerCase() === 'content-type' && /\bjson\b/i.test(headers[index + 1] ?? ''),
   );
-}
-
-/** The door at which the embedded forge would have served it. */
-function doorOf(endpoint: string): string {
-  if (endpoint.endsWith('/jwt/auth')) return 'registry';
-  if (/\.git\/(?:info\/lfs|gitlab-lfs)\//.test(endpoint)) return 'lfs';
-  return endpoint.includes('/*.git/') ? 'git' : 'api';
 }

@@ -12,25 +12,35 @@ export interface PushCommand {
 export interface PushPrefix {
   readonly commands: readonly PushCommand[];
   readonly options: readonly string[];
+  /** What the client's git can do. */
+  readonly capabilities: readonly string[];
   /** The whole body again, the commands with `ci.skip` among their options where `skipCi` was asked for. */
   body(skipCi: boolean): AsyncGenerator<Buffer>;
 }
 
 const prefixBytes = 4 * 1024 * 1024;
+const shallowShape = /^shallow [0-9a-f]{40}$/;
 const commandShape = /^([0-9a-f]{40}) ([0-9a-f]{40}) (refs\/[^\0 ]+)(?:\0(.*))?$/s;
 
 /**
- * Reads what stands before the pack of a push, and no more: the refs to move, and the push options.
- * @throws invalid_input, too_large, unsupported (signed and shallow pushes)
+ * Reads what stands before the pack of a push, and no more: the refs to move, and the push options. A shallow clone, which most jobs have, says first where its
+ * history ends; whether that will do is for the forge's git to say.
+ * @throws invalid_input, too_large, unsupported (signed pushes)
  */
 export async function readPushPrefix(body: Readable): Promise<PushPrefix> {
   const source = body.iterator({ destroyOnReturn: false });
   const reader = new PktReader(source);
+  const shallow: string[] = [];
   const commands: PushCommand[] = [];
   let capabilities: string | undefined;
   for (let line = await reader.line(); line !== 'flush'; line = await reader.line()) {
-    const match = commandShape.exec(line.toString('utf8').replace(/\n$/, ''));
-    if (match === null) throw new JobpassError('unsupported', 'Signed and shallow pushes are not carried with a pass.');
+    const text = line.toString('utf8').replace(/\n$/, '');
+    if (commands.length === 0 && shallowShape.test(text)) {
+      shallow.push(text);
+      continue;
+    }
+    const match = commandShape.exec(text);
+    if (match === null) throw new JobpassError('unsupported', 'Signed pushes are not carried with a pass.');
     const [, oldOid = '', newOid = '', ref = '', caps] = match;
     if ((commands.length === 0) !== (caps !== undefined)) throw malformed();
     // git also splits them at tabs, ends them at a zero byte, and takes `push-options=x` for push-options (A62).
@@ -47,7 +57,9 @@ export async function readPushPrefix(body: Readable): Promise<PushPrefix> {
   return {
     commands,
     options,
+    capabilities: words,
     async *body(skipCi) {
+      for (const line of shallow) yield pkt(line);
       if (commands.length === 0) {
         // git asks with an empty push whether its credential will do.
         yield flush;

@@ -35,6 +35,7 @@ export function checkShape({ headers, url }: IncomingMessage, { kind, writes, en
         throw new JobpassError('unsupported', `${type} is no type for this request.`);
       return;
     case 'git':
+    case 'fetch':
     case 'push':
       if (parameters.test(type)) throw new JobpassError('unsupported', `${type} is no type for this request.`);
   }

@@ -35,15 +35,17 @@ describe('what stands before the pack of a push', () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(command, { minLength: 1, maxLength: 5 }),
+        fc.array(fc.constantFrom(oid('3'), oid('4')), { maxLength: 2 }),
         fc.boolean(),
         fc.array(fc.constantFrom('ci.skip', 'ci.variable=A=b', 'merge_request.create'), { maxLength: 3 }),
         fc.uint8Array({ maxLength: 200 }),
         fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 20 }),
-        async (commands, negotiated, options, pack, sizes) => {
+        async (commands, ends, negotiated, options, pack, sizes) => {
           const caps = ` report-status-v2 side-band-64k${negotiated ? ' push-options' : ''} agent=git/2.39`;
           const head = commands.map(({ old, next, ref }, index) => pkt(`${old} ${next} ${ref}${index === 0 ? `\0${caps}` : ''}`));
           const said = negotiated ? [...options.map(pkt), flush] : [];
-          const whole = Buffer.concat([...head, flush, ...said, Buffer.from(pack)]);
+          const shallow = Buffer.concat(ends.map((end) => pkt(`shallow ${end}\n`)));
+          const whole = Buffer.concat([shallow, ...head, flush, ...said, Buffer.from(pack)]);
           const prefix = await readPushPrefix(inPieces(whole, sizes));
           expect(prefix.commands).toEqual(commands.map(({ old, next, ref }) => ({ oldOid: old, newOid: next, ref })));
           expect(prefix.options).toEqual(negotiated ? options : []);
@@ -52,6 +54,7 @@ describe('what stands before the pack of a push', () => {
           expect(again.options.filter((option) => option !== 'ci.skip')).toEqual(prefix.options.filter((option) => option !== 'ci.skip'));
           expect(again.options).toContain('ci.skip');
           const sent = await bytes(again.body(false));
+          expect(sent.toString('latin1').match(/shallow [0-9a-f]{40}/g) ?? []).toEqual(ends.map((end) => `shallow ${end}`));
           expect(sent.subarray(sent.length - pack.length)).toEqual(Buffer.from(pack));
         },
       ),
@@ -71,6 +74,8 @@ describe('what stands before the pack of a push', () => {
       pkt(`${oid('0')} ${oid('1')} main\0 caps`),
       pkt('push-cert\0 caps'),
       pkt(`shallow ${oid('1')}`),
+      Buffer.concat([pkt('shallow main'), flush]),
+      Buffer.concat([pkt(`${oid('0')} ${oid('1')} refs/heads/a\0 x`), pkt(`shallow ${oid('1')}`), flush]),
       Buffer.concat([pkt(`${oid('0')} ${oid('1')} refs/heads/a`), flush]),
       Buffer.concat([pkt(`${oid('0')} ${oid('1')} refs/heads/a\0 x`), pkt(`${oid('0')} ${oid('1')} refs/heads/b\0 y`), flush]),
       Buffer.from('0003'),

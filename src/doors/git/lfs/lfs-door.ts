@@ -12,8 +12,8 @@ import { credentialOf } from '../../credential.ts';
 import type { Door, RawContext } from '../../door.ts';
 import { lingerUnread } from '../../unread.ts';
 import { rangeOf } from '../../range.ts';
-import { gitAnswer } from '../errors.ts';
 import { batchOf, lfsBody, lockPath, objectOf, pageSize, textField } from './body.ts';
+import { lfsRefusal, mediaType } from './errors.ts';
 import { isLfsPath, type LfsRoute, lfsRoute } from './route.ts';
 
 export interface LfsDoorDeps extends AddressBook {
@@ -23,8 +23,6 @@ export interface LfsDoorDeps extends AddressBook {
   readonly originFor: (host: string | undefined) => string;
   readonly log: Log;
 }
-
-const mediaType = 'application/vnd.git-lfs+json';
 
 /**
  * Git LFS. Its credential is the caller's own on every request: no answer carries another, so nothing outlives a pass (A40, A48).
@@ -51,16 +49,18 @@ export function makeLfsDoor(deps: LfsDoorDeps): Door {
           deps.log.error('lfs.failed', { requestId: context.requestId }, known);
         if (response.headersSent) return void response.destroy();
         lingerUnread(request, response);
-        const { status, text, headers } = gitAnswer(known, anonymous);
-        const asks = status === 401 ? { 'lfs-authenticate': 'Basic realm="GitLab"' } : {};
-        answerJson(response, status, { message: text.trim(), request_id: context.requestId }, { ...headers, ...asks });
+        const { status, text, headers } = lfsRefusal(known, anonymous, context.requestId);
+        answerText(response, status, text, headers);
       }
     },
   };
 }
 
-function answerJson(response: ServerResponse, status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): void {
-  const text = JSON.stringify(body);
+function answerJson(response: ServerResponse, status: number, body: unknown): void {
+  answerText(response, status, JSON.stringify(body), {});
+}
+
+function answerText(response: ServerResponse, status: number, text: string, headers: Readonly<Record<string, string>>): void {
   response.writeHead(status, { 'content-type': mediaType, 'content-length': Buffer.byteLength(text), ...headers });
   response.end(text);
 }

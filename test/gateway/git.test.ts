@@ -1,0 +1,4 @@
+import { gitSuite } from '../clients/git-suite.ts';
+import { openGateway } from '../support/place.ts';
+
+gitSuite('through the gateway', () => openGateway());
