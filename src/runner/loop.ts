@@ -193,6 +193,8 @@ class Loop implements RunnerHandle {
     } catch (error) {
       return log.error('runner.config_refused', { reason: error instanceof JobpassError ? error.message : 'it cannot be read' });
     }
+    // Whoever writes a file in its place empties it first: then nothing was taken out.
+    if (Object.keys(loaded.config.raw).length === 0) return log.error('runner.config_refused', { reason: 'it is empty' });
     if (JSON.stringify(loaded.config.raw) === this.#known) return;
     const before = this.#current;
     before.ending.abort();

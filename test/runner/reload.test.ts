@@ -63,6 +63,14 @@ test('a file that cannot be served leaves the last one; an unchanged one changes
   expect((await scene.forge.ended(4)).final).toMatchObject({ state: 'success' });
 });
 
+test('a file that is empty, as one that is just being written, leaves the last one', async () => {
+  const handle = await start();
+  await writeFile(scene.configPath, '');
+  await handle.reload();
+  scene.forge.give(jobPayload(['true'], { id: 5 }));
+  expect((await scene.forge.ended(5)).final).toMatchObject({ state: 'success' });
+});
+
 test('an entry that is taken out asks no more', async () => {
   const handle = await start();
   await once(scene.forge.events, 'polled');
