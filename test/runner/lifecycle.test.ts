@@ -55,6 +55,18 @@ describe('the end of a job', () => {
     expect(report.text).toContain('status failed');
   });
 
+  test('a job whose first report is cut off is not lost', async () => {
+    let cuts = 2;
+    scene.forge.intercept = (request) => {
+      if (request.method !== 'PUT' || cuts === 0) return false;
+      cuts -= 1;
+      request.socket.destroy();
+      return true;
+    };
+    expect((await scene.run(jobPayload(['true'], { id: 1 }))).final).toMatchObject({ state: 'success' });
+    expect(cuts).toBe(0);
+  });
+
   test('a job that the server takes back is dropped before anything runs', async () => {
     await scene.start();
     scene.forge.intercept = (request, response) => {

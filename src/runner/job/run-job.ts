@@ -4,6 +4,7 @@ import { JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { Secret } from '../../base/secret.ts';
 import type { JobUpdate } from '../../wire/runner.ts';
+import type { ReportAnswer } from '../client.ts';
 import { runnerVersion } from '../info.ts';
 import { isTable, numberIn, textIn } from '../parsed.ts';
 import { privateDir } from '../places.ts';
@@ -12,6 +13,7 @@ import { Masker, type WatchedSecret } from '../trace/masker.ts';
 import { isKill, TraceSender } from '../trace/sender.ts';
 import { Trace } from '../trace/trace.ts';
 import { forgetJob, rememberJob } from '../cleanup.ts';
+import { waitFor } from '../wait.ts';
 import { collectArtifacts, isUploaded, restoreArtifacts } from './artifacts.ts';
 import { isSaved, restoreCaches, saveCaches } from './cache.ts';
 import { type JobContext, type JobDeps, type Outcome, section, stopOutcome } from './context.ts';
@@ -34,7 +36,7 @@ export async function runJob(deps: JobDeps, body: unknown, stop: AbortSignal): P
   const job = await readable(deps, body);
   const token = new Secret(job.token);
   const control = new JobControl();
-  const accepted = await deps.client.updateJob(job.id, token, { state: 'running' }, stop);
+  const accepted = await accept(deps, job, token, stop);
   // The last point at which the server can take the job back.
   if (isKill(accepted) || accepted.status === 404) return deps.log.info('job.dropped', { job: job.id });
   if (accepted.jobStatus === 'canceling') control.stopScript('canceling');
@@ -52,6 +54,21 @@ export async function runJob(deps: JobDeps, body: unknown, stop: AbortSignal): P
   } finally {
     clearTimeout(timer);
     stop.removeEventListener('abort', interrupt);
+  }
+}
+
+const acceptTries = 5;
+
+/** A connection that is cut between the job and its first report loses neither. @throws what the last try met */
+async function accept({ client, retryMs, log }: JobDeps, job: Job, token: Secret, stop: AbortSignal): Promise<ReportAnswer> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await client.updateJob(job.id, token, { state: 'running' }, stop);
+    } catch (error) {
+      if (stop.aborted || attempt === acceptTries) throw error;
+      log.warn('job.unaccepted', { job: job.id, reason: error instanceof Error ? error.message : String(error) });
+      await waitFor(retryMs * 2 ** (attempt - 1), stop);
+    }
   }
 }
 
