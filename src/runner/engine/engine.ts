@@ -2,12 +2,14 @@ import { Agent, type IncomingMessage, request as httpRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { JobpassError } from '../../base/errors.ts';
-import { isTable, textIn } from '../parsed.ts';
+import { isTable, numberIn, textIn } from '../parsed.ts';
 import { jsonLines } from './json-lines.ts';
 
 /** Docker 19.03 and later, and podman's compatible API, speak it. */
 const apiVersion = 'v1.40';
 const answerBytes = 16 * 1024 * 1024;
+/** Nothing takes an engine so long but a pull, and the end of a container: one that is silent has lost the question. */
+const patienceMs = 120_000;
 
 export interface Credential {
   readonly username: string;
@@ -34,9 +36,11 @@ export interface Attached {
 export class Engine {
   readonly #socketPath: string;
   readonly #agent: Agent;
+  readonly #patienceMs: number;
 
-  constructor(socketPath: string) {
+  constructor(socketPath: string, patience = patienceMs) {
     this.#socketPath = socketPath;
+    this.#patienceMs = patience;
     this.#agent = new Agent({ keepAlive: true });
   }
 
@@ -44,13 +48,42 @@ export class Engine {
     this.#agent.destroy();
   }
 
-  /** JSON in, JSON out. @throws upstream_failed with the engine's words; not_found for 404 */
-  async call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown, signal?: AbortSignal): Promise<unknown> {
+  /** JSON in, JSON out. @throws upstream_failed with the engine's words, or with the question that it does not answer; not_found for 404 */
+  call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown> {
+    return this.#answered(`${method} ${path}`, (signal) => this.#ask(method, path, body, signal));
+  }
+
+  /**
+   * The exit code of a container, once it has ended, however long that takes.
+   * @returns undefined where the engine does not know it: podman 4 says -1 where it looks in between the end and its own tidying
+   */
+  async wait(container: string, signal: AbortSignal): Promise<number | undefined> {
+    const ended = await this.#ask('POST', `/containers/${container}/wait`, undefined, signal);
+    const code = isTable(ended) ? numberIn(ended, 'StatusCode') : undefined;
+    return code === undefined || code < 0 ? undefined : code;
+  }
+
+  async #ask(method: string, path: string, body: unknown, signal: AbortSignal): Promise<unknown> {
     const answer = await this.#send(method, path, body, {}, signal);
     const text = await textOf(answer);
     const status = answer.statusCode ?? 0;
     if (status >= 400) throw engineError(status, text);
     return text === '' ? undefined : parse(text);
+  }
+
+  /** @throws upstream_failed where no answer comes, whole, while patience lasts: else a job would hold its slot for ever */
+  async #answered<Answer>(question: string, ask: (signal: AbortSignal) => Promise<Answer>): Promise<Answer> {
+    const silence = new AbortController();
+    const timer = setTimeout(() => silence.abort(), this.#patienceMs);
+    try {
+      return await ask(silence.signal);
+    } catch (error) {
+      if (!silence.signal.aborted) throw error;
+      const what = question.replace(/\?.*/, '').slice(0, 200);
+      throw new JobpassError('upstream_failed', `The container engine has not answered for ${this.#patienceMs / 1000} s: ${what}`, error);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** As `call`, where an answer of 404 or 304 is fine. */
@@ -94,8 +127,13 @@ export class Engine {
 
   /** Joins a container's streams before it starts, so that nothing is missed. */
   attach(container: string): Promise<Attached> {
+    return this.#answered(`POST /containers/${container}/attach`, (signal) => this.#attach(container, signal));
+  }
+
+  #attach(container: string, signal: AbortSignal): Promise<Attached> {
     return new Promise((resolve, reject) => {
       const request = httpRequest({
+        signal,
         socketPath: this.#socketPath,
         method: 'POST',
         path: `/${apiVersion}/containers/${container}/attach?stream=1&stdin=1&stdout=1&stderr=1`,

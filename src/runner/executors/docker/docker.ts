@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { JobpassError } from '../../../base/errors.ts';
 import { demultiplex } from '../../engine/demultiplex.ts';
 import { Engine } from '../../engine/engine.ts';
-import { flagIn, isTable, numberIn, type Table, tableIn, textIn } from '../../parsed.ts';
+import { flagIn, isTable, type Table, tableIn, textIn } from '../../parsed.ts';
 import { isGone, processMark } from '../../cleanup.ts';
 import { shortToken } from '../../places.ts';
 import type { RunnerEntry } from '../../config.ts';
@@ -11,6 +11,7 @@ import type { BuildPlace, Executor, PrepareOptions, ScriptEnd, ScriptRun, Worksp
 import { makePlace } from '../place.ts';
 import { shellScript } from '../shell/script.ts';
 import type { DockerConfig } from './config.ts';
+import { exitCodeOf } from './container-end.ts';
 import { createContainer, removeContainer } from './container.ts';
 import { bringImage, checkAllowed, jobLabel, ownerLabel, processLabel, type PulledImage, rowsOf } from './images.ts';
 import { startServices } from './services.ts';
@@ -18,6 +19,8 @@ import { startServices } from './services.ts';
 const graceSeconds = 5;
 /** An engine that has said nothing for so long after a container's end says nothing more. */
 const silenceMs = 2000;
+/** For a job's folders to change their owner. */
+const handBackMs = 600_000;
 const seenAt = '/builds';
 
 /** The shell that an image has, found as gitlab-runner finds it. */
@@ -158,7 +161,7 @@ class DockerJob implements Workspace {
       await engine.call('POST', `/containers/${container}/start`);
       if (run.signal.aborted) stop();
       stdin.end(shellScript(run.script, { shell: 'sh', xtrace: run.xtrace, sections: run.sections }));
-      const ended = await engine.call('POST', `/containers/${container}/wait`);
+      const exitCode = await exitCodeOf(engine, container, { told: run.signal });
       // What the engine still has comes as fast as this machine lets it: only silence is the end.
       const endedAt = performance.now();
       const silent = async (): Promise<void> => {
@@ -167,7 +170,7 @@ class DockerJob implements Workspace {
       await Promise.race([heard, silent()]);
       output.destroy();
       await this.#sayWhy(container, run);
-      return { exitCode: isTable(ended) ? (numberIn(ended, 'StatusCode') ?? 1) : 1 };
+      return { exitCode };
     } finally {
       run.signal.removeEventListener('abort', stop);
       run.force.removeEventListener('abort', kill);
@@ -247,7 +250,7 @@ class DockerJob implements Workspace {
       volumes: [],
     });
     await engine.call('POST', `/containers/${container}/start`);
-    await engine.call('POST', `/containers/${container}/wait`);
+    await exitCodeOf(engine, container, { told: AbortSignal.timeout(handBackMs) });
     await removeContainer(engine, container);
   }
 
