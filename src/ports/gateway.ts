@@ -72,6 +72,8 @@ export interface UpstreamHistory {
   pushersOf(project: ProjectId, commits: readonly Oid[]): Promise<ReadonlyMap<Oid, readonly UserId[]>>;
   /** Whether the forge has this commit already. @throws upstream_failed */
   hasCommit(project: ProjectId, sha: Oid): Promise<boolean>;
+  /** The pipelines that deployed to an environment lately; one of them has the jobs that stop it. @throws upstream_failed, also where it is not told */
+  deployersOf(project: ProjectId, environment: string): Promise<readonly PipelineId[]>;
   /** The newest commits on a branch that touch a path. @throws upstream_failed */
   commitsTouching(project: ProjectId, branch: string, path: string): Promise<readonly Oid[]>;
   /**
@@ -126,7 +128,10 @@ export interface GatewayJobs {
 
 /** What passes wrote upstream, so that the jobs which it starts are known as children (R5). */
 export interface PassWrites {
-  /** @param what a sha, `pipeline:7`, `job:9`, `refs/tags/v1`, `refs/heads/main@SHA` or `refs/merge-requests/7@SHA` */
+  /**
+   * @param what a sha, `pipeline:7`, `job:9`, `refs/tags/v1`, `refs/heads/main@SHA` or `refs/merge-requests/7@SHA`; `ends:` before a ref without a sha: it
+   * was removed, merged or closed, which starts the jobs that stop what was deployed from it
+   */
   record(tx: Tx, project: ProjectId, what: string, by: JobId, at: EpochMillis): Promise<void>;
   /** The jobs whose passes wrote any of these. */
   writersOf(tx: MaybeTx, project: ProjectId, whats: readonly string[]): Promise<readonly PassWrite[]>;

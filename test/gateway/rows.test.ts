@@ -324,6 +324,46 @@ describe('R5 what passes write is known, whatever becomes of the answer', () => 
     await gate.end(job);
   });
 
+  test('R5 the jobs that stop an environment, at its stop or with its branch or merge request, were started by the pass', async () => {
+    const job = await gate.job();
+    const { answers } = gate.gitlab;
+    const hasPass = async (given: object): Promise<boolean> => 'extended_job_token' in (await gate.job(given)).payload;
+    const [before, later] = ['2026-01-01T00:00:00Z', new Date(Date.now() + 3_600_000).toISOString()];
+    answers.set('GET /projects/7/environments/9', [200, { id: 9, name: 'review/x' }]);
+    answers.set('GET /projects/7/deployments', ({ path }) => [
+      200,
+      path.includes('environment=review%2Fx') ? [{ deployable: { pipeline: { id: 777 } } }, { deployable: null }] : [],
+    ]);
+    answers.set('POST /projects/7/environments/9/stop', [200, { id: 9, state: 'stopping' }]);
+    expect((await gate.call('POST', `${P}/environments/9/stop`, job.pass, { body: {} })).status).toBe(200);
+    expect([await hasPass({ pipelineId: 777 }), await hasPass({ pipelineId: 778 })]).toEqual([false, true]);
+
+    answers.set('DELETE /projects/7/repository/branches/old', [204]);
+    expect((await gate.call('DELETE', `${P}/repository/branches/old`, job.pass)).status).toBe(204);
+    const command = `${gate.sha} ${'0'.repeat(40)} refs/heads/older\0 report-status delete-refs`;
+    const raw = `${(command.length + 4).toString(16).padStart(4, '0')}${command}0000`;
+    const authorization = `Basic ${Buffer.from(`x:${job.pass}`).toString('base64')}`;
+    const headers = { authorization, 'content-type': 'application/x-git-receive-pack-request' };
+    answers.set('POST /team/app.git/git-receive-pack', [200, '']);
+    expect((await gate.call('POST', '/team/app.git/git-receive-pack', undefined, { raw, headers })).status).toBe(200);
+    answers.set('PUT /projects/7/merge_requests/5/merge', [200, { iid: 5, sha: gate.sha, source_branch: 'topic', target_branch: 'x' }]);
+    expect((await gate.call('PUT', `${P}/merge_requests/5/merge`, job.pass, { body: {} })).status).toBe(200);
+    for (const ref of ['old', 'older', 'topic'])
+      expect([ref, await hasPass({ ref, createdAt: before }), await hasPass({ ref, createdAt: later })]).toEqual([ref, false, true]);
+
+    answers.set('PUT /projects/7/merge_requests/6', ({ body }) => [
+      200,
+      { iid: 6, sha: 'x', state: /close/.test(body) ? 'closed' : 'opened' },
+    ]);
+    answers.set('GET /projects/7/merge_requests/6', [200, { source_project_id: 7, source_branch: 'else' }]);
+    const ofRequest = { ref: 'refs/merge-requests/6/head', createdAt: before };
+    expect((await gate.call('PUT', `${P}/merge_requests/6`, job.pass, { body: { title: 'x' } })).status).toBe(200);
+    expect(await hasPass(ofRequest)).toBe(true);
+    expect((await gate.call('PUT', `${P}/merge_requests/6`, job.pass, { body: { state_event: 'close' } })).status).toBe(200);
+    expect(await hasPass(ofRequest)).toBe(false);
+    await gate.end(job);
+  });
+
   test('R5 a client that leaves before the answer hides nothing', async () => {
     const job = await gate.job();
     const made = '12'.repeat(20);

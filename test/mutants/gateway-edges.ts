@@ -3,6 +3,7 @@ import type { Mutant } from './mutant.ts';
 const strangers = 'test/gateway/strangers.test.ts';
 const prefix = 'test/doors/proxy/push-prefix.test.ts';
 const images = 'test/gateway/image-tokens.test.ts';
+const rows = 'test/gateway/rows.test.ts';
 const several = 'test/gateway/several.test.ts';
 
 /** What others than the holder of a pass can do at the gateway, and what a pass asks for by another name. */
@@ -92,7 +93,7 @@ export const gatewayEdgeMutants: readonly Mutant[] = [
     id: 'R3',
     defence: 'logs in debug mode',
     file: 'src/doors/proxy/judge.ts',
-    find: " || endpoint.path.endsWith('/trace')",
+    find: "endpoint.path.endsWith('/trace') ? (['artifact:read_developer'] as const) :",
     replace: '',
     test: several,
     name: 'R3 events, and logs',
@@ -132,5 +133,44 @@ export const gatewayEdgeMutants: readonly Mutant[] = [
     replace: '',
     test: several,
     name: 'R4 R9 the archives of other jobs',
+  },
+  ...[
+    ['an environment that is stopped', 'src/doors/proxy/written.ts', "if (endpoint.endsWith('/stop') && environment !== undefined)"],
+    ['a branch that is removed', 'src/doors/proxy/written.ts', "if (endpoint.startsWith('DELETE ') && branch !== undefined)"],
+  ].map(([defence = '', file = '', find = '']) => ({
+    id: 'R5',
+    defence,
+    file,
+    find,
+    replace: 'if (false)',
+    test: rows,
+    name: 'R5 the jobs that stop an environment',
+  })),
+  {
+    id: 'R5',
+    defence: 'a branch that a push removes',
+    file: 'src/doors/proxy/written.ts',
+    find: '...gone.map(({ ref }) => `ends:${ref}`)',
+    replace: '',
+    test: rows,
+    name: 'R5 the jobs that stop an environment',
+  },
+  {
+    id: 'R5',
+    defence: 'a merge request that is closed',
+    file: 'src/doors/proxy/made-by.ts',
+    find: "text('state') === 'closed'",
+    replace: 'false',
+    test: rows,
+    name: 'R5 the jobs that stop an environment',
+  },
+  {
+    id: 'R5',
+    defence: 'only jobs that were there before a branch ended stop anything of it',
+    file: 'src/doors/proxy/chain.ts',
+    find: 'if (ends && place.createdAt !== null && place.createdAt > write.at + skewMs) continue;',
+    replace: '',
+    test: rows,
+    name: 'R5 the jobs that stop an environment',
   },
 ];

@@ -36,6 +36,8 @@ export interface Inherited {
 
 /** More would say that somebody narrows without end. */
 const mostLimits = 64;
+/** How far the forge's clock may be apart from ours. */
+const skewMs = 60_000;
 
 /**
  * The jobs whose passes started this one, or a pipeline that it descends from (R5). What a job of the same pipeline wrote did not start it, unless it is
@@ -50,7 +52,10 @@ export async function startedBy(deps: ChainDeps, job: UpstreamJob, lineage: Line
     if (sources === undefined) return { by, doubt: 'the forge does not tell what the merge request is made of' };
     for (const { projectId, whats } of [{ projectId: place.projectId, whats: runsOn(place) }, ...sources])
       for (const write of await deps.writes.writersOf(projectId, whats)) {
-        const named = /^(?:job|pipeline):/.test(write.what);
+        const ends = write.what.startsWith('ends:');
+        // What comes of a branch of the same name later is no job that was waiting for its end.
+        if (ends && place.createdAt !== null && place.createdAt > write.at + skewMs) continue;
+        const named = ends || /^(?:job|pipeline):/.test(write.what);
         if (named || (await deps.jobs.byId(null, write.by))?.pipelineId !== place.pipelineId) add(write.by, place.projectId);
       }
     const unheard = await deps.writes.unheardAbout(place.projectId, place.createdAt);

@@ -22,12 +22,17 @@ export function madeBy(endpoint: string, body: Buffer): readonly string[] {
     return [`refs/heads/${text('name') ?? ''}@${text('id', fieldsOf(fields['commit'])) ?? ''}`];
   if (endpoint.endsWith('/repository/tags')) return [`refs/tags/${text('name') ?? ''}`];
   if (/\/releases(?:\/:tag_name)?$/.test(endpoint)) return [`refs/tags/${text('tag_name') ?? ''}`];
-  if (/\/merge_requests(?:\/:iid)?$/.test(endpoint)) return [`refs/merge-requests/${text('iid') ?? ''}@${text('sha') ?? ''}`];
+  const request = `refs/merge-requests/${text('iid') ?? ''}`;
+  if (/\/merge_requests(?:\/:iid)?$/.test(endpoint))
+    return [`${request}@${text('sha') ?? ''}`, ...(text('state') === 'closed' ? [`ends:${request}`] : [])];
   if (endpoint.endsWith('/merge_requests/:iid/merge'))
     return [
       ...['merge_commit_sha', 'squash_commit_sha'].flatMap((name) => shaIn(fields[name])),
       // A fast-forward makes no commit.
       `refs/heads/${text('target_branch') ?? ''}@${text('sha') ?? ''}`,
+      // Its source branch may go with it.
+      `ends:${request}`,
+      `ends:refs/heads/${text('source_branch') ?? ''}`,
     ];
   if (endpoint.endsWith('/repository/commits')) return shaIn(fields['id']);
   const found = new Set<string>();
@@ -44,8 +49,13 @@ export function runsOn(job: {
   readonly tag: boolean;
 }): readonly string[] {
   const [, request] = /^refs\/merge-requests\/(\d+)\//.exec(job.ref) ?? [];
-  const ref = request === undefined ? `refs/heads/${job.ref}@${job.sha}` : `refs/merge-requests/${request}@${job.sha}`;
-  return [job.sha, `pipeline:${job.pipelineId}`, `job:${job.id}`, job.tag ? `refs/tags/${job.ref}` : ref];
+  const ref = request === undefined ? `refs/heads/${job.ref}` : `refs/merge-requests/${request}`;
+  return [
+    job.sha,
+    `pipeline:${job.pipelineId}`,
+    `job:${job.id}`,
+    ...(job.tag ? [`refs/tags/${job.ref}`] : [`${ref}@${job.sha}`, `ends:${ref}`]),
+  ];
 }
 
 /** Pipelines and jobs; the commit that they run on was there before. */

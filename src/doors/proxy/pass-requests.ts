@@ -45,7 +45,7 @@ export interface PassRequestDeps {
   /** The job's own token, for what only it may ask upstream. */
   readonly jobTokenOf: (job: JobId) => Promise<Secret | undefined>;
   readonly writes: WriteLog;
-  readonly history: Pick<UpstreamHistory, 'hasCommit' | 'commitsTouching'>;
+  readonly history: Pick<UpstreamHistory, 'hasCommit' | 'commitsTouching' | 'deployersOf'>;
   /** Takes secrets out of a JSON answer, and puts its URLs on the external address. */
   readonly scrub: (body: Buffer) => Buffer;
   /** What holds for every answer to a pass. */

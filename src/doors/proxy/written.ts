@@ -4,9 +4,12 @@ import type { UpstreamHistory } from '../../ports/gateway.ts';
 import type { Wanted } from './judge.ts';
 import type { PushCommand } from './push-prefix.ts';
 
-type History = Pick<UpstreamHistory, 'hasCommit' | 'commitsTouching'>;
+type History = Pick<UpstreamHistory, 'hasCommit' | 'commitsTouching' | 'deployersOf'>;
 
-/** What a push makes, in the words of `madeBy`: commits that the forge has not yet, and the names of tags; a branch at a commit that was there is that pair only. */
+/**
+ * What a push makes, in the words of `madeBy`: commits that the forge has not yet, and the names of tags; a branch at a commit that was there is that pair only. What
+ * was deployed from a branch is stopped when it goes.
+ */
 export async function pushed(history: History, project: ProjectId, commands: readonly PushCommand[]): Promise<readonly string[]> {
   const moved = commands.filter(({ newOid }) => !/^0+$/.test(newOid));
   const found = await Promise.all(
@@ -16,7 +19,8 @@ export async function pushed(history: History, project: ProjectId, commands: rea
       return isNew ? [newOid, named] : [named];
     }),
   );
-  return found.flat();
+  const gone = commands.filter(({ newOid, ref }) => /^0+$/.test(newOid) && ref.startsWith('refs/heads/'));
+  return [...found.flat(), ...gone.map(({ ref }) => `ends:${ref}`)];
 }
 
 /** What a write over the API makes that its answer does not say. */
@@ -28,13 +32,19 @@ export interface WriteTrace {
 }
 
 /**
- * GitLab answers a write of a file without its commit, and a played job is one that was there before.
+ * GitLab answers a write of a file without its commit, and a job that is played, or stops an environment, is one that was there before.
  * @param said the parsed body
  */
 export function traceOf(history: History, { endpoint, projectId, params }: Wanted, said: unknown, query: URLSearchParams): WriteTrace {
   const none = { before: () => Promise.resolve([]), after: () => Promise.resolve([]) };
   const job = params.get('job_id');
   if (endpoint.endsWith('/play') && job !== undefined) return { ...none, before: () => Promise.resolve([`job:${job}`]) };
+  const environment = params.get('environment_id');
+  if (endpoint.endsWith('/stop') && environment !== undefined)
+    return { ...none, before: async () => (await history.deployersOf(projectId, environment)).map((id) => `pipeline:${id}`) };
+  const branch = params.get('branch');
+  if (endpoint.startsWith('DELETE ') && branch !== undefined)
+    return { ...none, before: () => Promise.resolve([`ends:refs/heads/${branch}`]) };
   const path = params.get('file_path');
   if (path === undefined) return none;
   const named = (name: string): readonly string[] => [...new Set([...query.getAll(name), ...textsIn(said, name)])];

@@ -1,5 +1,5 @@
-import { isJobpassError } from '../../base/errors.ts';
-import type { Oid, ProjectId, UserId } from '../../base/ids.ts';
+import { isJobpassError, JobpassError } from '../../base/errors.ts';
+import type { Oid, PipelineId, ProjectId, UserId } from '../../base/ids.ts';
 import { isProtected } from '../../base/refs.ts';
 import type { Directory } from '../../ports/directory.ts';
 import type { UpstreamHistory } from '../../ports/gateway.ts';
@@ -72,6 +72,15 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
     },
     async hasCommit(project, sha) {
       return fieldsOf(await client.find(`/projects/${project}/repository/commits/${sha}`))['id'] === sha;
+    },
+    async deployersOf(project, environment) {
+      const name = textOf(fieldsOf(await client.find(`/projects/${project}/environments/${encodeURIComponent(environment)}`))['name']);
+      if (name === undefined) return [];
+      const query = new URLSearchParams({ environment: name, order_by: 'id', sort: 'desc', per_page: '100' }).toString();
+      const rows = await client.find(`/projects/${project}/deployments?${query}`);
+      if (!Array.isArray(rows)) throw new JobpassError('upstream_failed', 'The forge does not tell what was deployed.');
+      const ids = listOf(rows).map((row) => idOf<PipelineId>(fieldsOf(fieldsOf(row['deployable'])['pipeline'])['id']));
+      return [...new Set(ids.filter((id) => id !== undefined))];
     },
     async commitsTouching(project, branch, path) {
       const query = new URLSearchParams({ ref_name: branch, path, per_page: '20' }).toString();
