@@ -1,10 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { engine } from '../support/engine.ts';
-import { configType, digestOf, imageType } from '../support/registry.ts';
+import { configType, digestOf, imageType, indexType, layerType } from '../support/registry.ts';
 import type { Place } from '../support/place.ts';
 import type { Claimed, ForgeClient } from '../support/server.ts';
 
@@ -26,6 +27,14 @@ interface Client {
   readonly credentials: string;
 }
 
+interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+}
+type Put = (bytes: string | Buffer, mediaType: string) => Promise<Descriptor>;
+
+const largeBytes = 24 * 1024 * 1024;
 const has = (program: string): boolean => spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0;
 
 const ready = engine() !== undefined && ['podman', 'skopeo', 'buildah'].every(has);
@@ -83,11 +92,17 @@ export function imagesSuite(where: string, open: () => Promise<Place>, byNumber:
       await server.member(app, alice.id, 40);
       await server.member(tools, alice.id, 20);
       await server.commit(app, '.gitlab-ci.yml', ciFile, { token: alice.token });
-      await makeLayout();
+      await makeLayouts();
       clients.push(docker(), podman(), buildah(), skopeo());
       await run('skopeo', ['login', '--tls-verify=false', '--username', 'root', '--password-stdin', host], server.root);
       for (const name of ['ops/tools', 'secret/vault'])
-        await must('skopeo', 'copy', '--dest-tls-verify=false', `oci:${dir}/layout:latest`, `docker://${host}/${name}:latest`);
+        await must(
+          'skopeo',
+          'copy',
+          '--dest-tls-verify=false',
+          `oci:${dir}/${name.split('/')[1] ?? ''}:latest`,
+          `docker://${host}/${name}:latest`,
+        );
       await run('skopeo', ['logout', host]);
     }, 120_000);
 
@@ -107,33 +122,47 @@ export function imagesSuite(where: string, open: () => Promise<Place>, byNumber:
       'vfs',
     ];
 
-    /** An OCI layout with one image of one file. */
-    async function makeLayout(): Promise<void> {
-      const blobs = join(dir, 'layout', 'blobs', 'sha256');
-      await mkdir(blobs, { recursive: true });
+    /** OCI layouts of one file each: `many` is for two architectures, `large` has a layer that no buffer holds, and what other projects have is theirs alone. */
+    async function makeLayouts(): Promise<void> {
       await mkdir(join(dir, 'run'), { mode: 0o700 });
       await mkdir(join(dir, 'files'));
-      await writeFile(join(dir, 'files', 'hello'), `hello from ${dir}\n`);
-      await must('tar', '-C', join(dir, 'files'), '-cf', join(dir, 'layer.tar'), 'hello');
+      for (const name of ['large', 'tools', 'vault', 'layer']) {
+        await writeFile(join(dir, 'files', 'hello'), name === 'large' ? randomBytes(largeBytes) : `hello from ${name} in ${dir}\n`);
+        await must('tar', '-C', join(dir, 'files'), '-cf', join(dir, `${name}.tar`), 'hello');
+        const layer = await readFile(join(dir, `${name}.tar`));
+        await makeLayout(name, (put) => putImage(put, layer, 'amd64'));
+      }
       const layer = await readFile(join(dir, 'layer.tar'));
-      const put = async (bytes: string | Buffer, mediaType: string) => {
+      await makeLayout('many', async (put) => {
+        const manifests: unknown[] = [];
+        for (const architecture of ['amd64', 'arm64'])
+          manifests.push({ ...(await putImage(put, layer, architecture)), platform: { architecture, os: 'linux' } });
+        return put(JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests }), indexType);
+      });
+    }
+
+    async function makeLayout(name: string, fill: (put: Put) => Promise<Descriptor>): Promise<void> {
+      const blobs = join(dir, name, 'blobs', 'sha256');
+      await mkdir(blobs, { recursive: true });
+      const top = await fill(async (bytes, mediaType) => {
         const digest = digestOf(bytes);
         await writeFile(join(blobs, digest.slice(7)), bytes);
         return { mediaType, digest, size: Buffer.byteLength(bytes) };
+      });
+      await writeFile(join(dir, name, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+      const named = { ...top, annotations: { 'org.opencontainers.image.ref.name': 'latest' } };
+      await writeFile(join(dir, name, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [named] }));
+    }
+
+    async function putImage(put: Put, layer: Buffer, architecture: string): Promise<Descriptor> {
+      const settings = { architecture, os: 'linux', config: {}, rootfs: { type: 'layers', diff_ids: [digestOf(layer)] } };
+      const manifest = {
+        schemaVersion: 2,
+        mediaType: imageType,
+        config: await put(JSON.stringify(settings), configType),
+        layers: [await put(layer, layerType)],
       };
-      const settings = { architecture: 'amd64', os: 'linux', config: {}, rootfs: { type: 'layers', diff_ids: [digestOf(layer)] } };
-      const manifest = await put(
-        JSON.stringify({
-          schemaVersion: 2,
-          mediaType: imageType,
-          config: await put(JSON.stringify(settings), configType),
-          layers: [await put(layer, 'application/vnd.oci.image.layer.v1.tar')],
-        }),
-        imageType,
-      );
-      await writeFile(join(dir, 'layout', 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-      const named = { ...manifest, annotations: { 'org.opencontainers.image.ref.name': 'latest' } };
-      await writeFile(join(dir, 'layout', 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [named] }));
+      return put(JSON.stringify(manifest), imageType);
     }
 
     const docker = (): Client => ({
@@ -180,7 +209,7 @@ export function imagesSuite(where: string, open: () => Promise<Place>, byNumber:
       name: 'skopeo',
       credentials: join(dir, 'skopeo-auth.json'),
       login: (password) => run('skopeo', ['login', '--tls-verify=false', '--username', 'any', '--password-stdin', host], password),
-      push: (image) => run('skopeo', ['copy', '--dest-tls-verify=false', `oci:${dir}/layout:latest`, `docker://${image}`]),
+      push: (image) => run('skopeo', ['copy', '--dest-tls-verify=false', `oci:${dir}/layer:latest`, `docker://${image}`]),
       pull: (image) => run('skopeo', ['copy', '--src-tls-verify=false', `docker://${image}`, `oci:${dir}/pulled:latest`]),
       forget: () => rm(join(dir, 'pulled'), { recursive: true, force: true }),
     });
@@ -224,13 +253,86 @@ export function imagesSuite(where: string, open: () => Promise<Place>, byNumber:
         fine(await client.login(pass));
         await server.finish(job);
         await client.forget(own);
-        refused(await client.pull(own));
-        refused(await client.push(`${host}/team/app/${client.name}:3`));
+        for (const late of [await client.pull(own), await client.push(`${host}/team/app/${client.name}:3`)])
+          expect(refused(late)).toContain('The pass is not valid: its job is not running.');
+        // Of a login all but docker say no more than that the password is wrong.
         refused(await client.login(pass));
         await rm(client.credentials, { force: true });
       },
       120_000,
     );
+
+    test('R1 R2 an image for two architectures goes up, is listed anew by podman and docker, and each is pulled while the job runs', async () => {
+      const job = await startJob();
+      for (const client of clients) await client.login(job.pass);
+      const many = `${host}/team/app/many`;
+      const manifestsOf = async (tag: string): Promise<readonly string[]> => {
+        const raw = await must('skopeo', 'inspect', '--raw', '--tls-verify=false', `docker://${many}:${tag}`);
+        return (JSON.parse(raw) as { manifests: { digest: string }[] }).manifests.map(({ digest }) => digest);
+      };
+      await must('skopeo', 'copy', '--all', '--dest-tls-verify=false', `oci:${dir}/many:latest`, `docker://${many}:1`);
+      const both = await manifestsOf('1');
+      expect(both.length).toBe(2);
+
+      const podman = (...args: string[]): Promise<string> => must('podman', ...storage('podman'), ...args);
+      await podman('pull', '--tls-verify=false', '--arch', 'arm64', `${many}:1`);
+      expect((await podman('image', 'inspect', '--format', '{{.Architecture}}', `${many}:1`)).trim()).toBe('arm64');
+      await podman('manifest', 'create', 'list');
+      await podman('manifest', 'add', '--tls-verify=false', '--all', 'list', `docker://${many}:1`);
+      await podman('manifest', 'push', '--tls-verify=false', '--all', 'list', `docker://${many}:podman`);
+      expect((await manifestsOf('podman')).toSorted()).toEqual(both.toSorted());
+
+      await must('docker', 'manifest', 'create', '--insecure', `${many}:docker`, ...both.map((digest) => `${many}@${digest}`));
+      await must('docker', 'manifest', 'push', '--insecure', '--purge', `${many}:docker`);
+      expect((await manifestsOf('docker')).toSorted()).toEqual(both.toSorted());
+      pushed.add(`${many}:docker`);
+      await must('docker', 'pull', '--platform', 'linux/arm64', `${many}:docker`);
+      expect((await must('docker', 'image', 'inspect', '--format', '{{.Architecture}}', `${many}:docker`)).trim()).toBe('arm64');
+
+      await server.finish(job);
+      // The other architecture of an image that is here already is asked for, too.
+      const late = await run('podman', [...storage('podman'), 'pull', '--tls-verify=false', '--arch', 'amd64', `${many}:1`]);
+      expect([late.code, late.output]).toEqual([125, expect.stringContaining('its job is not running')]);
+    }, 120_000);
+
+    test('R1 A13 a layer of a project that may be read is mounted; one of a hidden project is sent again', async () => {
+      const job = await startJob();
+      const [tools, vault, app] = [`${host}/ops/tools:latest`, `${host}/secret/vault:latest`, `${host}/team/app/mounted`];
+      for (const image of [tools, vault, `${app}:tools`, `${app}:vault`]) pushed.add(image);
+      const [docker, , , skopeo] = clients;
+      // The engine remembers where it had its layers from, whoever was logged in then.
+      await docker?.login(server.root);
+      for (const image of [tools, vault]) await must('docker', 'pull', image);
+      await docker?.login(job.pass);
+      for (const [from, to] of [
+        [tools, 'tools'],
+        [vault, 'vault'],
+      ] as const)
+        await must('docker', 'tag', from, `${app}:${to}`);
+      expect(await must('docker', 'push', `${app}:tools`)).toContain('Mounted from ops/tools');
+      expect(await must('docker', 'push', `${app}:vault`)).toMatch(/: Pushed\n/);
+
+      await skopeo?.login(job.pass);
+      const both = ['--src-tls-verify=false', '--dest-tls-verify=false'];
+      const copied = await run('skopeo', ['--debug', 'copy', ...both, `docker://${tools}`, `docker://${host}/team/app/copied:1`]);
+      expect([copied.code, copied.output]).toEqual([0, expect.stringMatching(/from=ops%2Ftools[^]*mount OK/)]);
+      await server.finish(job);
+    }, 120_000);
+
+    test('a large layer goes up by docker and by skopeo, and comes down by the other', async () => {
+      const job = await startJob();
+      const [docker, , , skopeo] = clients;
+      await docker?.login(job.pass);
+      await skopeo?.login(job.pass);
+      const large = `${host}/team/app/large`;
+      for (const tag of ['docker', 'skopeo']) pushed.add(`${large}:${tag}`);
+      await must('skopeo', 'copy', '--dest-tls-verify=false', `oci:${dir}/large:latest`, `docker://${large}:skopeo`);
+      await must('docker', 'pull', `${large}:skopeo`);
+      await must('docker', 'import', join(dir, 'large.tar'), `${large}:docker`);
+      await must('docker', 'push', `${large}:docker`);
+      await must('skopeo', 'copy', '--src-tls-verify=false', `docker://${large}:docker`, `dir:${dir}/large-again`);
+      await server.finish(job);
+    }, 120_000);
 
     test('R1 skopeo lists tags and deletes; so does the REST API', async () => {
       const job = await startJob();
@@ -238,7 +340,7 @@ export function imagesSuite(where: string, open: () => Promise<Place>, byNumber:
       const client = clients.find(({ name }) => name === 'skopeo');
       await client?.login(pass);
       const image = `docker://${host}/team/app/deleted`;
-      for (const tag of ['1', '2']) await must('skopeo', 'copy', '--dest-tls-verify=false', `oci:${dir}/layout:latest`, `${image}:${tag}`);
+      for (const tag of ['1', '2']) await must('skopeo', 'copy', '--dest-tls-verify=false', `oci:${dir}/layer:latest`, `${image}:${tag}`);
       expect(JSON.parse(await must('skopeo', 'list-tags', '--tls-verify=false', image))).toMatchObject({ Tags: ['1', '2'] });
       expect(JSON.parse(await must('skopeo', 'inspect', '--tls-verify=false', `${image}:1`))).toMatchObject({ Os: 'linux' });
 
