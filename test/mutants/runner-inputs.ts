@@ -3,6 +3,24 @@ import type { Mutant } from './mutant.ts';
 /** What a job of the jobpass runner takes in, and says to its git. */
 export const runnerInputMutants: readonly Mutant[] = [
   {
+    id: 'A53',
+    defence: 'a repository of a job allows no transport',
+    file: 'src/runner/git/environment.ts',
+    find: "    GIT_ALLOW_PROTOCOL: '',\n",
+    replace: '',
+    test: 'test/runner/untracked.test.ts',
+    name: 'A53 no git',
+  },
+  {
+    id: 'A53',
+    defence: 'untracked files are asked for in a repository of our own',
+    file: 'src/runner/job/files.ts',
+    find: 'export GIT_DIR="$1" GIT_WORK_TREE="$2"',
+    replace: '',
+    test: 'test/runner/untracked.test.ts',
+    name: 'A53 `untracked` heeds',
+  },
+  {
     id: 'R15',
     defence: 'tier and principals count in a cache',
     file: 'src/runner/cache/store.ts',

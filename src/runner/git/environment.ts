@@ -17,7 +17,6 @@ const strict: Pairs = [
   ['core.hooksPath', '/dev/null'],
   ['core.fsmonitor', 'false'],
   ['core.sshCommand', '/bin/false'],
-  ['protocol.allow', 'never'],
   ['http.followRedirects', 'false'],
   ['transfer.fsckObjects', 'true'],
   ['fetch.fsckObjects', 'true'],
@@ -56,6 +55,9 @@ export function gitEnvironment(home: string, extra: Pairs = []): Record<string, 
     GIT_ASKPASS: '',
     SSH_ASKPASS: '',
     GIT_LFS_SKIP_SMUDGE: '1',
+    // A repository's own `protocol.ext.allow` stands above `protocol.allow`, and nothing above this.
+    GIT_ALLOW_PROTOCOL: '',
+    GIT_NO_LAZY_FETCH: '1',
   };
   for (const name of passedOn) {
     const value = process.env[name];
@@ -82,10 +84,10 @@ export function fetchEnvironment(
   caFile?: string,
   extra: Pairs = [],
 ): Record<string, string> {
-  const pairs: (readonly [string, string])[] = [...extra, ['protocol.http.allow', 'always'], ['protocol.https.allow', 'always']];
+  const pairs: (readonly [string, string])[] = [...extra];
   if (caFile !== undefined) pairs.push(['http.sslCAInfo', caFile]);
   for (const origin of credential?.origins ?? []) if (originShape.test(origin)) pairs.push([`credential.${origin}.helper`, helper(origin)]);
-  const env = gitEnvironment(home, pairs);
+  const env = { ...gitEnvironment(home, pairs), GIT_ALLOW_PROTOCOL: 'http:https' };
   if (credential === undefined) return env;
   return { ...env, JOBPASS_GIT_USERNAME: credential.username, JOBPASS_GIT_PASSWORD: credential.password.reveal() };
 }

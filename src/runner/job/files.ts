@@ -6,12 +6,25 @@ import { privateDir } from '../places.ts';
 import { runAs } from '../run-as.ts';
 import type { JobContext } from './context.ts';
 
-/** Files of the work tree that git does not know, ignored ones too; asked as the job's user. */
+/** `$1` a repository of our own, `$2` the work tree. Where the job left no plain index, git knows no file. */
+const othersScript = `set -e
+rm -rf -- "$1"
+git init --quiet --bare --template= -- "$1"
+if test ! -L "$2/.git" && test ! -L "$2/.git/index" && test -f "$2/.git/index"; then export GIT_INDEX_FILE="$2/.git/index"; fi
+export GIT_DIR="$1" GIT_WORK_TREE="$2"
+exec git ls-files --others -z
+`;
+
+/**
+ * Files of the work tree that git does not know, ignored ones too; asked as the job's user. Of the job's repository only the list of files is read: its
+ * settings could make git run programs of the job's, outside of its container (A53).
+ */
 export async function untrackedFiles(context: JobContext): Promise<readonly string[]> {
   const { place } = context.workspace;
-  const { stdout } = await runAs(place, 'git', ['ls-files', '--others', '-z'], {
+  const { stdout } = await runAs(place, '/bin/sh', ['-c', othersScript, 'sh', `${place.tmpDir}/others.git`, place.buildDir], {
     cwd: place.buildDir,
     env: jobGitEnvironment(place),
+    signal: context.control.all,
     collectBytes: 16 * 1024 * 1024,
   });
   return stdout.split('\0').filter((path) => path !== '');
