@@ -98,8 +98,10 @@ export async function startGateway(given: GatewayConfig, log: Log, clock: Clock 
   const config = { ...given, dataDir: resolve(given.dataDir) };
   const unlock = (config.database ?? 'sqlite:').startsWith('sqlite:') ? lockFolder(config.dataDir) : undefined;
   const store = await openStore(config.database ?? `sqlite:${join(config.dataDir, 'gateway.db')}`);
-  const seal = fileSeal(config.dataDir, 'passes of running jobs end, nothing else is lost (remove it then)');
   const client = new UpstreamClient({ url: config.upstream, adminTokenFile: config.adminTokenFile, ca: config.upstreamCa });
+  // A forge may come up later; a file that is not there is a setting that is wrong.
+  await client.adminToken();
+  const seal = fileSeal(config.dataDir, 'passes of running jobs end, nothing else is lost (remove it then)');
   const directory = makeGitlabDirectory(client, config.chainDepths);
   const upstream = {
     ...makeGitlabJobs(client),

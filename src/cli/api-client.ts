@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { request } from 'undici';
 import { JobpassError } from '../base/errors.ts';
 import { Secret } from '../base/secret.ts';
-import { secretFromEnv, serverUrl } from './config.ts';
+import { saidIn } from '../wire/said.ts';
+import { fileProblem, secretFromEnv, serverUrl } from './config.ts';
 
 /** The commands' way to a server: token from JOBPASS_TOKEN or JOBPASS_TOKEN_FILE, in a header. */
 export class ApiClient {
@@ -29,9 +30,8 @@ export class ApiClient {
       body: body === undefined ? null : JSON.stringify(body),
     });
     const text = await answer.body.text();
-    if (answer.statusCode >= 300)
-      throw new JobpassError('upstream_failed', `${method} ${path}: ${answer.statusCode} ${text.slice(0, 500)}`);
-    return text === '' ? undefined : JSON.parse(text);
+    if (answer.statusCode >= 300) throw refused(method, path, answer.statusCode, text);
+    return text === '' ? undefined : parsed(text);
   }
 
   /** Sends a form to one of the pass's own routes. @param field in which the pass goes */
@@ -42,8 +42,23 @@ export class ApiClient {
       body: new URLSearchParams([[field, this.#token.reveal()], ...more]).toString(),
     });
     const text = await answer.body.text();
-    if (answer.statusCode >= 300) throw new JobpassError('upstream_failed', `POST ${path}: ${answer.statusCode} ${text.slice(0, 500)}`);
-    return JSON.parse(text);
+    if (answer.statusCode >= 300) throw refused('POST', path, answer.statusCode, text);
+    return parsed(text);
+  }
+}
+
+function refused(method: string, path: string, status: number, text: string): JobpassError {
+  const said = saidIn(text);
+  // GitLab's own words begin with the status mostly.
+  return new JobpassError('upstream_failed', `${method} ${path}: ${said.startsWith(String(status)) ? said : `${status} ${said}`}`);
+}
+
+function parsed(text: string): unknown {
+  try {
+    const body: unknown = JSON.parse(text);
+    return body;
+  } catch (error) {
+    throw new JobpassError('upstream_failed', `The server answered something else than JSON: ${saidIn(text)}`, error);
   }
 }
 
@@ -59,6 +74,6 @@ function readSecret(path: string): string {
   try {
     return readFileSync(path, 'utf8').trim();
   } catch (error) {
-    throw new JobpassError('invalid_input', 'The token file cannot be read.', error);
+    throw new JobpassError('invalid_input', `The token file ${path} ${fileProblem(error)}.`, error);
   }
 }

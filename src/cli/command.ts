@@ -59,8 +59,16 @@ export function parseFlags(
       flag: (name) => values[name] === true,
     };
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message.split('\n')[0] : 'wrong use');
+    throw new UsageError(misuse(error));
   }
+}
+
+/** What Node.js says of a wrong flag, short: it goes on about positional arguments, which no command of ours takes in that way. */
+function misuse(error: unknown): string {
+  const [words = 'wrong use'] = error instanceof Error ? error.message.split(/[\n.]/, 1) : [];
+  return words
+    .replace(/^Unknown option/, 'there is no option')
+    .replace(/^Option '(--[\w-]+) <value>' argument missing$/, '$1 wants a value');
 }
 
 /** @throws UsageError */

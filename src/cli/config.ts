@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { parse as parseToml } from 'smol-toml';
+import { parse as parseToml, TomlError } from 'smol-toml';
 import { JobpassError } from '../base/errors.ts';
 
 /** One setting: its flag, its environment variable and its key in the `--config` file are made from its name. */
@@ -69,15 +69,39 @@ export function secretFromEnv(name: string): string | undefined {
   try {
     return readFileSync(file, 'utf8').trim();
   } catch (error) {
-    throw new JobpassError('invalid_input', `${name}_FILE names a file that cannot be read.`, error);
+    throw new JobpassError('invalid_input', `${name}_FILE names a file that cannot be read: ${file} ${fileProblem(error)}.`, error);
   }
 }
+
+/** A file that a setting names. @throws invalid_input, which names both */
+export function readNamed(name: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new JobpassError('invalid_input', `--${name}: ${path} ${fileProblem(error)}.`, error);
+  }
+}
+
+/** Why a file cannot be read, behind its name: `does not exist`. */
+export function fileProblem(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'of an unknown kind';
+  return fileProblems.get(code) ?? `cannot be read (${code})`;
+}
+
+const fileProblems = new Map([
+  ['ENOENT', 'does not exist'],
+  ['ENOTDIR', 'does not exist'],
+  ['EACCES', 'may not be read by this user'],
+  ['EPERM', 'may not be read by this user'],
+  ['EISDIR', 'is a folder'],
+]);
 
 /** `JOBPASS_URL`: where the commands that talk to a server find it. */
 export function serverUrl(flag: string | undefined): string {
   const url = flag ?? process.env['JOBPASS_URL'];
-  if (url === undefined || !URL.canParse(url))
-    throw new JobpassError('invalid_input', 'Say where the server is: --url https://…, or JOBPASS_URL.');
+  if (url === undefined || url === '') throw new JobpassError('invalid_input', 'Say where the server is: --url https://…, or JOBPASS_URL.');
+  if (!/^https?:\/\/./.test(url) || !URL.canParse(url))
+    throw new JobpassError('invalid_input', `The server is named by https://HOST[:PORT], not by \`${url}\`.`);
   return url.replace(/\/+$/, '');
 }
 
@@ -88,9 +112,13 @@ function flagOf(name: string, text: string): boolean {
 }
 
 function readFile(path: string): Readonly<Record<string, unknown>> {
+  const text = readNamed('config', path);
   try {
-    return parseToml(readFileSync(path, 'utf8'));
+    return parseToml(text);
   } catch (error) {
-    throw new JobpassError('invalid_input', `${path}: ${error instanceof Error ? error.message.split('\n')[0] : 'cannot be read'}`, error);
+    const where = error instanceof TomlError ? `line ${error.line}: ` : '';
+    // The parser's own words end in a picture of the line.
+    const words = error instanceof Error ? error.message.split('\n')[0] : 'no TOML';
+    throw new JobpassError('invalid_input', `${path}: ${where}${words}`, error);
   }
 }

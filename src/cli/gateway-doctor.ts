@@ -1,4 +1,5 @@
-import { examine, type Finding } from '../forge/gitlab/doctor.ts';
+import type { Log } from '../base/log.ts';
+import { examine, type Finding, looksReady } from '../forge/gitlab/doctor.ts';
 import { UpstreamClient } from '../forge/gitlab/client.ts';
 import type { GatewayConfig } from '../gateway.ts';
 import { addressesOf } from '../doors/listen.ts';
@@ -33,6 +34,18 @@ export async function runDoctor(config: GatewayConfig, io: Io, json: boolean): P
   } finally {
     await client.close();
   }
+}
+
+/**
+ * At the start of a gateway: it serves whatever the forge says, which may still come up, but a wrong address or token must not show by the first job without a
+ * pass only.
+ */
+export async function lookUpstream(config: GatewayConfig, log: Log): Promise<void> {
+  const client = new UpstreamClient({ url: config.upstream, adminTokenFile: config.adminTokenFile, ca: config.upstreamCa });
+  const why = await looksReady(client);
+  if (why !== undefined)
+    log.warn('gateway.upstream_not_ready', { why, message: 'no job gets a pass while that is so; `jobpass gateway doctor` says more' });
+  await client.close();
 }
 
 /** One line a finding, and what to do below it. */

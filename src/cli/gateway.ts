@@ -1,13 +1,12 @@
-import { readFileSync } from 'node:fs';
 import { JobpassError } from '../base/errors.ts';
 import { parseId, type ProjectId, type RunnerId } from '../base/ids.ts';
 import { jsonLog } from '../base/log.ts';
 import { Secret } from '../base/secret.ts';
 import { type GatewayConfig, startGateway } from '../gateway.ts';
 import { type Command, describeSettings, parseFlags, usage } from './command.ts';
-import { runDoctor } from './gateway-doctor.ts';
-import { readSettings, type Setting, type Values } from './config.ts';
-import { listenConfig, listenSettings, listIn, originOf, passSettings, textIn } from './server-settings.ts';
+import { lookUpstream, runDoctor } from './gateway-doctor.ts';
+import { readNamed, readSettings, type Setting, type Values } from './config.ts';
+import { authorityIn, listenConfig, listenSettings, listIn, originOf, passSettings, textIn } from './server-settings.ts';
 
 const settings: readonly Setting[] = [
   { name: 'upstream', kind: 'text', value: 'URL', about: 'the GitLab behind it, such as https://gitlab.internal.example' },
@@ -71,9 +70,13 @@ example: jobpass gateway --upstream https://gitlab.internal.example --admin-toke
     if (command === 'doctor') return runDoctor(config, io, flags.flag('json'));
     const log = jsonLog();
     if (config.allowPlainHttp) log.warn('server.plain_http', { message: 'passes may travel unencrypted: use this in a lab only' });
+    readNamed('admin-token-file', config.adminTokenFile);
     const running = await startGateway(config, log);
+    // From before it is said: whoever reads it may stop it at once.
+    const stopped = io.stopped();
     io.out(`listening on ${running.url}, in front of ${config.upstream}\n`);
-    const signal = await io.stopped();
+    void lookUpstream(config, log);
+    const signal = await stopped;
     log.info('server.draining', { signal });
     void io.stopped().then(() => process.exit(1));
     await running.close();
@@ -91,8 +94,8 @@ function gatewayConfig(values: Values): GatewayConfig {
     ...listenConfig(values),
     upstream: originOf('upstream', textIn(values, 'upstream') ?? usage('--upstream is missing')),
     adminTokenFile: textIn(values, 'admin-token-file') ?? usage('--admin-token-file is missing'),
-    upstreamCa: ca === undefined ? undefined : readFileSync(ca, 'utf8'),
-    ceiling: ceiling === undefined ? undefined : readFileSync(ceiling, 'utf8'),
+    upstreamCa: ca === undefined ? undefined : authorityIn('upstream-ca', ca),
+    ceiling: ceiling === undefined ? undefined : readNamed('ceiling', ceiling),
     acting,
     webhookSecret: secretIn(textIn(values, 'webhook-secret-file')),
     chainDepths: new Map(listIn(values, 'chain-depth').map(chainDepth)),
@@ -111,7 +114,7 @@ function gatewayConfig(values: Values): GatewayConfig {
 /** @throws invalid_input for one that could be guessed */
 function secretIn(file: string | undefined): Secret | undefined {
   if (file === undefined) return undefined;
-  const text = readFileSync(file, 'utf8').trim();
+  const text = readNamed('webhook-secret-file', file).trim();
   if (text.length < 16) throw new JobpassError('invalid_input', '--webhook-secret-file: at least 16 characters.');
   return new Secret(text);
 }

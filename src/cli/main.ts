@@ -45,7 +45,8 @@ if (code !== 0) process.exit(code);
 
 async function main(args: readonly string[]): Promise<number> {
   const io = makeIo();
-  const [name, ...rest] = args;
+  // `jobpass help serve` is `jobpass serve --help`.
+  const [name, ...rest] = args[0] === 'help' && args[1] !== undefined ? [args[1], '--help'] : args;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     io.out(overview);
     return name === undefined ? 2 : 0;

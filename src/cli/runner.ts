@@ -14,7 +14,7 @@ const verbs: Readonly<Record<string, (flags: Flags, io: Io) => Promise<number>>>
     if (token === undefined)
       throw new JobpassError(
         'invalid_input',
-        'Give the runner token (glrt-…) in JOBPASS_RUNNER_TOKEN, or a file with it in JOBPASS_RUNNER_TOKEN_FILE.',
+        'Give the runner token (glrt-…, of `jobpass admin runner create`) in JOBPASS_RUNNER_TOKEN, or a file with it in JOBPASS_RUNNER_TOKEN_FILE.',
       );
     const configPath = flags.text('config') ?? 'config.toml';
     const { id } = await registerRunner({
@@ -34,15 +34,16 @@ const verbs: Readonly<Record<string, (flags: Flags, io: Io) => Promise<number>>>
         known_hosts_file: flags.text('ssh-known-hosts-file'),
       },
     });
-    io.out(`runner ${id} is registered in ${configPath}\n`);
+    io.out(`runner ${id} is registered in ${configPath}; start it: jobpass runner run --config ${configPath}\n`);
     return 0;
   },
   async run(flags, io) {
     const log = jsonLog();
     const runner = await startRunner({ configPath: flags.text('config') ?? 'config.toml', log, unsafe: flags.flag('unsafe') });
-    io.out(`gate: ${formatFindings(runner.verdict)}`);
+    const stopped = io.stopped();
     process.on('SIGHUP', () => void runner.reload());
-    const signal = await io.stopped();
+    io.out(`gate:\n${formatFindings(runner.verdict)}`);
+    const signal = await stopped;
     log.info('runner.draining', { signal });
     const ended = runner.drain();
     // A second signal ends the jobs too, and waits for them only so long.
@@ -76,7 +77,7 @@ register   --url URL [--name TEXT] [--executor shell|docker|ssh] [--builds-dir D
 run        [--unsafe]   takes jobs until SIGTERM, SIGINT or SIGQUIT, then finishes those that run; a second signal ends them, and after
            shutdown_timeout (30 s) the runner with them. A change of the file is heeded within seconds, or at SIGHUP
 verify     asks the server about each entry
-unregister [--name TEXT]
+unregister [--name TEXT]   takes the entry of that name, without --name every one, off its server and out of the file
 
 config.toml is gitlab-runner's. --unsafe overrides the gate: jobs that ask see their pass although others of this machine could read it; an
 admin has to accept that as well (jobpass admin runner trust ID full --unsafe).

@@ -45,8 +45,10 @@ example: jobpass serve --data ./jobpass-data --listen 127.0.0.1:8929
       log,
     );
     if (server.newRootToken !== undefined) io.out(`root token: ${server.newRootToken.reveal()}\nIt is shown this once; keep it.\n`);
+    // From before it is said: whoever reads it may stop it at once.
+    const stopped = io.stopped();
     io.out(`listening on ${server.url}\n`);
-    const signal = await io.stopped();
+    const signal = await stopped;
     log.info('server.draining', { signal });
     // A second signal: no more patience.
     void io.stopped().then(() => process.exit(1));

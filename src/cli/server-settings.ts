@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
 import { JobpassError } from '../base/errors.ts';
 import type { Listen } from '../doors/http.ts';
-import type { Setting, Values } from './config.ts';
+import { readNamed, type Setting, type Values } from './config.ts';
 
 /** What every command that listens can be told. */
 export const listenSettings: readonly Setting[] = [
@@ -81,10 +82,33 @@ function parseListen(texts: readonly string[]): readonly [Listen, ...Listen[]] {
   return [first, ...rest];
 }
 
-function tlsOf(cert: string | undefined, key: string | undefined): { cert: string; key: string } | undefined {
-  if (cert === undefined && key === undefined) return undefined;
-  if (cert === undefined || key === undefined) throw new JobpassError('invalid_input', '--tls-cert and --tls-key go together.');
-  return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
+/** Read once more by TLS itself, so that a wrong one is named here and not by a library's number. @throws invalid_input */
+function tlsOf(certFile: string | undefined, keyFile: string | undefined): { cert: string; key: string } | undefined {
+  if (certFile === undefined && keyFile === undefined) return undefined;
+  if (certFile === undefined || keyFile === undefined) throw new JobpassError('invalid_input', '--tls-cert and --tls-key go together.');
+  const cert = readNamed('tls-cert', certFile);
+  const key = readNamed('tls-key', keyFile);
+  taken(`--tls-cert: ${certFile} holds no certificate (PEM).`, () => new X509Certificate(cert));
+  taken(`--tls-key: ${keyFile} holds no private key without a passphrase (PEM).`, () => createPrivateKey(key));
+  taken(`--tls-cert and --tls-key do not belong together, or cannot be used: ${certFile}, ${keyFile}.`, () =>
+    createSecureContext({ cert, key }),
+  );
+  return { cert, key };
+}
+
+/** The text of a file with an authority. @throws invalid_input */
+export function authorityIn(name: string, path: string): string {
+  const text = readNamed(name, path);
+  taken(`--${name}: ${path} holds no certificate (PEM).`, () => new X509Certificate(text));
+  return text;
+}
+
+function taken(message: string, take: () => unknown): void {
+  try {
+    take();
+  } catch (error) {
+    throw new JobpassError('invalid_input', message, error);
+  }
 }
 
 function oneOf<Word extends string>(name: string, value: string | undefined, words: readonly Word[]): Word {

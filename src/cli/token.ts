@@ -17,7 +17,8 @@ example: jobpass token narrow --scope release:write --projects group/app --url "
 `,
   async run(args, io) {
     const flags = parseFlags(args, [], ['url', 'scope', 'projects', 'seconds'], [], true);
-    const [verb] = flags.positionals;
+    const [verb = ''] = flags.positionals;
+    if (!['inspect', 'revoke', 'narrow'].includes(verb)) usage('say inspect, narrow or revoke');
     const client = new ApiClient(flags.text('url'), undefined, ['JOBPASS_TOKEN', 'CI_EXTENDED_JOB_TOKEN']);
     switch (verb) {
       case 'inspect':

@@ -6,6 +6,7 @@ import { Agent, type Dispatcher, request } from 'undici';
 import { JobpassError } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import { Secret } from '../base/secret.ts';
+import { saidIn } from '../wire/said.ts';
 import type { JobUpdate, RunnerInfo } from '../wire/runner.ts';
 import { normalUrl } from './config.ts';
 import type { Signer } from './identity.ts';
@@ -98,7 +99,7 @@ export class RunnerClient {
     const body = this.#runnerBody({ info });
     const answer = await this.#call({ method: 'POST', path: '/api/v4/runners/verify', headers: this.#runnerHeaders(), body, signed: true });
     const text = await readText(answer);
-    if (answer.statusCode === 403) throw new JobpassError('credential_invalid', `The server does not know this runner: ${words(text)}`);
+    if (answer.statusCode === 403) throw new JobpassError('credential_invalid', `The server does not take this runner: ${saidIn(text)}`);
     if (answer.statusCode !== 200) throw unexpected('verify', answer.statusCode, text);
     const parsed = parseJson(text);
     const id = isTable(parsed) ? numberIn(parsed, 'id') : undefined;
@@ -307,12 +308,7 @@ function parseJson(text: string): unknown {
 }
 
 function unexpected(what: string, status: number, text: string): JobpassError {
-  return new JobpassError('upstream_failed', `${what}: the server answered ${status}: ${words(text)}`);
-}
-
-/** A server's message, for people: short and without control characters. */
-function words(text: string): string {
-  return text.replaceAll(/[\u0000-\u001f\u007f]/g, ' ').slice(0, 300);
+  return new JobpassError('upstream_failed', `${what}: the server answered ${status}: ${saidIn(text)}`);
 }
 
 /** Chunk size of trace updates. */

@@ -28,7 +28,17 @@ function start(args: readonly string[], env: Record<string, string> = {}, cwd = 
     child.once('close', () => reject(new Error(err)));
   });
   listening.catch(() => undefined);
-  return { child, exit, listening, out: () => out };
+  /** A line of the log. */
+  const logged = (event: string) =>
+    new Promise<Record<string, unknown>>((resolve) => {
+      const look = (): void => {
+        const line = err.split('\n').find((one) => one.includes(`"event":"${event}"`) && one.endsWith('}'));
+        if (line !== undefined) resolve(JSON.parse(line) as Record<string, unknown>);
+      };
+      child.stderr.on('data', look);
+      look();
+    });
+  return { child, exit, listening, logged, out: () => out };
 }
 
 describe('jobpass serve', () => {
@@ -133,9 +143,21 @@ describe('jobpass serve', () => {
   });
 
   test.each([
-    [['serve', '--nonsense'], 2, /--nonsense/],
     [['serve', '--listen', 'nowhere'], 1, /HOST:PORT/],
     [['serve', '--tls-cert', 'x'], 1, /go together/],
+    [['serve', '--nonsense'], 2, /^jobpass: there is no option '--nonsense'\. Try: jobpass serve --help\n$/],
+    [['serve', '--listen'], 2, /--listen wants a value\. Try/],
+    [['serve', '--config', '/nonexistent/serve.toml'], 1, /^jobpass: --config: \/nonexistent\/serve\.toml does not exist\.\n$/],
+    [['serve', '--tls-cert', '/nonexistent', '--tls-key', tmpdir()], 1, /--tls-cert: \/nonexistent does not exist/],
+    [['serve', '--tls-cert', launcher, '--tls-key', launcher], 1, /--tls-cert: .*jobpass\.js holds no certificate \(PEM\)/],
+    [
+      ['gateway', '--upstream', 'http://127.0.0.1:9', '--admin-token-file', '/nonexistent'],
+      1,
+      /--admin-token-file: \/nonexistent does not exist/,
+    ],
+    [['gateway', '--upstream', 'http://127.0.0.1:9', '--admin-token-file', launcher], 1, /does not hold a token and nothing else/],
+    [['token'], 2, /say inspect, narrow or revoke/],
+    [['token', 'inspect', '--url', 'forge.example'], 1, /https:\/\/HOST\[:PORT\], not by `forge\.example`/],
     [['nothing'], 2, /no command/],
     [['runner'], 2, /register, run, verify or unregister/],
     [['runner', 'run', '--config', '/nonexistent/config.toml'], 1, /config\.toml does not exist/],
@@ -151,6 +173,7 @@ describe('jobpass serve', () => {
       const ended = await start([command, '--help']).exit;
       expect([command, ended.code, ended.out.startsWith(`usage: jobpass ${command}`)]).toEqual([command, 0, true]);
     }
+    expect((await start(['help', 'serve']).exit).out).toMatch(/^usage: jobpass serve/);
     expect((await start(['--help']).exit).out).toContain('exit codes: 0 done, 1 failed, 2 wrong use');
   });
 });

@@ -118,7 +118,12 @@ export class UpstreamClient {
 
   #token(): Promise<Secret> {
     this.#admin ??= readFile(this.#config.adminTokenFile, 'utf8').then(
-      (text) => new Secret(text.slice(0, tokenBytes).trim()),
+      (text) => {
+        const token = text.slice(0, tokenBytes).trim();
+        if (/^[!-~]+$/.test(token)) return new Secret(token);
+        this.#admin = undefined;
+        throw new JobpassError('upstream_failed', 'The admin token file does not hold a token and nothing else.');
+      },
       (error: unknown) => {
         this.#admin = undefined;
         throw new JobpassError('upstream_failed', 'The admin token file cannot be read.', error);

@@ -41,8 +41,7 @@ export async function examine(client: UpstreamClient, facts: DoctorFacts): Promi
   try {
     version = await client.ask('GET', '/version');
   } catch (error) {
-    const why = isJobpassError(error) ? error.message : 'it does not answer';
-    return [...findings, problem('forge', why, `Check --upstream (${facts.upstream}), --upstream-ca and --admin-token-file.`)];
+    return [...findings, problem('forge', whyOf(error), `Check --upstream (${facts.upstream}), --upstream-ca and --admin-token-file.`)];
   }
   findings.push(versionOf(version), clockOf(version, facts.now));
   for (const look of [tokenOf, adminOf, settingsOf, impersonationOf, historyOf, runnersOf] as const) {
@@ -50,10 +49,29 @@ export async function examine(client: UpstreamClient, facts: DoctorFacts): Promi
       findings.push(...(await look(client, facts)));
     } catch (error) {
       if (!isJobpassError(error)) throw error;
-      findings.push(problem('forge', error.message, 'Try again when it answers.'));
+      findings.push(problem('forge', whyOf(error), 'Try again when it answers.'));
     }
   }
   return findings;
+}
+
+/** @returns why the forge gives no pass now; undefined where it answers an administrator's token */
+export async function looksReady(client: UpstreamClient): Promise<string | undefined> {
+  try {
+    const { body } = await client.ask('GET', '/user');
+    return fieldsOf(body)['is_admin'] === true ? undefined : "The admin token is no administrator's.";
+  } catch (error) {
+    return whyOf(error);
+  }
+}
+
+/** With what the system said of it: a wrong name, a port where nothing listens and a certificate look alike else. */
+function whyOf(error: unknown): string {
+  if (!isJobpassError(error)) return 'it does not answer';
+  const { cause } = error;
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  const said = cause instanceof Error && cause.message !== '' ? cause.message : code;
+  return `${error.message.replace(/: see `jobpass gateway doctor`/, '')}${said === '' ? '' : ` (${said})`}`;
 }
 
 function addresses({ upstream, external, allowPlainHttp }: DoctorFacts): readonly Finding[] {
