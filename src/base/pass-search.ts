@@ -110,7 +110,9 @@ export class PassSearch {
   }
 
   #read(text: string): void {
-    for (const { pass } of passesInText(text)) if (this.#found.size < findLimit) this.#found.add(pass);
+    // A copy: a slice would keep the whole block for as long as somebody remembers the find.
+    for (const { pass } of passesInText(text))
+      if (this.#found.size < findLimit) this.#found.add(Buffer.from(pass, 'latin1').toString('latin1'));
   }
 }
 

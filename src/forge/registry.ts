@@ -112,13 +112,13 @@ export interface RegistryForge {
   deleteManifest(grant: Grant, place: ImagePlace, reference: string): Promise<boolean>;
   /** In byte order, after `last`, at most `limit`; undefined where there is no such repository. */
   tags(grant: Grant, place: ImagePlace, limit: number, last?: string): Promise<readonly string[] | undefined>;
-  /** Manifests whose subject is `digest`, in order of arrival, after the digest `last`, at most `limit`. */
+  /** Manifests whose subject is `digest`, in order of arrival, after the digest `last`, at most `limit`, and fewer where they are large. */
   referrers(
     grant: Grant,
     place: ImagePlace,
     digest: Digest,
     filter: { readonly artifactType?: string; readonly last?: Digest; readonly limit: number },
-  ): Promise<readonly Descriptor[]>;
+  ): Promise<{ readonly rows: readonly Descriptor[]; readonly more: boolean }>;
 
   /** Which project is to be asked about: no answer to anybody by itself. */
   projectOf(id: RepositoryId): Promise<ProjectId | undefined>;

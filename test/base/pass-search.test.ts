@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { newPassToken } from '../../src/base/pass-token.ts';
@@ -43,6 +45,28 @@ describe('R12 A27 passes in streams', () => {
       }),
       { numRuns: 30 },
     );
+  });
+
+  test('R12 R13 what was found keeps nothing of the stream: a file full of what looks like passes fills no memory', () => {
+    setFlagsFromString('--expose-gc');
+    const collect: unknown = runInNewContext('gc');
+    if (typeof collect !== 'function') throw new Error('there is no gc');
+    const finds: ReadonlySet<string>[] = [];
+    const heapAfter = (blocks: number): number => {
+      const found = new PassSearch();
+      const block = Buffer.alloc(64 * 1024, 'x');
+      for (let count = 0; count < blocks; count += 1) {
+        block.write(`|${newPassToken('full').reveal()}|`);
+        found.push(block);
+      }
+      found.end();
+      finds.push(found.found);
+      collect();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = heapAfter(1);
+    expect(heapAfter(500) - before).toBeLessThan(8 * 1024 * 1024);
+    expect(finds.at(-1)?.size).toBe(500);
   });
 
   test('R12 a pass over the border of two blocks is found', () => {

@@ -28,6 +28,50 @@ describe('the coverage in a log', () => {
   });
 });
 
+/** A pattern that tells each of its searches. */
+function told(pattern: RE2JS, onFind: () => void): RE2JS {
+  const matcher = pattern.matcher.bind(pattern);
+  pattern.matcher = (text) => {
+    const made = matcher(text);
+    const find = made.find.bind(made);
+    made.find = (...start) => {
+      onFind();
+      return find(...start);
+    };
+    return made;
+  };
+  return pattern;
+}
+
+describe('a pattern that finds something at each letter', () => {
+  test('R13 costs no more than any other, and others get their turns meanwhile', async () => {
+    let finds = 0;
+    let turns = 0;
+    let over = false;
+    const turn = (): void => {
+      turns += 1;
+      if (!over) setImmediate(turn);
+    };
+    setImmediate(turn);
+    const log = `${'a'.repeat(16_384)}\n`.repeat(250);
+    const pattern = RE2JS.compile('a(?:.*b)?');
+    // Each search goes to the end of its line.
+    expect(
+      await coverageIn(
+        pieces(log, 65_536),
+        told(pattern, () => (finds += 1)),
+      ),
+    ).toBeUndefined();
+    over = true;
+    expect(finds).toBeLessThan((2 * 200_000_000) / (pattern.programSize() * 8192));
+    expect(turns).toBeGreaterThan(30);
+  });
+  test('R13 is looked for in the last lines first, so that these still count', async () => {
+    const log = `${'a'.repeat(16_384)}\n`.repeat(250);
+    expect(await found(`${log}Lines: 7%\n`, String.raw`a(?:.*b)?|Lines: (\d+)%`, 65_536)).toBe(7);
+  });
+});
+
 describe('coverage and artifacts:access through the server', () => {
   let server: TestServer;
   let id: number;

@@ -20,6 +20,7 @@ import { registryMutants } from './registry.ts';
 import { scheduleMutants } from './schedules.ts';
 import { mergeRequestMutants } from './merge-requests.ts';
 import { triggerMutants } from './triggers.ts';
+import { serverBoundMutants } from './server-bounds.ts';
 
 const life = 'test/e2e/life.test.ts';
 
@@ -521,4 +522,5 @@ export const mutants: readonly Mutant[] = [
   ...runnerInputMutants,
   ...apiMutants,
   ...attackMutants,
+  ...serverBoundMutants,
 ];

@@ -64,14 +64,12 @@ export async function listReferrers({ registry, response, query, grant, place, n
   const artifactType = query.get('artifactType') ?? undefined;
   const last = parseDigest(query.get('last') ?? '');
   const limit = pageOf(query);
-  const found = await registry.referrers(grant, place, digest, {
-    limit: limit + 1,
+  const { rows: manifests, more } = await registry.referrers(grant, place, digest, {
+    limit,
     ...(artifactType === undefined ? {} : { artifactType }),
     ...(last === undefined ? {} : { last }),
   });
-  const manifests = found.slice(0, limit);
   const end = manifests.at(-1);
-  const more = found.length > limit && end !== undefined;
   const search = new URLSearchParams({
     n: String(limit),
     last: end?.digest ?? '',
@@ -83,7 +81,7 @@ export async function listReferrers({ registry, response, query, grant, place, n
     {
       'content-type': 'application/vnd.oci.image.index.v1+json',
       ...(artifactType === undefined ? {} : { 'oci-filters-applied': 'artifactType' }),
-      ...(more ? { link: `</v2/${name}/referrers/${digest}?${search.toString()}>; rel="next"` } : {}),
+      ...(more && end !== undefined ? { link: `</v2/${name}/referrers/${digest}?${search.toString()}>; rel="next"` } : {}),
     },
     JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests }),
   );

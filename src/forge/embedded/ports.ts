@@ -300,6 +300,12 @@ export interface ImageStore {
   lock(tx: Tx, digest: Digest): Promise<void>;
 
   manifest(tx: MaybeTx, repository: RepositoryId, digest: Digest): Promise<ImageManifestRecord | undefined>;
+  /** What lists show of one, without its bytes. */
+  manifestFacts(
+    tx: MaybeTx,
+    repository: RepositoryId,
+    digest: Digest,
+  ): Promise<Pick<ImageManifestRecord, 'mediaType' | 'totalSizeBytes'> | undefined>;
   manifestByTag(tx: MaybeTx, repository: RepositoryId, tag: string): Promise<ImageManifestRecord | undefined>;
   /** Keeps the row where the digest is there already. */
   putManifest(tx: Tx, repository: RepositoryId, manifest: ImageManifestRecord, targets: readonly Digest[]): Promise<void>;
@@ -310,12 +316,13 @@ export interface ImageStore {
   tagNames(tx: MaybeTx, repository: RepositoryId, limit: number, after: string | undefined): Promise<readonly string[]>;
   tags(tx: MaybeTx, repository: RepositoryId, page: Page): Promise<Paged<ImageTagRecord>>;
   tag(tx: MaybeTx, repository: RepositoryId, name: string): Promise<ImageTagRecord | undefined>;
+  /** @param filter `bytes`: no more of them than these manifests have together, but one at least */
   referrers(
     tx: MaybeTx,
     repository: RepositoryId,
     subject: Digest,
-    filter: { readonly artifactType?: string; readonly last?: Digest; readonly limit: number },
-  ): Promise<readonly ImageManifestRecord[]>;
+    filter: { readonly artifactType?: string; readonly last?: Digest; readonly limit: number; readonly bytes: number },
+  ): Promise<{ readonly rows: readonly Omit<ImageManifestRecord, 'content'>[]; readonly more: boolean }>;
 }
 
 export interface LfsLockRecord {

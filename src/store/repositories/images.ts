@@ -150,6 +150,16 @@ export function imageRepository(db: Database): ImageStore {
       const [row] = await manifests(tx, { repository, digest });
       return row === undefined ? undefined : toManifest(row);
     },
+    async manifestFacts(tx, repository, digest) {
+      const row = await db
+        .on(tx)
+        .selectFrom('imageManifests')
+        .select(['mediaType', 'totalSizeBytes'])
+        .where('repositoryId', '=', repository)
+        .where('digest', '=', digest)
+        .executeTakeFirst();
+      return row;
+    },
     async manifestByTag(tx, repository, tag) {
       const [row] = await tagged(tx, { repository, tag });
       return row === undefined ? undefined : toManifest(row);
@@ -237,7 +247,19 @@ export function imageRepository(db: Database): ImageStore {
           .executeTakeFirst();
         if (last !== undefined) rows = rows.where('id', '>', last.id);
       }
-      return (await rows.orderBy('id').limit(filter.limit).execute()).map(toManifest);
+      // Their sizes first: a manifest, and what its annotations say, may have megabytes.
+      const sizes = await rows
+        .clearSelect()
+        .select(['id', 'sizeBytes'])
+        .orderBy('id')
+        .limit(filter.limit + 1)
+        .execute();
+      const wanted = fitting(sizes.slice(0, filter.limit), filter.bytes);
+      const found =
+        wanted.length === 0
+          ? []
+          : await db.on(tx).selectFrom('imageManifests').select(facts).where('id', 'in', wanted).orderBy('id').execute();
+      return { rows: found.map(toFacts), more: wanted.length < sizes.length };
     },
   };
 }
@@ -257,11 +279,24 @@ function toRepository(row: { id: number; projectId: number; name: string; create
   return { id: id<RepositoryId>(row.id), projectId: id<ProjectId>(row.projectId), name: row.name, createdAt: millis(row.createdAt) };
 }
 
+/** All of a manifest but its own bytes. */
+const facts = ['digest', 'mediaType', 'sizeBytes', 'totalSizeBytes', 'subject', 'artifactType', 'annotations', 'createdAt'] as const;
+
+/** Ids of the first ones that have no more bytes together; of one at least. */
+function fitting(sizes: readonly { readonly id: number; readonly sizeBytes: number }[], mostBytes: number): number[] {
+  let left = mostBytes;
+  const end = sizes.findIndex(({ sizeBytes }, index) => (left -= sizeBytes) < 0 && index > 0);
+  return sizes.slice(0, end < 0 ? sizes.length : end).map(({ id: row }) => row);
+}
+
 function toManifest(row: Selectable<ImageManifestsTable>): ImageManifestRecord {
+  return { ...toFacts(row), content: row.content };
+}
+
+function toFacts(row: Pick<Selectable<ImageManifestsTable>, (typeof facts)[number]>): Omit<ImageManifestRecord, 'content'> {
   return {
     digest: row.digest as Digest,
     mediaType: row.mediaType,
-    content: row.content,
     sizeBytes: row.sizeBytes,
     totalSizeBytes: row.totalSizeBytes,
     subject: row.subject as Digest | null,

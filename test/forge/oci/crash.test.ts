@@ -126,7 +126,7 @@ async function verify(folder: string, told: Acknowledged): Promise<void> {
     expect(digestOf(manifest?.bytes ?? '')).toBe(digest);
   }
   for (const [referrer, subject] of told.referrers) {
-    const found = await forge.referrers(grantFor(), keep, digestNamed(subject), { limit: 10 });
+    const { rows: found } = await forge.referrers(grantFor(), keep, digestNamed(subject), { limit: 10 });
     expect(found.map(({ digest }) => digest)).toContain(referrer);
   }
   for (const reference of told.untagged) expect(await forge.manifest(grantFor(), keep, reference)).toBeUndefined();

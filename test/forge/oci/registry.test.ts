@@ -7,6 +7,8 @@ import { JobpassError } from '../../../src/base/errors.ts';
 import { id, type ProjectId } from '../../../src/base/ids.ts';
 import { parseDigest } from '../../../src/base/digest.ts';
 import { limits } from '../../../src/base/limits.ts';
+import { newPassToken } from '../../../src/base/pass-token.ts';
+import { makeImageSearch } from '../../../src/forge/embedded/oci/leak-search.ts';
 import type { ImagePlace } from '../../../src/forge/registry.ts';
 import { bytesOf, digestOf, grantFor, grantOn, imageManifest, imageType, indexType, other, place, project, putBlob } from './images.ts';
 import { startImages, type TestImages } from './images.ts';
@@ -228,8 +230,8 @@ test('referrers come in order of arrival, by type and in pages', async () => {
     imageManifest(blob, [], { subject: { mediaType: imageType, digest: subject, size: 1 }, artifactType, annotations: { note } });
   const made = [await refer('a/sbom', '1'), await refer('a/signature', '2'), await refer('a/sbom', '3')];
   expect(made.map((one) => one.subject)).toEqual([subject, subject, subject]);
-  const ask = (filter: { artifactType?: string; last?: (typeof made)[0]['digest']; limit: number }) =>
-    images.forge.referrers(grantFor(), here, subject, filter);
+  const ask = async (filter: { artifactType?: string; last?: (typeof made)[0]['digest']; limit: number }) =>
+    (await images.forge.referrers(grantFor(), here, subject, filter)).rows;
   const all = await ask({ limit: 10 });
   expect(all.map((one) => one.annotations?.['note'])).toEqual(['1', '2', '3']);
   expect(all[0]).toMatchObject({ mediaType: imageType, artifactType: 'a/sbom', digest: made[0]?.digest });
@@ -238,6 +240,46 @@ test('referrers come in order of arrival, by type and in pages', async () => {
   expect(second).toBeUndefined();
   if (first === undefined) throw new Error('no referrer');
   expect((await ask({ last: first.digest, limit: 10 })).map((one) => one.annotations?.['note'])).toEqual(['2', '3']);
+});
+
+test('R13 a page of referrers has no more bytes than one manifest may have, however many there are', async () => {
+  const here = fresh();
+  const blob = await putBlob(images.forge, unique(), here);
+  const subject = digestOf('not there either');
+  const made: string[] = [];
+  for (const letter of ['a', 'b', 'c']) {
+    const annotations = { note: letter.repeat(limits.manifestBytes / 2 - 4096) };
+    const bytes = imageManifest(blob, [], { subject: { mediaType: imageType, digest: subject, size: 1 }, annotations });
+    made.push((await images.forge.putManifest(grantFor(), here, digestOf(bytes), imageType, bytes)).digest);
+  }
+  const [one, two, three] = made;
+  const first = await images.forge.referrers(grantFor(), here, subject, { limit: 1000 });
+  expect([first.rows.map(({ digest }) => digest), first.more]).toEqual([[one, two], true]);
+  const next = await images.forge.referrers(grantFor(), here, subject, {
+    limit: 1000,
+    ...(first.rows[1] === undefined ? {} : { last: first.rows[1].digest }),
+  });
+  expect([next.rows.map(({ digest }) => digest), next.more]).toEqual([[three], false]);
+});
+
+test('R12 R13 a blob full of what looks like passes is not remembered, but looked at each time', async () => {
+  const here = fresh();
+  const { content } = images.deps;
+  let reads = 0;
+  const search = makeImageSearch({
+    images: images.deps.images,
+    content: { ...content, holds: (digest) => content.holds(digest), read: (...asked) => ((reads += 1), content.read(...asked)) },
+  });
+  const look = async (candidates: number): Promise<number> => {
+    reads = 0;
+    const text = Array.from({ length: candidates }, () => newPassToken('full').reveal()).join('\n');
+    const digest = await putBlob(images.forge, `${unique()}${text}`, here);
+    const repository = (await images.deps.images.repository(null, here.projectId, here.name))?.id;
+    for (let count = 0; count < 2; count += 1) expect((await search(repository, Buffer.from('{}'), [digest])).size).toBe(candidates);
+    return reads;
+  };
+  expect(await look(3)).toBe(1);
+  expect(await look(30)).toBe(2);
 });
 
 test('repositories and their tags are listed; a repository goes with all that it has', async () => {

@@ -7,6 +7,8 @@ import type { ImageStore } from '../ports.ts';
 
 /** Blobs that were searched by this process: what is in one never changes. */
 const remembered = 10_000;
+/** One with more than so many candidates, which no honest one has, is looked at each time. */
+const mostRemembered = 20;
 
 export type ImageSearch = (
   repository: RepositoryId | undefined,
@@ -44,7 +46,7 @@ export function makeImageSearch({ images, content }: { readonly images: ImageSto
       if (passes === undefined && cost <= left) {
         left -= cost;
         passes = await look(upTo((await content.read(digest)).body, limits.searchedBlobBytes));
-        remember(digest, passes);
+        if (passes.length <= mostRemembered) remember(digest, passes);
       }
       for (const pass of passes ?? []) found.add(pass);
     }

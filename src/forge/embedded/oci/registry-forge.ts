@@ -172,15 +172,17 @@ export function makeRegistryForge({ images, content, leaks, transactor, clock }:
     async referrers(grant, place, digest, filter) {
       reads(grant, place.projectId);
       const repository = await find(place);
-      if (repository === undefined) return [];
-      const rows = await images.referrers(null, repository.id, digest, filter);
-      return rows.map((row) => ({
+      if (repository === undefined) return { rows: [], more: false };
+      // Their annotations stand in the answer: as many as one manifest may have.
+      const { rows, more } = await images.referrers(null, repository.id, digest, { ...filter, bytes: limits.manifestBytes });
+      const shown = rows.map((row) => ({
         mediaType: row.mediaType,
         digest: row.digest,
         size: row.sizeBytes,
         ...(row.artifactType === null ? {} : { artifactType: row.artifactType }),
         ...(row.annotations === null ? {} : { annotations: row.annotations }),
       }));
+      return { rows: shown, more };
     },
 
     async projectOf(id) {
@@ -232,7 +234,7 @@ export function makeRegistryForge({ images, content, leaks, transactor, clock }:
   }
 
   async function shownTag(repository: RepositoryId, tag: ImageTagRecord) {
-    const manifest = await images.manifest(null, repository, tag.digest);
+    const manifest = await images.manifestFacts(null, repository, tag.digest);
     return { ...tag, mediaType: manifest?.mediaType ?? '', totalSizeBytes: manifest?.totalSizeBytes ?? 0 };
   }
 }
