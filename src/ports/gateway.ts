@@ -19,6 +19,8 @@ export interface UpstreamJob {
   readonly tag: boolean;
   /** null = not told. */
   readonly createdAt: EpochMillis | null;
+  /** Who has it; null = not told. */
+  readonly runnerId: RunnerId | null;
 }
 
 /** The one truth about a job behind the gateway. */

@@ -4,6 +4,7 @@ import { gatewayEndpoints } from '../../src/policy/gateway-endpoints.ts';
 import { endpoints } from '../../src/policy/endpoints.ts';
 import { isNeverAllowed, matchEndpoint, matchGatewayEndpoint } from '../../src/policy/match.ts';
 import { permissionRule } from '../../src/policy/permissions.ts';
+import { Wire } from '../doors/proxy/stage.ts';
 import { type Handed, jobOfBoth, type Scene, scene } from '../support/scripted.ts';
 
 const P = '/api/v4/projects/7';
@@ -124,6 +125,10 @@ describe('what a GitLab has beside the shared table', () => {
     ['sudo behind a semicolon of a form', '', 'a=1;sudo=1', 'application/x-www-form-urlencoded'],
     ['a second credential in the body', '', '{"private_token":"glpat-bob"}', 'application/json'],
     ['another method in a form', '', '_method=DELETE', 'application/x-www-form-urlencoded'],
+    ['sudo with something in brackets', '?sudo%5Bx%5D=1', '{}', 'application/json'],
+    ['a second credential with something in brackets', '', 'private_token[x]=glpat-bob', 'application/x-www-form-urlencoded'],
+    ["a trigger token, which is somebody's", '', 'token=glptt-bob', 'application/x-www-form-urlencoded'],
+    ['one type that is a list', '', '{}', 'application/json, application/x-www-form-urlencoded'],
   ])('R17 A22 A3 %s goes nowhere', async (_what, query, raw, type) => {
     const before = gate.gitlab.carried().length;
     const answer = await gate.call('POST', `${P}/issues${query}`, job.pass, { raw, headers: { 'content-type': type } });
@@ -135,6 +140,29 @@ describe('what a GitLab has beside the shared table', () => {
     for (const name of ['x-http-method-override', 'x-http-method', 'x-method-override']) {
       const answer = await gate.call('POST', `${P}/issues`, job.pass, { body: {}, headers: { [name]: 'DELETE' } });
       expect(answer.status, name).toBe(400);
+    }
+    expect(gate.gitlab.carried().length).toBe(before);
+  });
+
+  test('A22 a body of two types goes nowhere', async () => {
+    const before = gate.gitlab.carried().length;
+    const body = '{"title":"x&_method=DELETE&y=1"}';
+    for (const [method, path, ...types] of [
+      ['POST', `${P}/issues`, 'application/json', 'application/x-www-form-urlencoded'],
+      ['PUT', `${P}/packages/generic/a/1/a.txt`, '', 'application/x-www-form-urlencoded'],
+      ['PUT', `${P}/packages/generic/a/1/a.txt`, 'application/x-www-form-urlencoded, application/octet-stream'],
+      ['POST', '/team/app.git/info/lfs/locks', 'application/x-www-form-urlencoded,x/y'],
+    ] as const) {
+      const headers = [
+        `PRIVATE-TOKEN: ${job.pass}`,
+        ...types.map((type) => `Content-Type: ${type}`),
+        `Content-Length: ${body.length}`,
+        'Connection: close',
+      ];
+      const text = await new Wire(Number(new URL(gate.gateway.url).port))
+        .send([`${method} ${path} HTTP/1.1`, 'Host: h', ...headers, '', body].join('\r\n'))
+        .end();
+      expect(text, path).toMatch(/^HTTP\/1\.1 400 /);
     }
     expect(gate.gitlab.carried().length).toBe(before);
   });

@@ -92,6 +92,12 @@ describe('a jobpass runner that an admin named', () => {
   });
 });
 
+test('R7 A60 a job is of the runner of which the forge says so, whatever tokens stand in the request', async () => {
+  gate = await scene();
+  expect((await gate.job({ runner: 6 })).payload).not.toHaveProperty('extended_job_token');
+  expect((await gate.job({ runner: 5 })).payload).toHaveProperty('extended_job_token');
+});
+
 test('R7 a runner that nobody named may sign what it likes', async () => {
   gate = await scene({ trustedRunners: [] });
   waiting(gate, 1);

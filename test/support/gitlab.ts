@@ -25,6 +25,8 @@ export interface ScriptedJob {
   readonly source?: string;
   status?: string;
   readonly createdAt?: string;
+  /** Who has it, where the forge tells. */
+  readonly runner?: number;
   readonly variables?: readonly unknown[];
   readonly dependencies?: readonly unknown[];
 }
@@ -206,6 +208,7 @@ function jobBody(job: ScriptedJob) {
     user: { id: job.userId },
     commit: { id: job.sha },
     created_at: job.createdAt ?? new Date().toISOString(),
+    runner: job.runner === undefined ? null : { id: job.runner },
     pipeline: { id: job.pipelineId, project_id: job.projectId, sha: job.sha, source: job.source ?? 'push' },
   };
 }

@@ -1,5 +1,6 @@
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
+import { passesInText } from '../../base/pass-search.ts';
 import { parseBasic, targetHoldsPass } from '../credential.ts';
 import type { Front } from '../http.ts';
 import { audienceOf, sayNo } from './answers.ts';
@@ -80,9 +81,16 @@ export function carriesPass(rawHeaders: readonly string[]): boolean {
   for (let index = 1; index < rawHeaders.length; index += 2) {
     const value = rawHeaders[index] ?? '';
     if (value.includes('jpt_')) return true;
-    if (rawHeaders[index - 1]?.toLowerCase() !== 'authorization' || !/^basic /i.test(value)) continue;
+    if (rawHeaders[index - 1]?.toLowerCase() !== 'authorization' || !/^basic\s/i.test(value)) continue;
     const basic = parseBasic(value.slice('basic '.length).trim());
-    if (basic !== undefined && `${basic.user}\n${basic.password}`.includes('jpt_')) return true;
+    // Readers of base64 skip what is none of it.
+    if (basic === undefined ? hidesPass(value) : `${basic.user}\n${basic.password}`.includes('jpt_')) return true;
   }
+  return false;
+}
+
+/** A pass in base64 that is not written as it should be. */
+function hidesPass(value: string): boolean {
+  for (const _find of passesInText(value.replaceAll(/[^A-Za-z0-9+/_-]/g, ''))) return true;
   return false;
 }

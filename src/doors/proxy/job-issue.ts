@@ -57,6 +57,8 @@ export async function issueFor(deps: IssueDeps, handed: HandedOut, runner: Upstr
   const inherited = await inheritedFrom(deps, job, await startedBy(deps, job, lineage));
   if (inherited !== undefined && 'none' in inherited) return inherited;
   if (runner === undefined) return { none: 'the runner is unknown' };
+  // A request may hold two tokens, and the forge may read the other one.
+  if (job.runnerId !== null && job.runnerId !== runner.id) return { none: 'the forge says that another runner has the job' };
   const trust = deps.trustOf(runner.id);
   if (trust.trust === 'none') return { none: "an admin set the runner's trust to none" };
   const behind = await principalsFor(deps, job, lineage, { artifactJobs: handed.artifactJobs, runner, vouched: trust.vouched });

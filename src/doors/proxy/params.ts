@@ -2,7 +2,7 @@ import { JobpassError } from '../../base/errors.ts';
 import { holdsPass } from '../credential.ts';
 
 /** Parameters in which the forge takes credentials, another user, or another method than the request line's. @see GitLab REST API; Rack::MethodOverride */
-const unheard = new Set(['private_token', 'access_token', 'job_token', 'deploy_token', 'sudo', '_method']);
+const unheard = new Set(['private_token', 'access_token', 'job_token', 'deploy_token', 'token', 'sudo', '_method']);
 /** Parameters that bring another project in, which nobody was asked about. */
 const otherProject = new Set(['target_project_id', 'source_project_id', 'start_project', 'to_project_id', 'from_project_id']);
 /** What would be done later, when the job may be over (R5). */
@@ -20,7 +20,11 @@ export function checkText(value: unknown): void {
       'credential_misplaced',
       'A pass is not accepted in a body; send it in the PRIVATE-TOKEN header. Treat this one as leaked.',
     );
-  for (const [given, inner] of Object.entries(fieldsOf(value))) checkTop(wordOf(given), inner);
+  for (const [given, inner] of Object.entries(fieldsOf(value))) {
+    const words = wordsOf(given);
+    // The first word is what it is to the forge, whatever stands in brackets.
+    for (const name of new Set([words.at(0) ?? '', words.at(-1) ?? ''])) checkTop(name, inner);
+  }
   if (holdsQuickAction(value, ''))
     throw new JobpassError(
       'access_denied',
@@ -64,8 +68,12 @@ function holdsQuickAction(value: unknown, name: string): boolean {
 
 /** `position[body]` and `notes[]` of a form end in their own name. */
 function wordOf(name: string): string {
+  return wordsOf(name).at(-1) ?? '';
+}
+
+function wordsOf(name: string): readonly string[] {
   const words = name.split(/[[\]]/).filter((word) => word !== '');
-  return (words.at(-1) ?? '').trim().toLowerCase();
+  return words.map((word) => word.trim().toLowerCase());
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {

@@ -7,6 +7,8 @@ import { checkText } from './params.ts';
 
 /** Headers by which a request says that it is another one than its request line. */
 const overriding = ['x-http-method-override', 'x-http-method', 'x-method-override'];
+/** RFC 9110 §8.3.1 */
+const mediaTypeShape = /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+$/;
 /** Types whose bodies a forge reads as parameters, whatever the route is. */
 const parameters = /^(?:application\/(?:[a-z.+-]*json|x-www-form-urlencoded)|multipart\/.*)$/;
 
@@ -14,11 +16,14 @@ const parameters = /^(?:application\/(?:[a-z.+-]*json|x-www-form-urlencoded)|mul
  * What a forge could read of a request beside what is judged (A22): another method, parameters in the query or where no body belongs.
  * @throws invalid_input, unsupported, what `checkText` throws
  */
-export function checkShape({ headers, url }: IncomingMessage, { kind, writes, endpoint }: Wanted): void {
+export function checkShape({ headers, rawHeaders, url }: IncomingMessage, { kind, writes, endpoint }: Wanted): void {
   const override = overriding.find((name) => headers[name] !== undefined);
   if (override !== undefined) throw new JobpassError('invalid_input', `The ${override} header is not supported.`);
   checkText(formOf((url ?? '').split('?').slice(1).join('?')));
   const type = mediaType(headers['content-type']);
+  // Of two, and of a list, one reader takes the first and another the last.
+  if ((type !== '' && !mediaTypeShape.test(type)) || rawHeaders.filter(isContentType).length > 1)
+    throw new JobpassError('invalid_input', 'The Content-Type is not one media type.');
   switch (kind) {
     case 'api':
     case 'registry_token':
@@ -39,6 +44,10 @@ export function checkShape({ headers, url }: IncomingMessage, { kind, writes, en
     case 'push':
       if (parameters.test(type)) throw new JobpassError('unsupported', `${type} is no type for this request.`);
   }
+}
+
+function isContentType(name: string, index: number): boolean {
+  return index % 2 === 0 && name.toLowerCase() === 'content-type';
 }
 
 function hasBody(headers: IncomingMessage['headers']): boolean {

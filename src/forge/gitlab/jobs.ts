@@ -52,5 +52,6 @@ function jobIn(value: unknown): UpstreamJob | undefined {
     ref,
     tag: fields['tag'] === true,
     createdAt: timeOf(fields['created_at']),
+    runnerId: idOf<RunnerId>(fieldsOf(fields['runner'])['id']) ?? null,
   };
 }

@@ -132,7 +132,8 @@ export class GitlabLiveness implements Liveness {
     };
     const other = this.#watched.get(job);
     if (other !== undefined) return other;
-    this.#watched.set(job, watched);
+    // Nobody asks about one that is over, whoever names it.
+    if (state !== 'ended') this.#watched.set(job, watched);
     return watched;
   }
 

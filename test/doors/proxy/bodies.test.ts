@@ -109,17 +109,22 @@ describe('answers of the forge', () => {
       'pipeline:7',
     ]);
     expect(made('POST P/merge_requests', { iid: 3, sha })).toEqual([`refs/merge-requests/3@${sha}`]);
-    expect(made('PUT P/merge_requests/:iid/merge', { target_branch: 'main', sha, merge_commit_sha: 'cd'.repeat(20) })).toEqual([
-      'cd'.repeat(20),
-      `refs/heads/main@${sha}`,
-    ]);
+    expect(
+      made('PUT P/merge_requests/:iid/merge', {
+        iid: 3,
+        source_branch: 'topic',
+        target_branch: 'main',
+        sha,
+        merge_commit_sha: 'cd'.repeat(20),
+      }),
+    ).toEqual(['cd'.repeat(20), `refs/heads/main@${sha}`, 'ends:refs/merge-requests/3', 'ends:refs/heads/topic']);
     expect(made('POST P/statuses/:sha', { id: 1, sha })).toEqual([]);
     expect(madeBy('POST x', Buffer.from('no'))).toEqual([]);
   });
 
   test('R5 a job runs on its commit, its branch there, its pipeline and itself', () => {
     const job = { id: 9, pipelineId: 7, sha: 'ab'.repeat(20), ref: 'main', tag: false };
-    expect(runsOn(job)).toEqual([job.sha, 'pipeline:7', 'job:9', `refs/heads/main@${job.sha}`]);
+    expect(runsOn(job)).toEqual([job.sha, 'pipeline:7', 'job:9', `refs/heads/main@${job.sha}`, 'ends:refs/heads/main']);
     expect(runsOn({ ...job, ref: 'v1', tag: true })).toContain('refs/tags/v1');
     expect(runsOn({ ...job, ref: 'refs/merge-requests/3/head' })).toContain(`refs/merge-requests/3@${job.sha}`);
   });

@@ -112,6 +112,7 @@ describe('A21 where answers to a pass send the client', () => {
     `http://s3.example:9000/bucket/key${signed}`,
     'https://storage.googleapis.com/b/k?X-Goog-Signature=0123',
     'https://x.blob.core.windows.net/c/k?sv=1&se=2&sp=r&sig=0123',
+    'https://swift.example.com/v1/a/c/k?temp_url_sig=0123&temp_url_expires=2',
     'https://cdn.example/k?Expires=1&Signature=0123&Key-Pair-Id=1',
     'http://[',
   ])('a signed URL to a server that is not named goes nowhere: %s', (location) =>

@@ -33,6 +33,19 @@ test('R2 a forge that takes longer to answer than a yes counts is told of in the
   expect(warned[0]).toEqual(['gateway.job_answered_late', { job, ms: 1200 }]);
 });
 
+test('a job that is over is not kept in memory, whoever names it', async () => {
+  let asked = 0;
+  const byId = () => {
+    asked += 1;
+    return Promise.resolve({ sealedToken: '', state: 'ended', contactAt: 0, cancelingSince: null });
+  };
+  const liveness = new GitlabLiveness({ jobs: { byId }, seal: { open: () => new Secret('glcbt-x') } } as unknown as LivenessDeps);
+  for (let count = 1; count < 3; count += 1) {
+    expect((await liveness.jobLife(null, id<JobId>(7)))?.state).toBe('ended');
+    expect(asked).toBe(count);
+  }
+});
+
 test('a store that is away while jobs are looked after ends no gateway', async () => {
   vi.useFakeTimers();
   const warned: unknown[] = [];
