@@ -6,6 +6,7 @@ import { cleanLeftovers } from './cleanup.ts';
 import { RunnerClient } from './client.ts';
 import { readConfig, readRaw, type RunnerConfig, type RunnerEntry } from './config.ts';
 import type { Executor } from './executors/executor.ts';
+import { checkPlace } from './executors/place.ts';
 import { executorNamed } from './executors/index.ts';
 import { removeUnusedMirrors } from './git/mirror.ts';
 import { type Judgement, judge } from './gate/judge.ts';
@@ -85,6 +86,7 @@ async function loadConfig(path: string): Promise<Loaded> {
     const signer = entry.keyFile === undefined ? undefined : await loadKey(entry.keyFile);
     const executor = executorNamed(entry.executor);
     executor.check?.(entry);
+    await checkPlace(entry);
     served.push({ entry, executor, signer });
   }
   return { config, verdict: judge(config), served };

@@ -1,10 +1,10 @@
 import { mkdir, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { JobpassError } from '../base/errors.ts';
+import { isJobpassError, JobpassError } from '../base/errors.ts';
 import { randomBase62, type Secret } from '../base/secret.ts';
 import { RunnerClient } from './client.ts';
-import { appendEntry, normalUrl, readConfig, removeEntry, type RunnerConfig, type RunnerEntry } from './config.ts';
+import { appendEntry, normalUrl, readConfig, readRaw, removeEntry, type RunnerConfig, type RunnerEntry } from './config.ts';
 import { executorNames } from './executors/executor.ts';
 import { parseSsh } from './executors/ssh/config.ts';
 import { judge } from './gate/judge.ts';
@@ -37,6 +37,10 @@ export async function registerRunner(options: RegisterOptions): Promise<{ readon
     throw new JobpassError('invalid_input', `there is no executor "${options.executor}"; there are: ${executorNames.join(', ')}`);
   const configPath = resolve(options.configPath);
   await mkdir(dirname(configPath), { recursive: true, mode: 0o700 });
+  // Before the server pins the key: an entry that cannot be written then would leave a token that no other key may use.
+  await readRaw(configPath).catch((error: unknown) => {
+    if (!isJobpassError(error, 'not_found')) throw error;
+  });
   const keyFile = join(dirname(configPath), `runner-${randomBase62(8)}.key`);
   const signer = await createKey(keyFile);
   const name = options.name ?? hostname();

@@ -47,11 +47,13 @@ describe('the end of a job', () => {
     const report = await scene.forge.ended(1);
     expect(textOf(report.trace)).toContain('status canceled');
     expect(report.final).toMatchObject({ state: 'failed', failure_reason: 'job_canceled' });
+    expect(textOf(report.trace)).toContain('ERROR: Job failed: it was canceled');
   });
 
   test('a job that takes too long ends as such', async () => {
     const report = await scene.run(jobPayload(['sleep 600'], { runner_info: { timeout: 1 } }, ['echo "status $CI_JOB_STATUS"']));
     expect(report.final).toMatchObject({ failure_reason: 'job_execution_timeout' });
+    expect(report.text).toContain('ERROR: Job failed: it took longer than its timeout of 1 seconds');
     expect(report.text).toContain('status failed');
   });
 

@@ -1,9 +1,11 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { silentLog } from '../../src/base/log.ts';
 import { Secret } from '../../src/base/secret.ts';
 import { appendEntry, readConfig } from '../../src/runner/config.ts';
+import { startRunner } from '../../src/runner/loop.ts';
 import { registerRunner, unregisterRunner, verifyRunner } from '../../src/runner/register.ts';
 import { FakeForge } from './support/fake-forge.ts';
 
@@ -42,6 +44,24 @@ describe('registration', () => {
   test('a refusal leaves nothing behind', async () => {
     await expect(register({ token: new Secret('glrt-bad') })).rejects.toMatchObject({ code: 'credential_invalid' });
     expect((await readdir(join(dir, 'runner'))).filter((name) => !name.startsWith('.runner_system_id'))).toEqual([]);
+  });
+
+  test('a file that cannot be added to is refused before the server pins a key', async () => {
+    await mkdir(join(dir, 'runner'));
+    await writeFile(configPath, '[[runners]\n');
+    await expect(register()).rejects.toMatchObject({ code: 'invalid_input' });
+    expect(forge.requests).toEqual([]);
+    expect(await readdir(join(dir, 'runner'))).toEqual(['config.toml']);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)('R8 where the users of jobs could not reach their folders nothing is served', async () => {
+    await register();
+    await expect(startRunner({ configPath, log: silentLog })).rejects.toMatchObject({
+      code: 'invalid_input',
+      message: expect.stringContaining('builds_dir: the user of the job cannot pass through'),
+    });
+    for (const folder of [dir, join(dir, 'runner')]) await chmod(folder, 0o711);
+    await (await startRunner({ configPath, log: silentLog })).stop();
   });
 
   test('an unknown executor is refused before anything is asked', async () => {

@@ -94,6 +94,14 @@ async function claimSlot(buildsDir: string, slotDir: string, key: string): Promi
   await writeFile(note, key, { mode: 0o600 });
 }
 
+/** Before the first job: what each of them would fail with is no start. @throws invalid_input */
+export async function checkPlace({ user, buildsDir }: PrepareOptions['entry']): Promise<void> {
+  if ((await osUserOf(user, buildsDir)).uid === undefined) return;
+  let made = buildsDir;
+  while (!(await stat(made).catch(() => undefined))?.isDirectory()) made = dirname(made);
+  await reachable(await realpath(made));
+}
+
 /** A job's user needs to pass through every folder above its own. */
 async function reachable(dir: string): Promise<void> {
   for (let folder = dir; folder !== dirname(folder); folder = dirname(folder)) {

@@ -120,7 +120,7 @@ async function runTraced(deps: PlacedDeps, job: Job, token: Secret, control: Job
   });
   try {
     const outcome = await runPrepared({ ...deps, job, token, control, trace, watched, debugTrace }, exposure);
-    sayOutcome(trace, outcome);
+    sayOutcome(trace, outcome, job.runner_info.timeout);
     await trace.end();
     await Promise.all(leaks);
     const told = await sender.finish(
@@ -253,9 +253,15 @@ async function cleanUp(context: JobContext): Promise<void> {
   }
 }
 
-function sayOutcome(trace: Trace, outcome: Outcome): void {
+function sayOutcome(trace: Trace, outcome: Outcome, timeoutSeconds: number): void {
   if (outcome.state === 'success') return trace.line('\u001b[32;1mJob succeeded\u001b[0;m');
-  const why = outcome.message ?? (outcome.exitCode === undefined ? outcome.reason : `exit code ${outcome.exitCode}`);
+  const stopped = {
+    job_canceled: 'it was canceled',
+    job_execution_timeout: `it took longer than its timeout of ${timeoutSeconds} seconds`,
+    runner_interrupted: 'the runner was stopped',
+  };
+  const reason = Object.entries(stopped).find(([name]) => name === outcome.reason)?.[1] ?? outcome.reason;
+  const why = outcome.message ?? (outcome.exitCode === undefined ? reason : `exit code ${outcome.exitCode}`);
   trace.line(`\u001b[31;1mERROR: Job failed: ${why}\u001b[0;m`);
 }
 
