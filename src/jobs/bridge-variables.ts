@@ -1,4 +1,4 @@
-import { newBudget } from '../pipeline/budget.ts';
+import { newBudget } from '../base/budget.ts';
 import { expanderOf, type GivenVariable, reaches } from '../pipeline/given.ts';
 import type { ProjectFacts, UserFacts } from '../ports/directory.ts';
 import type { JobRecord, PipelineRecord, PipelineVariable } from '../ports/jobs.ts';

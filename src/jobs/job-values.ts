@@ -1,7 +1,7 @@
 import { JobpassError } from '../base/errors.ts';
 import { isProtected } from '../base/refs.ts';
 import type { Commit } from '../forge/forge.ts';
-import { newBudget } from '../pipeline/budget.ts';
+import { newBudget } from '../base/budget.ts';
 import { tierOf } from '../pipeline/environment-tier.ts';
 import { expanderOf, type Given, type GivenVariable, secretIn } from '../pipeline/given.ts';
 import type { PlanJob } from '../pipeline/plan.ts';

@@ -1,4 +1,4 @@
-import type { Budget } from './budget.ts';
+import type { Budget } from '../base/budget.ts';
 import type { CiEnvironment, CiJob } from './ci-file.ts';
 import { tierOf, tiers } from './environment-tier.ts';
 import { expanderOf, type Given, givenIn } from './given.ts';

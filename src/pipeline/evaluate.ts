@@ -1,5 +1,5 @@
 import { limits } from '../base/limits.ts';
-import { type Budget, newBudget } from './budget.ts';
+import { type Budget, newBudget } from '../base/budget.ts';
 import { cachesOf } from './cache-policy.ts';
 import { inheritedDefaults, inheritedVariables } from './defaults.ts';
 import { inItsPlace, oddPlaces, placed } from './environments.ts';

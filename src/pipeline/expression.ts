@@ -1,5 +1,5 @@
 import { RE2JS } from 're2js';
-import { type Budget, newBudget } from './budget.ts';
+import { type Budget, newBudget } from '../base/budget.ts';
 
 /** An expression of `rules:if`, parsed. @see GitLab CI/CD YAML reference, "CI/CD job rules: variable expressions" */
 export type Expression =

@@ -1,4 +1,4 @@
-import { type Budget, newBudget } from './budget.ts';
+import { type Budget, newBudget } from '../base/budget.ts';
 import { type Expander, expander, type Layer, namesIn } from './variables.ts';
 
 /** A variable that is over the file's: kept for the project, or given with the pipeline. */

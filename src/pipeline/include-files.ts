@@ -1,8 +1,8 @@
 import { limits } from '../base/limits.ts';
-import { newBudget } from './budget.ts';
+import { newBudget } from '../base/budget.ts';
 import { isFields } from './fields.ts';
 import { hiddenIn, secretText } from './given.ts';
-import { matchesWildcard } from './glob.ts';
+import { matchesWildcard } from '../base/glob.ts';
 import { openHeaded, readHeaded } from './headed-file.ts';
 import type { InputArguments, InputSpec } from './inputs.ts';
 import { notMap } from './parse.ts';

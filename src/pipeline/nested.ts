@@ -1,5 +1,5 @@
 import { limits } from '../base/limits.ts';
-import { newBudget } from './budget.ts';
+import { newBudget } from '../base/budget.ts';
 
 export interface NestedVariable {
   readonly value: string;

@@ -1,4 +1,4 @@
-import type { Budget } from './budget.ts';
+import type { Budget } from '../base/budget.ts';
 import type { CiRule } from './ci-file.ts';
 import { type Expression, type Pattern, searches } from './expression.ts';
 import type { Given } from './given.ts';

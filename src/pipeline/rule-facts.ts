@@ -1,8 +1,8 @@
-import type { Budget } from './budget.ts';
+import type { Budget } from '../base/budget.ts';
 import type { CiFile, CiRule } from './ci-file.ts';
 import { evaluateExpression } from './expression.ts';
 import { hiddenIn, secretText } from './given.ts';
-import { isGlob, matchesGlob, readGlob } from './glob.ts';
+import { isGlob, matchesGlob, readGlob } from '../base/glob.ts';
 import { policyRules } from './policy.ts';
 import { type Expander, expandVariables } from './variables.ts';
 

@@ -1,5 +1,5 @@
 import { limits } from '../base/limits.ts';
-import { type Budget, newBudget } from './budget.ts';
+import { type Budget, newBudget } from '../base/budget.ts';
 
 const maxDepth = 100;
 const reference = /\$(?:\$|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})/g;

@@ -8,7 +8,7 @@ import { Params } from '../../src/doors/api/params.ts';
 import { receiveUpload } from '../../src/doors/runner/upload.ts';
 import { frame, type FrameKind, frameReader } from '../../src/forge/embedded/git/frames.ts';
 import { hookReader } from '../../src/forge/embedded/git/hooks.ts';
-import { newBudget } from '../../src/pipeline/budget.ts';
+import { newBudget } from '../../src/base/budget.ts';
 import { parseDuration } from '../../src/pipeline/duration.ts';
 import { evaluateExpression, parseExpression } from '../../src/pipeline/expression.ts';
 import { parseCiFile } from '../../src/pipeline/parse.ts';

@@ -3,6 +3,24 @@ import type { Mutant } from './mutant.ts';
 /** What a job of the jobpass runner takes in, and says to its git. */
 export const runnerInputMutants: readonly Mutant[] = [
   {
+    id: 'A39',
+    defence: 'patterns of a job cost no more than their share',
+    file: 'src/runner/artifacts/select.ts',
+    find: 'if (budget.left < 0)',
+    replace: 'if (seen < 0)',
+    test: 'test/runner/artifacts.test.ts',
+    name: 'A39 what a pattern costs',
+  },
+  {
+    id: 'A39',
+    defence: 'no link of an archive lies below another',
+    file: 'src/runner/artifacts/unzip.ts',
+    find: 'if (links.has(above)) return path;',
+    replace: 'links.has(above);',
+    test: 'test/runner/artifacts.test.ts',
+    name: 'A39 links are as many',
+  },
+  {
     id: 'A53',
     defence: 'a repository of a job allows no transport',
     file: 'src/runner/git/environment.ts',

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { newBudget } from '../../src/pipeline/budget.ts';
+import { newBudget } from '../../src/base/budget.ts';
 import { planPipeline } from '../../src/pipeline/evaluate.ts';
 import type { Given } from '../../src/pipeline/given.ts';
 import { parseCiFile } from '../../src/pipeline/parse.ts';

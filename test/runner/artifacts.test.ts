@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ZipFile } from 'yazl';
 import { Readable } from 'node:stream';
 import { selectFiles } from '../../src/runner/artifacts/select.ts';
-import { staysInside, unzip } from '../../src/runner/artifacts/unzip.ts';
+import { staysInside, throughAnother, unzip } from '../../src/runner/artifacts/unzip.ts';
 import { writePlain, writeZip } from '../../src/runner/artifacts/zip.ts';
 import { jobPayload, makeScene, passesFor, type Scene } from './support/jobs.ts';
 
@@ -108,6 +108,12 @@ describe('unzip', () => {
     await expect(unzip(path, join(dir, 'out'))).rejects.toThrow();
   });
 
+  test('A39 links are as many as files may be, and each is looked at once', () => {
+    const links = new Map(Array.from({ length: 200_000 }, (_, index) => [`d/${index}`, 'x']));
+    expect(throughAnother(links)).toBeUndefined();
+    expect(throughAnother(new Map([...links, ['d/7/x/y', 'x']]))).toBe('d/7/x/y');
+  });
+
   test('A39 a link may climb real folders only', () => {
     expect(staysInside('a/b/c', '../x')).toBe(true);
     expect(staysInside('a/b', '../../x')).toBe(false);
@@ -125,6 +131,21 @@ test('patterns choose files, folders and globs, less what is excluded; .git is l
   expect(await paths(['build', 'src/*.ts'], ['**/*.log'])).toEqual(['build/a.txt', 'src/c.ts']);
   expect(await paths(['.'])).toEqual(['build/a.txt', 'build/deep/b.log', 'src/c.ts', 'top.txt']);
   expect(await paths(['../x', '/etc/passwd'])).toEqual([]);
+});
+
+test('A39 what a pattern costs is bounded, whatever a job writes', async () => {
+  for (const file of ['a'.repeat(250), 'one', '.two', 'x/y/z']) {
+    await mkdir(join(dir, file, '..'), { recursive: true });
+    await writeFile(join(dir, file), 'x');
+  }
+  const select = async (paths: readonly string[], exclude: readonly string[] = []): Promise<readonly string[]> =>
+    (await selectFiles(dir, { paths, exclude })).flatMap(({ kind, path }) => (kind === 'file' && path.length < 10 ? [path] : []));
+  expect(await select([`${'*a'.repeat(40)}b`, '{1..1000000000}', '{a,b}'.repeat(40), '+(+(a))b'])).toEqual([]);
+  expect(await select(['{one,x/**}', '.t*'])).toEqual(['.two', 'one', 'x/y/z']);
+  expect(await select(['**'], ['x/**'])).toEqual(['.two', 'one']);
+  const costly = `*${'a'.repeat(125)}b`;
+  await expect(select(Array.from({ length: 8000 }, () => costly))).rejects.toMatchObject({ code: 'too_large' });
+  await expect(select(['a'.repeat(5000)])).rejects.toMatchObject({ code: 'too_large' });
 });
 
 test('A39 a file that is reached through a link of the job is not read', async () => {

@@ -1,6 +1,8 @@
 import { opendir, realpath } from 'node:fs/promises';
-import { join, matchesGlob } from 'node:path';
+import { join } from 'node:path';
+import { newBudget } from '../../base/budget.ts';
 import { JobpassError } from '../../base/errors.ts';
+import { type Glob, matchesBelow, matchesGlob, readGlob } from '../../base/glob.ts';
 
 export interface Selection {
   /** Globs or folders, relative to the build folder; expanded already. */
@@ -17,15 +19,20 @@ export interface Chosen {
 }
 
 const maxEntries = 200_000;
+const maxPatternLength = 4096;
 
 /**
  * Lists what the patterns choose. A chosen folder brings all that is in it; links are listed and never followed, and `.git` is never looked into.
+ * Patterns are a job's: what they may cost is bounded, since the runner works for nobody else meanwhile.
  * @throws too_large
  */
 export async function selectFiles(root: string, selection: Selection): Promise<readonly Chosen[]> {
   // The job may have laid a link in the place of its folder.
   if ((await realpath(root)) !== root) throw new JobpassError('invalid_input', 'The build folder is not where it was.');
   const patterns = selection.paths.map(clean).filter((path) => path !== undefined);
+  const everything = patterns.includes('.');
+  const [wanted, unwanted] = [patterns.map(globOf), selection.exclude.map(globOf)];
+  const budget = newBudget();
   const literal = new Set(selection.literal);
   const chosen: Chosen[] = [];
   let seen = 0;
@@ -36,13 +43,14 @@ export async function selectFiles(root: string, selection: Selection): Promise<r
       if (seen > maxEntries) throw new JobpassError('too_large', `There are more than ${maxEntries} files to look at for artifacts.`);
       if (folder === '' && entry.name === '.git') continue;
       const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
-      const hit = inside || literal.has(path) || patterns.some((pattern) => pattern === '.' || matchesGlob(path, pattern));
-      const excluded = selection.exclude.some((pattern) => matchesGlob(path, pattern));
+      const hit = inside || everything || literal.has(path) || wanted.some((glob) => matchesGlob(glob, path, budget));
+      const excluded = unwanted.some((glob) => matchesGlob(glob, path, budget));
       if (entry.isDirectory()) {
         if (hit && !excluded) chosen.push({ path, kind: 'folder' });
-        if (hit || literal.size > 0 || patterns.some((pattern) => couldBeBelow(path, pattern))) await walk(path, hit);
+        if (hit || literal.size > 0 || wanted.some((glob) => matchesBelow(glob, path, budget))) await walk(path, hit);
       } else if (hit && !excluded && entry.isFile()) chosen.push({ path, kind: 'file' });
       else if (hit && !excluded && entry.isSymbolicLink()) chosen.push({ path, kind: 'link' });
+      if (budget.left < 0) throw new JobpassError('too_large', 'The patterns of paths take too long to match.');
     }
   };
   if (patterns.length > 0 || literal.size > 0) await walk('', false);
@@ -56,14 +64,9 @@ function clean(pattern: string): string | undefined {
   return parts.length === 0 ? '.' : parts.join('/');
 }
 
-/** Could the pattern match something in this folder? Errs towards yes. */
-function couldBeBelow(folder: string, pattern: string): boolean {
-  const [have, want] = [folder.split('/'), pattern.split('/')];
-  for (const [index, part] of have.entries()) {
-    const wanted = want[index];
-    if (wanted === undefined) return false;
-    if (wanted === '**') return true;
-    if (!matchesGlob(part, wanted)) return false;
-  }
-  return true;
+/** @throws too_large */
+function globOf(pattern: string): Glob {
+  if (pattern.length > maxPatternLength)
+    throw new JobpassError('too_large', `A pattern of paths is longer than ${maxPatternLength} characters.`);
+  return readGlob(pattern, true);
 }

@@ -31,12 +31,19 @@ export async function unzip(archive: string, folder: string, linksLead: 'inside'
   } finally {
     zip.close();
   }
+  const through = throughAnother(links);
+  if (through !== undefined) throw bad(through);
   // Last, so that no entry can be written through one.
   for (const [path, target] of links) {
-    if ([...links.keys()].some((other) => path.startsWith(`${other}/`))) throw bad(path);
     await mkdir(dirname(join(folder, path)), { recursive: true });
     await symlink(target, join(folder, path));
   }
+}
+
+/** The first link that lies below another one. They may be many: each is looked at once. */
+export function throughAnother(links: ReadonlyMap<string, string>): string | undefined {
+  for (const path of links.keys()) for (let above = dirname(path); above !== '.'; above = dirname(above)) if (links.has(above)) return path;
+  return undefined;
 }
 
 interface Links {

@@ -1,5 +1,6 @@
-import { matchesGlob } from 'node:path';
+import { newBudget } from '../../../base/budget.ts';
 import { JobpassError } from '../../../base/errors.ts';
+import { matchesGlob, readGlob } from '../../../base/glob.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { isTable, type Table, tableIn, textIn } from '../../parsed.ts';
 import type { JobNeeds } from '../executor.ts';
@@ -114,7 +115,9 @@ function allowedPolicies(config: DockerConfig, asked: readonly string[] | undefi
 
 /** gitlab-runner's rule: patterns over the name as it is written; none = any; the runner's own default is always fine. */
 export function checkAllowed(name: string, patterns: readonly string[], own: string | undefined, what: 'image' | 'service'): void {
-  if (patterns.length === 0 || name === own || patterns.some((pattern) => pattern === name || matchesGlob(name, pattern))) return;
+  const budget = newBudget();
+  const allowed = (pattern: string): boolean => pattern === name || matchesGlob(readGlob(pattern, true), name, budget);
+  if (patterns.length === 0 || name === own || patterns.some(allowed)) return;
   throw new JobpassError(
     'invalid_input',
     `The ${what} ${JSON.stringify(name.slice(0, 200))} is not allowed by this runner; allowed are: ${patterns.join(', ')}.`,

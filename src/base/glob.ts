@@ -15,12 +15,24 @@ export function matchesGlob(glob: Glob, path: string, budget: Budget): boolean {
   return near.some(({ parts }) => matchesParts(parts, path.split('/'), budget));
 }
 
+/** Whether something below a folder could match. */
+export function matchesBelow(glob: Glob, folder: string, budget: Budget): boolean {
+  budget.left -= glob.length;
+  return glob.some(({ parts }) => matchesParts(parts, folder.split('/'), budget, true));
+}
+
 /** Alternatives; each the parts of a path, `**` standing for any number of folders, and how every path begins that it matches. */
 export type Glob = readonly { readonly prefix: string; readonly parts: readonly string[] }[];
 
-/** Reads a pattern. What cannot be one matches nothing. */
-export function readGlob(pattern: string): Glob {
-  return (alternatives(pattern) ?? []).map((one) => ({ prefix: /^[^*?[\\]*/.exec(one)?.[0] ?? '', parts: one.split('/') }));
+/**
+ * Reads a pattern. What cannot be one matches nothing.
+ * @param deep two stars at the end cross folders as well, as they do for gitlab-runner
+ */
+export function readGlob(pattern: string, deep = false): Glob {
+  return (alternatives(pattern) ?? []).map((one) => {
+    const parts = one.split('/');
+    return { prefix: /^[^*?[\\]*/.exec(one)?.[0] ?? '', parts: deep && parts.at(-1) === '**' ? [...parts, '*'] : parts };
+  });
 }
 
 /** Whether anything in it is more than the name of one file. */
@@ -61,12 +73,16 @@ function choices(pattern: string, open: number): { readonly choices: readonly st
   return undefined;
 }
 
-/** Row by row over the parts: which beginnings of the path the parts so far can be. Time is parts × folders. */
-function matchesParts(parts: readonly string[], folders: readonly string[], budget: Budget): boolean {
+/**
+ * Row by row over the parts: which beginnings of the path the parts so far can be. Time is parts × folders.
+ * @param below the path is a folder, and something below it is to match
+ */
+function matchesParts(parts: readonly string[], folders: readonly string[], budget: Budget, below = false): boolean {
   let ends: readonly boolean[] = [true, ...folders.map(() => false)];
   for (const [index, part] of parts.entries()) {
     budget.left -= folders.length;
     if (budget.left < 0) return false;
+    if (below && ends.at(-1) === true) return true;
     // Only before a slash does it cross folders; at the end it is a star.
     const crosses = part === '**' && index < parts.length - 1;
     const next: boolean[] = ends.map(() => false);
@@ -77,7 +93,7 @@ function matchesParts(parts: readonly string[], folders: readonly string[], budg
     ends = next;
     if (!ends.includes(true)) return false;
   }
-  return ends.at(-1) === true;
+  return !below && ends.at(-1) === true;
 }
 
 /** Within one name: on a mismatch the last star takes one more character. Time is pattern × name at worst. */

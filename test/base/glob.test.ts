@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { newBudget } from '../../src/pipeline/budget.ts';
-import { matchesGlob, matchesWildcard, readGlob } from '../../src/pipeline/glob.ts';
+import { newBudget } from '../../src/base/budget.ts';
+import { matchesBelow, matchesGlob, matchesWildcard, readGlob } from '../../src/base/glob.ts';
 
 const matches = (pattern: string, path: string): boolean => matchesGlob(readGlob(pattern), path, newBudget());
 
@@ -62,6 +62,26 @@ test('stars and question marks say what a plain regular expression says', () => 
       expect(matches(parts.join('/'), text)).toBe(new RegExp(`^${source.join('')}$`).test(text));
     }),
   );
+});
+
+test.each([
+  ['a/**', 'a/b/c', true],
+  ['**', 'a/b', true],
+  ['{a/**,b}', 'a/b/c', true],
+  ['a/**', 'b/c', false],
+])('two stars at the end cross folders where they are to: %s and %s', (pattern, path, expected) => {
+  expect(matchesGlob(readGlob(pattern, true), path, newBudget())).toBe(expected);
+});
+
+test.each([
+  ['a/*/c', 'a/b', true],
+  ['a/*/c', 'a/b/c', false],
+  ['**/c', 'a/b', true],
+  ['{x,a/b}/c', 'a', true],
+  ['a*', 'ab', false],
+  ['b/c', 'a', false],
+])('below a folder: %s and %s', (pattern, folder, expected) => {
+  expect(matchesBelow(readGlob(pattern), folder, newBudget())).toBe(expected);
 });
 
 // GitLab, "Use `include:local` with wildcard file paths".
