@@ -225,10 +225,13 @@ export function containersSuite(where: string, start: (at: ContainerAddresses) =
       async function ciFile(exposure: string | undefined) {
         const content = `${exposure === undefined ? '' : `variables:\n  JOBPASS_EXPOSE: ${exposure}\n`}variables:\n  GIT_SUBMODULE_STRATEGY: normal\n${watchedJob}`;
         const merged = exposure === undefined ? content : content.replace(/variables:\n {2}GIT/, '  GIT');
+        return ciActions(merged);
+      }
+
+      async function ciActions(content: string) {
         const known = (await server.call('GET', `/api/v4/projects/${app}/repository/files/.gitlab-ci.yml?ref=main`, { token: alice.token }))
           .status;
-        const action = known === 200 ? 'update' : 'create';
-        return [{ action, file_path: '.gitlab-ci.yml', content: merged }];
+        return [{ action: known === 200 ? 'update' : 'create', file_path: '.gitlab-ci.yml', content }];
       }
 
       test('R6 R7 R8 A30 withheld: no pass in containers, environment, image, checkout or processes, in any form', async () => {
@@ -272,6 +275,20 @@ export function containersSuite(where: string, start: (at: ContainerAddresses) =
         ).toBe(true);
         expect(text).toContain('jobpass: exposure: replace');
         expect(passesIn(text)).toEqual([]);
+      });
+
+      test('R8 R11 an image that the person may not read fails the job, in words', async () => {
+        await server.project('secret/vault');
+        const actions = await ciActions('image: $CI_REGISTRY/secret/vault:1\nbuild:\n  script: ["true"]\n');
+        const commits = `/api/v4/projects/${app}/repository/commits`;
+        await server.must('POST', commits, { branch: 'main', commit_message: 'hidden', actions }, alice.token);
+        const job = await until(async () => {
+          const { list } = await server.call('GET', `/api/v4/projects/${app}/jobs?scope[]=failed`, { token: alice.token });
+          return list[0] === undefined ? undefined : Number(list[0]['id']);
+        });
+        const words = await trace(job);
+        expect(words).toMatch(/Job failed: The image \S+\/secret\/vault:1 cannot be had: .*There is no such repository/);
+        expect(passesIn(words)).toEqual([]);
       });
 
       test('R8 nothing of a job stays: no container, no network, no volume, no credential', async () => {

@@ -1,19 +1,12 @@
 import { containersSuite } from '../e2e/containers-suite.ts';
-import { startBehind } from '../support/behind.ts';
+import { openGateway } from '../support/place.ts';
 
-containersSuite('through the gateway', async ({ listen, external, registry }) => {
-  let waiting = { id: 0, token: '' };
-  const place = await startBehind({
-    port: listen[0].port,
-    server: { externalUrls: [external], registryUrl: registry, allowPlainHttp: true },
-    gateway: { listen, externalUrls: [external], registryUrl: registry, allowPlainHttp: true },
-    async prepared(upstream) {
-      waiting = await upstream.runner();
-      // It speaks plain GitLab: its own passes are off.
-      await upstream.must('PUT', `/api/v4/runners/${waiting.id}`, { trust: 'none' });
-      // The key is the one that comes with its first signed request.
-      return { signedRunners: [{ id: waiting.id as never, key: undefined }] };
-    },
-  });
-  return { ...place, waiting, trusted: async () => {} };
+containersSuite('through the gateway', async (at) => {
+  // The key is the one that comes with its first signed request.
+  const place = await openGateway(
+    undefined,
+    ({ id }) => ({ trustedRunners: [], signedRunners: [{ id: id as never, key: undefined }] }),
+    at,
+  );
+  return { ...place.forge, url: place.url, stop: () => place.stop(), waiting: place.runner, trusted: async () => {} };
 });

@@ -28,8 +28,12 @@ export async function openEmbedded(): Promise<Place> {
 const launcher = fileURLToPath(new URL('../../bin/jobpass.js', import.meta.url));
 
 /** A forge in a process of its own, which knows the gateway's address as its own, as GitLab's `external_url` would be. */
-async function startForge(dir: string, external: string, root: string): Promise<{ readonly child: ChildProcess; readonly url: string }> {
-  const args = ['serve', '--data', dir, '--listen', '127.0.0.1:0', '--external-url', external];
+async function startForge(
+  dir: string,
+  root: string,
+  settings: readonly string[],
+): Promise<{ readonly child: ChildProcess; readonly url: string }> {
+  const args = ['serve', '--data', dir, '--listen', '127.0.0.1:0', ...settings];
   const child = spawn(process.execPath, [launcher, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '', HOME: dir, JOBPASS_ROOT_TOKEN: root },
@@ -50,30 +54,46 @@ async function startForge(dir: string, external: string, root: string): Promise<
   });
 }
 
-/** The gateway, with the embedded forge behind it in another process. @param between what stands between the two */
+/** Addresses that others have to know before. */
+export interface PlaceAddresses {
+  readonly listen: GatewayConfig['listen'];
+  readonly external: string;
+  readonly registry: string;
+}
+
+/**
+ * The gateway, with the embedded forge behind it in another process.
+ * @param between what stands between the two
+ * @param config of the gateway, which trusts that runner unless this says otherwise
+ * @param at none = on a free port of this machine
+ */
 export async function openGateway(
   between?: (url: string) => Promise<{ readonly url: string; close(): void }>,
-  config: Partial<GatewayConfig> = {},
+  config: (runner: Place['runner']) => Partial<GatewayConfig> = () => ({}),
+  at?: PlaceAddresses,
 ): Promise<Place> {
   const dir = await mkdtemp(join(tmpdir(), 'jobpass-behind-'));
   const root = `glpat-${randomBase62(20)}`;
-  const port = await freePort();
-  const external = `http://127.0.0.1:${port}`;
-  const { child, url } = await startForge(dir, external, root);
+  const listen = at?.listen ?? [{ host: '127.0.0.1', port: await freePort() }];
+  const own = `http://127.0.0.1:${listen[0]?.port ?? 0}`;
+  const external = at?.external ?? own;
+  const plain = at === undefined ? [] : ['--registry-url', at.registry, '--allow-plain-http'];
+  const { child, url } = await startForge(dir, root, ['--external-url', external, ...plain]);
   const behind = forgeClient(url, root);
   const runner = await behind.runner();
   // It speaks plain GitLab: its own passes are off.
   await behind.must('PUT', `/api/v4/runners/${runner.id}`, { trust: 'none' });
   const other = await between?.(url);
   const gateway = await startTestGateway(other?.url ?? url, root, {
-    listen: [{ host: '127.0.0.1', port }],
+    listen,
     externalUrls: [external],
     trustedRunners: [runner.id as never],
-    ...config,
+    ...(at === undefined ? {} : { registryUrl: at.registry, allowPlainHttp: true }),
+    ...config(runner),
   });
   return {
-    forge: forgeClient(external, root),
-    url: external,
+    forge: forgeClient(own, root),
+    url: own,
     runner,
     async stop() {
       await gateway.stop();

@@ -19,7 +19,7 @@ describe('the other store', () => {
   afterAll(() => postgres?.stop());
   forgeSuite(
     'the gateway, with a forge behind it whose answers are odd',
-    () => openGateway(oddForge, { database: postgres?.url }),
+    () => openGateway(oddForge, () => ({ database: postgres?.url })),
     differences,
   );
 });
