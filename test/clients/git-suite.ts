@@ -190,6 +190,7 @@ export function gitSuite(where: string, open: () => Promise<Place>): void {
       expect(await refused(job.pass, 'lease', 'fetch')).toContain(over);
       expect(await refused(job.pass, 'lease', 'push', 'origin', 'HEAD:refs/heads/late')).toContain(over);
       expect(await refused(job.fetchPass, 'partial', 'cat-file', '-p', 'HEAD:two')).toContain(over);
+      if (hasLfs) expect(await refused(job.pass, 'lfs', 'lfs', 'locks')).toContain(over);
     });
   });
 }

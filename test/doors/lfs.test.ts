@@ -122,8 +122,9 @@ describe('Git LFS, by git-lfs itself', () => {
     expect((await batch('team/art', 'upload', claimed.fetchPass)).status).toBe(403);
     expect((await batch('team/art', 'upload', bob.token)).status).toBe(403);
     await server.finish(claimed);
-    expect((await batch('team/art', 'download', claimed.fetchPass)).status).toBe(401);
-    expect((await server.call('GET', path, { headers: basic(claimed.fetchPass) })).status).toBe(401);
+    // At 401 git-lfs would send it again, for ever.
+    expect((await batch('team/art', 'download', claimed.fetchPass)).status).toBe(403);
+    expect((await server.call('GET', path, { headers: basic(claimed.fetchPass) })).status).toBe(403);
   });
 
   test('A40 an object of another project is not there, in words and in bytes, until it was uploaded there', async () => {

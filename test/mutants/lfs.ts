@@ -39,4 +39,13 @@ export const lfsMutants: readonly Mutant[] = [
     test: door,
     name: 'locks: one owner each',
   },
+  {
+    id: 'R2',
+    defence: 'git-lfs does not send a dead pass for ever',
+    file: 'src/doors/git/lfs/errors.ts',
+    find: "if (error.code === 'pass_dead')",
+    replace: 'if (false)',
+    test: 'test/doors/lfs.test.ts',
+    name: 'A40 A48 answers carry',
+  },
 ];

@@ -84,5 +84,7 @@ export function statusOf(row: Endpoint, sample: Sample, answer: Answer, anonymou
   if (answer === 'ok') return sample.ok ?? (row.method === 'POST' ? 201 : 200);
   // git, git-lfs and docker send their credential only once they are asked for it.
   if (['git', 'lfs', 'registry'].includes(doorOf(row)) && anonymous) return 401;
+  // git-lfs would send a dead pass again and again at 401.
+  if (doorOf(row) === 'lfs' && answer === 'unauthenticated') return 403;
   return { unauthenticated: 401, forbidden: 403, missing: 404 }[answer];
 }
