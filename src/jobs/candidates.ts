@@ -6,10 +6,14 @@ import { tagsFit } from '../base/tags.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Waiter } from './wakeup.ts';
 
-/** How many waiting jobs are looked at: a few first, then as many as one runner may have to pass over. */
-const looks = [20, 1000];
-/** Waiting jobs that idle runners are looked for at a time; while more wait, runners are busy anyway. */
-const matchedAtOnce = 1000;
+/** Of the waiting jobs a few are looked at first, whole. */
+const fewFirst = 20;
+/** Then what decides of all others, so many at a time: jobs that wait for runners that others do not have must not keep this one from its own. */
+const atOnce = 1000;
+const mostLookedAt = 50_000;
+/** Until a job is tried again that could not be prepared. */
+const putOffMs = 30_000;
+const mostPutOff = 10_000;
 
 type Serves = (runner: RunnerRecord, job: WaitingJob) => Promise<boolean>;
 
@@ -17,6 +21,8 @@ type Serves = (runner: RunnerRecord, job: WaitingJob) => Promise<boolean>;
 export class Candidates {
   readonly #deps: JobsDeps;
   readonly #taken = new Set<JobId>();
+  /** When each of them may be tried again, by the monotonic clock. */
+  readonly #putOff = new Map<JobId, number>();
 
   constructor(deps: JobsDeps) {
     this.#deps = deps;
@@ -24,17 +30,48 @@ export class Candidates {
 
   /** The oldest job that the runner may have, reserved until `release`. @param skip jobs that it has tried */
   async take(runner: RunnerRecord, skip: ReadonlySet<JobId>): Promise<JobRecord | undefined> {
+    const { jobs } = this.#deps;
     const serves = this.#serves();
-    for (const limit of looks) {
-      const waiting = await this.#deps.jobs.claimCandidates(null, filterOf(runner), limit);
-      for (const job of waiting) {
-        if (skip.has(job.id) || this.#taken.has(job.id) || !(await serves(runner, job)) || this.#taken.has(job.id)) continue;
-        this.#taken.add(job.id);
-        return job;
-      }
-      if (waiting.length < limit) return undefined;
+    const takes = async (job: WaitingJob): Promise<boolean> => {
+      if (skip.has(job.id) || this.#isHeld(job.id) || !(await serves(runner, job)) || this.#taken.has(job.id)) return false;
+      this.#taken.add(job.id);
+      return true;
+    };
+    const filter = filterOf(runner);
+    const first = await jobs.claimCandidates(null, filter, fewFirst);
+    for (const job of first) if (await takes(job)) return job;
+    if (first.length < fewFirst) return undefined;
+    for await (const row of this.#waiting(first.at(-1)?.id, filter.projectIds)) {
+      if (!tagsFit(row.tags, runner) || !(await takes(row))) continue;
+      const job = await jobs.job(null, row.id);
+      if (job?.status === 'pending') return job;
+      this.#taken.delete(row.id);
     }
     return undefined;
+  }
+
+  /** It could not be prepared: others get their turn before it is tried again. */
+  putOff(job: JobId): void {
+    this.#putOff.delete(job);
+    this.#putOff.set(job, this.#deps.clock.monotonic() + putOffMs);
+    const [oldest] = this.#putOff.keys();
+    if (this.#putOff.size > mostPutOff && oldest !== undefined) this.#putOff.delete(oldest);
+  }
+
+  #isHeld(job: JobId): boolean {
+    if (this.#taken.has(job)) return true;
+    const until = this.#putOff.get(job);
+    return until !== undefined && this.#deps.clock.monotonic() < until;
+  }
+
+  async *#waiting(behind?: JobId, projectIds?: readonly ProjectId[]): AsyncGenerator<WaitingJob> {
+    let after = behind;
+    for (let looked = 0; looked < mostLookedAt; looked += atOnce) {
+      const rows = await this.#deps.jobs.waiting(null, atOnce, { after, projectIds });
+      yield* rows;
+      if (rows.length < atOnce) return;
+      after = rows.at(-1)?.id;
+    }
   }
 
   release(job: JobId): void {
@@ -43,16 +80,14 @@ export class Candidates {
 
   /** For each waiting job the runner that has waited longest of those that may have it; at most one job each. */
   async match(waiters: Iterable<Waiter<RunnerRecord>>): Promise<readonly Waiter<RunnerRecord>[]> {
-    const jobs = await this.#deps.jobs.waiting(null, matchedAtOnce);
-    if (jobs.length === 0) return [];
     const serves = this.#serves();
     const idle = new Set(waiters);
     const woken: Waiter<RunnerRecord>[] = [];
     // Jobs that are alike in all that counts here find nobody either.
     const hopeless = new Set<string>();
-    for (const job of jobs) {
+    for await (const job of this.#waiting()) {
       const kind = JSON.stringify([job.projectId, job.tags, job.tag, job.ref]);
-      if (this.#taken.has(job.id) || hopeless.has(kind)) continue;
+      if (hopeless.has(kind) || this.#isHeld(job.id)) continue;
       const found = await firstFor(idle, job, serves);
       if (found === undefined) hopeless.add(kind);
       else {

@@ -99,6 +99,7 @@ export function makeQueue(deps: JobsDeps): Queue {
         // One job that cannot be prepared must not keep the others from running.
         if (isJobpassError(error, 'store_unavailable') || isJobpassError(error, 'audit_unavailable')) throw error;
         deps.log.error('job.not_started', { job: job.id }, error);
+        await giveUp(deps, candidates, job, error);
       } finally {
         candidates.release(job.id);
       }
@@ -357,6 +358,17 @@ function sameTrust(one: RunnerRecord, other: RunnerRecord): boolean {
     one.responsibleId === other.responsibleId
   );
 }
+
+/** What will be the same at the next try fails the job; anything else may pass. In both cases the others get their turn. */
+async function giveUp(deps: JobsDeps, candidates: Candidates, job: JobRecord, error: unknown): Promise<void> {
+  candidates.putOff(job.id);
+  if (!isJobpassError(error) || !forGood.has(error.code)) return;
+  await fail(deps, job, 'pending', { why: error.message, reason: 'runner_system_failure' }).catch((cause: unknown) =>
+    deps.log.error('job.not_failed', { job: job.id }, cause),
+  );
+}
+
+const forGood: ReadonlySet<string> = new Set(['too_large', 'invalid_input', 'unprocessable', 'not_found']);
 
 /** @param from the only state that it is failed from: another node may have started it meanwhile */
 async function fail(deps: JobsDeps, job: JobRecord, from: 'pending' | 'running', { why, reason }: Failed): Promise<undefined> {

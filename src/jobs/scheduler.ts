@@ -1,5 +1,5 @@
 import { JobpassError } from '../base/errors.ts';
-import type { EpochMillis } from '../base/ids.ts';
+import { type EpochMillis, millis } from '../base/ids.ts';
 import type { ScheduleRecord } from '../ports/schedules.ts';
 import type { Tx } from '../ports/tx.ts';
 import type { JobsDeps } from './deps.ts';
@@ -8,6 +8,8 @@ import { refOf, runSchedule, timeOf } from './schedules.ts';
 import { asSystem } from './system.ts';
 
 const everyMs = 15_000;
+/** Until one is tried again that could not be started: by then the others have had their turn. */
+const againMs = 60_000;
 /** Schedules that one round starts. */
 const atOnce = 50;
 
@@ -48,8 +50,11 @@ export class Scheduler {
       try {
         await this.#run(schedule);
       } catch (error) {
-        // One that cannot be started must not hold up the others; it stays due.
+        // One that cannot be started must not hold up the others, now or in the next round: it stays due, and stands behind them.
         log.error('schedule.failed', { schedule: schedule.id }, error);
+        await this.#put(schedule, millis(clock.now() + againMs), 'it could not be started, and is tried again').catch((cause: unknown) =>
+          log.error('schedule.not_put_off', { schedule: schedule.id }, cause),
+        );
       }
     }
   }

@@ -40,7 +40,7 @@ export interface ResourceGroups {
   list(tx: MaybeTx, project: ProjectId, page: Page): Promise<Paged<ResourceGroup>>;
   byKey(tx: MaybeTx, project: ProjectId, key: string): Promise<ResourceGroup | undefined>;
   setMode(tx: Tx, id: ResourceGroupId, mode: ProcessMode): Promise<void>;
-  /** Groups that nobody holds and somebody waits for. */
+  /** Groups that nobody holds, and where the turn of one that waits has come. */
   free(tx: MaybeTx, limit: number): Promise<readonly ResourceGroup[]>;
   /** Jobs that wait for it or will, in the order of its mode; replaced ones left out. */
   upcoming(tx: MaybeTx, group: ResourceGroup, limit: number): Promise<readonly JobRecord[]>;

@@ -286,8 +286,12 @@ export interface JobStore {
   listJobs(tx: MaybeTx, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
   /** Oldest pending jobs that match; in a transaction locked (PostgreSQL: skip locked), else as last committed. */
   claimCandidates(tx: MaybeTx, filter: ClaimFilter, limit: number): Promise<readonly JobRecord[]>;
-  /** The oldest pending jobs of all, as last committed. */
-  waiting(tx: MaybeTx, limit: number): Promise<readonly WaitingJob[]>;
+  /** The oldest pending jobs, of all projects unless some are named, as last committed; those behind the job `after`. */
+  waiting(
+    tx: MaybeTx,
+    limit: number,
+    from?: { readonly after?: JobId | undefined; readonly projectIds?: readonly ProjectId[] | undefined },
+  ): Promise<readonly WaitingJob[]>;
   /** Its failure is forgiven (`allow_failure:exit_codes`). */
   forgive(tx: Tx, id: JobId): Promise<void>;
   /** The mean of its jobs', in percent; null where none has any. */

@@ -140,17 +140,12 @@ export function jobRepository(db: Database): JobStore {
       }
       return found;
     },
-    async waiting(tx, limit) {
+    async waiting(tx, limit, { after, projectIds } = {}) {
       const columns = ['id', 'projectId', 'ref', 'tag', 'tags'] as const;
-      const rows = await db
-        .on(tx)
-        .selectFrom('jobs')
-        .select(columns)
-        .where('status', '=', 'pending')
-        .where('kind', '=', 'build')
-        .orderBy('id')
-        .limit(limit)
-        .execute();
+      let query = db.on(tx).selectFrom('jobs').select(columns).where('status', '=', 'pending').where('kind', '=', 'build');
+      if (after !== undefined) query = query.where('id', '>', after);
+      if (projectIds !== undefined) query = query.where('projectId', 'in', [...projectIds]);
+      const rows = await query.orderBy('id').limit(limit).execute();
       return rows.map(({ ref, tag, tags, ...row }) => ({
         id: id<JobId>(row.id),
         projectId: id<ProjectId>(row.projectId),

@@ -42,8 +42,9 @@ export function resourceGroupRepository(db: Database): ResourceGroups {
         .selectFrom('resourceGroups')
         .selectAll()
         .where('holderId', 'is', null)
+        // Whose turn has come: those where an older or newer job has to go first, and is not ready, would else fill the list for all others.
         .where(
-          sql<boolean>`exists (select 1 from "jobs" where "jobs"."projectId" = "resourceGroups"."projectId" and "jobs"."resourceGroup" = "resourceGroups"."key" and "jobs"."status" = 'waiting_for_resource')`,
+          sql<boolean>`exists (select 1 from "jobs" where "jobs"."projectId" = "resourceGroups"."projectId" and "jobs"."resourceGroup" = "resourceGroups"."key" and "jobs"."status" = 'waiting_for_resource' and "jobs"."retriedById" is null and not exists (select 1 from "jobs" "first" where "first"."projectId" = "jobs"."projectId" and "first"."resourceGroup" = "jobs"."resourceGroup" and "first"."status" in ('created', 'scheduled') and "first"."retriedById" is null and (("resourceGroups"."processMode" = 'oldest_first' and "first"."pipelineId" < "jobs"."pipelineId") or ("resourceGroups"."processMode" = 'newest_first' and "first"."pipelineId" > "jobs"."pipelineId"))))`,
         )
         .orderBy('id')
         .limit(limit)

@@ -47,6 +47,34 @@ export function flowCases(bench: Bench): void {
     expect([await mine(now - 6), await mine(now - 1), await mine(now)]).toEqual([[], [later.id], [later.id, late.id]]);
   });
 
+  test('R13 a resource group is free only where the turn of one that waits has come, by the group’s mode', async () => {
+    const at = await place();
+    const { resourceGroups, transactor } = bench.store;
+    const [older, newer] = [await pipeline(at), await pipeline(at)];
+    const key = 'one after the other';
+    await transactor.write((tx) => resourceGroups.ensure(tx, at.project.id, key, now));
+    const group = await resourceGroups.byKey(null, at.project.id, key);
+    if (group === undefined) throw new Error('no group');
+    const isFree = async () => ids(await resourceGroups.free(null, 10_000)).includes(group.id);
+    const first = await job(older, { resourceGroup: key, status: 'created' });
+    expect(await isFree()).toBe(false);
+    await job(newer, { resourceGroup: key, status: 'waiting_for_resource' });
+    const inMode = async (mode: 'unordered' | 'oldest_first' | 'newest_first' | 'newest_ready_first') => {
+      await transactor.write((tx) => resourceGroups.setMode(tx, group.id, mode));
+      return isFree();
+    };
+    expect([await inMode('unordered'), await inMode('newest_ready_first'), await inMode('newest_first')]).toEqual([true, true, true]);
+    expect(await inMode('oldest_first')).toBe(false);
+    await transactor.write((tx) => bench.store.jobs.changeJob(tx, first.id, ['created'], { status: 'waiting_for_resource' }));
+    expect(await isFree()).toBe(true);
+    expect(await inMode('newest_first')).toBe(true);
+    await transactor.write(async (tx) => {
+      await bench.store.jobs.changeJob(tx, first.id, ['waiting_for_resource'], { status: 'pending' });
+      await resourceGroups.take(tx, group.id, first.id);
+    });
+    expect(await isFree()).toBe(false);
+  });
+
   test('bridges wait until they triggered something, and those that run are settled when it is over or gone', async () => {
     const at = await place();
     const line = await pipeline(at);
