@@ -5,6 +5,7 @@ import { type Clock, systemClock } from './base/clock.ts';
 import { JobpassError } from './base/errors.ts';
 import type { JobId, ProjectId, RunnerId } from './base/ids.ts';
 import type { Log } from './base/log.ts';
+import { looksLikePass } from './base/pass-token.ts';
 import type { Secret } from './base/secret.ts';
 import { type Listen, makeHttpServer } from './doors/http.ts';
 import { addressesOf, chosenPorts } from './doors/listen.ts';
@@ -199,6 +200,7 @@ export async function startGateway(given: GatewayConfig, log: Log, clock: Clock 
     passes: {
       gatekeeper,
       directory,
+      known: async (secret) => !looksLikePass(secret.reveal()) || (await store.passes.byDigest(null, secret.digest())) !== undefined,
       forwarder,
       acting,
       power,

@@ -5,7 +5,8 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { Secret } from '../../base/secret.ts';
 import type { Grant } from '../../pass/grant.ts';
-import type { Access, AskContext, Gatekeeper, Subject } from '../../pass/subject.ts';
+import { passRouteRefusal } from '../../pass/routes.ts';
+import type { Access, AskContext, Gatekeeper, Refusal, Subject } from '../../pass/subject.ts';
 import type { Directory } from '../../ports/directory.ts';
 import type { ActingCredentials, Channel, UpstreamHistory } from '../../ports/gateway.ts';
 import { parseJson } from '../api/api-door.ts';
@@ -22,6 +23,7 @@ import { readFetchCommand } from './fetch-command.ts';
 import { answerGit } from './git-result.ts';
 import { checkBody, readBody } from './json-body.ts';
 import { doorOf, judge, type Wanted } from './judge.ts';
+import { Lanes } from './lanes.ts';
 import { lfsAnswer } from './lfs-answer.ts';
 import { checkOptions, checkUnprotected } from './push-check.ts';
 import { readPushPrefix } from './push-prefix.ts';
@@ -39,6 +41,8 @@ import type { OpenWrite, WriteLog } from './write-log.ts';
 export interface PassRequestDeps {
   readonly gatekeeper: Gatekeeper;
   readonly directory: Directory;
+  /** False for what looks like a pass and is none: nothing is looked up for it. */
+  readonly known: (secret: Secret) => Promise<boolean>;
   readonly forwarder: Forwarder;
   readonly acting: ActingCredentials;
   readonly power: PowerDeps;
@@ -73,8 +77,12 @@ export interface RequestFacts {
 
 type Outcome = 'done' | 'failed' | 'refused' | 'cut';
 
+/** Requests of one credential that are judged at once: each asks the forge who is who. */
+const judgedAtOnce = 16;
+
 /** Serves a request that carries a pass: judged, admitted, its credential swapped for one of the user, and forwarded. */
 export function makePassRequests(deps: PassRequestDeps) {
+  const lanes = new Lanes(judgedAtOnce);
   return async (request: IncomingMessage, response: ServerResponse, facts: RequestFacts): Promise<void> => {
     const audience = audienceOf(facts.path);
     try {
@@ -82,7 +90,7 @@ export function makePassRequests(deps: PassRequestDeps) {
       if ('refusal' in read) return sayNo(request, response, audience, read.refusal);
       const problem = pathProblem(facts.path);
       if (problem !== undefined) throw new JobpassError('invalid_input', problem);
-      await new PassRequest(deps, request, response, facts, read.subject).serve();
+      await new PassRequest(deps, lanes, request, response, facts, read.subject).serve();
     } catch (error) {
       const known = isJobpassError(error) ? error : new JobpassError('internal', {}, error);
       if (known.code === 'internal') deps.log.error('gateway.failed', { requestId: facts.requestId }, known);
@@ -93,6 +101,7 @@ export function makePassRequests(deps: PassRequestDeps) {
 
 class PassRequest {
   readonly #deps: PassRequestDeps;
+  readonly #lanes: Lanes;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #facts: RequestFacts;
@@ -101,8 +110,16 @@ class PassRequest {
   /** Of a write: nobody knows what became of one that was sent, and of which the forge told nothing. */
   #fate: 'held' | 'sent' | 'told' = 'held';
 
-  constructor(deps: PassRequestDeps, request: IncomingMessage, response: ServerResponse, facts: RequestFacts, subject: Subject) {
+  constructor(
+    deps: PassRequestDeps,
+    lanes: Lanes,
+    request: IncomingMessage,
+    response: ServerResponse,
+    facts: RequestFacts,
+    subject: Subject,
+  ) {
     this.#deps = deps;
+    this.#lanes = lanes;
     this.#request = request;
     this.#response = response;
     this.#facts = facts;
@@ -124,7 +141,7 @@ class PassRequest {
 
   async #carry(): Promise<Outcome> {
     const { path, query } = this.#facts;
-    const wanted = await judge(this.#deps.directory, this.#request.method ?? '', path, query);
+    const wanted = await this.#inLane(() => this.#judge(path, query));
     if ('code' in wanted) {
       // Asked all the same: a dead pass hears that it is dead, and the trail knows who tried.
       await this.#admit(`${this.#request.method ?? ''} (unlisted)`, [{ permission: 'pass:self', resource: { kind: 'instance' } }]);
@@ -147,6 +164,17 @@ class PassRequest {
     }
   }
 
+  async #judge(path: string, query: URLSearchParams): Promise<Wanted | Refusal> {
+    const subject = this.#subject;
+    const method = this.#request.method ?? '';
+    if (subject.kind === 'secret' && !(await this.#deps.known(subject.secret))) return passRouteRefusal(method, path);
+    return judge(this.#deps.directory, method, path, query);
+  }
+
+  #inLane<Result>(work: () => Promise<Result>): Promise<Result> {
+    return this.#lanes.run(this.#subject.kind === 'secret' ? this.#subject.secret.digest() : '', work);
+  }
+
   async #admit(endpoint: string, accesses: readonly Access[]): Promise<Grant> {
     const admission = await this.#try(endpoint, accesses);
     if (!admission.ok) {
@@ -161,7 +189,7 @@ class PassRequest {
   async #try(endpoint: string, accesses: readonly Access[]) {
     const { requestId, secure } = this.#facts;
     const context: AskContext = { door: doorOf(endpoint), endpoint, requestId, secure };
-    const admission = await this.#deps.gatekeeper.admit(this.#subject, accesses, context);
+    const admission = await this.#inLane(() => this.#deps.gatekeeper.admit(this.#subject, accesses, context));
     if (admission.ok) this.#grants.push(admission.grant);
     return admission;
   }

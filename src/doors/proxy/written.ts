@@ -2,7 +2,11 @@ import { JobpassError } from '../../base/errors.ts';
 import type { ProjectId } from '../../base/ids.ts';
 import type { UpstreamHistory } from '../../ports/gateway.ts';
 import type { Wanted } from './judge.ts';
+import { Lanes } from './lanes.ts';
 import type { PushCommand } from './push-prefix.ts';
+
+/** Of the forge, for one push. */
+const askedAtOnce = 8;
 
 type History = Pick<UpstreamHistory, 'hasCommit' | 'commitsTouching' | 'deployersOf'>;
 
@@ -12,9 +16,10 @@ type History = Pick<UpstreamHistory, 'hasCommit' | 'commitsTouching' | 'deployer
  */
 export async function pushed(history: History, project: ProjectId, commands: readonly PushCommand[]): Promise<readonly string[]> {
   const moved = commands.filter(({ newOid }) => !/^0+$/.test(newOid));
+  const lanes = new Lanes(askedAtOnce);
   const found = await Promise.all(
     moved.map(async ({ newOid, ref }) => {
-      const isNew = !(await history.hasCommit(project, newOid));
+      const isNew = !(await lanes.run('', () => history.hasCommit(project, newOid)));
       const named = ref.startsWith('refs/tags/') ? ref : `${ref}@${newOid}`;
       return isNew ? [newOid, named] : [named];
     }),

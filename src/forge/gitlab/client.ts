@@ -33,19 +33,24 @@ export class UpstreamClient {
   readonly breaker = new Breaker();
   readonly #config: ClientConfig;
   readonly #pool: Pool;
+  /** Whether a job lives is asked in no line: what others ask for would cut what its pass has in flight (R2). */
+  readonly #ofJobs: Pool;
   #admin: Promise<Secret> | undefined;
 
   constructor(config: ClientConfig) {
     this.#config = config;
     const timeout = config.timeoutMs ?? 10_000;
-    this.#pool = new Pool(config.url, {
-      connections: 64,
-      pipelining: 1,
-      headersTimeout: timeout,
-      bodyTimeout: timeout,
-      maxResponseSize: answerBytes,
-      connect: { timeout, ...(config.ca === undefined ? {} : { ca: config.ca }) },
-    });
+    const pool = (connections: number): Pool =>
+      new Pool(config.url, {
+        connections,
+        pipelining: 1,
+        headersTimeout: timeout,
+        bodyTimeout: timeout,
+        maxResponseSize: answerBytes,
+        connect: { timeout, ...(config.ca === undefined ? {} : { ca: config.ca }) },
+      });
+    this.#pool = pool(64);
+    this.#ofJobs = pool(32);
   }
 
   /** The administrator's own token, for requests that name whom it acts for. @throws upstream_failed */
@@ -68,7 +73,7 @@ export class UpstreamClient {
 
   /** With a job's own token. @throws upstream_failed */
   askAsJob(token: Secret, path: string): Promise<UpstreamAnswer> {
-    return this.#call('GET', `/api/v4${path}`, { 'job-token': token.reveal() }, undefined);
+    return this.#call('GET', `/api/v4${path}`, { 'job-token': token.reveal() }, undefined, this.#ofJobs);
   }
 
   /** With somebody's own token. @throws upstream_failed */
@@ -112,8 +117,8 @@ export class UpstreamClient {
     }
   }
 
-  close(): Promise<void> {
-    return this.#pool.destroy();
+  async close(): Promise<void> {
+    await Promise.all([this.#pool.destroy(), this.#ofJobs.destroy()]);
   }
 
   #token(): Promise<Secret> {
@@ -132,8 +137,14 @@ export class UpstreamClient {
     return this.#admin;
   }
 
-  async #call(method: string, path: string, headers: Readonly<Record<string, string>>, body: unknown): Promise<UpstreamAnswer> {
-    const { status, text, header } = await this.#answered(method, path, headers, body);
+  async #call(
+    method: string,
+    path: string,
+    headers: Readonly<Record<string, string>>,
+    body: unknown,
+    pool = this.#pool,
+  ): Promise<UpstreamAnswer> {
+    const { status, text, header } = await this.#answered(pool, method, path, headers, body);
     // A path that a project had before: nothing is there now, and nobody follows (A21).
     const formerPath = status === 301 && method === 'GET' && projectByPath.test(path);
     if (!formerPath && ![200, 201, 202, 204, 401, 403, 404, 409, 422].includes(status)) throw unclear(status, header('retry-after'));
@@ -141,13 +152,13 @@ export class UpstreamClient {
   }
 
   /** What the forge says of one odd question (400, 414, 429, 500) is no reason to ask it nothing: else anybody could stop all passes by asking one. */
-  #answered(method: string, path: string, headers: Readonly<Record<string, string>>, body: unknown) {
+  #answered(pool: Pool, method: string, path: string, headers: Readonly<Record<string, string>>, body: unknown) {
     return this.breaker.run(async () => {
       const type = body === undefined ? {} : { 'content-type': 'application/json' };
       let answer;
       let text: string;
       try {
-        answer = await this.#pool.request({
+        answer = await pool.request({
           method,
           path,
           headers: { ...headers, ...type, accept: 'application/json' },
