@@ -8,7 +8,6 @@ import { removeAs } from './run-as.ts';
 
 export interface RunningJob {
   readonly job: number;
-  readonly slot: number;
   /** Random; stands in the environment of the job's processes. */
   readonly cookie: string;
   readonly place: BuildPlace;
@@ -25,13 +24,13 @@ export async function rememberJob(buildsDir: string, running: RunningJob): Promi
     gid: place.gid ?? null,
     exclusive: place.exclusiveUid,
     tmpDir: place.tmpDir,
-    trace: join(await privateDir(buildsDir, 'traces'), `${running.job}-${running.slot}.log`),
+    trace: join(await privateDir(buildsDir, 'traces'), traceName(running.job, cookie)),
   };
-  await writeFile(await notePath(buildsDir, running.job), JSON.stringify(note), { mode: 0o600 });
+  await writeFile(await notePath(buildsDir, running.job, cookie), JSON.stringify(note), { mode: 0o600 });
 }
 
-export async function forgetJob(buildsDir: string, job: number): Promise<void> {
-  await unlink(await notePath(buildsDir, job));
+export async function forgetJob(buildsDir: string, job: number, cookie: string): Promise<void> {
+  await unlink(await notePath(buildsDir, job, cookie));
 }
 
 /** Ends and removes what jobs of a killed runner left behind. @returns their ids */
@@ -39,7 +38,7 @@ export async function cleanLeftovers(buildsDir: string): Promise<readonly number
   const dir = await privateDir(buildsDir, 'jobs');
   const cleaned: number[] = [];
   for (const name of await readdir(dir)) {
-    const job = /^(\d{1,15})\.json$/.exec(name)?.[1];
+    const job = /^(\d{1,15})-[\w-]+\.json$/.exec(name)?.[1];
     if (job !== undefined && (await cleanOne(buildsDir, join(dir, name)))) cleaned.push(Number(job));
   }
   return cleaned;
@@ -66,8 +65,13 @@ async function cleanOne(buildsDir: string, path: string): Promise<boolean> {
   return true;
 }
 
-async function notePath(buildsDir: string, job: number): Promise<string> {
-  return join(await privateDir(buildsDir, 'jobs'), `${job}.json`);
+/** Of the file that holds a job's trace. An id alone would not do: entries of several servers share a folder, and each counts its own jobs. */
+export function traceName(job: number, cookie: string): string {
+  return `${job}-${cookie}.log`;
+}
+
+async function notePath(buildsDir: string, job: number, cookie: string): Promise<string> {
+  return join(await privateDir(buildsDir, 'jobs'), `${job}-${cookie}.json`);
 }
 
 /** This process, told apart from any other that ever has its id. */

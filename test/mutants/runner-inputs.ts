@@ -3,6 +3,15 @@ import type { Mutant } from './mutant.ts';
 /** What a job of the jobpass runner takes in, and says to its git. */
 export const runnerInputMutants: readonly Mutant[] = [
   {
+    id: 'R15',
+    defence: 'jobs of two servers with one id have traces of their own',
+    file: 'src/runner/cleanup.ts',
+    find: 'return `${job}-${cookie}.log`;',
+    replace: 'return `${job}-${cookie.length}.log`;',
+    test: 'test/runner/two-servers.test.ts',
+    name: 'R15 R6',
+  },
+  {
     id: 'A39',
     defence: 'patterns of a job cost no more than their share',
     file: 'src/runner/artifacts/select.ts',

@@ -161,10 +161,10 @@ describe('the runner', () => {
     await once(orphan, 'spawn');
     const folders = { slotDir, tmpDir, buildDir: join(slotDir, 'app') };
     const place = { ...folders, uid: undefined, gid: undefined, exclusiveUid: false, disposable: false, seen: folders };
-    await rememberJob(scene.buildsDir, { job: 9, slot: 0, cookie: 'cookie-of-job-9', place });
+    await rememberJob(scene.buildsDir, { job: 9, cookie: 'cookie-of-job-9', place });
     expect(await cleanLeftovers(scene.buildsDir)).toEqual([]);
     // As if another process had written it.
-    const note = join(scene.buildsDir, '.jobpass/jobs/9.json');
+    const note = join(scene.buildsDir, '.jobpass/jobs/9-cookie-of-job-9.json');
     await writeFile(note, (await readFile(note, 'utf8')).replace(/"started":"\d+"/, '"started":"1"'));
     const gone = once(orphan, 'exit');
     expect(await cleanLeftovers(scene.buildsDir)).toEqual([9]);

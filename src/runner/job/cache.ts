@@ -82,7 +82,7 @@ export async function saveCaches(context: JobContext, outcome: Outcome): Promise
 }
 
 async function saveOne(context: JobContext, store: CacheStore, cache: JobCache): Promise<void> {
-  const { trace, workspace, control, watched, variables, job, slot } = context;
+  const { trace, workspace, control, watched, variables, cookie } = context;
   const { place } = workspace;
   const key = keyOf(context, cache.key, true);
   if (key === undefined) return;
@@ -97,7 +97,7 @@ async function saveOne(context: JobContext, store: CacheStore, cache: JobCache):
   });
   if (chosen.length === 0) return trace.line('WARNING: no files match the paths of `cache:`; nothing is kept');
   trace.line(`Creating cache ${shown(key)}…`);
-  const draft = await store.draft(`${job.id}-${slot}.zip`);
+  const draft = await store.draft(`${cookie}.zip`);
   try {
     const say = (text: string): void => trace.line(text);
     const maxBytes = limits.cacheBytes;

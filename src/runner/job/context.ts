@@ -38,7 +38,7 @@ export interface JobContext extends JobDeps {
   readonly variables: Variables;
   /** CI_DEBUG_TRACE: every command is shown as it runs. What is masked stays masked. */
   readonly debugTrace: boolean;
-  /** Marks the job's processes. */
+  /** Random: marks the job's processes, and names its files. Another server's job may have the same id. */
   readonly cookie: string;
   readonly slot: number;
   /** Jobs with another key never meet this one's files (R15). */

@@ -32,7 +32,7 @@ export async function untrackedFiles(context: JobContext): Promise<readonly stri
 
 /** A fresh folder of the runner's for this job; the caller removes it. */
 export async function stagingDir(context: JobContext, name: string): Promise<string> {
-  const folder = join(await privateDir(context.entry.buildsDir, 'staging'), `${context.job.id}-${context.slot}-${name}`);
+  const folder = join(await privateDir(context.entry.buildsDir, 'staging'), `${context.job.id}-${context.cookie}-${name}`);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { mode: 0o700 });
   return folder;

@@ -12,7 +12,7 @@ import { tokenPrefixes } from '../trace/forms.ts';
 import { Masker, type WatchedSecret } from '../trace/masker.ts';
 import { isKill, TraceSender } from '../trace/sender.ts';
 import { Trace } from '../trace/trace.ts';
-import { forgetJob, rememberJob } from '../cleanup.ts';
+import { forgetJob, rememberJob, traceName } from '../cleanup.ts';
 import { waitFor } from '../wait.ts';
 import { collectArtifacts, isUploaded, restoreArtifacts } from './artifacts.ts';
 import { isSaved, restoreCaches, saveCaches } from './cache.ts';
@@ -46,7 +46,8 @@ export async function runJob(deps: JobDeps, body: unknown, stop: AbortSignal): P
   deps.log.info('job.started', { job: job.id, project: job.job_info.project_id });
   try {
     const trustKey = `${job.job_info.project_id}:${job.extended_job_token?.inputs_key ?? alone(job)}`;
-    await runTraced({ ...deps, trustKey, slot: deps.slotFor(trustKey), log: deps.log.with({ job: job.id }) }, job, token, control);
+    const cookie = randomBytes(16).toString('hex');
+    await runTraced({ ...deps, trustKey, slot: deps.slotFor(trustKey), cookie, log: deps.log.with({ job: job.id }) }, job, token, control);
   } catch (error) {
     // Without a trace there is still a state to report.
     deps.log.error('job.failed_without_trace', { job: job.id }, error);
@@ -89,7 +90,7 @@ async function runTraced(deps: PlacedDeps, job: Job, token: Secret, control: Job
   const exposure = decideExposure(job.extended_job_token, deps.judgement, deps.unsafe);
   const visible = variablesOf(job, undefined, exposure.exposure, deps.entry.environment);
   const debugTrace = !deps.entry.debugTraceDisabled && (switchOf(visible.get('CI_DEBUG_TRACE')) ?? false);
-  const path = join(await privateDir(deps.entry.buildsDir, 'traces'), `${job.id}-${deps.slot}.log`);
+  const path = join(await privateDir(deps.entry.buildsDir, 'traces'), traceName(job.id, deps.cookie));
   const leaks: Promise<void>[] = [];
   const watched = watchedSecrets(job, (name, pass) => {
     // Not within the masker's own call.
@@ -134,10 +135,10 @@ async function runTraced(deps: PlacedDeps, job: Job, token: Secret, control: Job
   }
 }
 
-type PlacedDeps = JobDeps & Pick<JobContext, 'slot' | 'trustKey'>;
+type PlacedDeps = JobDeps & Pick<JobContext, 'slot' | 'trustKey' | 'cookie'>;
 
 /** A job before it has a place to run in. */
-type OpenedJob = Omit<JobContext, 'workspace' | 'variables' | 'cookie'>;
+type OpenedJob = Omit<JobContext, 'workspace' | 'variables'>;
 
 /** What keeps the inputs of jobs apart where the server says nothing of principals: the tier and who started the job (R15). */
 function alone(job: Job): string {
@@ -145,8 +146,7 @@ function alone(job: Job): string {
 }
 
 async function runPrepared(opened: OpenedJob, exposure: ExposureDecision): Promise<Outcome> {
-  const { entry, executor, slot, trustKey, job, trace, log, control } = opened;
-  const cookie = randomBytes(16).toString('hex');
+  const { entry, executor, slot, trustKey, cookie, job, trace, log, control } = opened;
   trace.line(`Running with jobpass-runner ${runnerVersion} on ${entry.name}, ${executor.name} executor`);
   trace.line(`jobpass: exposure: ${exposure.exposure}`);
   for (const why of exposure.why) trace.line(`jobpass: ${why.replaceAll(/[\u0000-\u001f\u007f]/g, ' ')}`);
@@ -158,10 +158,10 @@ async function runPrepared(opened: OpenedJob, exposure: ExposureDecision): Promi
     const workspace = await section(opened, 'prepare_executor', `Preparing the "${executor.name}" executor`, () =>
       executor.prepare({ entry, slot, projectPath, clonePath, trustKey, cookie, needs }),
     );
-    await rememberJob(entry.buildsDir, { job: job.id, slot, cookie, place: workspace.place });
+    await rememberJob(entry.buildsDir, { job: job.id, cookie, place: workspace.place });
     const own = await ownVariables(entry, slot, executor.features.images ? (needs.image?.name ?? entry.docker?.image) : undefined);
     const variables = variablesOf(job, workspace.place, exposure.exposure, entry.environment, own);
-    context = { ...opened, workspace, variables, cookie };
+    context = { ...opened, workspace, variables };
     return await runStages(context);
   } catch (error) {
     return failureOf(error, control, log);
@@ -249,7 +249,7 @@ async function cleanUp(context: JobContext): Promise<void> {
     // The next job of the slot makes its folder anew.
     context.log.error('job.cleanup_failed', {}, error);
   } finally {
-    await forgetJob(context.entry.buildsDir, context.job.id);
+    await forgetJob(context.entry.buildsDir, context.job.id, context.cookie);
   }
 }
 
