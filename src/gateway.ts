@@ -31,7 +31,7 @@ import { makeCeilingSettings } from './jobs/ceilings.ts';
 import { makeTrustList } from './jobs/trust.ts';
 import { type GatekeeperDeps, makeGatekeeper } from './pass/admit.ts';
 import { ceilingFromFile } from './pass/ceiling-file.ts';
-import { deathOf } from './pass/life.ts';
+import { deathOf, unanswered } from './pass/life.ts';
 import { LiveGrants } from './pass/live.ts';
 import { makeLeaks } from './pass/leaks.ts';
 import { makeRevoker } from './pass/revoke.ts';
@@ -113,7 +113,9 @@ export async function startGateway(given: GatewayConfig, log: Log, clock: Clock 
 
   const live = new LiveGrants(async ({ jobId, passId }) => {
     const pass = await store.passes.byId(null, passId);
-    return pass !== undefined && deathOf(pass, await liveness.jobLife(null, jobId), clock.now()) === undefined;
+    const death = pass === undefined ? 'unknown' : deathOf(pass, await liveness.jobLife(null, jobId), clock.now());
+    if (death === unanswered) throw new JobpassError('job_unanswered');
+    return death === undefined;
   });
   const deaf = await store.revocations.listen((revoked) => live.told(revoked));
   const revoker = makeRevoker({ transactor: store.transactor, passes: store.passes, live, clock });

@@ -10,6 +10,10 @@ export const errorCodes = {
     retryable: false,
   },
   pass_dead: { meaning: 'The job that the pass belongs to has ended, or the pass was given back (R2).', retryable: false },
+  job_unanswered: {
+    meaning: 'Nobody said in time whether the job that the pass belongs to still runs, so it counts as ended (R2).',
+    retryable: true,
+  },
   access_denied: { meaning: 'The resource is visible, the right is missing (R11).', retryable: false },
   not_found: { meaning: 'There is no such thing, or the caller may not know of it (R11).', retryable: false },
   never_allowed: { meaning: 'No pass may ever do this: it would outlive the job or raise rights (R5).', retryable: false },

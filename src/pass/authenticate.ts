@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { errorCodes } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import { looksLikePass, passTokenKind } from '../base/pass-token.ts';
 import { anonymousRegistryToken, isRegistryToken } from '../base/registry-token.ts';
@@ -11,7 +12,7 @@ import type { RegistryToken, RegistryTokens } from '../ports/registry-tokens.ts'
 import type { MaybeTx } from '../ports/tx.ts';
 import type { TriggerStore } from '../ports/triggers.ts';
 import type { Identity, PassIdentity, SystemReason } from './grant.ts';
-import { deathOf, jobTokenAlive } from './life.ts';
+import { deathOf, jobTokenAlive, unanswered } from './life.ts';
 import { outsideOnlyOf } from './principals.ts';
 import type { Carrier, Refusal, Subject } from './subject.ts';
 
@@ -101,11 +102,14 @@ async function authenticatePassDigest(deps: AuthenticateDeps, digest: SecretDige
   return alivePass(deps, pass, tx);
 }
 
+const unansweredRefusal: Refusal = { code: 'job_unanswered', rule: 'R2', message: errorCodes.job_unanswered.meaning };
+
 /** Asks whether a known pass is alive; used again at the moment of effect. */
 export async function alivePass(deps: AuthenticateDeps, pass: PassRecord, tx: MaybeTx): Promise<Authentication> {
   const identity = passIdentity(pass);
   const life = await deps.liveness.jobLife(tx, pass.jobId);
   const death = deathOf(pass, life, deps.clock.now());
+  if (death === unanswered) return { ok: false, identity, refusal: unansweredRefusal };
   if (death !== undefined)
     return { ok: false, identity, refusal: { code: 'pass_dead', rule: 'R2', message: `The pass is not valid: ${death}.` } };
   return { ok: true, identity };
@@ -178,7 +182,9 @@ async function authenticateJobToken(deps: AuthenticateDeps, digest: SecretDigest
     pipelineId: facts.pipelineId,
     userId: facts.userId,
   };
-  if (!jobTokenAlive(await deps.liveness.jobLife(tx, facts.jobId))) {
+  const life = await deps.liveness.jobLife(tx, facts.jobId);
+  if (life === 'unanswered') return { ok: false, identity, refusal: unansweredRefusal };
+  if (!jobTokenAlive(life)) {
     return { ok: false, identity, refusal: { code: 'pass_dead', rule: 'R2', message: 'The job of this token is not running.' } };
   }
   const user = (await deps.directory.users(tx, [facts.userId])).get(facts.userId);

@@ -1,3 +1,4 @@
+import { errorCodes, JobpassError } from '../base/errors.ts';
 import type { JobId, PassId } from '../base/ids.ts';
 import type { Revoked } from '../ports/revocations.ts';
 
@@ -21,7 +22,7 @@ export class LiveGrants {
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * @param stillAlive rejects or answers false for a dead pass
+   * @param stillAlive answers false for a dead pass; rejects where it cannot tell, which means no
    * @param answerWithinMs no answer by then means no
    */
   constructor(
@@ -34,7 +35,7 @@ export class LiveGrants {
     this.#answerWithinMs = answerWithinMs;
   }
 
-  /** Registers a use of the pass. @returns the signal that its end aborts, and how to leave */
+  /** Registers a use of the pass. @returns the signal that its end aborts, with pass_dead or job_unanswered for its reason, and how to leave */
   enter(jobId: JobId, passId: PassId): { readonly signal: AbortSignal; leave(): void } {
     const entry: OpenGrant = { jobId, passId, abort: new AbortController() };
     this.#open.add(entry);
@@ -71,12 +72,12 @@ export class LiveGrants {
     for (const grant of this.#open) byPass.set(grant.passId, grant);
     let timer: NodeJS.Timeout | undefined;
     // One turn of the loop more: where this process itself was held up, the answer may be waiting already.
-    const late = new Promise<false>((resolve) => {
-      timer = setTimeout(() => setImmediate(() => resolve(false)), this.#answerWithinMs).unref();
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => setImmediate(() => resolve(undefined)), this.#answerWithinMs).unref();
     });
     const ask = async (grant: OpenGrant): Promise<void> => {
-      const alive = await Promise.race([this.#stillAlive(grant).catch(() => false), late]);
-      if (!alive) this.passRevoked(grant.passId);
+      const alive = await Promise.race([this.#stillAlive(grant).catch(() => undefined), late]);
+      if (alive !== true) this.#cut(({ passId }) => passId === grant.passId, alive === undefined ? 'job_unanswered' : 'pass_dead');
     };
     await Promise.all([...byPass.values()].map(ask));
     clearTimeout(timer);
@@ -93,7 +94,7 @@ export class LiveGrants {
     this.#timer = undefined;
   }
 
-  #cut(dead: (grant: OpenGrant) => boolean): void {
-    for (const grant of this.#open) if (dead(grant)) grant.abort.abort(new Error('the pass behind this request is dead'));
+  #cut(dead: (grant: OpenGrant) => boolean, why: 'pass_dead' | 'job_unanswered' = 'pass_dead'): void {
+    for (const grant of this.#open) if (dead(grant)) grant.abort.abort(new JobpassError(why, errorCodes[why].meaning));
   }
 }

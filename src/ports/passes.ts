@@ -78,6 +78,9 @@ export interface PassStore {
 
 /** Asked on every request and again at the moment of every effect; no answer means no. */
 export interface Liveness {
-  /** Inside a transaction the job's row is locked against a change of state until it ends (R2). */
-  jobLife(tx: MaybeTx, job: JobId): Promise<JobLife | undefined>;
+  /**
+   * Inside a transaction the job's row is locked against a change of state until it ends (R2).
+   * @returns undefined = the job is unknown; `unanswered` = who knows did not say in time
+   */
+  jobLife(tx: MaybeTx, job: JobId): Promise<JobLife | 'unanswered' | undefined>;
 }

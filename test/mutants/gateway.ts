@@ -15,6 +15,33 @@ const bodies = 'test/doors/proxy/bodies.test.ts';
 
 export const gatewayMutants: readonly Mutant[] = [
   {
+    id: 'R11',
+    defence: 'who is cut before anything was answered hears why',
+    file: 'src/doors/proxy/exchange.ts',
+    find: 'if (this.#response.headersSent || this.#response.destroyed || !isJobpassError(why)) {',
+    replace: 'if (why !== null) {',
+    test: 'test/gateway/late.test.ts',
+    name: 'R2 R11 who asks over the API',
+  },
+  {
+    id: 'R11',
+    defence: 'no answer about a job is not told as its end',
+    file: 'src/pass/authenticate.ts',
+    find: 'if (death === unanswered) return { ok: false, identity, refusal: unansweredRefusal };',
+    replace: '',
+    test: 'test/gateway/late.test.ts',
+    name: 'R2 R11 a request that is not admitted',
+  },
+  {
+    id: 'R2',
+    defence: 'no answer about a job means no',
+    file: 'src/pass/life.ts',
+    find: 'return endOf(pass, now) ?? unanswered;',
+    replace: 'return endOf(pass, now);',
+    test: 'test/gateway/late.test.ts',
+    name: 'R2 R11 a request that is not admitted',
+  },
+  {
     id: 'A68',
     defence: 'a job of an administrator gets no pass through the gateway',
     file: 'src/doors/proxy/job-issue.ts',

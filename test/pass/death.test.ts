@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { millis } from '../../src/base/ids.ts';
-import { deathOf, lifeLimits } from '../../src/pass/life.ts';
+import { deathOf, lifeLimits, unanswered } from '../../src/pass/life.ts';
 import type { JobLife } from '../../src/ports/passes.ts';
 
 const now = millis(1_000_000_000);
@@ -19,11 +19,13 @@ describe('R2 the life of a pass', () => {
     expect(deathOf(pass('full'), life('ended'), now)).toBe('its job is not running');
     expect(deathOf(pass('fetch'), life('waiting'), now)).toBe('its job is not running');
     expect(deathOf(pass('full'), undefined, now)).toBe('its job is unknown');
+    expect(deathOf(pass('full'), 'unanswered', now)).toBe(unanswered);
   });
 
   test('R2 a pass is refused at its end, without leeway, and once it is revoked', () => {
     expect(deathOf({ ...pass('full'), expiresAt: now }, life('running'), now)).toBe('the pass has expired');
     expect(deathOf({ ...pass('full'), revokedAt: now }, life('running'), now)).toBe('the pass was given back or revoked');
+    expect(deathOf({ ...pass('full'), revokedAt: now }, 'unanswered', now)).toBe('the pass was given back or revoked');
   });
 
   test('R12 who shows a pass that leaked is told so, and not where: it may be anybody', () => {

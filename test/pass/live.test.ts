@@ -28,6 +28,7 @@ test('R2 a sweep asks once for each pass, and cuts the dead and those whose ques
   await live.sweep();
   expect(asked).toEqual([pass, other]);
   expect([dead.signal.aborted, ...alive.map(({ signal }) => signal.aborted)]).toEqual([true, false, false]);
+  expect(dead.signal.reason).toMatchObject({ code: 'job_unanswered' });
   live.close();
 });
 
@@ -43,7 +44,7 @@ test('R2 no answer means no, and sweeps do not pile up behind a stuck store', as
   );
   const open = stuck.enter(job, pass);
   await Promise.all([stuck.sweep(), stuck.sweep()]);
-  expect([asked, open.signal.aborted]).toEqual([1, true]);
+  expect([asked, open.signal.aborted, open.signal.reason]).toEqual([1, true, expect.objectContaining({ code: 'job_unanswered' })]);
   stuck.close();
 });
 
@@ -51,6 +52,7 @@ test('R2 the sweep runs by itself while something is open', async () => {
   const live = new LiveGrants(async () => false, 1);
   const open = live.enter(job, pass);
   await new Promise((resolve) => open.signal.addEventListener('abort', resolve));
+  expect(open.signal.reason).toMatchObject({ code: 'pass_dead' });
   open.leave();
   expect(live.size).toBe(0);
 });

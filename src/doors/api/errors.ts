@@ -13,6 +13,7 @@ export const apiErrors = {
   credential_invalid: { status: 401, title: '401 Unauthorized' },
   credential_misplaced: { status: 400, title: '400 Bad request' },
   pass_dead: { status: 401, title: '401 Unauthorized' },
+  job_unanswered: { status: 503, title: '503 Service Unavailable' },
   access_denied: { status: 403, title: '403 Forbidden' },
   not_found: { status: 404, title: '404 Not Found' },
   never_allowed: { status: 403, title: '403 Forbidden' },

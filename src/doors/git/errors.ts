@@ -7,6 +7,7 @@ const gitErrors = {
   credential_invalid: 401,
   credential_misplaced: 400,
   pass_dead: 401,
+  job_unanswered: 503,
   access_denied: 403,
   not_found: 404,
   never_allowed: 403,

@@ -17,6 +17,7 @@ const accessToken = 'urn:ietf:params:oauth:token-type:access_token';
 const errorOf: Partial<Readonly<Record<ErrorCode, readonly [number, string]>>> = {
   pass_dead: [400, 'invalid_grant'],
   credential_invalid: [400, 'invalid_grant'],
+  job_unanswered: [503, 'temporarily_unavailable'],
   access_denied: [400, 'unauthorized_client'],
   rate_limited: [429, 'temporarily_unavailable'],
   store_unavailable: [503, 'temporarily_unavailable'],

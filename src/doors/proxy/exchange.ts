@@ -2,12 +2,12 @@ import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:ht
 import type { BlockList } from 'node:net';
 import { Readable } from 'node:stream';
 import type { Agent } from 'undici';
-import { JobpassError } from '../../base/errors.ts';
+import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { dropRest } from '../unread.ts';
 import { PlainRequest } from '../plain/request.ts';
 import { PlainResponse } from '../plain/response.ts';
-import { audienceOf, sayNo } from './answers.ts';
+import { type Audience, audienceOf, sayNo } from './answers.ts';
 import type { AnswerChange, ForwardChange, Forwarded } from './forwarder.ts';
 import { clientHeaders, storageHeaders, storedHeaders, upstreamHeaders } from './headers.ts';
 import { type Call, ConnectionLost, type Control, type Hearer } from './wire/call.ts';
@@ -23,7 +23,11 @@ export function noAnswer(cause?: unknown): JobpassError {
 export function sayFailed(log: Log, request: Asked, response: Told, error: JobpassError): void {
   const cause = error.cause ?? error;
   log.warn('gateway.upstream_failed', { why: cause instanceof Error ? cause.message : 'unknown' });
-  sayNo(request, response, audienceOf((request.url ?? '').split('?', 1)[0] ?? ''), error);
+  sayNo(request, response, audienceAt(request), error);
+}
+
+function audienceAt({ url }: Asked): Audience {
+  return audienceOf((url ?? '').split('?', 1)[0] ?? '');
 }
 
 /** Whoever asks, and where it is told: read and written by Node.js, or recognised as plain and written by ourselves. */
@@ -271,14 +275,22 @@ export class Exchange implements Hearer {
     } else this.#fail(error);
   }
 
-  /** The end of the pass, in the middle of everything (R2). */
+  /** The end of the pass, in the middle of everything (R2). Of the forge's answer nothing more goes out; where nothing has, it can be said why. */
   readonly #cut = (): void => {
-    if (!this.#awaited()) {
+    const awaited = this.#awaited();
+    if (!awaited) {
       this.#finish('cut');
       this.#control?.abort(new Error('cut'));
     }
-    this.#request.destroy();
-    this.#response.destroy();
+    this.#pending = undefined;
+    const why: unknown = this.#change.signal?.reason;
+    if (this.#response.headersSent || this.#response.destroyed || !isJobpassError(why)) {
+      this.#request.destroy();
+      this.#response.destroy();
+      return;
+    }
+    const told = awaited ? new JobpassError(why.code, `${why.message} What was asked may have been done all the same.`) : why;
+    sayNo(this.#request, this.#response, audienceAt(this.#request), told);
   };
 
   /** True where the forge is still to be heard, though nobody else hears it. */
@@ -290,6 +302,8 @@ export class Exchange implements Hearer {
   }
 
   readonly #closed = (): void => {
+    // It heard why it was cut, and nothing else.
+    if (this.#deaf) return;
     if (this.#response.writableFinished) return this.#finish('done');
     if (this.#awaited()) return;
     this.#finish('cut');
@@ -298,7 +312,7 @@ export class Exchange implements Hearer {
 
   #fail(error: unknown): void {
     if (this.#over) return;
-    if (this.#response.destroyed || this.#response.socket?.destroyed !== false) return this.#finish('cut');
+    if (this.#deaf || this.#response.destroyed || this.#response.socket?.destroyed !== false) return this.#finish('cut');
     const known = error instanceof JobpassError ? error : noAnswer(error);
     this.#finish('upstream_failed');
     this.#control?.abort(known);

@@ -8,6 +8,7 @@ const ociErrors = {
   credential_invalid: { status: 401, code: 'UNAUTHORIZED' },
   credential_misplaced: { status: 400, code: 'UNAUTHORIZED' },
   pass_dead: { status: 401, code: 'UNAUTHORIZED' },
+  job_unanswered: { status: 503, code: 'UNAVAILABLE' },
   access_denied: { status: 403, code: 'DENIED' },
   not_found: { status: 404, code: 'NAME_UNKNOWN' },
   never_allowed: { status: 403, code: 'DENIED' },

@@ -11,6 +11,7 @@ const statuses = {
   credential_invalid: 403,
   credential_misplaced: 403,
   pass_dead: 403,
+  job_unanswered: 503,
   access_denied: 403,
   not_found: 403,
   never_allowed: 403,

@@ -62,13 +62,12 @@ export class GitlabLiveness implements Liveness {
     this.#timer = undefined;
   }
 
-  async jobLife(tx: Parameters<Liveness['jobLife']>[0], job: JobId): Promise<JobLife | undefined> {
+  async jobLife(tx: Parameters<Liveness['jobLife']>[0], job: JobId): Promise<JobLife | 'unanswered' | undefined> {
     const watched = await this.#find(job);
     if (watched === undefined) return undefined;
     if (watched.state !== 'ended' && !this.#isFresh(watched)) {
       // Nothing but SQL is waited for inside of a transaction.
-      if (tx !== null) return undefined;
-      if (!(await this.#askAnew(job, watched))) return undefined;
+      if (tx !== null || !(await this.#askAnew(job, watched))) return 'unanswered';
     }
     const { state, cancelingSince, contactAt } = watched;
     return { state, cancelingSince, contactAt };
