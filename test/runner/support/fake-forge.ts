@@ -20,6 +20,8 @@ export interface JobReport {
   status: string;
 }
 
+const patienceMs = 50_000;
+
 /** A server as the runner sees one: the Runner API and git over HTTP, with everything it heard written down. */
 export class FakeForge {
   readonly events = new EventEmitter();
@@ -37,6 +39,8 @@ export class FakeForge {
   intercept: (request: IncomingMessage, response: ServerResponse) => boolean = () => false;
   url = '';
   readonly #root: string;
+  /** When a job said something new; that it still runs is nothing new. */
+  #movedAt = 0;
   readonly #queue: unknown[] = [];
   readonly #server = createServer((request, response) => {
     this.#answer(request, response).catch(() => response.destroy());
@@ -87,15 +91,32 @@ export class FakeForge {
     this.events.emit('queued');
   }
 
-  /** Resolves with the report once the job's final state was taken. */
+  /** Resolves with the report once the job's final state was taken. @throws with what was heard of it instead */
   async ended(id: number): Promise<JobReport> {
-    while (this.reports.get(id)?.final === undefined) await once(this.events, 'report');
+    await this.when(() => this.reports.get(id)?.final !== undefined);
     return this.report(id);
   }
 
-  /** Resolves once `test` holds after some report. */
+  /** Resolves once `test` holds after some report. @throws with what jobs have said, before a test runs out of time and says nothing */
   async when(test: () => boolean): Promise<void> {
-    while (!test()) await once(this.events, 'report');
+    this.#movedAt = performance.now();
+    const look = (): void => {
+      const silentMs = performance.now() - this.#movedAt;
+      if (silentMs < patienceMs) timer = setTimeout(look, patienceMs - silentMs);
+      else this.events.emit('error', new Error(`nothing new has come in ${patienceMs / 1000} s; ${this.#heard()}`));
+    };
+    let timer = setTimeout(look, patienceMs);
+    try {
+      while (!test()) await once(this.events, 'report');
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #heard(): string {
+    const open = [...this.reports].filter(([, { final }]) => final === undefined);
+    const said = open.map(([id, { states, trace }]) => `job ${id} said ${states.join(' ')}:\n${trace.toString().slice(-4000)}`);
+    return [`${this.#queue.length} jobs are not asked for, these have not ended:`, ...said].join('\n');
   }
 
   report(id: number): JobReport {
@@ -148,6 +169,7 @@ export class FakeForge {
     const report = this.report(id);
     response.setHeader('job-status', report.status);
     response.setHeader('x-gitlab-trace-update-interval', '0.01');
+    if (part !== '') this.#movedAt = performance.now();
     if (part === '/trace') {
       const [start = 0] = String(request.headers['content-range']).split('-').map(Number);
       if (start !== report.trace.length) {
