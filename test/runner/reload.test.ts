@@ -37,8 +37,8 @@ test('a changed file is heeded while a job runs on; the two never share a slot',
   await start();
   const flag = join(scene.dir, 'end');
   await begin(1, flag);
-  await change(/concurrent = 1\n/, 'concurrent = 2\n');
-  await change('[[runners]]\n', '[[runners]]\nenvironment = ["GIVEN=value"]\n');
+  // At once: what is in between would be heeded as well.
+  await change(/concurrent = 1\n([^]*\[\[runners\]\]\n)/, 'concurrent = 2\n$1environment = ["GIVEN=value"]\n');
   await begin(2, flag);
   expect(saidBy(1)).toContain('now ready  in');
   expect(saidBy(2)).toContain('now ready value in');
@@ -90,9 +90,8 @@ test('R7 where the gate judges otherwise now, no job begins beside one of before
   await begin(1, flag);
   expect(handle.verdict.verdict).toBe('withhold');
   const shell = await readFile(scene.configPath, 'utf8');
-  await change(/concurrent = 1\n/, 'concurrent = 2\n');
-  await change('executor = "shell"', 'executor = "docker"');
-  await writeFile(scene.configPath, `${await readFile(scene.configPath, 'utf8')}\n[runners.docker]\nimage = "none"\n`);
+  const changed = shell.replace('concurrent = 1\n', 'concurrent = 2\n').replace('executor = "shell"', 'executor = "docker"');
+  await writeFile(scene.configPath, `${changed}\n[runners.docker]\nimage = "none"\n`);
   let reloaded = false;
   const reload = handle.reload().then(() => (reloaded = true));
   scene.forge.give(jobPayload(['true'], { id: 2 }));
