@@ -157,12 +157,13 @@ export function gitSuite(where: string, open: () => Promise<Place>): void {
 
     test('R13 an archive by git itself, and anything else that git does not ask for to fetch or push, is refused', async () => {
       await refused(job.pass, '.', 'archive', `--remote=${url('team/app')}`, 'HEAD');
-      const authorization = `Basic ${Buffer.from(`x:${job.pass}`).toString('base64')}`;
-      // As git does that can do it over HTTP, from 2.44 on; it shows its user a text that is plain.
-      const asked = await forge.call('GET', '/team/app.git/info/refs?service=git-upload-archive', { headers: { authorization } });
-      expect([asked.status, asked.headers.get('content-type')]).toEqual([403, 'text/plain; charset=utf-8']);
-      for (const path of ['git-upload-archive', 'objects/info/packs'])
-        expect((await forge.call('POST', `/team/app.git/${path}`, { headers: { authorization } })).status).toBe(403);
+      const headers = { authorization: `Basic ${Buffer.from(`x:${job.pass}`).toString('base64')}` };
+      // As git asks that does it over HTTP, from 2.44 on.
+      const asked = await forge.call('POST', '/team/app.git/git-upload-archive', { headers, raw: '0000' });
+      expect([asked.status, asked.text]).toEqual([200, expect.stringMatching(/^[0-9a-f]{4}NACK archives are had over the API .*\n0000$/)]);
+      expect((await forge.call('POST', '/team/app.git/git-upload-archive', { raw: '0000' })).status).toBe(401);
+      for (const path of ['info/refs?service=git-upload-archive', 'objects/info/packs'])
+        expect((await forge.call('GET', `/team/app.git/${path}`, { headers })).status).toBe(403);
     });
 
     test.skipIf(!hasLfs)('R11 A40 large files go up and down with the pass itself, and are locked', async () => {

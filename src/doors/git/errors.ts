@@ -59,3 +59,19 @@ export function gitAnswer(error: JobpassError | Refusal, anonymous: boolean): Gi
     headers: status === 503 || status === 429 ? { 'retry-after': '5' } : {},
   };
 }
+
+export const plainText = 'text/plain; charset=utf-8';
+
+export const isArchivePath = (path: string): boolean => path.endsWith('.git/git-upload-archive');
+
+/**
+ * What `git archive --remote` hears, from git 2.44 on: of a refusal with a status it shows its user the number alone (R11).
+ * @see git-upload-archive(1)
+ */
+export function archiveAnswer(error: JobpassError | Refusal, anonymous: boolean): GitAnswer & { readonly type: string } {
+  const said = gitAnswer(error, anonymous);
+  if (said.status !== 403) return { ...said, type: plainText };
+  const line = 'NACK archives are had over the API here: GET /api/v4/projects/:id/repository/archive.tar.gz\n';
+  const length = (line.length + 4).toString(16).padStart(4, '0');
+  return { status: 200, type: 'application/x-git-upload-archive-result', text: `${length}${line}0000`, headers: {} };
+}

@@ -13,7 +13,7 @@ import type { Door, RawContext } from '../door.ts';
 import { decodeOnce } from '../paths.ts';
 import { send } from '../send.ts';
 import { lingerUnread } from '../unread.ts';
-import { gitAnswer } from './errors.ts';
+import { archiveAnswer, type GitAnswer, gitAnswer, isArchivePath, plainText } from './errors.ts';
 
 export interface GitDoorDeps extends AddressBook {
   readonly gatekeeper: Gatekeeper;
@@ -48,14 +48,14 @@ export function makeGitDoor(deps: GitDoorDeps): Door {
           deps.log.error('git.failed', { requestId: context.requestId }, known);
         if (response.headersSent) return void response.destroy();
         lingerUnread(request, response);
-        answer(response, gitAnswer(known, anonymous));
+        answer(response, isArchivePath(context.path) ? archiveAnswer(known, anonymous) : gitAnswer(known, anonymous));
       }
     },
   };
 }
 
-function answer(response: ServerResponse, { status, text, headers }: ReturnType<typeof gitAnswer>): void {
-  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'content-length': Buffer.byteLength(text), ...headers });
+function answer(response: ServerResponse, { status, text, headers, type = plainText }: GitAnswer & { readonly type?: string }): void {
+  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text), ...headers });
   response.end(text);
 }
 

@@ -2,7 +2,7 @@ import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:ht
 import { isJobpassError, type JobpassError } from '../../base/errors.ts';
 import type { Refusal } from '../../pass/subject.ts';
 import { answerFor, errorOfRefusal } from '../api/errors.ts';
-import { gitAnswer } from '../git/errors.ts';
+import { archiveAnswer, gitAnswer, isArchivePath, plainText } from '../git/errors.ts';
 import { lfsRefusal } from '../git/lfs/errors.ts';
 import { isLfsPath } from '../git/lfs/route.ts';
 import { PlainRequest } from '../plain/request.ts';
@@ -12,12 +12,13 @@ import { lingerUnread } from '../unread.ts';
 import { requestProblem } from './headers.ts';
 
 /** Which client hears it. */
-export type Audience = 'api' | 'git' | 'lfs' | 'registry';
+export type Audience = 'api' | 'archive' | 'git' | 'lfs' | 'registry';
 
 /** Who asks at a path, by the path alone. */
 export function audienceOf(path: string): Audience {
   if (path === '/jwt/auth' || path === '/v2' || path.startsWith('/v2/')) return 'registry';
   if (isLfsPath(path)) return 'lfs';
+  if (isArchivePath(path)) return 'archive';
   return path.startsWith('/api/') || path.startsWith('/-/') ? 'api' : 'git';
 }
 
@@ -65,7 +66,8 @@ function saidTo(audience: Audience, error: JobpassError): Said {
     return { status: answer.status, type: 'application/json', text: ociText(answer), headers };
   }
   if (audience === 'lfs') return lfsRefusal(error, false);
-  if (audience === 'git') return { ...gitAnswer(error, false), type: 'text/plain; charset=utf-8' };
+  if (audience === 'archive') return archiveAnswer(error, false);
+  if (audience === 'git') return { ...gitAnswer(error, false), type: plainText };
   const { status, body, headers } = answerFor(error);
   return { status, type: 'application/json', text: JSON.stringify(body), headers };
 }
