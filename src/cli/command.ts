@@ -98,10 +98,21 @@ export function errorLine(error: unknown): string {
     if (code === 'EADDRNOTAVAIL') return `${addressIn(error)} is no address of this machine: choose another --listen.`;
     if (code === 'EACCES' && 'port' in error) return `${addressIn(error)} may not be taken by this user: choose another --listen.`;
     if (code === 'ECONNREFUSED') return 'The server does not answer: is it running, and is the URL right?';
+    if (code === 'ENOTFOUND' && 'hostname' in error) return `There is no host ${String(error.hostname)}.`;
+    if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'EPROTO') return 'The server does not speak TLS there: is the URL http://?';
+    if (untrusted.has(code))
+      return "The server's certificate is of an authority that this machine does not know: name its file in NODE_EXTRA_CA_CERTS.";
     return error.message;
   }
   return String(error);
 }
+
+const untrusted = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
 
 /** Of a failed `listen`: `127.0.0.1:8929`. */
 function addressIn(error: Error): string {

@@ -25,6 +25,7 @@ const verbs: Readonly<Record<string, (flags: Flags, io: Io) => Promise<number>>>
       configPath,
       buildsDir: flags.text('builds-dir'),
       unsafe: flags.flag('unsafe'),
+      tlsCaFile: flags.text('tls-ca-file'),
       docker: { image: flags.text('docker-image'), host: flags.text('docker-host') },
       ssh: {
         host: flags.text('ssh-host'),
@@ -71,7 +72,8 @@ const verbs: Readonly<Record<string, (flags: Flags, io: Io) => Promise<number>>>
 export const runner: Command = {
   help: () => `usage: jobpass runner register|run|verify|unregister [--config config.toml]
 
-register   --url URL [--name TEXT] [--executor shell|docker|ssh] [--builds-dir DIR] [--docker-image NAME] [--docker-host unix:///…] [--unsafe]
+register   --url URL [--name TEXT] [--executor shell|docker|ssh] [--tls-ca-file FILE] [--builds-dir DIR] [--unsafe]
+           [--docker-image NAME] [--docker-host unix:///…]
            [--ssh-host NAME --ssh-user NAME --ssh-identity-file FILE] [--ssh-port N] [--ssh-known-hosts-file FILE]
            the token (glrt-…) comes from JOBPASS_RUNNER_TOKEN or JOBPASS_RUNNER_TOKEN_FILE; makes a key that signs this runner's requests
 run        [--unsafe]   takes jobs until SIGTERM, SIGINT or SIGQUIT, then finishes those that run; a second signal ends them, and after
@@ -93,6 +95,7 @@ example: JOBPASS_RUNNER_TOKEN=glrt-… jobpass runner register --url http://127.
         'url',
         'name',
         'executor',
+        'tls-ca-file',
         'builds-dir',
         'docker-image',
         'docker-host',

@@ -44,6 +44,8 @@ export interface JobAnswer {
   readonly status: number;
   /** The parsed body of a 201. */
   readonly body?: unknown;
+  /** What a refusal says. */
+  readonly said?: string;
   readonly lastUpdate: string | undefined;
   /** How long a server that is busy or that limits wants to be left alone. */
   readonly waitMs: number | undefined;
@@ -90,7 +92,7 @@ export class RunnerClient {
     this.#prefix = url.pathname.replace(/\/$/, '');
     this.#options = options;
     this.#token = options.token;
-    const ca = options.tlsCaFile === undefined ? {} : { ca: readFileSync(options.tlsCaFile, 'utf8') };
+    const ca = options.tlsCaFile === undefined ? {} : { ca: authorityIn(options.tlsCaFile) };
     this.#agent = new Agent({ headersTimeout: headersTimeoutMs, bodyTimeout: 300_000, connect: { timeout: 30_000, ...ca } });
   }
 
@@ -155,6 +157,7 @@ export class RunnerClient {
       lastUpdate: header(answer, 'x-gitlab-last-update'),
       waitMs: retried(answer.statusCode) ? wishedMs(answer) : undefined,
       ...(answer.statusCode === 201 ? { body: parseJson(text) } : {}),
+      ...(answer.statusCode >= 300 ? { said: saidIn(text) } : {}),
     };
   }
 
@@ -261,6 +264,14 @@ export class RunnerClient {
       ...(call.body === undefined ? {} : { body: call.body }),
       ...(call.signal === undefined ? {} : { signal: call.signal }),
     });
+  }
+}
+
+function authorityIn(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new JobpassError('invalid_input', `tls-ca-file: ${path} cannot be read.`, error);
   }
 }
 

@@ -1,6 +1,6 @@
 import { open, readFile, rename, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
-import { parse, stringify, TomlDate, type TomlTable } from 'smol-toml';
+import { parse, stringify, TomlDate, TomlError, type TomlTable } from 'smol-toml';
 import { JobpassError } from '../base/errors.ts';
 import { Secret } from '../base/secret.ts';
 import { type DockerConfig, parseDocker } from './executors/docker/config.ts';
@@ -73,6 +73,7 @@ export interface NewEntry {
   readonly token: Secret;
   readonly tokenExpiresAt?: Date | undefined;
   readonly executor: string;
+  readonly tlsCaFile?: string | undefined;
   readonly buildsDir?: string | undefined;
   readonly keyFile: string;
   readonly unsafe?: boolean | undefined;
@@ -201,6 +202,7 @@ export async function appendEntry(path: string, entry: NewEntry): Promise<void> 
       ? {}
       : { token_obtained_at: new TomlDate(new Date()), token_expires_at: new TomlDate(entry.tokenExpiresAt) }),
     executor: entry.executor,
+    ...(entry.tlsCaFile === undefined ? {} : { 'tls-ca-file': entry.tlsCaFile }),
     ...(entry.buildsDir === undefined ? {} : { builds_dir: entry.buildsDir }),
     jobpass: {
       key: entry.keyFile,
@@ -252,13 +254,15 @@ async function readText(path: string): Promise<string> {
 }
 
 function parseToml(text: string, path: string): Table {
+  let where = '';
   try {
     const parsed: unknown = parse(text);
     if (isTable(parsed)) return parsed;
-  } catch {
-    // The parser's message quotes the line, which may hold a token: it is not passed on (R6).
+  } catch (error) {
+    // The parser's message quotes the line, which may hold a token: no more than its number is passed on (R6).
+    if (error instanceof TomlError) where = `: see line ${error.line}`;
   }
-  throw new JobpassError('invalid_input', `${path} is not valid TOML.`);
+  throw new JobpassError('invalid_input', `${path} is not valid TOML${where}.`);
 }
 
 /** Replaces the file in one step, so that a crash leaves the old one. */

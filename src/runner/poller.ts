@@ -1,5 +1,5 @@
 import type { Log } from '../base/log.ts';
-import type { RunnerClient } from './client.ts';
+import type { JobAnswer, RunnerClient } from './client.ts';
 import { replaceToken, type RunnerConfig, type RunnerEntry } from './config.ts';
 import type { Executor } from './executors/executor.ts';
 import type { Judgement } from './gate/judge.ts';
@@ -101,7 +101,7 @@ export class Poller {
         this.#start(answer.body);
         return 0;
       }
-      return Math.max(this.#afterAnswer(answer.status, held), answer.waitMs ?? 0);
+      return Math.max(this.#afterAnswer(answer, held), answer.waitMs ?? 0);
     } catch (error) {
       if (draining.aborted) return 0;
       this.#failures += 1;
@@ -115,19 +115,23 @@ export class Poller {
     }
   }
 
-  #afterAnswer(status: number, held: boolean): number {
+  #afterAnswer({ status, said = '' }: JobAnswer, held: boolean): number {
     const intervalMs = this.#parts.config.checkIntervalSeconds * 1000;
     if (status === 403) {
       this.#refusals += 1;
-      this.#log.error('runner.refused', { status });
+      this.#log.error('runner.refused', { status, said });
       const { requests, quietMs } = this.#parts.entry.unhealthy;
       if (this.#refusals < requests) return intervalMs;
-      this.#log.error('runner.quiet', { seconds: quietMs / 1000 });
+      this.#log.error('runner.quiet', {
+        seconds: quietMs / 1000,
+        message:
+          'the server does not take this runner, which asks again after that time, or once config.toml changes; `jobpass runner verify` says more',
+      });
       return quietMs;
     }
     this.#refusals = 0;
     if (status === 204) return held ? Math.min(intervalMs, soonMs) : intervalMs;
-    this.#log.warn('runner.unexpected_answer', { status });
+    this.#log.warn('runner.unexpected_answer', { status, said });
     return intervalMs;
   }
 

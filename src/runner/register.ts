@@ -22,6 +22,8 @@ export interface RegisterOptions {
   readonly buildsDir?: string | undefined;
   readonly unsafe?: boolean | undefined;
   readonly user?: string | undefined;
+  /** Authority that signed the server's certificate (PEM), where the system does not know it. */
+  readonly tlsCaFile?: string | undefined;
   /** Of the docker executor: the image of jobs that name none, and the engine's socket. */
   readonly docker?: { readonly image?: string | undefined; readonly host?: string | undefined } | undefined;
   /** Of the ssh executor; paths are taken from here on. */
@@ -53,6 +55,7 @@ export async function registerRunner(options: RegisterOptions): Promise<{ readon
       token: options.token,
       tokenExpiresAt: expiresAt,
       executor: options.executor,
+      tlsCaFile: options.tlsCaFile === undefined ? undefined : resolve(options.tlsCaFile),
       buildsDir: options.buildsDir === undefined ? undefined : resolve(options.buildsDir),
       keyFile,
       unsafe: options.unsafe,
@@ -88,7 +91,7 @@ async function introduce(options: RegisterOptions, signer: Signer): ReturnType<R
   const system = await systemId(options.configPath);
   const docker = dockerSection(options);
   const verdict = judge({ raw: { runners: [{ executor: options.executor, ...(docker === undefined ? {} : { docker }) }] } });
-  const client = new RunnerClient({ url: options.url, token: options.token, systemId: system, signer });
+  const client = new RunnerClient({ url: options.url, token: options.token, systemId: system, signer, tlsCaFile: options.tlsCaFile });
   try {
     return await client.verify(runnerInfo(options.executor, verdict, signer.publicKey, options.unsafe === true));
   } finally {

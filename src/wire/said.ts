@@ -16,7 +16,8 @@ function wordsOf(body: unknown): string | undefined {
   if (typeof words === 'string') return words;
   if (Array.isArray(words)) return words.join(', ');
   if (typeof words !== 'object' || words === null) return undefined;
-  const texts = Object.entries(words).map(([field, texts]) => `${field} ${[texts].flat().join(', ')}`);
+  // What is wrong with the whole stands in a field of its own, which is none.
+  const texts = Object.entries(words).map(([field, texts]) => `${field === 'base' ? '' : `${field} `}${[texts].flat().join(', ')}`);
   return texts.length === 0 ? undefined : texts.join('; ');
 }
 

@@ -133,6 +133,9 @@ describe('jobpass serve', () => {
     ]);
     await stat(join(folder, 'scratch', 'in-use'));
     expect((await fetch(`${url}/-/readiness`)).status).toBe(200);
+    // The other scheme is a mistake that is easily made.
+    const asked = await start(['admin', 'runner', 'list', '--url', url.replace('http:', 'https:')], { JOBPASS_TOKEN: 'x' }).exit;
+    expect([asked.code, asked.err]).toEqual([1, 'jobpass: The server does not speak TLS there: is the URL http://?\n']);
     // However the first one ends, the folder is free then.
     first.child.kill('SIGKILL');
     await first.exit;

@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -7,6 +10,7 @@ import { Secret } from '../../src/base/secret.ts';
 import { appendEntry, readConfig } from '../../src/runner/config.ts';
 import { startRunner } from '../../src/runner/loop.ts';
 import { registerRunner, unregisterRunner, verifyRunner } from '../../src/runner/register.ts';
+import { certificate } from '../support/certificate.ts';
 import { FakeForge } from './support/fake-forge.ts';
 
 let dir: string;
@@ -48,8 +52,8 @@ describe('registration', () => {
 
   test('a file that cannot be added to is refused before the server pins a key', async () => {
     await mkdir(join(dir, 'runner'));
-    await writeFile(configPath, '[[runners]\n');
-    await expect(register()).rejects.toMatchObject({ code: 'invalid_input' });
+    await writeFile(configPath, 'concurrent = 1\n[[runners]\n');
+    await expect(register()).rejects.toMatchObject({ code: 'invalid_input', message: `${configPath} is not valid TOML: see line 2.` });
     expect(forge.requests).toEqual([]);
     expect(await readdir(join(dir, 'runner'))).toEqual(['config.toml']);
   });
@@ -62,6 +66,23 @@ describe('registration', () => {
     });
     for (const folder of [dir, join(dir, 'runner')]) await chmod(folder, 0o711);
     await (await startRunner({ configPath, log: silentLog })).stop();
+  });
+
+  test('a server whose authority only a file names is registered at, and asked by that file from then on', async () => {
+    const pem = await certificate();
+    const server = createServer(pem, (_request, response) => void response.end('{"id":7}'));
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    try {
+      const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      await expect(register({ url })).rejects.toMatchObject({ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
+      const tlsCaFile = join(dir, 'authority.pem');
+      await expect(register({ url, tlsCaFile })).rejects.toMatchObject({ message: `tls-ca-file: ${tlsCaFile} cannot be read.` });
+      await writeFile(tlsCaFile, pem.cert);
+      await register({ url, tlsCaFile });
+      expect(await verifyRunner({ configPath })).toEqual([{ name: 'one', id: 7, problem: undefined }]);
+    } finally {
+      server.close();
+    }
   });
 
   test('an unknown executor is refused before anything is asked', async () => {

@@ -4,6 +4,7 @@ import { saidIn } from '../../src/wire/said.ts';
 test.each([
   ['{"message":"403 Forbidden - another key"}', '403 Forbidden - another key'],
   ['{"message":{"path":["is a reserved name","is long"],"name":["is missing"]}}', 'path is a reserved name, is long; name is missing'],
+  ['{"message":{"base":["Username or email has already been taken"]}}', 'Username or email has already been taken'],
   ['{"message":["one","two"]}', 'one, two'],
   ['{"error":"name is missing"}', 'name is missing'],
   ['{"error":"invalid_scope","error_description":"no such permission"}', 'no such permission'],

@@ -146,7 +146,7 @@ export class Engine {
       request.once('response', (answer) => {
         textOf(answer).then((text) => reject(engineError(answer.statusCode ?? 0, text)), reject);
       });
-      request.once('error', (error) => reject(unreachable(error)));
+      request.once('error', (error) => reject(unreachable(this.#socketPath, error)));
       request.end();
     });
   }
@@ -173,7 +173,7 @@ export class Engine {
         ...(signal === undefined ? {} : { signal }),
       });
       request.once('response', resolve);
-      request.once('error', (error) => reject(signal?.aborted === true ? error : unreachable(error)));
+      request.once('error', (error) => reject(signal?.aborted === true ? error : unreachable(this.#socketPath, error)));
       request.end(text);
     });
   }
@@ -215,10 +215,10 @@ function engineError(status: number, text: string): JobpassError {
   return new JobpassError(status === 404 ? 'not_found' : 'upstream_failed', message.trim().slice(0, 2000));
 }
 
-function unreachable(error: unknown): JobpassError {
+function unreachable(socketPath: string, error: unknown): JobpassError {
   return new JobpassError(
     'upstream_failed',
-    'The container engine does not answer: is it running, and may the runner use its socket?',
+    `The container engine does not answer: is it running, and may the runner use ${socketPath}?`,
     error,
   );
 }
