@@ -14,6 +14,15 @@ export const dockerMutants: readonly Mutant[] = [
   },
   {
     id: 'A34',
+    defence: 'a local image counts under its own name alone',
+    file: 'src/runner/executors/docker/reference.ts',
+    find: 'filter((one) => one?.repository === repository)',
+    replace: 'filter((one) => one?.path !== repository)',
+    test: 'test/runner/docker-reference.test.ts',
+    name: 'A34 an image that the engine has',
+  },
+  {
+    id: 'A34',
     defence: 'an image of the forge is asked for anew, whatever the pull policy',
     file: 'src/runner/executors/docker/images.ts',
     find: "if (policy !== 'always' && !authorised) {",

@@ -6,7 +6,7 @@ import { newPassToken } from '../../src/base/pass-token.ts';
 import type { Credential, Engine } from '../../src/runner/engine/engine.ts';
 import { bytesOf, type DockerConfig, parseDocker } from '../../src/runner/executors/docker/config.ts';
 import { bringImage } from '../../src/runner/executors/docker/images.ts';
-import { isIn, parseReference, serviceNames } from '../../src/runner/executors/docker/reference.ts';
+import { isIn, isNamed, parseReference, serviceNames } from '../../src/runner/executors/docker/reference.ts';
 import type { JobNeeds } from '../../src/runner/executors/executor.ts';
 import { needsOf } from '../../src/runner/job/needs.ts';
 import { parsePayload } from '../../src/runner/job/payload.ts';
@@ -28,7 +28,10 @@ const needs = (change: Partial<JobNeeds> = {}): JobNeeds => ({
 function fakeEngine() {
   const pulled: { reference: string; credential: Credential | undefined }[] = [];
   const engine = {
-    call: () => Promise.resolve({ Id: `sha256:${'a'.repeat(64)}`, Config: {} }),
+    call: (_method: string, path: string) => {
+      const name = decodeURIComponent(/^\/images\/(.*)\/json$/.exec(path)?.[1] ?? '');
+      return Promise.resolve({ Id: `sha256:${'a'.repeat(64)}`, Config: {}, RepoTags: [name], RepoDigests: [name] });
+    },
     pull: (reference: string, _platform: unknown, credential: Credential | undefined) =>
       Promise.resolve(void pulled.push({ reference, credential })),
   } as unknown as Engine;
@@ -79,6 +82,22 @@ describe('images and who may see the fetch pass', () => {
     const other = fakeEngine();
     await bringImage(other.engine, config({ pull_policy: 'if-not-present' }), needs(), 'alpine', undefined, undefined);
     expect(other.pulled).toEqual([]);
+  });
+
+  test('A34 an image that the engine has counts under its own name alone', () => {
+    const named = (name: string, tags: readonly string[], digests: readonly string[] = []): boolean => {
+      const reference = parseReference(name);
+      return reference !== undefined && isNamed(reference, tags, digests);
+    };
+    const digest = `sha256:${'b'.repeat(64)}`;
+    expect(named('alpine', ['docker.io/library/alpine:latest'])).toBe(true);
+    expect(named('index.docker.io/alpine', ['alpine:latest'])).toBe(true);
+    expect(named('docker.io/a/b:1', ['a/b:1'])).toBe(true);
+    expect(named('a/b:1', ['forge.example/a/b:1'])).toBe(false);
+    expect(named('forge.example/a/b:1', ['forge.example/a/b:2'])).toBe(false);
+    expect(named(`a/b@${digest}`, ['a/b:1'], [`forge.example/a/b@${digest}`])).toBe(false);
+    expect(named(`a/b:1@${digest}`, ['a/b:1'], [`a/b@sha256:${'c'.repeat(64)}`])).toBe(false);
+    expect(named(`a/b:1@${digest}`, [], [`docker.io/a/b@${digest}`])).toBe(true);
   });
 
   test('R13 references are read as docker reads them, or not at all', () => {

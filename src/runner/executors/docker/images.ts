@@ -2,10 +2,10 @@ import { newBudget } from '../../../base/budget.ts';
 import { JobpassError } from '../../../base/errors.ts';
 import { matchesGlob, readGlob } from '../../../base/glob.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { isTable, type Table, tableIn, textIn } from '../../parsed.ts';
+import { isTable, type Table, tableIn, textIn, textsIn } from '../../parsed.ts';
 import type { JobNeeds } from '../executor.ts';
 import { type DockerConfig, policyOf, type PullPolicy } from './config.ts';
-import { type ImageReference, isIn, parseReference } from './reference.ts';
+import { type ImageReference, isIn, isNamed, parseReference } from './reference.ts';
 
 /** An image that is there now, by its id: a tag that another job moves meanwhile changes nothing (A63). */
 export interface PulledImage {
@@ -51,7 +51,7 @@ export async function bringImage(
     if (policy === 'never' && authorised)
       throw new JobpassError('upstream_failed', 'an image of this forge is never taken without asking its registry');
     if (policy !== 'always' && !authorised) {
-      const present = await inspect(reference?.full ?? name);
+      const present = await local();
       if (present !== undefined) return present;
       if (policy === 'never') throw new JobpassError('upstream_failed', 'it is not on this machine');
     }
@@ -59,7 +59,7 @@ export async function bringImage(
   }
 
   async function pull(authorised: boolean): Promise<PulledImage> {
-    const full = reference?.full ?? name;
+    const { full = name, qualified = name } = reference ?? {};
     const { pulls } = needs;
     needs.say(authorised ? `Pulling docker image ${full} with the job's fetch pass …` : `Pulling docker image ${full} …`);
     const credential =
@@ -68,24 +68,33 @@ export async function bringImage(
         : undefined;
     let digest: string | undefined;
     await engine.pull(
-      full,
+      qualified,
       platform,
       credential,
       ({ status }) => (digest = /^Digest: (sha256:[0-9a-f]{64})$/.exec(status)?.[1] ?? digest),
       needs.signal,
     );
-    const found = digest === undefined ? await inspect(full) : ((await inspect(byDigest(full, digest))) ?? (await inspect(full)));
+    const found = (digest === undefined ? undefined : await inspect(byDigest(qualified, digest))) ?? (await inspect(qualified));
     if (found === undefined) throw new JobpassError('upstream_failed', 'the engine pulled it and does not have it');
     needs.say(`Using docker image ${found.id.slice(7, 19)} for ${full}${digest === undefined ? '' : ` with digest ${digest}`} …`);
     return found;
   }
 
+  /** A copy that is here; a name without a registry is also that of an image that podman built here. */
+  async function local(): Promise<PulledImage | undefined> {
+    const { full = name, qualified = name, registry } = reference ?? {};
+    const built = registry === 'docker.io' && !full.startsWith('docker.io/') && needs.pulls?.registries.includes('localhost') !== true;
+    return (await inspect(qualified)) ?? (built ? await inspect(`localhost/${full}`) : undefined);
+  }
+
   async function inspect(what: string): Promise<PulledImage | undefined> {
+    const wanted = parseReference(what);
     const image = await engine.call('GET', `/images/${encodeURIComponent(what)}/json`).catch((error: unknown) => {
       if (error instanceof JobpassError && error.code === 'not_found') return undefined;
       throw error;
     });
-    if (!isTable(image) || reference === undefined) return undefined;
+    if (!isTable(image) || reference === undefined || wanted === undefined) return undefined;
+    if (!isNamed(wanted, textsIn(image, 'RepoTags'), textsIn(image, 'RepoDigests'))) return undefined;
     const settings: Table = tableIn(image, 'Config') ?? {};
     const user = textIn(settings, 'User') ?? '';
     return {

@@ -7,8 +7,12 @@ export interface ImageReference {
   /** `tag` and `digest` as written. */
   readonly tag: string | undefined;
   readonly digest: string | undefined;
-  /** The whole, with `latest` where neither was written: what the engine is asked for. */
+  /** The whole, with `latest` where neither was written. */
   readonly full: string;
+  /** As `full`, with registry and `library/`: what the engine is asked for, since podman looks for a short name in all repositories that end so. */
+  readonly qualified: string;
+  /** Registry and path, as they are when nothing is left out. */
+  readonly repository: string;
 }
 
 const component = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
@@ -30,13 +34,29 @@ export function parseReference(text: string): ImageReference | undefined {
   const path = hosted ? name.slice(slash + 1) : name;
   if (hosted && !hostShape.test(first)) return undefined;
   if (!pathShape.test(path)) return undefined;
+  const full = tag === undefined && digest === undefined ? `${text}:latest` : text;
+  const hub = registry === 'docker.io' || registry === 'index.docker.io';
+  const whole = hub && !path.includes('/') ? `library/${path}` : path;
   return {
     registry: registry.toLowerCase(),
     path,
     tag,
     digest,
-    full: tag === undefined && digest === undefined ? `${text}:latest` : text,
+    full,
+    qualified: `${registry}/${whole}${full.slice(name.length)}`,
+    repository: `${hub ? 'docker.io' : registry.toLowerCase()}/${whole}`,
   };
+}
+
+/**
+ * True where an image that the engine has is really the one that was named: podman takes any whose name ends alike, or whose digest is the same in
+ * another repository, and so would give a job what only others may pull (R8, A34).
+ * @param tags RepoTags of the engine, and RepoDigests
+ */
+export function isNamed(reference: ImageReference, tags: readonly string[], digests: readonly string[]): boolean {
+  const { repository, digest, tag = 'latest' } = reference;
+  const names = (digest === undefined ? tags : digests).map(parseReference).filter((one) => one?.repository === repository);
+  return names.some((one) => (digest === undefined ? one?.tag === tag : one?.digest === digest));
 }
 
 /** True where the image lies in one of these registries: the only places that ever see the fetch pass (A52). */
