@@ -33,6 +33,8 @@ export interface HttpOptions {
   readonly bodyTimeoutMs?: number;
   /** How long a connection is kept on which nothing is asked; 65 s where nothing is said. */
   readonly idleMs?: number;
+  /** How long a client may be waited for that neither sends what it began to send nor takes what it asked for; ten minutes where nothing is said. */
+  readonly silenceMs?: number;
   /** Sees each request first, as it came (a gateway's). */
   readonly front?: Front;
   /** Counts for metrics. */
@@ -80,7 +82,7 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
   const drain = new AbortController();
   const raw = doors.filter((door) => door.kind === 'raw');
   const sockets = new Set<Socket>();
-  const unused = new IdleConnections(options.idleMs ?? defaultIdleMs);
+  const unused = new IdleConnections(options.idleMs ?? defaultIdleMs, options.silenceMs ?? defaultSilenceMs);
   const others: Server[] = [];
   let inFlight = 0;
   let idle: (() => void) | undefined;
@@ -121,14 +123,15 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
 
   /** From its beginning to its end, in the log and in the figures. @param path what the log may hold of it: a token in a query must not reach it */
   function count(
-    { method, socket }: IncomingMessage | PlainRequest,
+    request: IncomingMessage | PlainRequest,
     response: ServerResponse | PlainResponse,
     requestId: string,
     path: string,
     door: string,
   ): void {
     const started = performance.now();
-    unused.begin(socket);
+    const { method, socket } = request;
+    unused.begin(socket, request);
     inFlight += 1;
     response.on('close', () => {
       unused.end(socket);
@@ -223,6 +226,8 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
 
 /** Longer than a load balancer's own (60 s), so that it does not send what is just being closed. */
 const defaultIdleMs = 65_000;
+/** git packs what it pushes behind the first bytes of a body, which takes minutes where there is much of it. */
+const defaultSilenceMs = 600_000;
 
 const timers = new WeakMap<IncomingMessage, NodeJS.Timeout>();
 

@@ -99,14 +99,34 @@ describe('strangers at the gateway', () => {
   test('R2 A65 whether a job lives is asked though every other connection to the forge is held', async () => {
     const client = new UpstreamClient({ url: gate.gitlab.url, adminTokenFile: join(gate.gateway.dataDir, 'admin-token'), ca: undefined });
     const release = Promise.withResolvers<void>();
+    const full = Promise.withResolvers<void>();
+    let arrived = 0;
     gate.gitlab.answers.set('GET /held', async () => {
+      arrived += 1;
+      if (arrived === 64) full.resolve();
       await release.promise;
       return [404, {}];
     });
     const held = Array.from({ length: 100 }, () => client.ask('GET', '/held'));
+    await full.promise;
+    expect((await client.askAsJob(new Secret('glcbt-none'), '/job')).status).toBe(401);
+    gate.gitlab.answers.set('POST /held', async () => {
+      await release.promise;
+      return [404, {}];
+    });
+    const strange = Array.from({ length: 100 }, () => client.post('/held', {}));
     expect((await client.askAsJob(new Secret('glcbt-none'), '/job')).status).toBe(401);
     release.resolve();
-    await Promise.all(held);
+    await Promise.all([...held, ...strange]);
+    const again = Promise.withResolvers<void>();
+    gate.gitlab.answers.set('POST /held', async () => {
+      await again.promise;
+      return [404, {}];
+    });
+    const more = Array.from({ length: 100 }, () => client.post('/held', {}));
+    expect((await client.ask('GET', '/version')).status, 'what strangers ask for is in a line of its own').toBe(200);
+    again.resolve();
+    await Promise.all(more);
     await client.close();
   });
 
@@ -118,7 +138,8 @@ describe('strangers at the gateway', () => {
       gate.gitlab.answers.set(`GET /projects/7/repository/commits/${oid}`, async () => {
         at += 1;
         most = Math.max(most, at);
-        await new Promise((resolve) => setImmediate(resolve));
+        // Time for more to come, if there were more.
+        for (let turn = 0; turn < 3; turn += 1) await (await fetch(`${gate.gitlab.url}/api/v4/version`)).text();
         at -= 1;
         return [404, {}];
       });

@@ -4,6 +4,7 @@ const strangers = 'test/gateway/strangers.test.ts';
 const prefix = 'test/doors/proxy/push-prefix.test.ts';
 const images = 'test/gateway/image-tokens.test.ts';
 const rows = 'test/gateway/rows.test.ts';
+const silent = 'test/doors/proxy/silent-clients.test.ts';
 const several = 'test/gateway/several.test.ts';
 
 /** What others than the holder of a pass can do at the gateway, and what a pass asks for by another name. */
@@ -245,6 +246,26 @@ export const gatewayEdgeMutants: readonly Mutant[] = [
     replace: "{ 'job-token': token.reveal() }, undefined)",
     test: strangers,
     name: 'R2 A65 whether a job lives',
+    hangs: true,
+  },
+  {
+    id: 'R2',
+    defence: 'a client that moves nothing is not waited for',
+    file: 'src/doors/idle.ts',
+    find: 'return this.#sweeps - use.movedAt > this.#silentSweeps;',
+    replace: 'return false;',
+    test: silent,
+    name: 'R2 a client that stops',
+    hangs: true,
+  },
+  {
+    id: 'R2',
+    defence: 'nor one that takes nothing',
+    file: 'src/doors/idle.ts',
+    find: '(sends || socket.writableLength > 0)',
+    replace: 'sends',
+    test: silent,
+    name: 'R2 neither does one that takes nothing',
     hangs: true,
   },
 ];

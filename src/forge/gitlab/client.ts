@@ -35,6 +35,8 @@ export class UpstreamClient {
   readonly #pool: Pool;
   /** Whether a job lives is asked in no line: what others ask for would cut what its pass has in flight (R2). */
   readonly #ofJobs: Pool;
+  /** Whose token it is may be asked by anybody. */
+  readonly #ofStrangers: Pool;
   #admin: Promise<Secret> | undefined;
 
   constructor(config: ClientConfig) {
@@ -51,6 +53,7 @@ export class UpstreamClient {
       });
     this.#pool = pool(64);
     this.#ofJobs = pool(32);
+    this.#ofStrangers = pool(16);
   }
 
   /** The administrator's own token, for requests that name whom it acts for. @throws upstream_failed */
@@ -78,12 +81,12 @@ export class UpstreamClient {
 
   /** With somebody's own token. @throws upstream_failed */
   askWith(token: Secret, path: string): Promise<UpstreamAnswer> {
-    return this.#call('GET', `/api/v4${path}`, { 'private-token': token.reveal() }, undefined);
+    return this.#call('GET', `/api/v4${path}`, { 'private-token': token.reveal() }, undefined, this.#ofStrangers);
   }
 
   /** Without a credential in a header: what is sent stands in the body. @throws upstream_failed */
   post(path: string, body: unknown): Promise<UpstreamAnswer> {
-    return this.#call('POST', `/api/v4${path}`, {}, body);
+    return this.#call('POST', `/api/v4${path}`, {}, body, this.#ofStrangers);
   }
 
   /** With the admin token. @returns the whole answer, or undefined where there is none @throws upstream_failed */
@@ -118,7 +121,7 @@ export class UpstreamClient {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#pool.destroy(), this.#ofJobs.destroy()]);
+    await Promise.all([this.#pool.destroy(), this.#ofJobs.destroy(), this.#ofStrangers.destroy()]);
   }
 
   #token(): Promise<Secret> {
