@@ -96,10 +96,11 @@ const fileProblems = new Map([
   ['EISDIR', 'is a folder'],
 ]);
 
-/** `JOBPASS_URL`: where the commands that talk to a server find it. */
-export function serverUrl(flag: string | undefined): string {
+/** `JOBPASS_URL`: where the commands that talk to a server find it. @param name of the flag, as it is typed */
+export function serverUrl(flag: string | undefined, name: '--url' | '--server' = '--url'): string {
   const url = flag ?? process.env['JOBPASS_URL'];
-  if (url === undefined || url === '') throw new JobpassError('invalid_input', 'Say where the server is: --url https://…, or JOBPASS_URL.');
+  if (url === undefined || url === '')
+    throw new JobpassError('invalid_input', `Say where the server is: ${name} https://…, or JOBPASS_URL.`);
   if (!/^https?:\/\/./.test(url) || !URL.canParse(url))
     throw new JobpassError('invalid_input', `The server is named by https://HOST[:PORT], not by \`${url}\`.`);
   return url.replace(/\/+$/, '');

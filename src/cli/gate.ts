@@ -103,7 +103,7 @@ async function pinAll(flags: Flags, runners: readonly number[], pin: Pin): Promi
   const pinned: number[] = [];
   if (runners.length === 0) return { pinned };
   try {
-    const api = new ApiClient(flags.text('server'), flags.text('token-file'));
+    const api = new ApiClient(serverUrl(flags.text('server'), '--server'), flags.text('token-file'));
     for (const id of runners) {
       const answer = await api.call('PUT', `/api/v4/runners/${id}`, pin);
       const stands = typeof answer === 'object' && answer !== null && 'pinned_verdict' in answer ? answer.pinned_verdict : undefined;
@@ -126,7 +126,7 @@ async function clear(flags: Flags, io: Io, json: boolean): Promise<number> {
 
 /** The runner that is named, else the entries of this server: ids of another server are other runners. */
 function runnersOf(flags: Flags, raw: Table | undefined): readonly number[] {
-  const server = normalUrl(serverUrl(flags.text('server')));
+  const server = normalUrl(serverUrl(flags.text('server'), '--server'));
   const here = tablesIn(raw ?? {}, 'runners')
     .filter((entry) => normalUrl(textIn(entry, 'url') ?? '') === server)
     .flatMap((entry) => numberIn(entry, 'id') ?? []);

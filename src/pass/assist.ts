@@ -21,7 +21,7 @@ export function assistProblem({ assist, trust, pinned, publicKey, unsafeAccepted
   if (pinned?.verdict === 'withhold' && !unsafeAccepted)
     return 'the pinned gate verdict says withhold: assist would hand rights to jobs that nothing keeps apart (unsafe_accepted overrides that)';
   if (pinned === null && !unsafeAccepted)
-    return 'assist needs a gate verdict: run `jobpass gate --config config.toml --apply`, or set unsafe_accepted';
+    return 'assist needs a gate verdict: run `jobpass gate --config config.toml --apply --server URL` at the runner, or set unsafe_accepted';
   if (assist === 'expose' && (trust !== 'full' || pinned?.verdict !== 'expose'))
     return 'assist expose needs trust full and a pinned gate verdict that says expose';
   return undefined;

@@ -12,6 +12,9 @@ const selfPermissions: ReadonlySet<Permission> = new Set(['pass:self', 'job:self
 /** What a registration token is for. */
 const runnerPermissions: ReadonlySet<Permission> = new Set(['runner:write', 'project_runner:write', 'group_runner:write']);
 
+/** Said where an older runner meets it in a clone or a pull, which has no pass to use. */
+const forOlderRunners = ' An older runner fetches where an administrator sets its `assist` to fetch.';
+
 const levelNames: Readonly<Record<AccessLevel, string>> = {
   0: 'no role',
   5: 'minimal access',
@@ -129,7 +132,7 @@ function decideJob(
     'access_denied',
     'R1',
     'a job token reaches its own project only',
-    `The job token does not reach this (${permission}); use the job's pass.`,
+    `The job token does not reach this (${permission}); use the job's pass.${fetchPermissions.has(permission) ? forOlderRunners : ''}`,
   );
 }
 

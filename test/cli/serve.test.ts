@@ -164,7 +164,8 @@ describe('jobpass serve', () => {
     [['nothing'], 2, /no command/],
     [['runner'], 2, /register, run, verify or unregister/],
     [['runner', 'run', '--config', '/nonexistent/config.toml'], 1, /config\.toml does not exist/],
-    [['admin', 'user', 'create'], 1, /where the server is/],
+    [['admin', 'user', 'create'], 1, /where the server is: --url/],
+    [['gate', '--config', '/nonexistent/config.toml', '--apply'], 1, /where the server is: --server/],
     [['gate'], 2, /--config is missing/],
   ] as const)('%j ends with %i and says what to do', async (args, code, words) => {
     const ended = await start(args).exit;
