@@ -2,6 +2,7 @@ import { isJobpassError, JobpassError } from '../base/errors.ts';
 import { type Oid, type UserId, zeroOid } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
 import type { BridgeIdentity, Grant } from '../pass/grant.ts';
+import type { Principals } from '../pass/principals.ts';
 import type { Refusal } from '../pass/subject.ts';
 import { secretText } from '../pipeline/given.ts';
 import type { PlanJob, PlanTrigger } from '../pipeline/plan.ts';
@@ -89,6 +90,7 @@ async function trigger(deps: JobsDeps, bridge: JobRecord): Promise<void> {
       target,
       child,
       upstream: { ...upstream, unprovable: principals.ownProjectOnly },
+      principals,
     });
     await deps.gatekeeper.settle(grant, 'done');
   } catch (error) {
@@ -172,9 +174,10 @@ interface Destination {
   readonly target: ProjectFacts;
   readonly child: ChildFile | undefined;
   readonly upstream: Upstream;
+  readonly principals: Principals;
 }
 
-async function make(deps: JobsDeps, hop: Hop, { grant, identity, target, child, upstream }: Destination): Promise<void> {
+async function make(deps: JobsDeps, hop: Hop, { grant, identity, target, child, upstream, principals }: Destination): Promise<void> {
   const { bridge, project, pipeline } = hop;
   // A chain that a pass began goes on here only as deep as both projects let passes start jobs (R5).
   if (pipeline.chainDepth > 0 && pipeline.chainDepth > Math.min(project.chainDepth, target.chainDepth))
@@ -201,7 +204,12 @@ async function make(deps: JobsDeps, hop: Hop, { grant, identity, target, child, 
     upstream,
     ...(child === undefined ? {} : { config: child.config }),
     confirm: (tx) => confirm(deps, tx, bridge, grant, { users: counted, target, name: at.ref, tag: at.tag }),
-    made: (tx, row) => settle(deps, tx, hop, row),
+    async made(tx, row) {
+      // Whose hands were in it is told to the jobs of a child (R3).
+      const provable = !principals.ownProjectOnly && deps.instance.principals === 'intersect';
+      await deps.jobRights.record(tx, bridge.id, { principals: principals.list, provable, sources: hop.dependencies.map(({ id }) => id) });
+      await settle(deps, tx, hop, row);
+    },
   };
   const made = await createPipeline(deps, request).catch((error: unknown) => {
     if (isJobpassError(error, 'access_denied') || isJobpassError(error, 'not_found'))

@@ -52,7 +52,7 @@ export async function principalsOfJob(
     return { commits, bases: onOthers ? await repository.protectedBases(grant, project.id, sha) : [] };
   });
   const pushers = unprotectedCommits === null ? new Map<Oid, readonly UserId[]>() : await deps.pushersOf(project.id, unprotectedCommits);
-  const { line, whole } = await lineage(deps, pipeline);
+  const { line, whole, parents, bridges } = await lineage(deps, pipeline);
   // Whoever last moved a protected ref answers for what stands there (A59), unless the project is trusted by name; nobody known means not provable.
   const movers = trusted ? undefined : await lastMoversOf(protectedRef ? [ref] : bases, (one) => deps.lastPushers(project.id, one));
   const made = await makersOf(deps, artifactJobs);
@@ -65,8 +65,9 @@ export async function principalsOfJob(
     pushers,
     runnerOwner: runner === null || runner.scope === 'instance' || runner.vouched ? null : (runner.responsibleId ?? runner.creatorId),
     artifactPrincipals: made?.makers ?? null,
-    variableSetters: trusted ? [] : [...setters, ...(made?.setters ?? [])],
-    includes: await evidenceOfIncludes(deps, pipeline, project, job.userId),
+    variableSetters: trusted ? [] : [...setters, ...(made?.setters ?? []), ...(await settersBehind(deps, bridges))],
+    // What a child is made of stands in its parent's files, too.
+    includes: (await Promise.all([pipeline, ...parents].map((one) => evidenceOfIncludes(deps, one, project, job.userId)))).flat(),
     ...(movers === undefined ? {} : { lastPushers: movers }),
   });
 }
@@ -87,28 +88,50 @@ async function makersOf(
   return { makers, setters };
 }
 
+/** Whose CI/CD variables these bridges had, and so may have handed on: a child's own environment has others. */
+async function settersBehind(deps: JobsDeps, bridges: readonly JobId[]): Promise<readonly UserId[]> {
+  const rights = await Promise.all(bridges.map((bridge) => deps.jobRights.of(null, bridge)));
+  return rights.flatMap((one) => one?.principals ?? []).flatMap(({ userId, reason }) => (reason === 'kept_variable' ? [userId] : []));
+}
+
 type Line = { readonly creators: readonly UserId[]; readonly carriesVariables: boolean; readonly byPass: boolean };
 
 /**
  * The pipeline and its ancestors, newest first: over the bridge that triggered it, else over the job whose pass started it.
- * @returns whole = false where one of them is gone, or was not wholly known itself: then whoever stood behind it is not provable (R3)
+ * @returns whole = false where one of them is gone, or was not wholly known itself: then whoever stood behind it is not provable (R3). `parents` are those
+ * of which it is a child, with the `bridges` between: whose rights count outside the top-level group only is no creator of a child, and is found there.
  */
-async function lineage(deps: JobsDeps, pipeline: PipelineRecord): Promise<{ readonly line: readonly Line[]; readonly whole: boolean }> {
+async function lineage(
+  deps: JobsDeps,
+  pipeline: PipelineRecord,
+): Promise<{
+  readonly line: readonly Line[];
+  readonly whole: boolean;
+  readonly parents: readonly PipelineRecord[];
+  readonly bridges: readonly JobId[];
+}> {
   const line: Line[] = [];
+  const parents: PipelineRecord[] = [];
+  const bridges: JobId[] = [];
+  const end = (whole: boolean) => ({ line, whole, parents, bridges });
+  let isChild = true;
   let current = pipeline;
   while (line.length <= limits.principals) {
     const { creators, variables, inputs, parentJobId, upstream } = current;
     const byPass = parentJobId !== null || upstream !== null || creators.length > 1;
     line.push({ creators, carriesVariables: variables.length > 0 || Object.keys(inputs).length > 0, byPass });
-    if (upstream?.unprovable === true) return { line, whole: false };
+    isChild &&= current.source === 'parent_pipeline';
+    if (isChild && upstream !== null) bridges.push(upstream.jobId);
+    if (upstream?.unprovable === true) return end(false);
     const above: JobId | null = upstream?.jobId ?? parentJobId;
-    if (above === null) return { line, whole: true };
+    if (above === null) return end(true);
     const parent: JobRecord | undefined = await deps.jobs.job(null, above);
     const next: PipelineRecord | undefined = parent === undefined ? undefined : await deps.jobs.pipeline(null, parent.pipelineId);
-    if (next === undefined) return { line, whole: false };
+    if (next === undefined) return end(false);
+    if (isChild) parents.push(next);
     current = next;
   }
-  return { line, whole: false };
+  return end(false);
 }
 
 /** Whether the job's ref is protected now. */

@@ -72,6 +72,29 @@ test('A57 R3 A59 of an included protected ref its last mover is a principal: bey
   await server.call('DELETE', `/api/v4/user/jobpass/trusted_projects/${far}`, { token: alice.token });
 });
 
+test('A57 A59 R3 who wrote an included file that triggers a child pipeline answers for the jobs of the child, and of its child', async () => {
+  await write(near, 'hop.yml', 'hop: {trigger: {include: kids/child.yml}, variables: {WHAT: theirs}}\n', carol.token);
+  await write(app, 'kids/child.yml', 'a: {script: $WHAT}\nnext: {trigger: {include: kids/grandchild.yml}}\n', alice.token);
+  await write(app, 'kids/grandchild.yml', 'b: {script: $WHAT}\n', alice.token);
+  expect((await pushed('include: [{project: team/near, file: hop.yml}]\n')).errors).toBeNull();
+  for (const name of ['a', 'b']) {
+    await expect.poll(async () => (await server.store.jobs.waiting(null, 10)).length, { timeout: 20_000, interval: 20 }).toBe(1);
+    const job = await claim();
+    expect([(job.payload['job_info'] as { name: string }).name, await principalsOf(job)]).toEqual([
+      name,
+      ['alice: starter', 'carol: last_merger'],
+    ]);
+  }
+  // Whom the starter trusts by name is asked no further, in a child neither.
+  await server.must('PUT', '/api/v4/user/jobpass/trusted_projects/team%2Fnear', undefined, alice.token);
+  expect((await pushed('# again\ninclude: [{project: team/near, file: hop.yml}]\n')).errors).toBeNull();
+  for (const _name of ['a', 'b']) {
+    await expect.poll(async () => (await server.store.jobs.waiting(null, 10)).length, { timeout: 20_000, interval: 20 }).toBe(1);
+    expect(await principalsOf(await claim())).toEqual(['alice: starter']);
+  }
+  await server.call('DELETE', `/api/v4/user/jobpass/trusted_projects/${near}`, { token: alice.token });
+});
+
 test('A57 R3 whoever wrote the inputs that a header includes is a principal, too', async () => {
   const header = 'spec: {include: [{project: other/far, file: inputs.yml}]}\n---\n';
   expect(await principals(`${header}a: {script: "$[[ inputs.what ]]"}\n`)).toEqual(['alice: starter', 'carol: include']);
@@ -157,4 +180,17 @@ test('rules:changes and rules:exists look at the commit; a new branch counts eve
   expect((await pushed('a: {script: x, rules: [{changes: {paths: [x], compare_to: none}}]}')).errors).toBe(
     'rules:changes: `compare_to`: there is no branch, tag or commit `none`',
   );
+});
+
+test('A56 R3 who set a variable of the bridge’s environment, which it hands on, answers for the jobs of the child', async () => {
+  for (let left = await server.claim(runner.token); left !== undefined; left = await server.claim(runner.token)) await server.finish(left);
+  await server.member(app, carol.id, 40);
+  const variable = { key: 'KEPT', value: 'theirs', environment_scope: 'prod' };
+  await server.must('POST', `/api/v4/projects/${app}/variables`, variable, carol.token);
+  await write(app, 'kids/child.yml', 'a: {script: $WHAT}\n', alice.token);
+  await pushed('hop: {trigger: {include: kids/child.yml}, environment: prod, variables: {WHAT: $KEPT}}\n');
+  await expect.poll(async () => (await server.store.jobs.waiting(null, 10)).length, { timeout: 20_000, interval: 20 }).toBe(1);
+  const job = await claim();
+  expect((job.payload['variables'] as { key: string; value: string }[]).find(({ key }) => key === 'WHAT')?.value).toBe('theirs');
+  expect(await principalsOf(job)).toEqual(['alice: starter', 'carol: kept_variable']);
 });
