@@ -341,6 +341,7 @@ export const endpoints: readonly Endpoint[] = [
 
 /** Routes that answer anyone without asking who: nothing about anybody is in them. */
 export const openRoutes: readonly string[] = [
+  'GET /',
   'GET /-/health',
   'GET /-/liveness',
   'GET /-/readiness',

@@ -24,12 +24,27 @@ export function isOwnSource(row: Endpoint, sample: Sample, { key }: Target): boo
 const intro = `# Where a pass and its user's own token part
 
 Generated from test/walk by \`scripts/differences-doc.mjs\`; do not edit. The walk calls every route of the endpoint table with a full pass and with its
-user's own token, for every role and every kind of project, and compares status and body. They are the same but for this page.
+user's own token, for every role and every kind of project, and compares status and body. They are the same but for this page. What of GitLab the embedded forge has not at all stands [at its end](#what-gitlab-has-and-the-embedded-forge-has-not).
 
 - Admin power never counts for a pass (R1): an administrator's pass may do what the same person could without it.
 - A pass may always fetch the project of its own job, as the ordinary job token may (R3).
 - A refusal names the user, who is "You" where the user asks.
 - What no pass ever does (R5), and what is about the job or the pass itself:
+`;
+
+const others = `## What GitLab has and the embedded forge has not
+
+Behind \`jobpass gateway\` GitLab itself answers, and has it all. Of \`jobpass serve\` they who come from GitLab would miss:
+
+- **Pages to look at.** There are none: \`web_url\` in an answer is a name and leads nowhere. \`glab\`, curl and python-gitlab show pipelines, traces and merge requests.
+- **Signing in** by password, SSO or a second factor: people have personal access tokens, which an administrator makes first. No git over SSH, no deploy keys and tokens, no tokens of
+  projects and groups.
+- **Planning**: issues, labels of a project, milestones, boards, epics, wikis, snippets; GraphQL; search.
+- **Of merge requests**: approvals, discussions and suggestions, auto-merge, merge trains, rebasing.
+- **Of pipelines**: what [keywords.md](keywords.md) and [variables.md](variables.md) list as refused, with the reason: templates, components and \`include:remote\`, Pages, \`secrets\`. Reports other than
+  \`dotenv\` are kept as artifacts and not evaluated. No protected environments, no secure files, no Terraform state, no feature flags, no Auto DevOps.
+- **Packages** of other types than generic; the dependency proxy; clean-up policies of images.
+- **Around it**: webhooks, mail, integrations, mirrors, import and export; groups are neither renamed nor removed over the API.
 `;
 
 /** docs/differences.md. */
@@ -38,5 +53,5 @@ export function differencesPage(rows: readonly (readonly [Endpoint, Sample])[]):
     const difference = differenceOf(row, sample);
     return difference === undefined ? [] : [`| \`${nameOf(row)}\` | ${difference} |`];
   });
-  return `${intro}\n| route | a full pass |\n|---|---|\n${lines.join('\n')}\n\nEvery other route answers both alike.\n`;
+  return `${intro}\n| route | a full pass |\n|---|---|\n${lines.join('\n')}\n\nEvery other route answers both alike.\n\n${others}`;
 }

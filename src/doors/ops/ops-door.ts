@@ -57,12 +57,18 @@ export interface OpsDeps {
   readonly ping: () => Promise<void>;
 }
 
+/** What somebody with a browser finds, who followed a link or wanted to see whether anything is there. */
+const front = `This is jobpass. It has no pages: git, docker, gitlab-runner and whatever speaks GitLab's REST API (/api/v4) talk to it.
+Is it well? /-/readiness
+`;
+
 /** Health, readiness and metrics. Open to anyone: nothing about anybody is in them. */
 export function makeOpsDoor(deps: OpsDeps): Door {
   return {
     kind: 'routes',
     name: 'ops',
     register(app) {
+      app.get('/', async (_request, reply) => reply.type('text/plain').send(front));
       app.get('/-/health', async (_request, reply) => reply.type('text/plain').send('jobpass OK\n'));
       app.get('/-/liveness', async (_request, reply) => reply.type('application/json').send('{"status":"ok"}'));
       app.get('/-/readiness', async (_request, reply) => {
