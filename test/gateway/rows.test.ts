@@ -46,13 +46,34 @@ describe('what a GitLab has beside the shared table', () => {
           : {}),
         headers: upload ? { 'content-type': 'multipart/form-data; boundary=boundary1' } : {},
       });
-      expect([method, path, answer.status, answer.text]).toEqual([method, path, 200, '{"id":1}']);
+      const isFile = method === 'GET' && /\/(?:raw|raw\/\*|artifacts\/\*|packages\/(?:maven|pypi)\/\*)$/.test(path);
+      const told = isFile ? '{"id":1,"runners_token":"secret"}' : '{"id":1}';
+      expect([method, path, answer.status, answer.text]).toEqual([method, path, 200, told]);
       const [carried, ...more] = gate.gitlab.carried().slice(before);
       expect(more).toEqual([]);
       expect(carried).toMatchObject({ method, path: filled(path).replace('/api/v4', '') });
       const token = gate.gitlab.acting.get(String(carried?.headers['private-token']));
       expect(token).toEqual({ user: 2, scopes: [method === 'GET' ? 'read_api' : 'api'] });
     }
+  });
+
+  test('files come as they are, though they be JSON with fields that are secrets elsewhere', async () => {
+    const file = '{ "password" : "of a test",\n "token": 1 }\n{"more":2}';
+    for (const path of [
+      '/jobs/9/artifacts/report.json',
+      '/jobs/artifacts/main/raw/report.json',
+      '/jobs/9/artifacts',
+      '/packages/generic/a/1/b.json',
+      '/packages/maven/a/b.json',
+      '/repository/blobs/9/raw',
+      '/repository/files/a.json/raw',
+      '/uploads/9/a.json',
+    ]) {
+      answering('GET', `${P}${path}`, [200, file]);
+      expect([path, (await gate.call('GET', `${P}${path}`, job.pass)).text]).toEqual([path, file]);
+    }
+    answering('GET', `${P}/repository/files/a.json`, [200, { content: 'e30=', token: 'x' }]);
+    expect((await gate.call('GET', `${P}/repository/files/a.json`, job.pass)).text).toBe('{"content":"e30="}');
   });
 
   test('R14 A21 a path that a project had before is nothing, and nobody follows where the forge leads', async () => {

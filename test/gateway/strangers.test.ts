@@ -23,6 +23,15 @@ describe('strangers at the gateway', () => {
       const odd = { body: { token: `\0${count}` }, headers: { signature: 'sig1=:AA==:' } };
       expect((await gate.call('POST', '/api/v4/jobs/request', undefined, odd)).status).toBe(502);
     }
+    // Or with none.
+    gate.gitlab.answers.set('POST /runners/verify', (_heard, response) => {
+      response.destroy();
+      return undefined;
+    });
+    for (let count = 0; count < 6; count += 1) {
+      const odd = { body: { token: `glrt-${count}` }, headers: { signature: 'sig1=:AA==:' } };
+      expect((await gate.call('POST', '/api/v4/jobs/request', undefined, odd)).status).toBe(502);
+    }
     gate.gitlab.answers.set('GET /projects/7/issues', [200, []]);
     expect((await gate.call('GET', '/api/v4/projects/7/issues', job.pass)).status).toBe(200);
     await gate.end(job);

@@ -268,4 +268,13 @@ export const gatewayEdgeMutants: readonly Mutant[] = [
     name: 'R2 neither does one that takes nothing',
     hangs: true,
   },
+  {
+    id: 'R2',
+    defence: 'what a stranger asks for says nothing of the forge',
+    file: 'src/forge/gitlab/breaker.ts',
+    find: 'if (counts) {',
+    replace: 'if (true) {',
+    test: strangers,
+    name: 'R2 odd questions of a stranger',
+  },
 ];

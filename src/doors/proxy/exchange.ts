@@ -88,6 +88,7 @@ export class Exchange implements Hearer {
   #told = false;
   /** May be asked once more. */
   #again = false;
+  #draining = false;
 
   constructor(ends: Ends, options: ExchangeOptions, request: Asked, response: Told, change: ForwardChange) {
     this.#ends = ends;
@@ -205,7 +206,11 @@ export class Exchange implements Hearer {
     };
     if (this.#response.write(bytes, written)) return;
     control.pause();
+    // What was read together comes in pieces: one listener for all of them.
+    if (this.#draining) return;
+    this.#draining = true;
     this.#response.once('drain', () => {
+      this.#draining = false;
       if (this.#control === control) control.resume();
     });
   }

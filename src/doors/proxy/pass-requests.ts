@@ -77,6 +77,9 @@ export interface RequestFacts {
 
 type Outcome = 'done' | 'failed' | 'refused' | 'cut';
 
+/** Rows that answer with what people stored: it comes as it is, though it be JSON. */
+const answersFile = /\/(?:raw|trace|artifacts(?:\/\*)?|raw\/\*|download|uploads\/:secret\/:filename|packages\/(?:generic|maven|pypi)\/.+)$/;
+
 /** Requests of one credential that are judged at once: each asks the forge who is who. */
 const judgedAtOnce = 16;
 
@@ -213,7 +216,7 @@ class PassRequest {
         'This pass has the rights of several people, and the forge shows notes, issues and files of artifacts to each as that person may see them: it reads none.',
       );
     const narrow = principalsOf(grant).length > 1 || grant.filter?.within !== undefined;
-    const scrub = wanted.kind === 'api' ? { answer: this.#scrubbed(narrow) } : {};
+    const scrub = wanted.kind === 'api' && !answersFile.test(wanted.endpoint) ? { answer: this.#scrubbed(narrow) } : {};
     if (wanted.ofSeveral === undefined || principalsOf(grant).length === 1) return this.#forward(grant, wanted, scrub);
     const more = await this.#admit(wanted.endpoint, [...wanted.accesses, ...wanted.ofSeveral]);
     return this.#forward(more, wanted, scrub);

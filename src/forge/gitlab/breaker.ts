@@ -14,19 +14,21 @@ export class Breaker {
     return performance.now() < this.#openUntil ? 'open' : 'half_open';
   }
 
-  /** @throws upstream_failed while open, or what the work throws */
-  async run<Result>(work: () => Promise<Result>): Promise<Result> {
+  /** @param counts whether its failure says something of the forge @throws upstream_failed while open, or what the work throws */
+  async run<Result>(work: () => Promise<Result>, counts = true): Promise<Result> {
     const { state } = this;
     if (state === 'open' || (state === 'half_open' && this.#trying))
       throw new JobpassError('upstream_failed', { message: 'The forge does not answer.', retryAfterSeconds: openMs / 1000 });
     this.#trying = state === 'half_open';
     try {
       const result = await work();
-      this.#failures = 0;
+      if (counts) this.#failures = 0;
       return result;
     } catch (error) {
-      this.#failures += 1;
-      this.#openUntil = performance.now() + openMs;
+      if (counts) {
+        this.#failures += 1;
+        this.#openUntil = performance.now() + openMs;
+      }
       throw error;
     } finally {
       this.#trying = false;

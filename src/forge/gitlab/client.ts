@@ -178,7 +178,7 @@ export class UpstreamClient {
       };
       if (status >= 502 && status <= 504) throw unclear(status, header('retry-after'));
       return { status, text, header };
-    });
+    }, pool !== this.#ofStrangers);
   }
 }
 
