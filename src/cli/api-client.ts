@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { request } from 'undici';
 import { JobpassError } from '../base/errors.ts';
 import { Secret } from '../base/secret.ts';
 import { saidIn } from '../wire/said.ts';
-import { fileProblem, secretFromEnv, serverUrl } from './config.ts';
+import { fileProblem, readSecretFile, secretFromEnv, serverUrl } from './config.ts';
 
 /** The commands' way to a server: token from JOBPASS_TOKEN or JOBPASS_TOKEN_FILE, in a header. */
 export class ApiClient {
@@ -72,7 +71,7 @@ function firstOf(variables: readonly string[]): string | undefined {
 
 function readSecret(path: string): string {
   try {
-    return readFileSync(path, 'utf8').trim();
+    return readSecretFile(path);
   } catch (error) {
     throw new JobpassError('invalid_input', `The token file ${path} ${fileProblem(error)}.`, error);
   }

@@ -67,10 +67,15 @@ export function secretFromEnv(name: string): string | undefined {
   const file = process.env[`${name}_FILE`];
   if (file === undefined || file === '') return undefined;
   try {
-    return readFileSync(file, 'utf8').trim();
+    return readSecretFile(file);
   } catch (error) {
     throw new JobpassError('invalid_input', `${name}_FILE names a file that cannot be read: ${file} ${fileProblem(error)}.`, error);
   }
+}
+
+/** `/dev/stdin` is what is open already: by that name nobody opens a pipe or terminal of another user's, as below `sudo -u`. */
+export function readSecretFile(path: string): string {
+  return readFileSync(path === '/dev/stdin' ? 0 : path, 'utf8').trim();
 }
 
 /** A file that a setting names. @throws invalid_input, which names both */

@@ -7,12 +7,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const launcher = fileURLToPath(new URL('../../bin/jobpass.js', import.meta.url));
 
-function start(args: readonly string[], env: Record<string, string> = {}, cwd = tmpdir()) {
+/** @param input on its standard input, which is a socket then */
+function start(args: readonly string[], env: Record<string, string> = {}, cwd = tmpdir(), input?: string) {
   const child = spawn(process.execPath, [launcher, ...args], {
     env: { PATH: process.env['PATH'] ?? '', HOME: tmpdir(), ...env },
     cwd,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
+  child.stdin.end(input);
   let out = '';
   let err = '';
   child.stdout.on('data', (chunk) => (out += String(chunk)));
@@ -133,6 +135,9 @@ describe('jobpass serve', () => {
     ]);
     await stat(join(folder, 'scratch', 'in-use'));
     expect((await fetch(`${url}/-/readiness`)).status).toBe(200);
+    const root = /root token: (\S+)/.exec(first.out())?.[1] ?? '';
+    const made = await start(['admin', 'runner', 'create', '--url', url], { JOBPASS_TOKEN_FILE: '/dev/stdin' }, tmpdir(), `${root}\n`).exit;
+    expect([made.code, made.err]).toEqual([0, '']);
     // The other scheme is a mistake that is easily made.
     const asked = await start(['admin', 'runner', 'list', '--url', url.replace('http:', 'https:')], { JOBPASS_TOKEN: 'x' }).exit;
     expect([asked.code, asked.err]).toEqual([1, 'jobpass: The server does not speak TLS there: is the URL http://?\n']);
