@@ -277,4 +277,22 @@ export const gatewayEdgeMutants: readonly Mutant[] = [
     test: strangers,
     name: 'R2 odd questions of a stranger',
   },
+  {
+    id: 'A55',
+    defence: 'who pushed many refs at once may have brought a commit',
+    file: 'src/forge/gitlab/history.ts',
+    find: 'if (isBulk(event)) inBulk.add(author);',
+    replace: '',
+    test: 'test/forge/gitlab/odd-answers.test.ts',
+    name: 'R3 A55 A59 a push of many refs',
+  },
+  {
+    id: 'A59',
+    defence: 'who moved many refs at once may have moved a protected one',
+    file: 'src/forge/gitlab/history.ts',
+    find: '[...since, ...events.slice(last, last + 1)]',
+    replace: 'events.slice(last, last + 1)',
+    test: 'test/forge/gitlab/odd-answers.test.ts',
+    name: 'R3 A55 A59 a push of many refs',
+  },
 ];

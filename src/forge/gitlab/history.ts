@@ -58,14 +58,19 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
     async pushersOf(project, commits) {
       const wanted = new Set<string>(commits);
       const found = new Map<Oid, UserId[]>();
-      for (const event of wanted.size === 0 ? [] : await pushes(project)) {
-        const author = idOf<UserId>(event['author_id']) ?? idOf<UserId>(fieldsOf(event['author'])['id']);
+      /** May have brought what nobody is known to have pushed before. */
+      const inBulk = new Set<UserId>();
+      for (const event of wanted.size === 0 ? [] : (await pushes(project)).toReversed()) {
+        const author = authorOf(event);
         const data = fieldsOf(event['push_data']);
         const [from, to] = [textOf(data['commit_from']), textOf(data['commit_to'])];
-        if (author === undefined || to === undefined) continue;
+        if (author === undefined) continue;
+        if (isBulk(event)) inBulk.add(author);
+        if (to === undefined) continue;
         for (const commit of between(parents, wanted, from, to)) {
-          const known = found.get(commit as Oid) ?? [];
-          if (!known.includes(author)) found.set(commit as Oid, [...known, author]);
+          const known = found.get(commit as Oid) ?? [...inBulk];
+          if (!known.includes(author)) known.push(author);
+          found.set(commit as Oid, known);
         }
       }
       return found;
@@ -102,15 +107,30 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
     },
     async lastPushers(project, ref) {
       const [, kind, name] = /^refs\/(heads|tags)\/(.+)$/.exec(ref) ?? [];
+      const type = kind === 'tags' ? 'tag' : 'branch';
       const moves = (event: Fields): boolean => {
         const data = fieldsOf(event['push_data']);
-        return data['ref'] === name && data['ref_type'] === (kind === 'tags' ? 'tag' : 'branch') && data['action'] !== 'removed';
+        return data['ref'] === name && data['ref_type'] === type && data['action'] !== 'removed';
       };
-      const last = (await pushes(project, moves)).find(moves);
-      const author = last === undefined ? undefined : (idOf<UserId>(last['author_id']) ?? idOf<UserId>(fieldsOf(last['author'])['id']));
-      return author === undefined ? undefined : [author];
+      const events = await pushes(project, moves);
+      const last = events.findIndex(moves);
+      if (last < 0) return undefined;
+      // Who moved many since then may have moved this one, too.
+      const since = events.slice(0, last).filter((event) => isBulk(event) && fieldsOf(event['push_data'])['ref_type'] === type);
+      const authors = [...since, ...events.slice(last, last + 1)].map(authorOf);
+      return authors.includes(undefined) ? undefined : [...new Set(authors.filter((one) => one !== undefined))];
     },
   };
+}
+
+function authorOf(event: Fields): UserId | undefined {
+  return idOf<UserId>(event['author_id']) ?? idOf<UserId>(fieldsOf(event['author'])['id']);
+}
+
+/** A push of many refs is one event, which names neither refs nor commits. @see GitLab, "Push event activities limit" */
+function isBulk(event: Fields): boolean {
+  const { action, commit_to: to } = fieldsOf(event['push_data']);
+  return action !== 'removed' && typeof to !== 'string';
 }
 
 /** Of the protected branches those that have what the unprotected commits stand on. */

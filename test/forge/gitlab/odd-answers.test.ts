@@ -213,4 +213,37 @@ describe('jobs and history', () => {
     expect(await history.lastPushers(project, 'refs/heads/main')).toBeUndefined();
     expect(await history.unprotectedCommits(project, three as never, 1)).toBeNull();
   });
+
+  test('R3 A55 A59 a push of many refs, which names neither refs nor commits, counts for what it may have brought', async () => {
+    const [one, two] = ['1', '2'].map((digit) => digit.repeat(40)) as [string, string];
+    const bulk = (author: number, type = 'branch', action = 'pushed') => ({
+      author_id: author,
+      push_data: { action, ref_type: type, ref: null, ref_count: 4, commit_count: 0, commit_from: null, commit_to: null },
+    });
+    const single = {
+      author_id: alice,
+      push_data: { action: 'created', ref_type: 'branch', ref: 'feature', commit_from: null, commit_to: two },
+    };
+    let events: readonly unknown[] = [];
+    handler = (_request, path) => {
+      if (path.endsWith('/repository/commits')) return [200, [two, one].map((id) => ({ id, parent_ids: id === two ? [one] : [] }))];
+      return path.endsWith('/events') ? [200, events] : [200, []];
+    };
+    const history = makeGitlabHistory(client, makeGitlabDirectory(client));
+    const pushers = async (...given: readonly unknown[]) => {
+      events = given;
+      await history.unprotectedCommits(project, two as never, 100);
+      return (await history.pushersOf(project, [two as never, one as never])).get(one as never);
+    };
+    expect(await pushers(single)).toEqual([alice]);
+    // bob brought it, alice made a branch of it.
+    expect(await pushers(single, bulk(3))).toEqual([bob, alice]);
+    expect(await pushers(single, bulk(3, 'tag', 'created'))).toEqual([bob, alice]);
+    expect(await pushers(single, bulk(3, 'branch', 'removed'))).toEqual([alice]);
+    // She was first.
+    expect(await pushers(bulk(3), single)).toEqual([alice]);
+    expect(await history.lastPushers(project, 'refs/heads/feature')).toEqual([bob, alice]);
+    events = [bulk(3, 'tag'), single, bulk(3)];
+    expect(await history.lastPushers(project, 'refs/heads/feature')).toEqual([alice]);
+  });
 });
