@@ -3,6 +3,15 @@ import type { Mutant } from './mutant.ts';
 /** What a job of the jobpass runner takes in, and says to its git. */
 export const runnerInputMutants: readonly Mutant[] = [
   {
+    id: 'R2',
+    defence: 'names of variables bring no more than a job may have',
+    file: 'src/runner/job/variables.ts',
+    find: 'if (left < 0)',
+    replace: 'if (left === undefined)',
+    test: 'test/runner/variables.test.ts',
+    name: 'R2 short texts',
+  },
+  {
     id: 'R15',
     defence: 'jobs of two servers with one id have traces of their own',
     file: 'src/runner/cleanup.ts',

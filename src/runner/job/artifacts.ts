@@ -15,7 +15,7 @@ import { waitFor } from '../wait.ts';
 import type { JobContext, Outcome } from './context.ts';
 import { stagingDir, untrackedFiles, withinBuild } from './files.ts';
 import { attemptsOf } from './git-settings.ts';
-import { expandText } from './variables.ts';
+import { expander } from './variables.ts';
 
 /** As gitlab-runner: a server that is busy is asked more often than one that fails. */
 const attemptsAfter = (status: number): number => (status === 503 ? 6 : 3);
@@ -84,11 +84,11 @@ export async function collectArtifacts(context: JobContext, outcome: Outcome): P
 async function uploadOne(context: JobContext, artifact: JobArtifact): Promise<void> {
   const { workspace, trace, variables, control } = context;
   const { place } = workspace;
-  const expanded = (texts: readonly string[]): readonly string[] => texts.map((text) => expandText(text, variables.all));
+  const expand = expander(variables.all);
   const untracked = artifact.untracked ? await untrackedFiles(context) : [];
   const chosen = await selectFiles(place.buildDir, {
-    paths: withinBuild(expanded(artifact.paths), place, (text) => trace.line(text)),
-    exclude: expanded(artifact.exclude),
+    paths: withinBuild(artifact.paths.map(expand), place, (text) => trace.line(text)),
+    exclude: artifact.exclude.map(expand),
     literal: untracked,
   });
   if (chosen.length === 0) return trace.line('WARNING: no files match the paths of `artifacts:`; nothing is uploaded');
@@ -110,7 +110,7 @@ async function send(context: JobContext, artifact: JobArtifact, path: string): P
   const { client, job, token, variables, trace, control } = context;
   const query = new URLSearchParams({ artifact_format: artifact.artifact_format, artifact_type: artifact.artifact_type });
   if (artifact.expire_in !== null) query.set('expire_in', artifact.expire_in);
-  const name = expandText(artifact.name ?? '', variables.all);
+  const name = expander(variables.all)(artifact.name ?? '');
   for (let attempt = 1; ; attempt += 1) {
     const { type, body } = multipart(`${name === '' ? 'artifacts' : name}${endings[artifact.artifact_format]}`, createReadStream(path));
     const status = await client.uploadArtifacts(job.id, token, query, type, body, control.all).catch((error: unknown) => {

@@ -11,7 +11,7 @@ import { type CacheOwner, CacheStore } from '../cache/store.ts';
 import { stagingDir, untrackedFiles, withinBuild } from './files.ts';
 import type { JobContext, Outcome } from './context.ts';
 import { attemptsOf } from './git-settings.ts';
-import { expandText } from './variables.ts';
+import { expander } from './variables.ts';
 
 const maxKeyBytes = 1024;
 
@@ -87,11 +87,7 @@ async function saveOne(context: JobContext, store: CacheStore, cache: JobCache):
   const key = keyOf(context, cache.key, true);
   if (key === undefined) return;
   const chosen = await selectFiles(place.buildDir, {
-    paths: withinBuild(
-      cache.paths.map((path) => expandText(path, variables.all)),
-      place,
-      (text) => trace.line(text),
-    ),
+    paths: withinBuild(cache.paths.map(expander(variables.all)), place, (text) => trace.line(text)),
     exclude: [],
     literal: cache.untracked ? await untrackedFiles(context) : [],
   });
@@ -116,7 +112,7 @@ function ownerOf({ entry, job, trustKey }: JobContext): CacheOwner {
 
 /** @param own the cache's own key, which has a name of its own where none is said; a fallback then counts as missing */
 function keyOf({ job, variables, trace }: JobContext, text: string, own: boolean): string | undefined {
-  const key = expandText(text, variables.all).trim();
+  const key = expander(variables.all)(text).trim();
   if (key === '') return own ? `${job.job_info.name}/${job.git_info.ref}` : undefined;
   if (Buffer.byteLength(key) <= maxKeyBytes) return key;
   trace.line(`WARNING: the key of a cache is longer than ${maxKeyBytes} bytes; it is left out`);

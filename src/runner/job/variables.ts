@@ -1,3 +1,4 @@
+import { JobpassError } from '../../base/errors.ts';
 import type { JobVariable } from '../../wire/runner.ts';
 import type { BuildPlace } from '../executors/executor.ts';
 import type { ExposureDecision } from './exposure.ts';
@@ -39,8 +40,9 @@ export function variablesOf(
   add(place?.disposable === true ? 'CI_DISPOSABLE_ENVIRONMENT' : 'CI_SHARED_ENVIRONMENT', 'true');
   expose(job, exposure, given, add);
   const all = new Map<string, JobVariable>();
+  const expand = expander(given);
   for (const variable of given.values())
-    all.set(variable.key, variable.raw === true ? variable : { ...variable, value: expandText(variable.value, given) });
+    all.set(variable.key, variable.raw === true ? variable : { ...variable, value: expand(variable.value) });
   return { all, get: (key) => all.get(key)?.value };
 }
 
@@ -69,15 +71,27 @@ export function clonePathOf(job: Job, buildsDir: string): string | undefined {
   const given = new Map(job.variables.map((one) => [one.key, one]));
   const asked = given.get('GIT_CLONE_PATH')?.value ?? '';
   given.set('CI_BUILDS_DIR', { key: 'CI_BUILDS_DIR', value: buildsDir, public: true, masked: false });
-  return asked === '' ? undefined : expandText(asked, given);
+  return asked === '' ? undefined : expander(given)(asked);
 }
 
-/** `$NAME`, `${NAME}` and `$$`, once, with the others' values as given (gitlab-runner expands one level). */
-export function expandText(text: string, given: ReadonlyMap<string, JobVariable>): string {
-  return text.replaceAll(/\$(?:\$|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})/g, (whole: string, plain?: string, braced?: string) => {
-    if (whole === '$$') return '$';
-    return given.get(plain ?? braced ?? '')?.value ?? '';
-  });
+/** Of what stands in the place of names, over all texts of one expander: no process could be given as much. */
+const mostExpanded = 4 * 1024 * 1024;
+
+/**
+ * Replaces `$NAME`, `${NAME}` and `$$`, once, with the others' values as given (gitlab-runner expands one level). A short text may name a long value a thousand
+ * times, so what all calls bring is bounded: one job's memory is that of all.
+ * @returns a function that @throws too_large
+ */
+export function expander(given: ReadonlyMap<string, JobVariable>): (text: string) => string {
+  let left = mostExpanded;
+  return (text) =>
+    text.replaceAll(/\$(?:\$|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})/g, (whole: string, plain?: string, braced?: string) => {
+      if (whole === '$$') return '$';
+      const value = given.get(plain ?? braced ?? '')?.value ?? '';
+      left -= value.length;
+      if (left < 0) throw new JobpassError('too_large', 'The variables of the job are too long when their names are replaced.');
+      return value;
+    });
 }
 
 const fromRunner = ['PATH', 'LANG', 'LC_ALL', 'TZ'];
