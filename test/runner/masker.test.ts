@@ -25,6 +25,35 @@ describe('masking', () => {
     expect(mask({ phrases: ['abcdef', 'defghi'] }, ['xabcdefghix'])).toBe('x[MASKED]x');
   });
 
+  test('A49 overlapping occurrences are masked whole', () => {
+    expect(mask({ phrases: ['aabaa'] }, ['aabaaabaabaa'])).toBe('[MASKED]');
+    const text = (maxLength: number) => fc.array(fc.constantFrom('a', 'b'), { minLength: 1, maxLength }).map((signs) => signs.join(''));
+    fc.assert(
+      fc.property(text(6), text(30), fc.array(fc.nat()), (phrase, output, places) => {
+        const masked = output.split('').map(() => false);
+        for (let at = output.indexOf(phrase); at >= 0; at = output.indexOf(phrase, at + 1)) masked.fill(true, at, at + phrase.length);
+        const expected = output
+          .split('')
+          .map((sign, at) => (masked[at] !== true ? sign : masked[at - 1] === true ? '' : '[MASKED]'))
+          .join('');
+        expect(mask({ phrases: [phrase] }, cut(output, places))).toBe(expected);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('R2 what a job prints keeps the runner from nobody: many beginnings of tokens, a masked value that overlaps itself', () => {
+    const chunks = Array.from({ length: 16 }, () => 'jpt_'.repeat(16_384));
+    expect(mask({ prefixes: ['jpt_', 'glpat-'] }, chunks)).toBe('jpt_[MASKED]');
+    const phrases = Array.from({ length: 20 }, (_, index) => 'a'.repeat(9980 + index));
+    expect(
+      mask(
+        { phrases },
+        Array.from({ length: 16 }, () => 'a'.repeat(65_536)),
+      ),
+    ).toBe('[MASKED]');
+  });
+
   test('shows at once what can be no secret', () => {
     const masker = new Masker({ phrases: ['s3cret'], watched: [{ value: pass }], prefixes: ['glpat-'] });
     expect(masker.write(Buffer.from('a full line\n')).toString()).toBe('a full line\n');

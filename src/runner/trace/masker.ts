@@ -28,9 +28,9 @@ const maxHeldBytes = 256 * 1024;
  * is cut into chunks changes nothing. All occurrences count, overlapping ones too; touching ones are masked once.
  */
 export class Masker {
-  readonly #phrases: readonly string[];
-  readonly #watched: readonly { readonly forms: readonly string[]; readonly onFound: (() => void) | undefined }[];
-  readonly #prefixes: readonly string[];
+  readonly #phrases: readonly Needle[];
+  readonly #watched: readonly { readonly forms: readonly Needle[]; readonly onFound: (() => void) | undefined }[];
+  readonly #prefixes: readonly Needle[];
   readonly #found = new Set<number>();
   /** Bytes as latin1, so that an index is a byte. */
   #held = '';
@@ -41,9 +41,9 @@ export class Masker {
 
   constructor(options: MaskerOptions) {
     const latin = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
-    this.#phrases = [...new Set(options.phrases.map((phrase) => latin(phrase.trim())))].filter((phrase) => phrase !== '');
-    this.#watched = options.watched.map(({ value, onFound }) => ({ forms: formsOf(value).map(latin), onFound }));
-    this.#prefixes = [...new Set(options.prefixes.map(latin))].filter((prefix) => prefix !== '');
+    this.#phrases = [...new Set(options.phrases.map((phrase) => latin(phrase.trim())))].filter((phrase) => phrase !== '').map(needle);
+    this.#watched = options.watched.map(({ value, onFound }) => ({ forms: formsOf(value).map((form) => needle(latin(form))), onFound }));
+    this.#prefixes = [...new Set(options.prefixes.map(latin))].filter((prefix) => prefix !== '').map(needle);
   }
 
   /** @returns what may be shown by now */
@@ -60,7 +60,7 @@ export class Masker {
     const view = compacted(text);
     const tokens = this.#tokenRanges(text);
     const until = final ? text.length : this.#safeUntil(text, view);
-    const ranges = merge([...this.#phrases.flatMap((phrase) => occurrences(text, phrase)), ...this.#watchedRanges(view), ...tokens.ranges]);
+    const ranges = merge([...this.#phrases.flatMap((phrase) => covered(text, phrase)), ...this.#watchedRanges(view), ...tokens.ranges]);
     if (until === 0) {
       this.#held = text;
       return Buffer.alloc(0);
@@ -92,10 +92,7 @@ export class Masker {
     // A prefix stays together with what follows it.
     for (let before = -1; before !== safe;) {
       before = safe;
-      for (const prefix of this.#prefixes) {
-        const start = text.lastIndexOf(prefix, safe - 1);
-        if (start >= 0 && start < safe && start + prefix.length >= safe) safe = start;
-      }
+      for (const prefix of this.#prefixes) safe = Math.min(safe, startOver(text, prefix.text, safe));
     }
     return Math.max(safe, text.length - maxHeldBytes, 0);
   }
@@ -111,18 +108,22 @@ export class Masker {
       return end;
     };
     if (this.#carried !== undefined) ranges.push({ start: 0, end: this.#swallowing ? tokenEnd(this.#carried) : this.#carried });
-    for (const prefix of this.#prefixes)
-      for (const { end: start } of occurrences(text, prefix)) {
-        const end = tokenEnd(start);
-        if (end > start) ranges.push({ start, end });
+    for (const prefix of this.#prefixes) {
+      // What begins within a token ends with it: a job may print nothing but prefixes.
+      let known = 0;
+      for (const { end: start } of occurrences(text, prefix.text)) {
+        if (start < known) continue;
+        known = tokenEnd(start);
+        if (known > start) ranges.push({ start, end: known });
       }
+    }
     return { ranges, open };
   }
 
   #watchedRanges({ compact, positions }: Compacted): Range[] {
     const ranges: Range[] = [];
     this.#watched.forEach(({ forms, onFound }, index) => {
-      const found = forms.flatMap((form) => occurrences(compact, form));
+      const found = forms.flatMap((form) => covered(compact, form));
       for (const { start, end } of found) ranges.push({ start: positions[start] ?? 0, end: (positions[end - 1] ?? 0) + 1 });
       if (found.length > 0 && !this.#found.has(index)) {
         this.#found.add(index);
@@ -139,11 +140,58 @@ interface Compacted {
   readonly positions: Uint32Array;
 }
 
-/** The earliest index at which the end of `text` is a proper beginning of `phrase`; its length where none is. */
-function partialStart(text: string, phrase: string): number {
-  for (let at = Math.max(0, text.length - phrase.length + 1); at < text.length; at += 1)
-    if (phrase.charCodeAt(0) === text.charCodeAt(at) && phrase.startsWith(text.slice(at))) return at;
-  return text.length;
+/** What is looked for. Both what is looked for and what is looked at may be a job's, so nothing here takes longer than their lengths together. */
+interface Needle {
+  readonly text: string;
+  /** Of each beginning of the text, how long the longest shorter beginning is that also ends it (Knuth, Morris and Pratt). */
+  readonly borders: Uint32Array;
+}
+
+function needle(text: string): Needle {
+  const borders = new Uint32Array(text.length);
+  let length = 0;
+  for (let at = 1; at < text.length; at += 1) {
+    length = longer(text, borders, length, text.charCodeAt(at));
+    borders[at] = length;
+  }
+  return { text, borders };
+}
+
+/** How much of a needle is there after one more character. */
+function longer(text: string, borders: Uint32Array, length: number, code: number): number {
+  let kept = length;
+  while (kept > 0 && text.charCodeAt(kept) !== code) kept = borders[kept - 1] ?? 0;
+  return text.charCodeAt(kept) === code ? kept + 1 : kept;
+}
+
+/** The earliest index at which the end of `text` is a proper beginning of the needle; its length where none is. */
+function partialStart(text: string, { text: wanted, borders }: Needle): number {
+  let length = 0;
+  for (let at = Math.max(0, text.length - wanted.length + 1); at < text.length; at += 1)
+    length = longer(wanted, borders, length, text.charCodeAt(at));
+  return text.length - length;
+}
+
+/** What all occurrences cover, overlapping ones too. */
+function covered(text: string, { text: wanted, borders }: Needle): Range[] {
+  const period = wanted.length - (borders.at(-1) ?? 0);
+  const found: Range[] = [];
+  for (let at = text.indexOf(wanted); at >= 0;) {
+    const end = at + wanted.length;
+    // The next ones that overlap are a period further, each. What only touches is another range: in a compacted text there may be space between.
+    let same = end;
+    while (period < wanted.length && same < text.length && text.charCodeAt(same) === text.charCodeAt(same - period)) same += 1;
+    const more = Math.floor((same - end) / period) * period;
+    found.push({ start: at, end: end + more });
+    at = text.indexOf(wanted, at + more + 1);
+  }
+  return found;
+}
+
+/** Where a prefix starts that ends at `end` or reaches over it, the first of them; `end` where none does. */
+function startOver(text: string, prefix: string, end: number): number {
+  for (let at = Math.max(0, end - prefix.length); at < end; at += 1) if (text.startsWith(prefix, at)) return at;
+  return end;
 }
 
 function isSpace(code: number): boolean {
