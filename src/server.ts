@@ -80,6 +80,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   const metrics = makeMetrics(() => live.size);
   const gatekeeper = makeGatekeeper({
     ...store,
+    jobRights: config.principals === 'starter' ? undefined : store.jobRights,
     assist: store.runners,
     clock,
     trail,

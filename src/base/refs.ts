@@ -1,4 +1,4 @@
-import type { Oid, ProjectId, RefName } from './ids.ts';
+import type { Oid, ProjectId, RefName, UserId } from './ids.ts';
 
 /** A ref that a push or an API write wants to move, with the facts that its decision needs. */
 export interface RefChange {
@@ -18,6 +18,8 @@ export interface RefDecision {
   readonly allowed: boolean;
   /** For people, without the `GitLab: ` prefix; empty when allowed. */
   readonly message: string;
+  /** Who answers for the write beside those whom the grant names (R3). */
+  readonly pushers?: readonly UserId[];
 }
 
 /** How a forge asks while the new objects are still in quarantine. */

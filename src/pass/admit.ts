@@ -8,13 +8,15 @@ import { decide } from '../policy/decide.ts';
 import type { Decision } from '../policy/facts.ts';
 import type { AuditStore } from '../ports/audit.ts';
 import type { Ceilings } from '../ports/ceilings.ts';
+import type { JobRights, RecordedRights } from '../ports/job-rights.ts';
 import type { MaybeTx } from '../ports/tx.ts';
 import { type AssistDeps, assistingPass } from './assist.ts';
 import { alivePass, authenticate, type AuthenticateDeps, type Authentication, passIdentity } from './authenticate.ts';
 import { type CeilingDeps, ceilingsOf } from './ceilings.ts';
-import { gatherAccesses, gatherAsker, gatherRefs, usersOf } from './facts.ts';
+import { gatherAccesses, gatherAsker, gatherRefs, type Hands, usersOf } from './facts.ts';
 import { type Grant, type Identity, type ListFilter, makeGrant, type PassIdentity } from './grant.ts';
 import type { LiveGrants } from './live.ts';
+import { outsideOnlyOf } from './principals.ts';
 import { beyondScope } from './registry-token.ts';
 import { type OverQuota, Quota } from './quota.ts';
 import type { Admission, AskContext, Gatekeeper, Refusal, Subject } from './subject.ts';
@@ -24,6 +26,8 @@ export interface GatekeeperDeps extends AuthenticateDeps, AssistDeps {
   readonly auditStore: AuditStore;
   readonly ceilings: Ceilings;
   readonly live: LiveGrants;
+  /** Whose hands are in a job; left out where nobody but who started it is looked at. */
+  readonly jobRights?: Pick<JobRights, 'of'> | undefined;
   /** Counts for metrics; unauthenticated refusals are nothing else (R10). */
   readonly onDecision?: (decision: 'allow' | 'deny' | 'unauthenticated', door: string, rule: string) => void;
 }
@@ -148,12 +152,16 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
     const { identity } = grant;
     const over = await quota.charge(identity, changes.length);
     if (over !== undefined) return changes.map(({ ref }) => ({ ref, allowed: false, message: over.refusal.message }));
+    const hands =
+      identity.kind === 'job' && deps.jobRights !== undefined ? handsIn(await deps.jobRights.of(null, identity.jobId)) : undefined;
     const facts = new Map<ProjectId, RefFacts | undefined>();
-    for (const { projectId } of changes) if (!facts.has(projectId)) facts.set(projectId, await gatherRefs(deps, identity, projectId));
+    for (const { projectId } of changes)
+      if (!facts.has(projectId)) facts.set(projectId, await gatherRefs(deps, identity, projectId, hands));
     const rows = refRows.get(grant) ?? [];
     refRows.set(grant, rows);
     // Together, so that the rows of a push share commits of the trail.
-    return Promise.all(changes.map((change) => admitRef(grant, change, facts.get(change.projectId), rows)));
+    const decisions = await Promise.all(changes.map((change) => admitRef(grant, change, facts.get(change.projectId), rows)));
+    return hands === undefined ? decisions : decisions.map((one) => ({ ...one, pushers: hands.users }));
   }
 
   async function admitRef(grant: Grant, change: RefChange, facts: RefFacts | undefined, rows: AuditId[]): Promise<RefDecision> {
@@ -182,6 +190,13 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
       await Promise.all([grant.auditId, ...refs].map((row) => deps.trail.settle(row, outcome, detail ?? null)));
     },
   };
+}
+
+/** What a job's ordinary token writes is of everybody whose hands are in the job, as what its pass writes is (R3, A58). */
+function handsIn(rights: RecordedRights | undefined): Hands {
+  const users = (rights?.principals ?? []).map(({ userId }) => userId);
+  const outside = outsideOnlyOf(rights?.principals ?? []);
+  return { users, counted: rights?.provable === true ? users.filter((user) => !outside.includes(user)) : null };
 }
 
 /** Such a grant moves a branch to the merge that the forge itself made, and to nothing else. */

@@ -167,8 +167,31 @@ async function gatherResource(deps: FactDeps, tx: MaybeTx, resource: Resource, u
   }
 }
 
+/** Everybody whose hands are in a job, as it was taken (R3). */
+export interface Hands {
+  /** All of them: who answers for what it writes. */
+  readonly users: readonly UserId[];
+  /** Those whose rights count in the job's own project, too; null = not everybody is known. */
+  readonly counted: readonly UserId[] | null;
+}
+
+async function guardedLevel(
+  { directory, clock }: FactDeps,
+  { counted }: Hands,
+  project: ProjectId,
+  own: AccessLevel,
+): Promise<AccessLevel> {
+  if (counted === null) return 0;
+  const users = await directory.users(null, counted);
+  const levels = await directory.projectLevels(null, counted, project, clock.now());
+  return counted.reduce<AccessLevel>((lowest, user) => {
+    const level = users.get(user)?.state === 'active' ? (levels.get(user) ?? 0) : 0;
+    return level < lowest ? level : lowest;
+  }, own);
+}
+
 /** What decides the refs of a project for this identity; undefined where there is no such project, or nobody stands behind the identity. */
-export async function gatherRefs(deps: FactDeps, identity: Identity, projectId: ProjectId): Promise<RefFacts | undefined> {
+export async function gatherRefs(deps: FactDeps, identity: Identity, projectId: ProjectId, hands?: Hands): Promise<RefFacts | undefined> {
   const asker = await gatherAsker(deps, null, identity);
   const project = await deps.directory.project(null, projectId);
   if (project === undefined) return undefined;
@@ -187,6 +210,7 @@ export async function gatherRefs(deps: FactDeps, identity: Identity, projectId: 
     archived: project.archived,
     lowestLevel: levelOf(lowest),
     ...(lowest === first ? {} : { heldBackBy: lowest.username }),
+    ...(hands === undefined ? {} : { guardedLevel: await guardedLevel(deps, hands, projectId, levelOf(lowest)) }),
     byPass: identity.kind === 'pass',
   };
 }

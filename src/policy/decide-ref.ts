@@ -17,6 +17,8 @@ export interface RefFacts {
   readonly archived: boolean;
   /** Lowest level over all principals: every one of them must be allowed (R3). */
   readonly lowestLevel: AccessLevel;
+  /** The same where the ref is protected, for a job's ordinary token: over everybody whose hands are in the job. Left out = as lowestLevel. */
+  readonly guardedLevel?: AccessLevel;
   /** Username of the principal who has that level, where it is not the first (R11). */
   readonly heldBackBy?: string;
   /** True where a pass writes: it never touches `.jobpass/` (R4). */
@@ -35,7 +37,12 @@ export function decideRef(change: RefChange, facts: RefFacts): RefDecision {
     objected !== '' && facts.heldBackBy !== undefined
       ? ` (The pass has no more rights here than ${facts.heldBackBy}, who is one of its principals.)`
       : '';
-  const message = objected + whose;
+  const { guardedLevel = facts.lowestLevel } = facts;
+  const hands =
+    objected !== '' && guardedLevel < facts.lowestLevel
+      ? ' (A job token moves a protected branch or tag only where everybody whose hands are in the job may, R3.)'
+      : '';
+  const message = objected + whose + hands;
   return { ref: change.ref, allowed: message === '', message };
 }
 
@@ -59,7 +66,9 @@ function branchObjection(change: RefChange, facts: RefFacts, name: string): stri
   // Several rules may match: as in GitLab the most permissive one counts.
   const levels = (rule: RefRule): readonly AccessLevel[] =>
     facts.merging === true ? [rule.pushLevel, rule.mergeLevel ?? 0] : [rule.pushLevel];
-  const enough = rules.filter((rule) => levels(rule).some((level) => level > 0 && facts.lowestLevel >= Math.max(level, 30)));
+  const enough = rules.filter((rule) =>
+    levels(rule).some((level) => level > 0 && (facts.guardedLevel ?? facts.lowestLevel) >= Math.max(level, 30)),
+  );
   if (enough.length === 0) return 'You are not allowed to push code to protected branches on this project.';
   if (change.forced && !enough.some((rule) => rule.allowForcePush))
     return 'You are not allowed to force push code to a protected branch on this project.';
@@ -78,6 +87,6 @@ function tagObjection(change: RefChange, facts: RefFacts, name: string): string 
   }
   if (change.kind === 'delete') return 'You cannot delete protected tags by pushing.';
   if (change.kind === 'update') return 'Protected tags cannot be updated.';
-  const allowed = rules.some((rule) => rule.pushLevel > 0 && facts.lowestLevel >= Math.max(rule.pushLevel, 30));
+  const allowed = rules.some((rule) => rule.pushLevel > 0 && (facts.guardedLevel ?? facts.lowestLevel) >= Math.max(rule.pushLevel, 30));
   return allowed ? '' : 'You are not allowed to create this tag as it is protected.';
 }

@@ -313,4 +313,22 @@ export const attackMutants: readonly Mutant[] = [
     test: 'test/gateway/settings.test.ts',
     name: 'R3 A59 a branch that was cut',
   },
+  {
+    id: 'A58',
+    defence: 'a job token moves a protected ref for everybody whose hands are in the job',
+    file: 'src/policy/decide-ref.ts',
+    find: '(facts.guardedLevel ?? facts.lowestLevel) >= Math.max(rule.pushLevel, 30)',
+    replace: 'facts.lowestLevel >= Math.max(rule.pushLevel, 30)',
+    test: 'test/jobs/token-writes.test.ts',
+    name: 'A58 A6 R3 a job token',
+  },
+  {
+    id: 'A58',
+    defence: 'what a job token writes is of everybody whose hands are in the job',
+    file: 'src/forge/embedded/git/push.ts',
+    find: 'flatMap(({ pushers = [] }) => pushers)',
+    replace: 'flatMap(() => [])',
+    test: 'test/jobs/token-writes.test.ts',
+    name: 'A58 A6 R3 a job token',
+  },
 ];

@@ -139,7 +139,7 @@ export class Push {
       projectId: this.#project,
       changes: facts.changes.map(({ ref, oldOid, newOid }) => ({ ref, oldOid, newOid })),
       // A write made with a pass counts as made by all its principals (R3).
-      pushers: principals,
+      pushers: [...new Set([...principals, ...[...decisions.values()].flatMap(({ pushers = [] }) => pushers)])],
       passId: identity.kind === 'pass' ? identity.passId : null,
       jobId: identity.kind === 'pass' || identity.kind === 'job' ? identity.jobId : null,
       commits: facts.commits,
