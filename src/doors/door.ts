@@ -7,6 +7,8 @@ export type Door =
   | {
       readonly kind: 'raw';
       readonly name: string;
+      /** It cuts off by itself who is silent; any other door's bodies have a bound in time, unless it says `mayTakeItsTime`. */
+      readonly boundsBodies?: true;
       /** True where the (already checked) path belongs to this door. */
       matches(path: string): boolean;
       handle(request: IncomingMessage, response: ServerResponse, context: RawContext): Promise<void>;

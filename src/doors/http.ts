@@ -186,10 +186,9 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
       return answerJson(response, 503, { message: '503 Service Unavailable: the server is shutting down' });
     }
     facts.set(request, { requestId, secure });
-    if (door === undefined) {
-      boundBody(request, response, options.bodyTimeoutMs ?? limits.requestTimeoutMs);
-      return routes(request, response);
-    }
+    // Also where nobody has said yet who asks: a stranger's body that never ends would hold a connection, and a git that waits for it.
+    if (door?.boundsBodies !== true) boundBody(request, response, options.bodyTimeoutMs ?? limits.requestTimeoutMs);
+    if (door === undefined) return routes(request, response);
     door.handle(request, response, { requestId, secure, path, query: new URLSearchParams(queryText) }).catch((error: unknown) => {
       options.log.error('http.failed', { requestId, door: door.name }, error);
       if (response.headersSent) response.destroy();

@@ -5,7 +5,7 @@ import { afterEach, expect, test } from 'vitest';
 import { type Log, type LogFields, silentLog } from '../../src/base/log.ts';
 import { newPassToken } from '../../src/base/pass-token.ts';
 import type { Door, RawContext } from '../../src/doors/door.ts';
-import { answerJson, type HttpOptions, type HttpServer, makeHttpServer } from '../../src/doors/http.ts';
+import { answerJson, type HttpOptions, type HttpServer, makeHttpServer, mayTakeItsTime } from '../../src/doors/http.ts';
 
 const closing: HttpServer[] = [];
 afterEach(async () => {
@@ -115,6 +115,44 @@ test('several addresses share one server: its doors, its counts, its end', async
   expect([(await fetch(url)).status, (await fetch(other)).status]).toEqual([200, 200]);
   await http.close(1000);
   await expect(fetch(other)).rejects.toThrow();
+});
+
+test('A25 R13 a body that does not arrive is given up at a door that reads it itself, too, unless that lets it take its time', async () => {
+  const read = async (request: AsyncIterable<Buffer>): Promise<number> => {
+    let bytes = 0;
+    for await (const chunk of request) bytes += chunk.length;
+    return bytes;
+  };
+  const raw: Door = {
+    kind: 'raw',
+    name: 'git',
+    matches: (path) => path.startsWith('/raw/'),
+    async handle(request, response, { path }) {
+      if (path === '/raw/patient') mayTakeItsTime(request, 60_000);
+      const bytes = await read(request).catch(() => undefined);
+      if (bytes === undefined) response.destroy();
+      else response.end(String(bytes));
+    },
+  };
+  const listen = [{ host: '127.0.0.1', port: 0 }] as const;
+  const http = makeHttpServer([raw], { listen, tls: undefined, allowPlainHttp: false, log: silentLog, bodyTimeoutMs: 30 });
+  closing.push(http);
+  const { port } = new URL(await http.listen());
+  const ask = (path: string) => {
+    const socket = connect(Number(port), '127.0.0.1');
+    const heard: string[] = [];
+    socket.on('data', (chunk) => heard.push(String(chunk)));
+    socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{"a"`);
+    return { socket, heard };
+  };
+  const patient = ask('/raw/patient');
+  const silent = ask('/raw/any');
+  await once(silent.socket, 'close');
+  expect(silent.heard.join('')).toMatch(/^HTTP\/1\.1 408 /);
+  patient.socket.write('123456');
+  await once(patient.socket, 'data');
+  expect(patient.heard.join('')).toMatch(/^HTTP\/1\.1 200 [^]*10$/);
+  patient.socket.destroy();
 });
 
 test('A25 a body that does not arrive is given up, and its connection closed', async () => {

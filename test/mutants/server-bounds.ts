@@ -74,4 +74,14 @@ export const serverBoundMutants: readonly Mutant[] = [
     test: 'test/jobs/starved.test.ts',
     name: 'R13 schedules that cannot be started',
   },
+  {
+    id: 'R13',
+    defence: 'a body has a bound in time at every door',
+    file: 'src/doors/http.ts',
+    find: 'if (door?.boundsBodies !== true) boundBody',
+    replace: 'if (door === undefined) boundBody',
+    test: 'test/doors/http.test.ts',
+    name: 'A25 R13',
+    hangs: true,
+  },
 ];

@@ -1,3 +1,4 @@
+import { mayTakeItsTime } from '../http.ts';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough, type Readable, Transform } from 'node:stream';
 import { createGunzip } from 'node:zlib';
@@ -132,6 +133,7 @@ async function stream(
     await send(body, response);
     return 'done';
   }
+  mayTakeItsTime(request, limits.streamedBodyIdleMs);
   const body = bodyOf(request);
   if (wanted.service === 'git-upload-pack') {
     const output = await git.uploadPack(grant, project, protocol, body);

@@ -27,6 +27,7 @@ export function makeRegistryDoor(deps: RegistryDoorDeps): Door {
   return {
     kind: 'raw',
     name: 'registry',
+    boundsBodies: true,
     matches: (path) => path === '/v2' || path.startsWith('/v2/') || path === '/jwt/auth',
     async handle(request, response, context) {
       response.setHeader('docker-distribution-api-version', 'registry/2.0');

@@ -1,3 +1,4 @@
+import { mayTakeItsTime } from '../http.ts';
 import { JobpassError } from '../../base/errors.ts';
 import type { JobId } from '../../base/ids.ts';
 import { limits } from '../../base/limits.ts';
@@ -44,6 +45,7 @@ export async function upload(call: Call, id: JobId): Promise<void> {
     const { type, format } = parseReportKind(query.get('artifact_type'), query.get('artifact_format'));
     const expireInSeconds = expire === null || expire === '' || expire === 'never' ? null : (parseDuration(expire) ?? null);
     const { reports } = call.deps.jobs;
+    mayTakeItsTime(call.request, limits.streamedBodyIdleMs);
     const sizeBytes = await receiveUpload(call.request, async (name, body) => {
       if (type === 'archive') return (await reports.storeArtifacts(id, name, body, expireInSeconds)).sizeBytes;
       return (await reports.storeReport(id, { type, format, filename: name }, body, expireInSeconds)).sizeBytes;

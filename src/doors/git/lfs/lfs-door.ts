@@ -1,3 +1,5 @@
+import { mayTakeItsTime } from '../../http.ts';
+import { limits } from '../../../base/limits.ts';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isoTime } from '../../../base/clock.ts';
 import { isJobpassError, JobpassError } from '../../../base/errors.ts';
@@ -132,6 +134,7 @@ async function run(served: Served, { call }: LfsRoute, admit: (permissions: read
     case 'download':
       return download(served, call.oid);
     case 'upload':
+      mayTakeItsTime(request, limits.streamedBodyIdleMs);
       await lfs.write(grant, project, call, request).catch((error: unknown) => {
         if (isJobpassError(error, 'invalid_input')) throw new JobpassError('unprocessable', error.message);
         throw error;
