@@ -48,4 +48,13 @@ export const lfsMutants: readonly Mutant[] = [
     test: 'test/doors/lfs.test.ts',
     name: 'A40 A48 answers carry',
   },
+  {
+    id: 'R3',
+    defence: 'a lock is taken back by its owner alone',
+    file: 'src/forge/embedded/lfs/lfs-forge.ts',
+    find: ' && grant.principals.every((user) => user === by)',
+    replace: '',
+    test: 'test/forge/lfs-locks.test.ts',
+    name: 'R3 a pass takes back',
+  },
 ];

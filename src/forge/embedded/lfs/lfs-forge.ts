@@ -114,7 +114,9 @@ export function makeLfsForge({ lfs, content, directory, transactor, clock, leaks
         await grant.confirm(tx);
         const [found] = await lfs.locks(tx, project, { id, limit: 1 });
         if (found === undefined) throw new JobpassError('not_found', { what: 'Lock' });
-        if (found.ownerId !== by && !force)
+        // A lock is its owner's: where several stand behind the request, nobody else may be among them (R3).
+        const own = found.ownerId === by && grant.principals.every((user) => user === by);
+        if (!own && !force)
           throw new JobpassError('access_denied', 'Another user holds this lock; a maintainer may take it away with force.');
         await lfs.unlock(tx, project, id);
         return found;
