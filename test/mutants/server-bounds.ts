@@ -84,4 +84,13 @@ export const serverBoundMutants: readonly Mutant[] = [
     name: 'A25 R13',
     hangs: true,
   },
+  {
+    id: 'R13',
+    defence: 'HEAD reads nothing of a stream',
+    file: 'src/doors/api/route.ts',
+    find: "if (request.method === 'HEAD' && answer.stream !== undefined)",
+    replace: "if (request.method === 'head' && answer.stream !== undefined)",
+    test: 'test/doors/api/streams.test.ts',
+    name: 'R13 HEAD reads nothing',
+  },
 ];

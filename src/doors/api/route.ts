@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../../base/clock.ts';
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
@@ -103,6 +103,7 @@ async function serve(
   let answer: Answer;
   try {
     answer = await handler(await prepare(deps, endpoint, request, granted));
+    if (request.method === 'HEAD' && answer.stream !== undefined) answer = headOf(answer, answer.stream);
     if (answer.stream !== undefined) follow(deps, granted, answer.stream);
   } catch (error) {
     const moved = error instanceof MovedProject;
@@ -115,6 +116,12 @@ async function serve(
   await settleAll(deps, granted, 'done');
   if (answer.status === 204) return reply.send();
   return reply.type('application/json').send(JSON.stringify(answer.body ?? null));
+}
+
+/** Without its body, which nobody hears: gigabytes would be read for a few bytes of headers. */
+function headOf(answer: Answer, body: Readable): Answer {
+  body.once('error', () => undefined).destroy();
+  return { ...answer, stream: Readable.from([]) };
 }
 
 /** A stream settles when it ends, and is cut when the pass dies (R2). @throws pass_dead where it died before the first byte */

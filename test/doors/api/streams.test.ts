@@ -59,3 +59,18 @@ test('R10 a stream that ends is settled as done, once', async () => {
   expect(await (await fetch(url)).text()).toBe('all');
   expect(outcomes).toEqual(['done']);
 });
+
+test('R13 HEAD reads nothing of the stream whose headers it asks for', async () => {
+  let read = 0;
+  const trace = new Readable({
+    read() {
+      read += 1;
+      this.push(read > 1000 ? null : Buffer.alloc(64 * 1024));
+    },
+  });
+  const { url, outcomes } = await traceOf(new AbortController().signal, trace);
+  const reply = await fetch(url, { method: 'HEAD' });
+  expect([reply.status, reply.headers.get('content-type')]).toEqual([200, 'text/plain; charset=utf-8']);
+  await expect.poll(() => outcomes).toEqual(['done']);
+  expect([trace.destroyed, read]).toEqual([true, 0]);
+});
