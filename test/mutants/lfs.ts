@@ -34,7 +34,7 @@ export const lfsMutants: readonly Mutant[] = [
     id: 'R1',
     defence: "another's lock is taken by a maintainer only",
     file: 'src/forge/embedded/lfs/lfs-forge.ts',
-    find: 'if (found.ownerId !== by && !force)',
+    find: 'if (!own && !force)',
     replace: 'if (false)',
     test: door,
     name: 'locks: one owner each',
