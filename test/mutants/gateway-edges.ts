@@ -295,4 +295,13 @@ export const gatewayEdgeMutants: readonly Mutant[] = [
     test: 'test/forge/gitlab/odd-answers.test.ts',
     name: 'R3 A55 A59 a push of many refs',
   },
+  {
+    id: 'A55',
+    defence: 'a tag is no branch of the same name',
+    file: 'src/forge/gitlab/history.ts',
+    find: 'return `refs/heads/${name}`;',
+    replace: 'return name;',
+    test: 'test/forge/gitlab/odd-answers.test.ts',
+    name: 'R3 A55 a tag that is called',
+  },
 ];

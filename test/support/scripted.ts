@@ -102,7 +102,7 @@ export function jobOfBoth({ gitlab, sha: main, job }: Scene, given: Partial<Scri
   const sha = 'cd'.repeat(20);
   gitlab.answers.set('GET /projects/7/repository/commits', ({ path }) => [
     200,
-    path.includes('ref_name=main')
+    path.includes('ref_name=refs%2Fheads%2Fmain')
       ? [{ id: main, parent_ids: [] }]
       : [
           { id: sha, parent_ids: [main] },

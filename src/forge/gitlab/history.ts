@@ -42,7 +42,7 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
         const held = new Map<string, ReadonlySet<string>>();
         for (const name of names.toSorted((one, other) => Number(other === main) - Number(one === main))) {
           if (unprotected.size === 0) continue;
-          const commits = new Set(await commitsOf(project, name));
+          const commits = new Set(await commitsOf(project, branchRef(name)));
           held.set(name, commits);
           for (const commit of commits) unprotected.delete(commit);
         }
@@ -88,7 +88,7 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
       return [...new Set(ids.filter((id) => id !== undefined))];
     },
     async commitsTouching(project, branch, path) {
-      const query = new URLSearchParams({ ref_name: branch, path, per_page: '20' }).toString();
+      const query = new URLSearchParams({ ref_name: branchRef(branch), path, per_page: '20' }).toString();
       const rows = listOf(await client.find(`/projects/${project}/repository/commits?${query}`));
       return rows.flatMap((row) => textOf(row['id']) ?? []).map((commit) => commit as Oid);
     },
@@ -121,6 +121,11 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
       return authors.includes(undefined) ? undefined : [...new Set(authors.filter((one) => one !== undefined))];
     },
   };
+}
+
+/** In full: of a tag and a branch with the same name git takes the tag, which anybody with a role may have made. @see gitrevisions(7) */
+function branchRef(name: string): string {
+  return `refs/heads/${name}`;
 }
 
 function authorOf(event: Fields): UserId | undefined {

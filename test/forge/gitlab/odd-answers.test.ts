@@ -186,7 +186,7 @@ describe('jobs and history', () => {
       if (path.endsWith('/repository/commits'))
         return [
           200,
-          ref === 'main'
+          ref === 'refs/heads/main'
             ? [{ id: one, parent_ids: [] }]
             : [
                 { id: three, parent_ids: [two], author_name: 'alice', author_email: 'alice@example.com' },
@@ -245,5 +245,20 @@ describe('jobs and history', () => {
     expect(await history.lastPushers(project, 'refs/heads/feature')).toEqual([bob, alice]);
     events = [bulk(3, 'tag'), single, bulk(3)];
     expect(await history.lastPushers(project, 'refs/heads/feature')).toEqual([alice]);
+  });
+
+  test('R3 A55 a tag that is called like a protected branch protects nothing, and hides nothing that a pass wrote', async () => {
+    const [one, two] = ['1', '2'].map((digit) => digit.repeat(40)) as [string, string];
+    handler = (request, path) => {
+      const ref = new URL(request.url ?? '', 'http://x').searchParams.get('ref_name');
+      const row = (id: string) => ({ id, parent_ids: id === two ? [one] : [] });
+      // By the short name git finds the tag.
+      if (path.endsWith('/repository/commits')) return [200, ref === 'refs/heads/main' ? [row(one)] : [row(two), row(one)]];
+      if (path.endsWith('/repository/branches') || path.endsWith('/protected_branches')) return [200, [{ name: 'main' }]];
+      return path.endsWith('/protected_tags') ? [200, []] : [404, {}];
+    };
+    const history = makeGitlabHistory(client, makeGitlabDirectory(client));
+    expect((await history.unprotectedCommits(project, two as never, 100))?.commits).toEqual([two]);
+    expect(await history.commitsTouching(project, 'main', 'a.txt')).toEqual([one]);
   });
 });
