@@ -11,7 +11,7 @@ test('names are replaced once, as gitlab-runner has it', () => {
 
 test('R2 short texts that name a long value many times end the job, and not the runner', () => {
   const long = variable('LONG', 'x'.repeat(100_000));
-  const many = Array.from({ length: 40 }, (_, index) => variable(`V${index}`, '$LONG'.repeat(4000)));
+  const many = ['V', 'W'].map((name) => variable(name, '$LONG'.repeat(30)));
   const job = parsePayload(jobPayload(['true'], { variables: [long, ...many] }));
   expect(() => variablesOf(job, undefined, 'withhold', new Map())).toThrow('too long');
   const expand = expander(given({ LONG: long.value }));
