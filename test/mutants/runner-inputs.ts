@@ -4,6 +4,16 @@ import type { Mutant } from './mutant.ts';
 export const runnerInputMutants: readonly Mutant[] = [
   {
     id: 'R2',
+    defence: 'an archive that is broken ends no runner',
+    file: 'src/runner/artifacts/unzip.ts',
+    find: '  const content = await contentOf(zip, entry);\n',
+    replace:
+      "  const content = (await contentOf(zip, entry)).removeAllListeners('error');\n  await new Promise((late) => setTimeout(late, 100));\n",
+    test: 'test/runner/artifacts.test.ts',
+    name: 'R2 an entry that is broken',
+  },
+  {
+    id: 'R2',
     defence: 'names of variables bring no more than a job may have',
     file: 'src/runner/job/variables.ts',
     find: 'if (left < 0)',

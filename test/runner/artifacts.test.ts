@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -106,6 +108,19 @@ describe('unzip', () => {
     await writeFile(path, Buffer.from(bytes.toString('latin1').replaceAll('aa/evil', '../evil'), 'latin1'));
     await mkdir(join(dir, 'out'));
     await expect(unzip(path, join(dir, 'out'))).rejects.toThrow();
+  });
+
+  test('R2 an entry that is broken fails its job, and ends no runner', async () => {
+    const path = await zipOf([['a/b/c/d', randomBytes(50_000).toString('hex')]]);
+    const bytes = await readFile(path);
+    // Behind the local header and the name: a block of a type that there is not.
+    bytes.fill(0xff, 37, 77);
+    await writeFile(path, bytes);
+    const program = `
+      import { unzip } from ${JSON.stringify(new URL('../../src/runner/artifacts/unzip.ts', import.meta.url).href)};
+      await unzip(${JSON.stringify(path)}, ${JSON.stringify(join(dir, 'out'))}).catch(() => console.log('refused'));`;
+    const answer = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+    expect([answer.status, answer.stdout], answer.stderr).toEqual([0, 'refused\n']);
   });
 
   test('A39 links are as many as files may be, and each is looked at once', () => {

@@ -59,9 +59,12 @@ async function unpack(zip: ZipFile, entry: Entry, folder: string, { links, links
     await mkdir(join(folder, path), { recursive: true });
     return;
   }
+  const link = (mode & 0o170000) === 0o120000;
+  if (link && entry.uncompressedSize > maxLinkBytes) throw bad(path);
+  if (!link) await mkdir(dirname(join(folder, path)), { recursive: true });
+  // From here on it is read: whoever lets time pass first does not hear that it is broken.
   const content = await contentOf(zip, entry);
-  if ((mode & 0o170000) === 0o120000) {
-    if (entry.uncompressedSize > maxLinkBytes) throw bad(path);
+  if (link) {
     const parts: Buffer[] = [];
     for await (const chunk of content) parts.push(chunk as Buffer);
     const target = Buffer.concat(parts).toString('utf8');
@@ -69,7 +72,6 @@ async function unpack(zip: ZipFile, entry: Entry, folder: string, { links, links
     links.set(path, target);
     return;
   }
-  await mkdir(dirname(join(folder, path)), { recursive: true });
   await pipeline(content, createWriteStream(join(folder, path), { mode: (mode & 0o777) === 0 ? 0o644 : mode & 0o777, flags: 'wx' }));
 }
 
@@ -128,7 +130,8 @@ function nextEntry(zip: ZipFile): Promise<Entry | undefined> {
 function contentOf(zip: ZipFile, entry: Entry): Promise<Readable> {
   return new Promise((resolve, reject) => {
     zip.openReadStream(entry, (error, stream) => {
-      if (error === null) resolve(stream);
+      // Also after its reader has gone, an error that nobody hears would end the runner.
+      if (error === null) resolve(stream.on('error', () => undefined));
       else reject(new JobpassError('invalid_input', 'The archive is malformed.', error));
     });
   });
