@@ -168,7 +168,12 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     lastPushers: (project, ref) => store.forge.pushLog.lastPushers(null, project, ref as RefName),
   });
   late.jobs = jobs;
-  const root = (await store.forge.users.count(null)) > 0 ? undefined : rootTokenOf(config.rootToken);
+  const known = (await store.forge.users.count(null)) > 0;
+  const root = known ? undefined : rootTokenOf(config.rootToken);
+  if (known && config.rootToken !== undefined && (await store.credentials.personalToken(null, config.rootToken.digest())) === undefined)
+    log.warn('server.root_token_ignored', {
+      message: 'JOBPASS_ROOT_TOKEN counts at the first start only, and nobody has this token: sign in with the one of that start',
+    });
   await forge.recover();
 
   const drain = new AbortController();

@@ -89,7 +89,8 @@ export function describeSettings(settings: readonly Setting[]): string {
 /** What a person reads for an error; never a stack, never a secret. */
 export function errorLine(error: unknown): string {
   if (error instanceof JobpassError) {
-    const cause = error.code === 'internal' && error.cause instanceof Error ? ` (${error.cause.message})` : '';
+    const told = error.code === 'internal' || error.code === 'store_unavailable';
+    const cause = told && error.cause instanceof Error ? ` (${error.cause.message})` : '';
     return error.message + cause;
   }
   if (error instanceof Error) {

@@ -106,6 +106,18 @@ describe('jobpass serve', () => {
       if (file.isFile()) expect((await readFile(join(file.parentPath, file.name), 'latin1')).includes(secret)).toBe(false);
     }
     expect((await stat(folder)).mode & 0o077).toBe(0);
+
+    // At a later start the same one is as it should be; another one is told to mean nothing.
+    const same = start(['serve', '--data', folder, '--listen', '127.0.0.1:0'], { JOBPASS_ROOT_TOKEN: secret });
+    await same.listening;
+    same.child.kill('SIGTERM');
+    expect((await same.exit).err).not.toContain('root_token_ignored');
+    const other = start(['serve', '--data', folder, '--listen', '127.0.0.1:0'], { JOBPASS_ROOT_TOKEN: 'glpat-bbbbbbbbbbbbbbbbbbbb' });
+    await other.listening;
+    other.child.kill('SIGTERM');
+    const { err } = await other.exit;
+    expect(err).toContain('"level":"warn","event":"server.root_token_ignored"');
+    expect(err).not.toContain('glpat-bbbbbbbbbbbbbbbbbbbb');
   });
 
   test('a start that fails ends, says where, and the root token is still shown by the first one that succeeds', async () => {
@@ -164,6 +176,7 @@ describe('jobpass serve', () => {
       /--admin-token-file: \/nonexistent does not exist/,
     ],
     [['gateway', '--upstream', 'http://127.0.0.1:9', '--admin-token-file', launcher], 1, /does not hold a token and nothing else/],
+    [['serve', '--database', 'postgres://127.0.0.1:1/x'], 1, /Check its address.* \(connect ECONNREFUSED 127\.0\.0\.1:1\)\n$/],
     [['token'], 2, /say inspect, narrow or revoke/],
     [['token', 'inspect', '--url', 'forge.example'], 1, /https:\/\/HOST\[:PORT\], not by `forge\.example`/],
     [['nothing'], 2, /no command/],
