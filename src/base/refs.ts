@@ -22,8 +22,11 @@ export interface RefDecision {
   readonly pushers?: readonly UserId[];
 }
 
-/** How a forge asks while the new objects are still in quarantine. */
-export type DecideRefs = (changes: readonly RefChange[]) => Promise<readonly RefDecision[]>;
+/**
+ * How a forge asks while the new objects are still in quarantine.
+ * @param again asked once more at the moment of effect, when they were decided before: rules and roles may have changed meanwhile (R2)
+ */
+export type DecideRefs = (changes: readonly RefChange[], again?: 'again') => Promise<readonly RefDecision[]>;
 
 /** GitLab's wildcards: `*` stands for any characters, also slashes; everything else for itself; the whole name must match. */
 export function matchesPattern(pattern: string, name: string): boolean {

@@ -148,9 +148,9 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
     return { ok: false, refusal: over.refusal };
   }
 
-  async function admitRefs(grant: Grant, changes: readonly RefChange[]): Promise<readonly RefDecision[]> {
+  async function admitRefs(grant: Grant, changes: readonly RefChange[], again?: 'again'): Promise<readonly RefDecision[]> {
     const { identity } = grant;
-    const over = await quota.charge(identity, changes.length);
+    const over = again === undefined ? await quota.charge(identity, changes.length) : undefined;
     if (over !== undefined) return changes.map(({ ref }) => ({ ref, allowed: false, message: over.refusal.message }));
     const hands =
       identity.kind === 'job' && deps.jobRights !== undefined ? handsIn(await deps.jobRights.of(null, identity.jobId)) : undefined;
@@ -160,11 +160,13 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
     const rows = refRows.get(grant) ?? [];
     refRows.set(grant, rows);
     // Together, so that the rows of a push share commits of the trail.
-    const decisions = await Promise.all(changes.map((change) => admitRef(grant, change, facts.get(change.projectId), rows)));
+    const decisions = await Promise.all(
+      changes.map((change) => admitRef(grant, change, facts.get(change.projectId), again === undefined ? rows : undefined)),
+    );
     return hands === undefined ? decisions : decisions.map((one) => ({ ...one, pushers: hands.users }));
   }
 
-  async function admitRef(grant: Grant, change: RefChange, facts: RefFacts | undefined, rows: AuditId[]): Promise<RefDecision> {
+  async function admitRef(grant: Grant, change: RefChange, facts: RefFacts | undefined, rows: AuditId[] | undefined): Promise<RefDecision> {
     const decision =
       facts === undefined
         ? { ref: change.ref, allowed: false, message: 'There is no such project.' }
@@ -174,7 +176,7 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
       ...entryOf(grant.identity, [], { door: 'ref', endpoint, requestId: grant.requestId }, 'allow', 'R1', 'allowed'),
       accesses: [`code:push@project:${change.projectId}`],
     };
-    if (decision.allowed) rows.push(await deps.trail.allow(entry));
+    if (decision.allowed) rows?.push(await deps.trail.allow(entry));
     else deps.trail.refuse({ ...entry, decision: 'deny', reason: decision.message });
     return decision;
   }

@@ -62,7 +62,8 @@ export interface Gatekeeper {
   /** The only maker of a grant. Never throws for an ordinary no. @throws audit_unavailable, store_unavailable */
   admit(subject: Subject, accesses: readonly Access[], context: AskContext): Promise<Admission>;
   /** Decides each ref of an admitted push or API write from the facts in quarantine, and audits each (DESIGN §4). */
-  admitRefs(grant: Grant, changes: readonly RefChange[]): Promise<readonly RefDecision[]>;
+  /** @param again at the moment of effect: an allow has its row already, and costs no quota */
+  admitRefs(grant: Grant, changes: readonly RefChange[], again?: 'again'): Promise<readonly RefDecision[]>;
   /** Writes the outcome of an admitted request. */
   settle(grant: Grant, outcome: 'done' | 'failed' | 'refused' | 'cut', detail?: string): Promise<void>;
 }

@@ -291,6 +291,19 @@ describe('refs', () => {
     expect(await gatekeeper.admitRefs(own, [change('refs/heads/main')])).toMatchObject([{ allowed: true }]);
   });
 
+  test('R2 R10 a ref is asked about again without another row or quota, by the rules and roles as they are then', async () => {
+    const grant = await granted(world.pass('full', [alice]).secret, on('code:push'));
+    const asked = [change('refs/heads/main')];
+    expect(await gatekeeper.admitRefs(grant, asked)).toMatchObject([{ allowed: true }]);
+    const rows = world.rows.length;
+    expect(await gatekeeper.admitRefs(grant, asked, 'again')).toMatchObject([{ allowed: true }]);
+    expect(world.rows).toHaveLength(rows);
+    world.rules.set(shop, [{ kind: 'branch', pattern: 'main', pushLevel: 0, mergeLevel: 40, allowForcePush: false }]);
+    expect(await gatekeeper.admitRefs(grant, asked, 'again')).toMatchObject([{ allowed: false }]);
+    await trail.flush();
+    expect(world.rows.at(-1)).toMatchObject({ decision: 'deny', endpoint: expect.stringContaining('refs/heads/main') });
+  });
+
   test('R1 A68 an administrator moves a ref with the own token, not with a pass', async () => {
     const root = world.user(9, { isAdmin: true });
     const grant = await granted(world.personalToken(root), on('code:push'));

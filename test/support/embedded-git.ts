@@ -151,8 +151,8 @@ export function watching(): { readonly decide: DecideRefs; readonly seen: RefCha
   const seen: RefChange[] = [];
   return {
     seen,
-    decide: async (changes) => {
-      seen.push(...changes);
+    decide: async (changes, again) => {
+      if (again === undefined) seen.push(...changes);
       return allowAll(changes);
     },
   };

@@ -21,7 +21,7 @@ export function repositoryRoutes(deps: ApiDeps): RouteTable {
 
 /** Every ref that a request moves is decided and audited one by one. */
 export function deciderOf(deps: ApiDeps, grant: Grant): DecideRefs {
-  return (changes) => deps.gatekeeper.admitRefs(grant, changes);
+  return (changes, again) => deps.gatekeeper.admitRefs(grant, changes, again);
 }
 
 const webOf = (deps: ApiDeps, call: Call): string => `${deps.externalUrl}/${call.project.path}`;

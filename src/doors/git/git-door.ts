@@ -141,7 +141,9 @@ async function stream(
     await send(output, response);
     return 'done';
   }
-  const { output, done } = await git.receivePack(grant, project, protocol, body, (changes) => deps.gatekeeper.admitRefs(grant, changes));
+  const { output, done } = await git.receivePack(grant, project, protocol, body, (changes, again) =>
+    deps.gatekeeper.admitRefs(grant, changes, again),
+  );
   response.writeHead(200, { ...headers, 'content-type': 'application/x-git-receive-pack-result' });
   // The client hears the end only once its report is out, the push is in the log and its pipelines are made.
   const [sent, settled] = await Promise.allSettled([send(output, response, { end: false }), done]);

@@ -186,6 +186,23 @@ describe('a push', () => {
     expect(http.outcomes[0]?.outcome).toBe('refused');
   });
 
+  test('R2 each ref is decided once more when it takes effect: rules may have changed while the push was searched', async () => {
+    const asked: string[] = [];
+    http.decide = async (changes, again) => {
+      asked.push(`${changes.map(({ ref }) => ref).join(' ')} ${again ?? 'first'}`);
+      return changes.map(({ ref }) => ({
+        ref,
+        allowed: again === undefined || ref !== 'refs/heads/main',
+        message: 'Protected meanwhile.',
+      }));
+    };
+    await commit('a');
+    expect((await client(work, 'push', 'origin', 'main', 'main:other')).code).not.toBe(0);
+    expect(asked[0]).toBe('refs/heads/main refs/heads/other first');
+    expect(asked.slice(1).every((one) => one.endsWith(' again'))).toBe(true);
+    expect(await tips()).not.toContain('refs/heads/main');
+  });
+
   test('R13 a ref without a decision is refused', async () => {
     http.decide = async () => [];
     await commit('a');

@@ -1,8 +1,8 @@
 import type { Clock } from '../../../base/clock.ts';
 import { isJobpassError } from '../../../base/errors.ts';
-import { parseRefName, type ProjectId, type PushId, type RefName, zeroOid } from '../../../base/ids.ts';
+import { parseRefName, type ProjectId, type PushId, type RefName, type UserId, zeroOid } from '../../../base/ids.ts';
 import type { Log } from '../../../base/log.ts';
-import type { DecideRefs } from '../../../base/refs.ts';
+import type { DecideRefs, RefChange } from '../../../base/refs.ts';
 import type { Grant } from '../../../pass/grant.ts';
 import type { Leaks } from '../../../ports/leaks.ts';
 import type { Transactor } from '../../../ports/tx.ts';
@@ -36,6 +36,8 @@ export class Push {
   readonly #decide: DecideRefs;
   readonly #moved = new Set<RefName>();
   #prepared: { readonly id: PushId; readonly push: NewPush } | undefined;
+  /** As they were decided; asked once more when each takes effect. */
+  #decided: readonly RefChange[] = [];
   #refused = false;
   /** Answers that are being thought about; they never reject. */
   readonly #answering = new Set<Promise<void>>();
@@ -114,7 +116,12 @@ export class Push {
       if (question.updates.some(({ ref }) => ref !== 'HEAD' && !decided.has(ref))) return ['the push was not decided'];
       // git holds the locks of these refs now: the moment of effect (R2).
       await this.#grant.confirm(null);
-      return [];
+      const moving = new Set(question.updates.map(({ ref }) => ref));
+      // What a push holds may take long to be searched: a branch may have been protected, or somebody's role taken, since it was decided.
+      return this.#objections(
+        this.#decided.filter(({ ref }) => moving.has(ref)),
+        'again',
+      );
     }
     for (const update of question.updates) {
       const ref = parseRefName(update.ref);
@@ -130,16 +137,17 @@ export class Push {
     const { git } = this.#deps;
     const facts = await pushFacts(git, this.#repository, this.#project, objects.join(' '), question.updates, this.#grant.signal);
     if (typeof facts === 'string') return [facts];
-    const decisions = new Map((await this.#decide(facts.changes)).map((decision) => [decision.ref, decision]));
-    const refused = facts.changes.filter((change) => decisions.get(change.ref)?.allowed !== true);
-    if (refused.length > 0) return refused.map((change) => decisions.get(change.ref)?.message ?? `${change.ref} was not decided`);
+    const pushers = new Set(this.#grant.principals);
+    const refused = await this.#objections(facts.changes, undefined, pushers);
+    if (refused.length > 0) return refused;
+    this.#decided = facts.changes;
     if (await this.#leaks(objects.join(' '))) return leakWords;
-    const { identity, principals } = this.#grant;
+    const { identity } = this.#grant;
     const push: NewPush = {
       projectId: this.#project,
       changes: facts.changes.map(({ ref, oldOid, newOid }) => ({ ref, oldOid, newOid })),
       // A write made with a pass counts as made by all its principals (R3).
-      pushers: [...new Set([...principals, ...[...decisions.values()].flatMap(({ pushers = [] }) => pushers)])],
+      pushers: [...pushers],
       passId: identity.kind === 'pass' ? identity.passId : null,
       jobId: identity.kind === 'pass' || identity.kind === 'job' ? identity.jobId : null,
       commits: facts.commits,
@@ -153,6 +161,14 @@ export class Push {
     });
     this.#prepared = { id, push };
     return [];
+  }
+
+  /** @param pushers gets whoever answers for them beside */
+  async #objections(changes: readonly RefChange[], again?: 'again', pushers = new Set<UserId>()): Promise<readonly string[]> {
+    const decisions = new Map((await this.#decide(changes, again)).map((decision) => [decision.ref, decision]));
+    for (const { pushers: beside = [] } of decisions.values()) for (const user of beside) pushers.add(user);
+    const refused = changes.filter((change) => decisions.get(change.ref)?.allowed !== true);
+    return refused.map((change) => decisions.get(change.ref)?.message ?? `${change.ref} was not decided`);
   }
 
   /** A pass that would be published is dead before anybody reads it (R12). */
