@@ -37,6 +37,16 @@ describe('strangers at the gateway', () => {
     await gate.end(job);
   });
 
+  test('R2 A65 neither do odd questions of one pass take the others away', async () => {
+    const [odd, other] = [await gate.job(), await gate.job()];
+    gate.gitlab.answers.set('GET /projects/900', [500, {}]);
+    for (let count = 0; count < 6; count += 1) expect((await gate.call('GET', '/api/v4/projects/900', odd.pass)).status).toBe(502);
+    gate.gitlab.answers.set('GET /projects/7/issues', [200, []]);
+    expect((await gate.call('GET', '/api/v4/projects/7/issues', other.pass)).status).toBe(200);
+    await gate.end(odd);
+    await gate.end(other);
+  });
+
   test("R12 A49 what a stranger sends as a job's trace neither stands between two pieces of the runner's, nor is kept", async () => {
     const job = await gate.job();
     const trace = `/api/v4/jobs/${job.id}/trace`;

@@ -16,7 +16,7 @@ export const gatewayEdgeMutants: readonly Mutant[] = [
     find: 'if (status >= 502 && status <= 504) throw',
     replace: 'if (status >= 400 && ![401, 403, 404, 409, 422].includes(status)) throw',
     test: strangers,
-    name: 'R2 odd questions of a stranger',
+    name: 'R2 A65 neither do odd questions of one pass',
   },
   {
     id: 'R12',
