@@ -93,4 +93,13 @@ export const serverBoundMutants: readonly Mutant[] = [
     test: 'test/doors/api/streams.test.ts',
     name: 'R13 HEAD reads nothing',
   },
+  {
+    id: 'R13',
+    defence: 'the look-ups of an image name have a bound',
+    file: 'src/doors/registry/names.ts',
+    find: 'Math.min(parts.length, mostParts)',
+    replace: 'parts.length',
+    test: 'test/doors/registry/parsers.test.ts',
+    name: 'R13 a name of many parts',
+  },
 ];

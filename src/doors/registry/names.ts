@@ -59,10 +59,13 @@ export interface NamedPlace {
   readonly project: ProjectFacts | undefined;
 }
 
+/** A project in the innermost of twenty groups, and no path has more parts: whoever asks with more costs no more look-ups. */
+const mostParts = 21;
+
 /** The longest prefix of the name that is a project's path, whatever its case (GitLab: image names are the project's path or below). */
-export async function placeOf(directory: Directory, name: string): Promise<NamedPlace> {
+export async function placeOf(directory: Pick<Directory, 'projectByPath'>, name: string): Promise<NamedPlace> {
   const parts = name.split('/');
-  for (let length = parts.length; length >= 2; length -= 1) {
+  for (let length = Math.min(parts.length, mostParts); length >= 2; length -= 1) {
     const project = await directory.projectByPath(null, parts.slice(0, length).join('/'));
     if (project !== undefined) return { projectId: project.id, name: parts.slice(length).join('/'), project };
   }

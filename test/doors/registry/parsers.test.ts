@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { parseDigest } from '../../../src/base/digest.ts';
 import { chunkOffset } from '../../../src/doors/registry/blobs.ts';
 import { parseScopes } from '../../../src/doors/registry/challenge.ts';
-import { isRepositoryName, isTag, parseRegistryPath } from '../../../src/doors/registry/names.ts';
+import { isRepositoryName, isTag, parseRegistryPath, placeOf } from '../../../src/doors/registry/names.ts';
 
 const part = fc.stringMatching(/^[a-z0-9]{1,6}(?:(?:\.|_|__|-{1,3})[a-z0-9]{1,6}){0,2}$/);
 const name = fc.array(part, { minLength: 1, maxLength: 5 }).map((parts) => parts.join('/'));
@@ -107,5 +107,16 @@ describe('R13 what a registry client sends is read strictly', () => {
     expect(chunkOffset(undefined, '5')).toBeUndefined();
     for (const wrong of ['', '5', '-5', '5-', 'bytes 0-4', 'bytes=0-4', '0-4/5', '0x0-4', ' 0-4'])
       expect(() => chunkOffset(wrong, undefined), wrong).toThrow();
+  });
+
+  test('R13 a name of many parts costs no more look-ups than the deepest project has', async () => {
+    const asked: string[] = [];
+    const directory = { projectByPath: (_tx: unknown, path: string) => Promise.resolve(void asked.push(path)) };
+    const deepest = Array.from({ length: 21 }, () => 'g').join('/');
+    expect(await placeOf(directory, `${deepest}/image/and/more`)).toMatchObject({ projectId: 0 });
+    expect([asked[0], asked.length]).toEqual([deepest, 20]);
+    asked.length = 0;
+    await placeOf(directory, Array.from({ length: 127 }, () => 'g').join('/'));
+    expect(asked).toHaveLength(20);
   });
 });
