@@ -110,6 +110,17 @@ describe('unzip', () => {
     await expect(unzip(path, join(dir, 'out'))).rejects.toThrow();
   });
 
+  test('R2 entries that are not packed, links too, keep nobody waiting', async () => {
+    const zip = new ZipFile();
+    zip.addBuffer(Buffer.from('text'), 'file', { compress: false });
+    zip.addBuffer(Buffer.from('file'), 'link', { compress: false, mode: 0o120777 });
+    zip.end();
+    await pipeline(Readable.from(zip.outputStream), createWriteStream(join(dir, 'in.zip')));
+    await mkdir(join(dir, 'out'));
+    await unzip(join(dir, 'in.zip'), join(dir, 'out'));
+    expect(await readFile(join(dir, 'out/link'), 'utf8')).toBe('text');
+  });
+
   test('R2 an entry that is broken fails its job, and ends no runner', async () => {
     const path = await zipOf([['a/b/c/d', randomBytes(50_000).toString('hex')]]);
     const bytes = await readFile(path);

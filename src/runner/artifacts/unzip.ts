@@ -65,14 +65,22 @@ async function unpack(zip: ZipFile, entry: Entry, folder: string, { links, links
   // From here on it is read: whoever lets time pass first does not hear that it is broken.
   const content = await contentOf(zip, entry);
   if (link) {
-    const parts: Buffer[] = [];
-    for await (const chunk of content) parts.push(chunk as Buffer);
-    const target = Buffer.concat(parts).toString('utf8');
+    const target = await textOf(content);
     if (linksLead === 'inside' ? !staysInside(path, target) : !/^[^\u0000]+$/.test(target)) throw bad(path);
     links.set(path, target);
     return;
   }
   await pipeline(content, createWriteStream(join(folder, path), { mode: (mode & 0o777) === 0 ? 0o644 : mode & 0o777, flags: 'wx' }));
+}
+
+/** By its events: iterating over what is not packed would wait for ever, since yauzl's stream is never closed. */
+function textOf(content: Readable): Promise<string> {
+  const parts: Buffer[] = [];
+  return new Promise((resolve, reject) => {
+    content.on('data', (bytes: Buffer) => parts.push(bytes));
+    content.once('end', () => resolve(Buffer.concat(parts).toString('utf8')));
+    content.once('error', reject);
+  });
 }
 
 /** A relative path of ordinary parts. */
