@@ -6,6 +6,8 @@ import type { Leaks } from '../ports/leaks.ts';
 /** What is kept of the trace so far: room for a pass that is printed a character a line, with timestamps before each. */
 export const tailLength = 4096;
 const star = 0x2a;
+/** Jobs that are watched at once. Of one whose runner never came back nobody says that it is over: what was forgotten too early is read again. */
+const mostWatched = 10_000;
 
 interface Watched {
   tail: string;
@@ -59,7 +61,10 @@ export class LeakScanner {
    */
   async scan(job: JobId, bytes: Buffer, stored?: StoredTrace): Promise<Buffer> {
     const watched: Watched = this.#watched.get(job) ?? { tail: '', end: -1, altered: false, revoked: new Set() };
+    this.#watched.delete(job);
     this.#watched.set(job, watched);
+    const [longestSilent] = this.#watched.keys();
+    if (this.#watched.size > mostWatched && longestSilent !== undefined) this.#watched.delete(longestSilent);
     if (stored !== undefined && watched.end !== stored.offset) watched.tail = await stored.before();
     watched.end = (stored?.offset ?? 0) + bytes.length;
     const before = watched.tail.length;

@@ -155,3 +155,21 @@ describe('R12 A49 passes in traces', () => {
     expect(scanner.altered(job)).toBe(false);
   });
 });
+
+test('R13 R12 jobs whose runners never come back fill no memory; what was forgotten of a trace is read again', async () => {
+  const { scanner } = bench();
+  let read = 0;
+  const at = (offset: number) => ({ offset, before: () => Promise.resolve(void (read += 1)).then(() => ''), found: () => undefined });
+  await scanner.scan(id<JobId>(1), Buffer.from('a'), at(0));
+  for (let other = 2; other <= 10_000; other += 1) await scanner.scan(id<JobId>(other), Buffer.from('a'), at(0));
+  read = 0;
+  // Still watched, and now the one heard of last.
+  await scanner.scan(id<JobId>(1), Buffer.from('b'), at(1));
+  expect(read).toBe(0);
+  await scanner.scan(id<JobId>(10_001), Buffer.from('a'), at(0));
+  read = 0;
+  await scanner.scan(id<JobId>(1), Buffer.from('c'), at(2));
+  expect(read).toBe(0);
+  await scanner.scan(id<JobId>(2), Buffer.from('b'), at(1));
+  expect(read).toBe(1);
+});

@@ -102,4 +102,13 @@ export const serverBoundMutants: readonly Mutant[] = [
     test: 'test/doors/registry/parsers.test.ts',
     name: 'R13 a name of many parts',
   },
+  {
+    id: 'R13',
+    defence: 'traces of jobs that nobody ends are forgotten',
+    file: 'src/jobs/leaks.ts',
+    find: 'this.#watched.size > mostWatched',
+    replace: 'this.#watched.size === 0',
+    test: 'test/jobs/leaks.test.ts',
+    name: 'R13 R12 jobs whose runners never come back',
+  },
 ];
