@@ -50,7 +50,8 @@ export function releaseRoutes(deps: ApiDeps): RouteTable {
       const one = await found(call);
       const link = one.links.find((each) => each.directAssetPath === `/${call.path('*')}`);
       if (link === undefined) throw new JobpassError('not_found', {});
-      return { status: 302, headers: { location: link.url }, body: null };
+      // As a browser reads it: what it leaves out, or writes otherwise, has no place in a header.
+      return { status: 302, headers: { location: new URL(link.url).href }, body: null };
     },
     [`POST ${R}`]: async (call) => {
       const { params, project } = call;

@@ -128,4 +128,18 @@ describe('generic packages and uploads, as @semantic-release/gitlab and glab use
     expect((await upload(form('x', 'x'), { 'private-token': pass })).status).toBe(401);
     expect((await server.call('GET', path, { token: alice.token })).status).toBe(404);
   });
+
+  test('R13 a release leads to its assets by addresses that a header may hold', async () => {
+    const links = [
+      { name: 'a', url: 'https://ot\nher.example/x', direct_asset_path: '/a' },
+      { name: 'b', url: 'https://other.example/größe', direct_asset_path: '/b' },
+    ];
+    await server.must('POST', `${P}/releases`, { tag_name: 'odd-links', ref: 'main', assets: { links } }, alice.token);
+    const ask = async (path: string) => {
+      const { status, headers } = await server.call('GET', `${P}/releases/odd-links/downloads/${path}`, { token: alice.token });
+      return [status, headers.get('location')];
+    };
+    expect(await ask('a')).toEqual([302, 'https://other.example/x']);
+    expect(await ask('b')).toEqual([302, 'https://other.example/gr%C3%B6%C3%9Fe']);
+  });
 });
