@@ -101,6 +101,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   // Jobs need the forge to read files, the forge tells jobs of pushes: one is told late.
   const late: { jobs?: Jobs } = {};
   const blobs = fileBlobs(join(config.dataDir, 'blobs'));
+  const nodes = await store.nodes();
   const forge = await makeEmbeddedForge({
     dataDir: config.dataDir,
     stores: store.forge,
@@ -112,6 +113,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     content: await fileContent(join(config.dataDir, 'images')),
     lfsContent: await fileContent(join(config.dataDir, 'lfs')),
     leaks,
+    nodes,
     clock,
     log,
     onRefsUpdated: async (event) => {
@@ -228,6 +230,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     live.close();
     await deaf();
     await forge.close();
+    await nodes.close();
     await trail.flush();
     await store.close();
     unlock?.();

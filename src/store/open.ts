@@ -17,6 +17,7 @@ import type { JobRights } from '../ports/job-rights.ts';
 import type { JobStore } from '../ports/jobs.ts';
 import type { RunnerStore } from '../ports/runners.ts';
 import type { MergeRequestStore } from '../ports/merge-requests.ts';
+import type { Nodes } from '../ports/nodes.ts';
 import type { PackageStore } from '../ports/packages.ts';
 import type { Liveness, PassStore } from '../ports/passes.ts';
 import type { Revocations } from '../ports/revocations.ts';
@@ -29,7 +30,8 @@ import type { Transactor } from '../ports/tx.ts';
 import type { VariableStore } from '../ports/variables.ts';
 import { type Connections, Database, type Engine } from './database.ts';
 import { type ColumnTypes, migrate } from './migrations/migrations.ts';
-import { lockPostgres, openListener, openPostgres, postgresTypes } from './postgres/database.ts';
+import { lockPostgres, openKept, openListener, openPostgres, postgresTypes } from './postgres/database.ts';
+import { onlyNode, postgresNodes } from './postgres/nodes.ts';
 import { noRevocations, postgresRevocations } from './postgres/revocations.ts';
 import { AuditRepository } from './repositories/audit.ts';
 import { ceilingRepository } from './repositories/ceilings.ts';
@@ -74,6 +76,8 @@ export interface Store {
   readonly passes: PassStore;
   readonly liveness: Liveness;
   readonly revocations: Revocations;
+  /** Counts this process among those that serve the store. */
+  readonly nodes: () => Promise<Nodes>;
   readonly audit: AuditStore;
   readonly jobs: JobStore;
   readonly commitStatuses: CommitStatusStore;
@@ -121,6 +125,7 @@ export async function openStore(url: string): Promise<Store> {
     passes: passRepository(db),
     liveness: livenessRepository(db),
     revocations: db.engine.notifies ? postgresRevocations(() => openListener(url)) : noRevocations,
+    nodes: db.engine.notifies ? () => postgresNodes((lost) => openKept(url, lost)) : () => Promise.resolve(onlyNode),
     audit,
     jobs: jobRepository(db),
     commitStatuses: commitStatusRepository(db),

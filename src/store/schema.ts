@@ -169,6 +169,8 @@ export interface PushesTable {
   state: string;
   handled: number;
   at: number;
+  /** 0 = from before there were numbers. */
+  node: Generated<number>;
 }
 export interface ReleasesTable {
   projectId: number;

@@ -7,6 +7,15 @@ const rights = 'test/jobs/artifact-rights.test.ts';
 /** Rows of docs/threat-model.md whose defences no other list takes out, and what R2 and R3 rest on beside. */
 export const attackMutants: readonly Mutant[] = [
   {
+    id: 'R3',
+    defence: 'what a living node left half done is nobody else’s',
+    file: 'src/store/postgres/nodes.ts',
+    find: 'if (node === self || !(await take(on, node))) return false;',
+    replace: 'if (node === self) return false;',
+    test: 'test/store/nodes.test.ts',
+    name: 'R3 A55 a start beside',
+  },
+  {
     id: 'A1',
     defence: 'a pipeline of a push is of what was pushed',
     file: 'src/jobs/create.ts',

@@ -26,6 +26,7 @@ import type { RepositoryForge } from '../../src/forge/repository.ts';
 import { type Grant, makeGrant, type Permission } from '../../src/pass/grant.ts';
 import type { Directory, ProtectedRef } from '../../src/ports/directory.ts';
 import type { Transactor, Tx } from '../../src/ports/tx.ts';
+import { onlyNode } from '../../src/store/postgres/nodes.ts';
 
 export const project = id<ProjectId>(7);
 export const pushers = [id<UserId>(1), id<UserId>(2)];
@@ -79,6 +80,7 @@ export async function startEmbeddedGit(): Promise<EmbeddedGit> {
     },
     clock: systemClock,
     log: silentLog,
+    nodes: onlyNode,
     onRefsUpdated: async (event) => void events.push(event),
   };
   const deps = { ...push, scratch, repositories, directory: fakeDirectory(rules), onPushed: () => undefined };

@@ -1,4 +1,3 @@
-import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
@@ -7,6 +6,7 @@ import type { Directory } from '../../ports/directory.ts';
 import type { Leaks } from '../../ports/leaks.ts';
 import type { MergeRequestStore } from '../../ports/merge-requests.ts';
 import type { Blobs } from '../../ports/blobs.ts';
+import type { Nodes } from '../../ports/nodes.ts';
 import type { PackageStore } from '../../ports/packages.ts';
 import type { Transactor } from '../../ports/tx.ts';
 import type { Forge, RefsUpdated } from '../forge.ts';
@@ -25,6 +25,7 @@ import { makePackageForge } from './packages/package-forge.ts';
 import { makeProjectForge } from './projects/project-forge.ts';
 import { makeReleaseForge } from './releases/release-forge.ts';
 import { makeRepositoryForge } from './repository/repository-forge.ts';
+import { scratchFolder } from './scratch.ts';
 import { followPush } from './merge-requests/heads.ts';
 import { makeMergeRequestForge } from './merge-requests/merge-request-forge.ts';
 import { makeImpersonationForge } from './users/impersonation-forge.ts';
@@ -45,6 +46,7 @@ export interface EmbeddedForgeDeps {
   /** Of large files. */
   readonly lfsContent: ContentStore;
   readonly leaks: Leaks;
+  readonly nodes: Nodes;
   readonly clock: Clock;
   readonly log: Log;
   /** Told once for each write that moved refs; pipelines start from here. */
@@ -59,9 +61,7 @@ export interface EmbeddedForge extends Forge {
 
 /** The forge in one process: rows in the store, repositories in folders, git by git. */
 export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<EmbeddedForge> {
-  const scratch = join(deps.dataDir, 'scratch');
-  await rm(scratch, { recursive: true, force: true });
-  await mkdir(scratch, { recursive: true, mode: 0o700 });
+  const scratch = await scratchFolder(join(deps.dataDir, 'scratch'), deps.nodes);
   const git = await startGitRunner(join(deps.dataDir, 'git'), deps.log);
   const repositories = new Repositories(join(deps.dataDir, 'repositories'), git);
   const maintenance = new Maintenance(git, deps.log);
@@ -81,6 +81,7 @@ export async function makeEmbeddedForge(deps: EmbeddedForgeDeps): Promise<Embedd
     leaks: deps.leaks,
     clock: deps.clock,
     log: deps.log,
+    nodes: deps.nodes,
     onRefsUpdated: async (event: RefsUpdated) => deps.onRefsUpdated({ ...event, mergeRequests: await followPush(heads, event) }),
   };
   const onPushed = (repository: string): void => maintenance.pushed(repository);

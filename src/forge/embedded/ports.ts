@@ -177,6 +177,8 @@ export interface NewPush {
   readonly commits: readonly Oid[] | null;
   readonly skipCi: boolean;
   readonly at: EpochMillis;
+  /** Who makes it. */
+  readonly node: number;
 }
 export interface PushRecord extends Omit<NewPush, 'commits'> {
   readonly id: PushId;

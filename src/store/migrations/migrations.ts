@@ -33,6 +33,7 @@ import { commitStatuses } from './0056-commit-statuses.ts';
 import { formerPaths } from './0057-former-paths.ts';
 import { selfRegisteredRunners } from './0058-self-registered-runners.ts';
 import { pipelinePass } from './0059-pipeline-pass.ts';
+import { pushNodes } from './0060-push-nodes.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -82,6 +83,7 @@ const migrations: readonly Migration[] = [
   formerPaths,
   selfRegisteredRunners,
   pipelinePass,
+  pushNodes,
 ];
 
 /**

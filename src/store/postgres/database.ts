@@ -35,6 +35,11 @@ export function openListener(url: string): postgres.Sql {
   return postgres(...clientOf(url, 'jobpass listens', { max: 1 }));
 }
 
+/** A client of one connection, kept for as long as the process lives. @param lost called when that is gone @throws invalid_input */
+export function openKept(url: string, lost: () => void): postgres.Sql {
+  return postgres(...clientOf(url, 'jobpass node', { max: 1, max_lifetime: null, onclose: lost }));
+}
+
 function clientOf<Options extends object>(url: string, name: string, options: Options) {
   const address = parseAddress(url);
   const host = address.socketFolder === null ? {} : { host: address.socketFolder };

@@ -24,6 +24,7 @@ export function pushLogRepository(db: Database): PushLogStore {
           state: 'prepared',
           handled: 0,
           at: push.at,
+          node: push.node,
         })
         .returning('id')
         .executeTakeFirstOrThrow();
@@ -156,6 +157,7 @@ function toPush(row: Selectable<PushesTable>): PushRecord {
     state: row.state === 'applied' ? 'applied' : row.state === 'dropped' ? 'dropped' : 'prepared',
     handled: row.handled === 1,
     at: millis(row.at),
+    node: row.node,
   };
 }
 

@@ -28,6 +28,7 @@ export function pushLogCases(bench: Bench): void {
     commits,
     skipCi: true,
     at: now,
+    node: 3,
   });
   const push = (made: NewPush, moved: readonly RefName[] = [main]) =>
     bench.store.transactor.write(async (tx) => {
@@ -76,7 +77,7 @@ export function pushLogCases(bench: Bench): void {
     const { project, one } = await place();
     const prepared = await transactor.write((tx) => forge.pushLog.prepare(tx, newPush(project, [one], [oid(7)])));
     const unfinished = async () => (await forge.pushLog.unfinished(null)).filter((row) => row.projectId === project);
-    expect(await unfinished()).toMatchObject([{ id: prepared, state: 'prepared' }]);
+    expect(await unfinished()).toMatchObject([{ id: prepared, state: 'prepared', node: 3 }]);
     await transactor.write((tx) => forge.pushLog.finish(tx, prepared, 'dropped', []));
     expect(await unfinished()).toEqual([]);
     expect(await forge.pushLog.pushersOf(null, project, [oid(7)])).toEqual(new Map());

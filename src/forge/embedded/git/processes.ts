@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { access, constants, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { access, constants, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { getCompileCacheDir } from 'node:module';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -43,7 +44,12 @@ export async function startGitRunner(folder: string, log: Log): Promise<GitRunne
   const hooks = join(folder, 'hooks');
   await mkdir(join(folder, 'home'), { recursive: true, mode: 0o700 });
   await mkdir(hooks, { recursive: true, mode: 0o700 });
-  for (const [name, text] of Object.entries(hookScripts)) await writeFile(join(hooks, name), text, { mode: 0o700 });
+  // Put in its place whole: a git of another node that found an empty hook would take it for a yes.
+  for (const [name, text] of Object.entries(hookScripts)) {
+    const fresh = join(folder, `${name}.${randomUUID()}`);
+    await writeFile(fresh, text, { mode: 0o700 });
+    await rename(fresh, join(hooks, name));
+  }
   const checkHooks = async (): Promise<void> => {
     for (const name of Object.keys(hookScripts))
       await access(join(hooks, name), constants.X_OK).catch((error: unknown) => {

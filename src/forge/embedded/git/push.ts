@@ -5,6 +5,7 @@ import type { Log } from '../../../base/log.ts';
 import type { DecideRefs, RefChange } from '../../../base/refs.ts';
 import type { Grant } from '../../../pass/grant.ts';
 import type { Leaks } from '../../../ports/leaks.ts';
+import type { Nodes } from '../../../ports/nodes.ts';
 import type { Transactor } from '../../../ports/tx.ts';
 import type { PushOutcome, RefsUpdated } from '../../forge.ts';
 import type { NewPush, PushLogStore } from '../ports.ts';
@@ -22,6 +23,7 @@ export interface PushDeps {
   readonly leaks: Leaks;
   readonly clock: Clock;
   readonly log: Log;
+  readonly nodes: Nodes;
   readonly onRefsUpdated: (event: RefsUpdated) => Promise<void>;
 }
 
@@ -153,6 +155,7 @@ export class Push {
       commits: facts.commits,
       skipCi: options === 'ci.skip',
       at: this.#deps.clock.now(),
+      node: this.#deps.nodes.self,
     };
     // Written before any ref moves: a crash may leave a row too many, never a commit without its pusher.
     const id = await this.#deps.transactor.write(async (tx) => {
@@ -191,7 +194,7 @@ export class Push {
 }
 
 /** Tells of a push that stands, once: the row is marked when everybody has heard. */
-export async function tellOfPush(deps: PushDeps, pushId: PushId, push: Omit<NewPush, 'commits' | 'at'>): Promise<void> {
+export async function tellOfPush(deps: PushDeps, pushId: PushId, push: Omit<NewPush, 'commits' | 'at' | 'node'>): Promise<void> {
   const { projectId, changes, pushers, passId, jobId, skipCi } = push;
   if (changes.length > 0) await deps.onRefsUpdated({ pushId, projectId, changes, pushers, passId, jobId, skipCi });
   await deps.transactor.write((tx) => deps.pushLog.markHandled(tx, pushId));

@@ -6,10 +6,16 @@ import type { Repositories } from './repositories.ts';
 
 /**
  * After a crash: a prepared push whose refs stand where it wanted them was applied, another was not; an applied one that nobody was told
- * of is told now. So a push that a client saw succeed still starts its pipeline.
+ * of is told now. So a push that a client saw succeed still starts its pipeline. What a living node is at is left to it.
  */
 export async function recoverPushes(deps: PushDeps, repositories: Repositories): Promise<void> {
-  for (const push of await deps.pushLog.unfinished(null)) {
+  const nodes = new Set((await deps.pushLog.unfinished(null)).map(({ node }) => node));
+  for (const node of nodes) await deps.nodes.inherit(node, () => recoverFrom(deps, repositories, node));
+}
+
+async function recoverFrom(deps: PushDeps, repositories: Repositories, node: number): Promise<void> {
+  // Read once more: another start may have done it by now.
+  for (const push of (await deps.pushLog.unfinished(null)).filter((one) => one.node === node)) {
     const changes = push.state === 'applied' ? push.changes : await movedRefs(deps, repositories, push);
     if (push.state === 'prepared') {
       const state = changes.length > 0 ? 'applied' : 'dropped';
