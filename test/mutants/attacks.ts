@@ -7,6 +7,15 @@ const rights = 'test/jobs/artifact-rights.test.ts';
 /** Rows of docs/threat-model.md whose defences no other list takes out, and what R2 and R3 rest on beside. */
 export const attackMutants: readonly Mutant[] = [
   {
+    id: 'A65',
+    defence: 'nobody has more gits at work than a few dozen',
+    file: 'src/doors/git/open-gits.ts',
+    find: 'if (open > mostOpen) {',
+    replace: 'if (false) {',
+    test: 'test/doors/git.test.ts',
+    name: 'A65 who holds as many fetches open',
+  },
+  {
     id: 'R3',
     defence: 'what a living node left half done is nobody else’s',
     file: 'src/store/postgres/nodes.ts',

@@ -15,6 +15,7 @@ import { decodeOnce } from '../paths.ts';
 import { send } from '../send.ts';
 import { lingerUnread } from '../unread.ts';
 import { archiveAnswer, type GitAnswer, gitAnswer, isArchivePath, plainText } from './errors.ts';
+import { OpenGits } from './open-gits.ts';
 
 export interface GitDoorDeps extends AddressBook {
   readonly gatekeeper: Gatekeeper;
@@ -32,6 +33,7 @@ const pathShape = /^\/(.+?)\.git\/(info\/refs|git-upload-pack|git-receive-pack)$
 
 /** git over HTTP, by git's own programs: clone, fetch, push. @see gitprotocol-http(5) */
 export function makeGitDoor(deps: GitDoorDeps): Door {
+  const open = new OpenGits();
   return {
     kind: 'raw',
     name: 'git',
@@ -42,7 +44,7 @@ export function makeGitDoor(deps: GitDoorDeps): Door {
       const anonymous = read.subject.kind === 'anonymous';
       try {
         const wanted = parseRequest(request, context);
-        await serve(deps, request, response, context, wanted, read.subject);
+        await serve(deps, open, request, response, context, wanted, read.subject);
       } catch (error) {
         const known = isJobpassError(error) ? error : new JobpassError('internal', {}, error);
         if (known.code === 'internal' || known.code === 'upstream_failed')
@@ -82,6 +84,7 @@ function parseRequest(request: IncomingMessage, context: RawContext): GitRequest
 
 async function serve(
   deps: GitDoorDeps,
+  open: OpenGits,
   request: IncomingMessage,
   response: ServerResponse,
   context: RawContext,
@@ -107,10 +110,14 @@ async function serve(
     request.destroy();
   };
   grant.signal.addEventListener('abort', cut, { once: true });
-  let outcome: 'done' | 'failed' | 'refused' | 'cut' = 'failed';
+  let outcome: 'done' | 'failed' | 'refused' | 'cut' = 'refused';
+  let leave: (() => void) | undefined;
   try {
+    leave = open.enter(grant.identity);
+    outcome = 'failed';
     outcome = await stream(deps, request, response, wanted, grant, project.id);
   } finally {
+    leave?.();
     grant.signal.removeEventListener('abort', cut);
     await deps.gatekeeper.settle(grant, grant.signal.aborted ? 'cut' : outcome);
   }
