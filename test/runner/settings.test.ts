@@ -26,8 +26,10 @@ describe('what a job says about its sources', () => {
     await scene.configure(`pre_get_sources_script = "echo operator before"\npost_get_sources_script = "echo operator after"`);
     const sha = scene.forge.repository('group/app', { a: 'text\n' });
     const asleep = ownSeconds();
+    // The hook ends when what it leaves is out of its reach.
+    const leave = [`setsid sleep ${asleep} &`, `until ps -eo args= | grep -q '^[s]leep ${asleep}'; do sleep 0.02; done`];
     const hooks = [
-      { name: 'pre_get_sources_script', script: ['echo job before', 'test ! -e a', 'env', `setsid sleep ${asleep} &`] },
+      { name: 'pre_get_sources_script', script: ['echo job before', 'test ! -e a', 'env', ...leave] },
       { name: 'post_get_sources_script', script: ['echo job after', 'cat a'] },
     ];
     const script = [`ps -eo args | grep -c "[s]leep ${asleep}" || true`];

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Secret } from '../../src/base/secret.ts';
@@ -22,6 +22,7 @@ test('R15 R6 jobs of two servers with one id: neither server reads the other’s
       forge.give(jobPayload([`echo ${words[index]}`, `until test -e ${flag}; do sleep 0.02; done`, 'echo the end'], { id: 1 }));
       await forge.when(() => textOf(forge.report(1).trace).includes(`\n${words[index]}`));
     }
+    expect(await readdir(join(buildsDir, '.jobpass', 'traces'))).toHaveLength(2);
     await writeFile(flag, '');
     for (const [index, forge] of forges.entries()) {
       const { final, trace } = await forge.ended(1);
