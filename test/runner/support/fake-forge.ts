@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import { crc32, createGunzip } from 'node:zlib';
 import { contentDigest, parseSignatureHeader, parseSignatureInput, signatureBase } from '../../../src/wire/request-signature.ts';
 
@@ -159,6 +160,8 @@ export class FakeForge {
     response.setHeader('x-gitlab-last-update', 'v1');
     if (this.#queue.length === 0 && asked['last_update'] !== undefined)
       await Promise.race([once(this.events, 'queued'), once(response, 'close')]);
+    // Of a runner that has just been stopped or has read its file anew, the end is read in the next turns: it would take the job along.
+    for (let turn = 0; turn < 3; turn += 1) await setImmediate();
     if (response.destroyed) return;
     const payload = this.#queue.shift();
     if (payload === undefined) return void response.writeHead(204).end();
