@@ -88,7 +88,7 @@ export interface Schema {
     expiresAt: number;
   };
   readonly lfsObjects: { projectId: number; oid: string; sizeBytes: number; createdAt: number };
-  readonly lfsLocks: { id: Generated<number>; projectId: number; path: string; ownerId: number; lockedAt: number };
+  readonly lfsLocks: { id: Generated<number>; projectId: number; path: string; ownerId: number; lockedAt: number; jobId: number | null };
   readonly exposureBounds: { ownerKind: string; ownerId: number; maximum: string };
   readonly settings: { key: string; value: string };
   readonly schemaVersion: { version: number };

@@ -12,13 +12,13 @@ afterAll(() => images.close());
 
 const project = id<ProjectId>(7);
 const [alice, mallory] = [id<UserId>(1), id<UserId>(2)];
-const passOf = (...principals: UserId[]): Grant =>
+const passOf = (job: number, ...principals: UserId[]): Grant =>
   makeGrant({
     identity: {
       kind: 'pass',
       passId: id<PassId>(1),
       passKind: 'full',
-      jobId: id<JobId>(1),
+      jobId: id<JobId>(job),
       pipelineId: id<PipelineId>(1),
       projectId: project,
       sha: '0'.repeat(40),
@@ -34,7 +34,7 @@ const passOf = (...principals: UserId[]): Grant =>
     confirm: () => Promise.resolve(),
   });
 
-test('R3 a pass takes back a lock of its first principal only where nobody else stands behind it', async () => {
+test('R3 a pass takes back a lock of its first principal only where nobody else stands behind it, or its own job locked it', async () => {
   const { deps, store } = images;
   const forge = makeLfsForge({
     ...deps,
@@ -42,7 +42,10 @@ test('R3 a pass takes back a lock of its first principal only where nobody else 
     directory: store.directory,
     clock: { now: () => millis(1), monotonic: () => 1 },
   });
-  const { lock } = await forge.lock(passOf(alice), project, 'art.psd', alice);
-  await expect(forge.unlock(passOf(alice, mallory), project, lock.id, alice, false)).rejects.toMatchObject({ code: 'access_denied' });
-  expect((await forge.unlock(passOf(alice), project, lock.id, alice, false)).id).toBe(lock.id);
+  const { lock } = await forge.lock(passOf(1, alice), project, 'art.psd', alice);
+  await expect(forge.unlock(passOf(2, alice, mallory), project, lock.id, alice, false)).rejects.toMatchObject({ code: 'access_denied' });
+  expect((await forge.unlock(passOf(3, alice), project, lock.id, alice, false)).id).toBe(lock.id);
+  const { lock: jobs } = await forge.lock(passOf(2, alice, mallory), project, 'art.psd', alice);
+  await expect(forge.unlock(passOf(4, alice, mallory), project, jobs.id, alice, false)).rejects.toMatchObject({ code: 'access_denied' });
+  expect((await forge.unlock(passOf(2, alice, mallory), project, jobs.id, alice, false)).id).toBe(jobs.id);
 });

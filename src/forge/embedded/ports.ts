@@ -332,6 +332,8 @@ export interface LfsLockRecord {
   readonly path: string;
   readonly ownerId: UserId;
   readonly lockedAt: EpochMillis;
+  /** Whose pass or token locked it; null = a person's own token. */
+  readonly jobId: JobId | null;
 }
 /** Which project holds which LFS object, and its locks. */
 export interface LfsStore {
@@ -347,6 +349,7 @@ export interface LfsStore {
     path: string,
     owner: UserId,
     at: EpochMillis,
+    job: JobId | null,
   ): Promise<{ readonly lock: LfsLockRecord; readonly created: boolean }>;
   /** By id, after the id `after`. */
   locks(

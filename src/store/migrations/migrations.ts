@@ -34,6 +34,7 @@ import { formerPaths } from './0057-former-paths.ts';
 import { selfRegisteredRunners } from './0058-self-registered-runners.ts';
 import { pipelinePass } from './0059-pipeline-pass.ts';
 import { pushNodes } from './0060-push-nodes.ts';
+import { lockJobs } from './0061-lock-jobs.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -84,6 +85,7 @@ const migrations: readonly Migration[] = [
   selfRegisteredRunners,
   pipelinePass,
   pushNodes,
+  lockJobs,
 ];
 
 /**

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { LfsLockRecord, LfsStore } from '../../forge/embedded/ports.ts';
-import { id, millis, type UserId } from '../../base/ids.ts';
+import { id, type JobId, millis, type UserId } from '../../base/ids.ts';
 import type { Database } from '../database.ts';
 
 export function lfsRepository(db: Database): LfsStore {
@@ -38,11 +38,11 @@ export function lfsRepository(db: Database): LfsStore {
         .onConflict((conflict) => conflict.columns(['projectId', 'oid']).doNothing())
         .execute();
     },
-    async lock(tx, project, path, owner, at) {
+    async lock(tx, project, path, owner, at, job) {
       const made = await db
         .on(tx)
         .insertInto('lfsLocks')
-        .values({ projectId: project, path, ownerId: owner, lockedAt: at })
+        .values({ projectId: project, path, ownerId: owner, lockedAt: at, jobId: job })
         .onConflict((conflict) => conflict.columns(['projectId', 'path']).doNothing())
         .returningAll()
         .executeTakeFirst();
@@ -70,6 +70,12 @@ export function lfsRepository(db: Database): LfsStore {
   };
 }
 
-function toLock(row: { id: number; path: string; ownerId: number; lockedAt: number }): LfsLockRecord {
-  return { id: row.id, path: row.path, ownerId: id<UserId>(row.ownerId), lockedAt: millis(row.lockedAt) };
+function toLock(row: { id: number; path: string; ownerId: number; lockedAt: number; jobId: number | null }): LfsLockRecord {
+  return {
+    id: row.id,
+    path: row.path,
+    ownerId: id<UserId>(row.ownerId),
+    lockedAt: millis(row.lockedAt),
+    jobId: row.jobId === null ? null : id<JobId>(row.jobId),
+  };
 }

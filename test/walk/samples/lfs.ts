@@ -20,12 +20,14 @@ export async function pushLarge(server: TestServer, path: string): Promise<void>
   if (reply.status !== 200) throw new Error(reply.text);
 }
 
+type Headers = Readonly<Record<string, string>>;
+
 const lockAs =
-  (tokenOf: (world: World, person: Person) => string) =>
-  async (world: World, target: Target, person: Person): Promise<Params> => {
+  (whose: (world: World, own: Headers) => Headers) =>
+  async (world: World, target: Target, _person: Person, own: Headers): Promise<Params> => {
     const { server, next } = world;
     const made = await server.call('POST', `/${target.path}.git/info/lfs/locks`, {
-      headers: { authorization: `Bearer ${tokenOf(world, person)}` },
+      headers: whose(world, own),
       body: { path: `fresh-${next()}` },
     });
     const { lock } = JSON.parse(made.text) as { readonly lock: { readonly id: string } };
@@ -41,7 +43,7 @@ export const lfs: Samples = {
   [`GET ${L}/locks`]: {},
   [`POST ${L}/locks`]: { body: ({ n = '' }) => ({ path: `fresh-${n}` }) },
   [`POST ${L}/locks/verify`]: { ok: 200, body: () => ({}) },
-  [`POST ${L}/locks/:id/unlock`]: { ok: 200, params: { id: '1' }, body: () => ({}), fresh: lockAs((_world, person) => person.token) },
+  [`POST ${L}/locks/:id/unlock`]: { ok: 200, params: { id: '1' }, body: () => ({}), fresh: lockAs((_world, own) => own) },
 };
 
 /** The same rows, where the body asks for more. */
@@ -61,7 +63,7 @@ export const lfsVariants: readonly (readonly [string, Sample])[] = [
       asks: ['code:push', 'lfs_lock:force'],
       params: { id: '1' },
       body: () => ({ force: true }),
-      fresh: lockAs(({ server }) => server.root),
+      fresh: lockAs(({ server }) => ({ authorization: `Bearer ${server.root}` })),
     },
   ],
 ];

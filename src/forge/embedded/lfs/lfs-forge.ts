@@ -1,7 +1,7 @@
 import type { Clock } from '../../../base/clock.ts';
 import { digestFrom } from '../../../base/digest.ts';
 import { isJobpassError, JobpassError } from '../../../base/errors.ts';
-import type { ProjectId, UserId } from '../../../base/ids.ts';
+import type { JobId, ProjectId, UserId } from '../../../base/ids.ts';
 import { limits } from '../../../base/limits.ts';
 import { type Grant, type Permission, verifyGrant } from '../../../pass/grant.ts';
 import type { ContentStore } from '../../../ports/content.ts';
@@ -89,7 +89,7 @@ export function makeLfsForge({ lfs, content, directory, transactor, clock, leaks
       check(grant, 'code:push', project);
       const { lock, created } = await transactor.write(async (tx) => {
         await grant.confirm(tx);
-        return lfs.lock(tx, project, path, owner, clock.now());
+        return lfs.lock(tx, project, path, owner, clock.now(), jobOf(grant));
       });
       return { lock: await one(lock), created };
     },
@@ -114,8 +114,9 @@ export function makeLfsForge({ lfs, content, directory, transactor, clock, leaks
         await grant.confirm(tx);
         const [found] = await lfs.locks(tx, project, { id, limit: 1 });
         if (found === undefined) throw new JobpassError('not_found', { what: 'Lock' });
-        // A lock is its owner's: where several stand behind the request, nobody else may be among them (R3).
-        const own = found.ownerId === by && grant.principals.every((user) => user === by);
+        // A lock is its owner's: where several stand behind the request, nobody else may be among them (R3), unless their job locked it.
+        const alone = grant.principals.every((user) => user === by);
+        const own = found.ownerId === by && (alone || (found.jobId !== null && found.jobId === jobOf(grant)));
         if (!own && !force)
           throw new JobpassError('access_denied', 'Another user holds this lock; a maintainer may take it away with force.');
         await lfs.unlock(tx, project, id);
@@ -124,6 +125,10 @@ export function makeLfsForge({ lfs, content, directory, transactor, clock, leaks
       return one(lock);
     },
   };
+}
+
+function jobOf({ identity }: Grant): JobId | null {
+  return identity.kind === 'pass' || identity.kind === 'job' ? identity.jobId : null;
 }
 
 /** @returns undefined for none, null for one that is none of ours */
