@@ -195,6 +195,9 @@ function adminModeIn(settings: Fields, { acting }: DoctorFacts): Finding {
       );
 }
 
+/** More than that at once nobody pushes by hand. */
+const fewRefs = 100;
+
 async function settingsOf(client: UpstreamClient, facts: DoctorFacts): Promise<readonly Finding[]> {
   const { status, body } = await client.ask('GET', '/application/settings');
   const settings = fieldsOf(body);
@@ -210,6 +213,15 @@ async function settingsOf(client: UpstreamClient, facts: DoctorFacts): Promise<r
       ),
     );
   else if (typeof minutes === 'number') findings.push(ok('registry token', 'lives 1 minute'));
+  const refs = settings['push_event_activities_limit'];
+  if (typeof refs === 'number' && refs < fewRefs)
+    findings.push(
+      warning(
+        'push events',
+        `a push of more than ${refs} branches or tags is one event without their names: who made it counts behind whatever comes to an unprotected branch later`,
+        `Set push_event_activities_limit to ${fewRefs} or more (PUT /application/settings; Admin, Settings, Network, Performance optimization).`,
+      ),
+    );
   const own = textOf(fieldsOf((await client.ask('GET', '/user')).body)['web_url']);
   const origin = own !== undefined && URL.canParse(own) ? new URL(own).origin : undefined;
   if (origin !== undefined && origin !== facts.external)

@@ -91,6 +91,12 @@ test.each([
     ['problem administrator'],
   ],
   ['Admin Mode that the token does not reach', { 'GET /application/settings': [403, {}] }, {}, ['problem administrator']],
+  [
+    'R3 pushes of many refs that tell nothing of each',
+    { 'GET /application/settings': [200, { container_registry_token_expire_delay: 1, admin_mode: true, push_event_activities_limit: 3 }] },
+    {},
+    ['warning push events'],
+  ],
   ['R1 Admin Mode off', { 'GET /application/settings': [200, { container_registry_token_expire_delay: 1 }] }, {}, ['warning Admin Mode']],
   [
     'image tokens that live long',
