@@ -2,7 +2,6 @@ import { mkdtemp, chmod, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { silentLog } from '../../src/base/log.ts';
 import { randomBase62, Secret } from '../../src/base/secret.ts';
 import { type RunnerHandle, startRunner } from '../../src/runner/loop.ts';
 import { shortToken } from '../../src/runner/places.ts';
@@ -55,7 +54,7 @@ describe.each([
       const policy = 'pull_policy = "never"\nallowed_pull_policies = ["never", "always"]\n';
       await writeFile(configPath, text.replace(/pull_policy = [^]*$/, `${policy}${more}`));
       for (const handle of handles.splice(0)) await handle.stop();
-      handles.push(await startRunner({ configPath, log: silentLog, traceIntervalMs: 10, heartbeatMs: 50 }));
+      handles.push(await startRunner({ configPath, log: forge.log, traceIntervalMs: 10, heartbeatMs: 50 }));
     }
     async function run(payload: Payload) {
       forge.give(payload);

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { crc32, createGunzip } from 'node:zlib';
+import { jsonLog, type Log } from '../../../src/base/log.ts';
 import { contentDigest, parseSignatureHeader, parseSignatureInput, signatureBase } from '../../../src/wire/request-signature.ts';
 
 /** What a job's reports left at the server. */
@@ -41,6 +42,9 @@ export class FakeForge {
   url = '';
   readonly #root: string;
   /** When a job said something new; that it still runs is nothing new. */
+  /** What runners say, for whoever waits in vain. */
+  readonly log: Log = jsonLog((line) => void this.#lines.push(line));
+  readonly #lines: string[] = [];
   #movedAt = 0;
   readonly #queue: unknown[] = [];
   readonly #server = createServer((request, response) => {
@@ -117,7 +121,7 @@ export class FakeForge {
   #heard(): string {
     const open = [...this.reports].filter(([, { final }]) => final === undefined);
     const said = open.map(([id, { states, trace }]) => `job ${id} said ${states.join(' ')}:\n${trace.toString().slice(-4000)}`);
-    return [`${this.#queue.length} jobs are not asked for, these have not ended:`, ...said].join('\n');
+    return [`${this.#queue.length} jobs are not asked for, these have not ended:`, ...said, ...this.#lines.slice(-20)].join('\n');
   }
 
   report(id: number): JobReport {
@@ -166,6 +170,8 @@ export class FakeForge {
     const payload = this.#queue.shift();
     if (payload === undefined) return void response.writeHead(204).end();
     json(response, 201, payload);
+    this.#lines.push(`handed out: ${JSON.stringify(payload).slice(0, 20)}`);
+    response.once('close', () => this.#lines.push(`answered ${response.writableFinished ? 'whole' : 'in part'}`));
   }
 
   #job(id: number, part: string, url: URL, request: IncomingMessage, response: ServerResponse, raw: Buffer): void {
