@@ -54,6 +54,7 @@ describe.each([
       const policy = 'pull_policy = "never"\nallowed_pull_policies = ["never", "always"]\n';
       await writeFile(configPath, text.replace(/pull_policy = [^]*$/, `${policy}${more}`));
       for (const handle of handles.splice(0)) await handle.stop();
+      await forge.quiet();
       handles.push(await startRunner({ configPath, log: forge.log, traceIntervalMs: 10, heartbeatMs: 50 }));
     }
     async function run(payload: Payload) {

@@ -42,6 +42,7 @@ export class FakeForge {
   url = '';
   readonly #root: string;
   /** When a job said something new; that it still runs is nothing new. */
+  #polls = 0;
   /** What runners say, for whoever waits in vain. */
   readonly log: Log = jsonLog((line) => void this.#lines.push(line));
   readonly #lines: string[] = [];
@@ -102,6 +103,11 @@ export class FakeForge {
     return this.report(id);
   }
 
+  /** Resolves once nobody asks for jobs: else who was stopped a moment ago takes one along. */
+  async quiet(): Promise<void> {
+    while (this.#polls > 0) await once(this.events, 'left');
+  }
+
   /** Resolves once `test` holds after some report. @throws with what jobs have said, before a test runs out of time and says nothing */
   async when(test: () => boolean): Promise<void> {
     this.#movedAt = performance.now();
@@ -160,6 +166,11 @@ export class FakeForge {
   }
 
   async #next(response: ServerResponse, asked: Record<string, unknown>): Promise<void> {
+    this.#polls += 1;
+    response.once('close', () => {
+      this.#polls -= 1;
+      this.events.emit('left');
+    });
     this.events.emit('polled');
     response.setHeader('x-gitlab-last-update', 'v1');
     if (this.#queue.length === 0 && asked['last_update'] !== undefined)
