@@ -12,8 +12,8 @@ export const attackMutants: readonly Mutant[] = [
     file: 'src/doors/git/open-gits.ts',
     find: 'if (open > mostOpen) {',
     replace: 'if (false) {',
-    test: 'test/doors/git.test.ts',
-    name: 'A65 who holds as many fetches open',
+    test: 'test/doors/open-gits.test.ts',
+    name: 'A65 who has as many gits at work',
   },
   {
     id: 'R3',
