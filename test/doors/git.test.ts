@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -65,6 +67,27 @@ describe('git over HTTP', () => {
       `/${path}.git/info/refs?service=${service}`,
       token === undefined ? {} : { headers: { authorization: `Basic ${Buffer.from(`x:${token}`).toString('base64')}` } },
     );
+
+  test('A65 who holds as many fetches open as one may have waits for them, and takes nothing from anybody else', async () => {
+    const { hostname, port } = new URL(server.url);
+    const head = ['POST /open/pub.git/git-upload-pack HTTP/1.1', 'Host: h', 'Content-Type: application/x-git-upload-pack-request'];
+    const refusals = new EventEmitter();
+    let heard = 0;
+    const held = Array.from({ length: 80 }, () => connect(Number(port), hostname).once('data', () => refusals.emit('heard', (heard += 1))));
+    for (const socket of held) socket.write([...head, 'Content-Length: 100000', '', ''].join('\r\n'));
+    // Those beyond the bound are answered at once; by then the others are at work. A question before that could have one of their places.
+    while (heard < 80 - 64) await once(refusals, 'heard');
+    const refused = await refs('open/pub');
+    expect([refused.status, refused.headers.get('retry-after'), refused.text]).toEqual([
+      429,
+      '5',
+      expect.stringMatching(/At most 64 .* without a token/),
+    ]);
+    expect((await git('', 'ls-remote', `${server.url}/open/pub.git`)).words).toMatch(/429/);
+    expect((await refs('open/pub', 'git-upload-pack', alice.token)).status).toBe(200);
+    for (const socket of held) socket.destroy();
+    await expect.poll(async () => (await refs('open/pub')).status, { timeout: 20_000 }).toBe(200);
+  });
 
   test('R11 statuses are those that git clients go by: 401 before a credential, 404 for what is hidden, 403 for what is not allowed', async () => {
     expect((await refs('open/pub')).status).toBe(200);

@@ -12,8 +12,9 @@ export const attackMutants: readonly Mutant[] = [
     file: 'src/doors/git/open-gits.ts',
     find: 'if (open > mostOpen) {',
     replace: 'if (false) {',
-    test: 'test/doors/open-gits.test.ts',
-    name: 'A65 who has as many gits at work',
+    test: 'test/doors/git.test.ts',
+    name: 'A65 who holds as many fetches open',
+    hangs: true,
   },
   {
     id: 'R3',
