@@ -2,8 +2,7 @@ import { JobpassError } from '../base/errors.ts';
 import { id, type ProjectId, type UserId, zeroOid } from '../base/ids.ts';
 import { isProtected } from '../base/refs.ts';
 import type { RefsUpdated } from '../forge/forge.ts';
-import type { Grant } from '../pass/grant.ts';
-import { verifyGrant } from '../pass/grant.ts';
+import { type Grant, jobBehind, verifyGrant } from '../pass/grant.ts';
 import type { PipelineRecord } from '../ports/jobs.ts';
 import type { MergeRequestId, MergeRequestRecord } from '../ports/merge-requests.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
@@ -37,7 +36,7 @@ export function makeMergeRequestPipelines(deps: JobsDeps): MergeRequestPipelines
 
   async function starting(grant: Grant, project: ProjectFacts): Promise<Started | undefined> {
     const { identity } = grant;
-    const byJob = identity.kind === 'pass' || identity.kind === 'job' ? identity.jobId : undefined;
+    const byJob = jobBehind(identity);
     if (byJob === undefined) return { creators: grant.principals, parentJobId: null, passId: null, chainDepth: 0 };
     const chainDepth = await chainDepthFor(deps, byJob, project);
     if (chainDepth === undefined) return undefined;

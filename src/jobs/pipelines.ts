@@ -1,6 +1,6 @@
 import { JobpassError } from '../base/errors.ts';
 import { type JobId, type PipelineId, type ProjectId, zeroOid } from '../base/ids.ts';
-import { type Grant, type Permission, verifyGrant } from '../pass/grant.ts';
+import { type Grant, jobBehind, type Permission, verifyGrant } from '../pass/grant.ts';
 import type { JobRecord } from '../ports/jobs.ts';
 import type { Tx } from '../ports/tx.ts';
 import { makeActions } from './actions.ts';
@@ -47,7 +47,7 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
       const facts = await deps.directory.project(null, project);
       if (facts === undefined) throw new JobpassError('not_found', { what: 'Project' });
       const { identity } = grant;
-      const byJob = identity.kind === 'pass' || identity.kind === 'job' ? identity.jobId : undefined;
+      const byJob = jobBehind(identity);
       const depth = byJob === undefined ? 0 : await chainDepthFor(deps, byJob, facts);
       if (depth === undefined) throw new JobpassError('access_denied', startsNothing);
       const found = await deps.forge.repository.resolve(grant, project, request.ref);
@@ -135,8 +135,8 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
     },
     async ownJob(grant) {
       verifyGrant(grant, 'job:self', { kind: 'instance' });
-      const { identity } = grant;
-      const row = identity.kind === 'job' || identity.kind === 'pass' ? await jobs.job(null, identity.jobId) : undefined;
+      const own = jobBehind(grant.identity);
+      const row = own === undefined ? undefined : await jobs.job(null, own);
       if (row === undefined) throw new JobpassError('not_found', { what: 'Job' });
       return row;
     },

@@ -31,6 +31,11 @@ export type Identity =
   | PassIdentity
   | BridgeIdentity;
 
+/** The job whose pass or ordinary token it is. */
+export function jobBehind(identity: Identity): JobId | undefined {
+  return identity.kind === 'pass' || identity.kind === 'job' ? identity.jobId : undefined;
+}
+
 /**
  * A job that the server itself acts for, where it triggers a pipeline or takes an artifact of another project: with the rights of all the
  * principals that a pass of it would intersect, never with the server's own (A6, A58).

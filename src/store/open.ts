@@ -31,7 +31,7 @@ import type { VariableStore } from '../ports/variables.ts';
 import { type Connections, Database, type Engine } from './database.ts';
 import { type ColumnTypes, migrate } from './migrations/migrations.ts';
 import { lockPostgres, openKept, openListener, openPostgres, postgresTypes } from './postgres/database.ts';
-import { onlyNode, postgresNodes } from './postgres/nodes.ts';
+import { postgresNodes } from './postgres/nodes.ts';
 import { noRevocations, postgresRevocations } from './postgres/revocations.ts';
 import { AuditRepository } from './repositories/audit.ts';
 import { ceilingRepository } from './repositories/ceilings.ts';
@@ -65,6 +65,7 @@ import { userRepository } from './repositories/users.ts';
 import { variableRepository } from './repositories/variables.ts';
 import type { Schema } from './schema.ts';
 import { openSqlite, sqliteTypes } from './sqlite/database.ts';
+import { onlyNode } from './sqlite/nodes.ts';
 
 /** Everything that is kept, on either engine. */
 export interface Store {

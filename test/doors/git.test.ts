@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process';
-import { EventEmitter, once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -71,12 +70,16 @@ describe('git over HTTP', () => {
   test('A65 who holds as many fetches open as one may have waits for them, and takes nothing from anybody else', async () => {
     const { hostname, port } = new URL(server.url);
     const head = ['POST /open/pub.git/git-upload-pack HTTP/1.1', 'Host: h', 'Content-Type: application/x-git-upload-pack-request'];
-    const refusals = new EventEmitter();
-    let heard = 0;
-    const held = Array.from({ length: 80 }, () => connect(Number(port), hostname).once('data', () => refusals.emit('heard', (heard += 1))));
+    const beyond = Promise.withResolvers<void>();
+    let answered = 0;
+    const hear = (): void => {
+      answered += 1;
+      if (answered === 80 - 64) beyond.resolve();
+    };
+    const held = Array.from({ length: 80 }, () => connect(Number(port), hostname).once('data', hear));
     for (const socket of held) socket.write([...head, 'Content-Length: 100000', '', ''].join('\r\n'));
     // Those beyond the bound are answered at once; by then the others are at work. A question before that could have one of their places.
-    while (heard < 80 - 64) await once(refusals, 'heard');
+    await beyond.promise;
     const refused = await refs('open/pub');
     expect([refused.status, refused.headers.get('retry-after'), refused.text]).toEqual([
       429,

@@ -24,7 +24,7 @@ describe.skipIf(engine === undefined)('several nodes on one PostgreSQL', () => {
     await engine?.stop();
   });
 
-  async function join_(): Promise<Nodes> {
+  async function begin(): Promise<Nodes> {
     const store = await openStore(url);
     stores.push(store);
     const node = await store.nodes();
@@ -34,7 +34,7 @@ describe.skipIf(engine === undefined)('several nodes on one PostgreSQL', () => {
   const nothing = () => Promise.resolve();
 
   test('R3 what a living node left half done is nobody else’s; of one that is gone it is done once', async () => {
-    const [a, b, c] = [await join_(), await join_(), await join_()];
+    const [a, b, c] = [await begin(), await begin(), await begin()];
     expect(new Set([a.self, b.self, c.self]).size).toBe(3);
     expect([await b.inherit(a.self, nothing), await b.inherit(b.self, nothing)]).toEqual([false, false]);
     await a.close();
@@ -46,7 +46,7 @@ describe.skipIf(engine === undefined)('several nodes on one PostgreSQL', () => {
   });
 
   test('R3 a node that lost its connection is alive as soon as it has another', async () => {
-    const [a, b] = [await join_(), await join_()];
+    const [a, b] = [await begin(), await begin()];
     expect(await engine?.cut(url, 'jobpass node')).toBeGreaterThanOrEqual(2);
     // Its own next question goes behind the lock that it takes anew.
     await expect.poll(() => a.inherit(0, nothing).catch(() => false), { timeout: 20_000 }).toBe(true);

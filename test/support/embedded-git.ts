@@ -26,7 +26,7 @@ import type { RepositoryForge } from '../../src/forge/repository.ts';
 import { type Grant, makeGrant, type Permission } from '../../src/pass/grant.ts';
 import type { Directory, ProtectedRef } from '../../src/ports/directory.ts';
 import type { Transactor, Tx } from '../../src/ports/tx.ts';
-import { onlyNode } from '../../src/store/postgres/nodes.ts';
+import { onlyNode } from '../../src/store/sqlite/nodes.ts';
 
 export const project = id<ProjectId>(7);
 export const pushers = [id<UserId>(1), id<UserId>(2)];

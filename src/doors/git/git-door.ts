@@ -1,4 +1,3 @@
-import { mayTakeItsTime } from '../http.ts';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough, type Readable, Transform } from 'node:stream';
 import { createGunzip } from 'node:zlib';
@@ -11,6 +10,7 @@ import type { Gatekeeper, Subject } from '../../pass/subject.ts';
 import { type AddressBook, projectAddressed } from '../addressed.ts';
 import { credentialOf } from '../credential.ts';
 import type { Door, RawContext } from '../door.ts';
+import { mayTakeItsTime } from '../http.ts';
 import { decodeOnce } from '../paths.ts';
 import { send } from '../send.ts';
 import { lingerUnread } from '../unread.ts';

@@ -1,5 +1,5 @@
 import { JobpassError } from '../../base/errors.ts';
-import type { Identity } from '../../pass/grant.ts';
+import { type Identity, jobBehind } from '../../pass/grant.ts';
 
 /** For one user or job, or for all who sign in with nothing: each is a process, and may stay as long as its client moves anything. */
 const mostOpen = 64;
@@ -30,6 +30,7 @@ export class OpenGits {
 
 /** All passes of a job are in the same hands. */
 function askerOf(identity: Identity): string {
-  if (identity.kind === 'pass' || identity.kind === 'job') return `job ${identity.jobId}`;
+  const job = jobBehind(identity);
+  if (job !== undefined) return `job ${job}`;
   return identity.kind === 'user' ? `user ${identity.userId}` : identity.kind;
 }

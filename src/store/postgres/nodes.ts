@@ -84,13 +84,3 @@ export async function postgresNodes(open: (lost: () => void) => postgres.Sql): P
     },
   };
 }
-
-/** Where a folder serves one process at a time: whatever another one left, it is gone. */
-export const onlyNode: Nodes = {
-  self: 1,
-  async inherit(_node, work) {
-    await work();
-    return true;
-  },
-  close: () => Promise.resolve(),
-};

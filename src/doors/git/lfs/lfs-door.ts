@@ -1,9 +1,8 @@
-import { mayTakeItsTime } from '../../http.ts';
-import { limits } from '../../../base/limits.ts';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isoTime } from '../../../base/clock.ts';
 import { isJobpassError, JobpassError } from '../../../base/errors.ts';
 import type { ProjectId, UserId } from '../../../base/ids.ts';
+import { limits } from '../../../base/limits.ts';
 import type { Log } from '../../../base/log.ts';
 import type { Forge } from '../../../forge/forge.ts';
 import type { LfsLock } from '../../../forge/lfs.ts';
@@ -12,6 +11,7 @@ import type { Access, AskContext, Gatekeeper, Permission, Subject } from '../../
 import { type AddressBook, projectAddressed } from '../../addressed.ts';
 import { credentialOf } from '../../credential.ts';
 import type { Door, RawContext } from '../../door.ts';
+import { mayTakeItsTime } from '../../http.ts';
 import { lingerUnread } from '../../unread.ts';
 import { rangeOf } from '../../range.ts';
 import { batchOf, lfsBody, lockPath, objectOf, pageSize, textField } from './body.ts';

@@ -3,7 +3,7 @@ import { isJobpassError } from '../../../base/errors.ts';
 import { parseRefName, type ProjectId, type PushId, type RefName, type UserId, zeroOid } from '../../../base/ids.ts';
 import type { Log } from '../../../base/log.ts';
 import type { DecideRefs, RefChange } from '../../../base/refs.ts';
-import type { Grant } from '../../../pass/grant.ts';
+import { type Grant, jobBehind } from '../../../pass/grant.ts';
 import type { Leaks } from '../../../ports/leaks.ts';
 import type { Nodes } from '../../../ports/nodes.ts';
 import type { Transactor } from '../../../ports/tx.ts';
@@ -151,7 +151,7 @@ export class Push {
       // A write made with a pass counts as made by all its principals (R3).
       pushers: [...pushers],
       passId: identity.kind === 'pass' ? identity.passId : null,
-      jobId: identity.kind === 'pass' || identity.kind === 'job' ? identity.jobId : null,
+      jobId: jobBehind(identity) ?? null,
       commits: facts.commits,
       skipCi: options === 'ci.skip',
       at: this.#deps.clock.now(),

@@ -1,9 +1,9 @@
 import type { Clock } from '../../../base/clock.ts';
 import { digestFrom } from '../../../base/digest.ts';
 import { isJobpassError, JobpassError } from '../../../base/errors.ts';
-import type { JobId, ProjectId, UserId } from '../../../base/ids.ts';
+import type { ProjectId, UserId } from '../../../base/ids.ts';
 import { limits } from '../../../base/limits.ts';
-import { type Grant, type Permission, verifyGrant } from '../../../pass/grant.ts';
+import { type Grant, jobBehind, type Permission, verifyGrant } from '../../../pass/grant.ts';
 import type { ContentStore } from '../../../ports/content.ts';
 import type { Directory } from '../../../ports/directory.ts';
 import type { Leaks } from '../../../ports/leaks.ts';
@@ -89,7 +89,7 @@ export function makeLfsForge({ lfs, content, directory, transactor, clock, leaks
       check(grant, 'code:push', project);
       const { lock, created } = await transactor.write(async (tx) => {
         await grant.confirm(tx);
-        return lfs.lock(tx, project, path, owner, clock.now(), jobOf(grant));
+        return lfs.lock(tx, project, path, owner, clock.now(), jobBehind(grant.identity) ?? null);
       });
       return { lock: await one(lock), created };
     },
@@ -116,7 +116,7 @@ export function makeLfsForge({ lfs, content, directory, transactor, clock, leaks
         if (found === undefined) throw new JobpassError('not_found', { what: 'Lock' });
         // A lock is its owner's: where several stand behind the request, nobody else may be among them (R3), unless their job locked it.
         const alone = grant.principals.every((user) => user === by);
-        const own = found.ownerId === by && (alone || (found.jobId !== null && found.jobId === jobOf(grant)));
+        const own = found.ownerId === by && (alone || (found.jobId !== null && found.jobId === jobBehind(grant.identity)));
         if (!own && !force)
           throw new JobpassError('access_denied', 'Another user holds this lock; a maintainer may take it away with force.');
         await lfs.unlock(tx, project, id);
@@ -125,10 +125,6 @@ export function makeLfsForge({ lfs, content, directory, transactor, clock, leaks
       return one(lock);
     },
   };
-}
-
-function jobOf({ identity }: Grant): JobId | null {
-  return identity.kind === 'pass' || identity.kind === 'job' ? identity.jobId : null;
 }
 
 /** @returns undefined for none, null for one that is none of ours */

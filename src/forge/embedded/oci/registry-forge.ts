@@ -4,7 +4,7 @@ import { algorithmOf, type Digest, digestFrom, parseDigest } from '../../../base
 import { JobpassError } from '../../../base/errors.ts';
 import type { ProjectId, RepositoryId } from '../../../base/ids.ts';
 import { limits } from '../../../base/limits.ts';
-import { type Grant, type Permission, verifyGrant } from '../../../pass/grant.ts';
+import { type Grant, jobBehind, type Permission, verifyGrant } from '../../../pass/grant.ts';
 import type { ContentStore } from '../../../ports/content.ts';
 import type { Leaks } from '../../../ports/leaks.ts';
 import type { Transactor, Tx } from '../../../ports/tx.ts';
@@ -241,7 +241,7 @@ export function makeRegistryForge({ images, content, leaks, transactor, clock }:
 
 /** An upload belongs to a repository and to who began it: an id that got known, say from a proxy's log, is nothing to anybody else. */
 function ownerOf({ identity }: Grant, { projectId, name }: ImagePlace): string {
-  const job = identity.kind === 'pass' || identity.kind === 'job' ? identity.jobId : undefined;
+  const job = jobBehind(identity);
   const caller = job === undefined ? `user ${identity.kind === 'user' ? identity.userId : identity.kind}` : `job ${job}`;
   // Hashed, so that it fits into the name of a file. No repository has a NUL in its name.
   return `${projectId}-${hash('sha256', `${name}\0${caller}`, 'hex').slice(0, 16)}`;

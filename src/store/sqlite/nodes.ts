@@ -1,0 +1,11 @@
+import type { Nodes } from '../../ports/nodes.ts';
+
+/** Where a folder serves one process at a time: whatever another one left, it is gone. */
+export const onlyNode: Nodes = {
+  self: 1,
+  async inherit(_node, work) {
+    await work();
+    return true;
+  },
+  close: () => Promise.resolve(),
+};
