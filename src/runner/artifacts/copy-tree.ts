@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { pipeline } from 'node:stream';
 import { JobpassError } from '../../base/errors.ts';
 import type { BuildPlace } from '../executors/executor.ts';
+import { pour } from '../pour.ts';
 import { invocation } from '../run-as.ts';
 
 /**
@@ -19,7 +19,7 @@ export async function copyTree(from: string, place: BuildPlace, signal: AbortSig
     unpacker.kill('SIGKILL');
   };
   signal.addEventListener('abort', kill, { once: true });
-  pipeline(packer.stdout, unpacker.stdin, () => undefined);
+  pour(packer.stdout, unpacker.stdin).catch(() => undefined);
   try {
     const codes = await Promise.all(
       [packer, unpacker].map(

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { pipeline } from 'node:stream';
 import { JobpassError } from '../../base/errors.ts';
 import type { BuildPlace } from '../executors/executor.ts';
+import { pour } from '../pour.ts';
 import { invocation } from '../run-as.ts';
 
 export interface HandOverOrder {
@@ -65,7 +65,7 @@ export async function handOver(order: HandOverOrder): Promise<string> {
     });
     packer.stdin.on('error', () => undefined);
     packer.stdin.end(order.names ?? '');
-    if (client.stdin !== null) pipeline(packer.stdout, client.stdin, () => undefined);
+    if (client.stdin !== null) pour(packer.stdout, client.stdin).catch(() => undefined);
     const [packed, code] = await Promise.all([ended(packer), ended(client)]);
     signal.throwIfAborted();
     if (packed !== 0 || code !== 0) throw new JobpassError('upstream_failed', `The sources could not be handed over: ${words.trim()}`);

@@ -1,14 +1,16 @@
 import { spawn } from 'node:child_process';
-import { Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { JobpassError } from '../../../base/errors.ts';
 import { limits } from '../../../base/limits.ts';
+import { pour } from '../../pour.ts';
 import { invocation, removeAs, runAs } from '../../run-as.ts';
 import type { BuildPlace } from '../executor.ts';
 import { quote } from '../shell/script.ts';
 import { endOf, type SshConnection } from './connection.ts';
 
 const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C.UTF-8' };
+
+/** tar's exit code where a file changed, or got another hard link, while it was read. */
+const tarChanged = 1;
 
 /** One folder here and there. */
 export interface Ends {
@@ -38,15 +40,15 @@ export async function sendFolders(
   const packer = spawn(call.program, call.args, { ...call.options, env, stdio: ['ignore', 'pipe', 'ignore'] });
   const remote = ssh.start(`cd -- ${quote(ends.there)} && exec tar -xf -`);
   await joined(signal, [packer, remote], async () => {
-    const ended = endOf(remote);
+    const [there, packed] = [endOf(remote), codeOf(packer)];
     // Told below: a program that cannot be started, as where there are too many, must not end the runner before.
-    ended.catch(() => undefined);
-    packer.once('error', () => undefined);
+    for (const end of [there, packed]) end.catch(() => undefined);
     remote.stdout.resume();
-    await pipeline(packer.stdout, remote.stdin).catch(() => undefined);
-    const { code, words } = await ended;
+    pour(packer.stdout, remote.stdin).catch(() => undefined);
+    const { code, words } = await there;
     signal.throwIfAborted();
     if (code !== 0) throw ssh.trouble(code, words);
+    if ((await packed) > tarChanged) throw new JobpassError('upstream_failed', 'The sources could not be packed for the host.');
   });
 }
 
@@ -61,27 +63,17 @@ export async function bringFolder(ssh: SshConnection, place: BuildPlace, ends: E
   await joined(signal, [remote, unpacker], async () => {
     const [there, here] = [endOf(remote), codeOf(unpacker)];
     for (const end of [there, here]) end.catch(() => undefined);
-    let failure: unknown;
-    await pipeline(remote.stdout, limited(), unpacker.stdin).catch((error: unknown) => {
-      failure = error;
-      remote.kill('SIGKILL');
+    const poured = pour(remote.stdout, unpacker.stdin, limits.packBytes);
+    poured.catch(() => remote.kill('SIGKILL'));
+    let refused = false;
+    unpacker.once('exit', (code) => {
+      if (code !== 0) refused = remote.kill('SIGKILL');
     });
     const [{ code, words }, unpacked] = await Promise.all([there, here]);
     signal.throwIfAborted();
-    if (failure instanceof JobpassError) throw failure;
-    if (code !== 0) throw ssh.trouble(code, words);
+    await poured;
+    if (code !== 0 && !refused) throw ssh.trouble(code, words);
     if (unpacked !== 0) throw new JobpassError('upstream_failed', 'What the host sent cannot be unpacked.');
-  });
-}
-
-function limited(): Transform {
-  let size = 0;
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      size += chunk.length;
-      if (size > limits.packBytes) done(new JobpassError('too_large', `The job left more than ${limits.packBytes} bytes.`));
-      else done(null, chunk);
-    },
   });
 }
 
@@ -102,7 +94,7 @@ async function joined(
 
 function codeOf(child: ReturnType<typeof spawn>): Promise<number> {
   return new Promise((resolve, reject) => {
-    child.once('error', reject);
+    child.once('error', (error) => reject(new JobpassError('upstream_failed', 'tar cannot be started here.', error)));
     child.once('close', (code) => resolve(code ?? 137));
   });
 }
