@@ -150,6 +150,24 @@ test('a reader that stops ends git', async () => {
   expect((await started.done).clean).toBe(false);
 });
 
+test('refs that nobody begins to read end their git, however many they are', async () => {
+  const tip = await commit(Buffer.from('x'));
+  await ok(work, 'push', '-q', http.url, 'main');
+  const names = Array.from({ length: 20_000 }, (_, index) => `${tip} refs/tags/${String(index).padStart(40, '0')}`);
+  await writeFile(join(forge.path, 'packed-refs'), `# pack-refs with: peeled fully-peeled sorted \n${names.join('\n')}\n`);
+  const { start } = forge.runner;
+  const ends: Promise<unknown>[] = [];
+  forge.runner.start = (...order) => {
+    const git = start(...order);
+    ends.push(git.done);
+    return git;
+  };
+  const body = await forge.git.advertise(grantFor(), project, 'git-upload-pack', undefined);
+  body.destroy();
+  await Promise.all(ends);
+  expect(ends).toHaveLength(1);
+});
+
 test('the helper is started again when it dies; what ran through it fails', async () => {
   const held = forge.runner.start(forge.path, ['cat-file', '--batch']);
   // The alias answers only when it runs, and its parent is the helper.

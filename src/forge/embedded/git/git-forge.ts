@@ -39,7 +39,9 @@ export function makeGitForge(
       }
       const started = git.start(repository, args, { env: env(protocol), signal: grant.signal });
       started.input.end();
-      return Readable.from(prefixed(header(service), started.output));
+      const body = Readable.from(prefixed(header(service), started.output));
+      // A generator that nobody began with leaves what it would have read as it is: git would wait for ever to be heard.
+      return body.once('close', () => started.output.destroy());
     },
 
     async uploadPack(grant, project, protocol, body) {
