@@ -52,7 +52,7 @@ export async function startRunner(options: StartOptions): Promise<RunnerHandle> 
   const first = await loadConfig(options.configPath);
   if (first.config.entries.length === 0)
     throw new JobpassError('invalid_input', 'There is no runner in the configuration; see `jobpass runner register`.');
-  const loop = new Loop(options, await systemId(first.config.path));
+  const loop = new Loop(options);
   await cleanUp(first.config.entries, options.log);
   loop.begin(first);
   const changed = (): void => void loop.reload();
@@ -76,7 +76,12 @@ async function cleanUp(entries: readonly RunnerEntry[], log: Log): Promise<void>
 interface Loaded {
   readonly config: RunnerConfig;
   readonly verdict: Judgement;
-  readonly served: readonly { readonly entry: RunnerEntry; readonly executor: Executor; readonly signer: Signer | undefined }[];
+  readonly served: readonly {
+    readonly entry: RunnerEntry;
+    readonly executor: Executor;
+    readonly signer: Signer | undefined;
+    readonly client: RunnerClient;
+  }[];
 }
 
 async function loadConfig(path: string): Promise<Loaded> {
@@ -87,7 +92,9 @@ async function loadConfig(path: string): Promise<Loaded> {
     const executor = executorNamed(entry.executor);
     executor.check?.(entry);
     await checkPlace(entry);
-    served.push({ entry, executor, signer });
+    const { url, token, tlsCaFile } = entry;
+    const client = new RunnerClient({ url, token, systemId: await systemId(config.path), signer, tlsCaFile });
+    served.push({ entry, executor, signer, client });
   }
   return { config, verdict: judge(config), served };
 }
@@ -100,7 +107,6 @@ interface Generation extends Loaded {
 
 class Loop implements RunnerHandle {
   readonly #options: StartOptions;
-  readonly #system: string;
   readonly #draining = new AbortController();
   readonly #stopping = new AbortController();
   readonly #permits = new Permits(0);
@@ -112,9 +118,8 @@ class Loop implements RunnerHandle {
   /** The file as it was last heeded, or written by the runner itself. */
   #known = '';
 
-  constructor(options: StartOptions, system: string) {
+  constructor(options: StartOptions) {
     this.#options = options;
-    this.#system = system;
     this.ended = this.#untilEnded();
   }
 
@@ -140,8 +145,7 @@ class Loop implements RunnerHandle {
     const ending = new AbortController();
     this.#known = JSON.stringify(config.raw);
     this.#permits.resize(config.concurrent);
-    const pollers = served.map(({ entry, executor, signer }) => {
-      const client = new RunnerClient({ url: entry.url, token: entry.token, systemId: this.#system, signer, tlsCaFile: entry.tlsCaFile });
+    const pollers = served.map(({ entry, executor, signer, client }) => {
       const slots = this.#slotsOf(entry, config.concurrent);
       const draining = AbortSignal.any([this.draining, ending.signal]);
       const onRenewed = async (): Promise<void> => void (this.#known = JSON.stringify(await readRaw(config.path)));

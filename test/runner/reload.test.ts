@@ -63,6 +63,17 @@ test('a file that cannot be served leaves the last one; an unchanged one changes
   expect((await scene.forge.ended(4)).final).toMatchObject({ state: 'success' });
 });
 
+test.each([
+  ['an authority that cannot be read', 'token = ', 'tls-ca-file = "/nowhere"\ntoken = '],
+  ['an address that is none', 'url = "http:', 'url = "ftp:'],
+])('a file with %s leaves the last one, and ends no job', async (_what, from, to) => {
+  const handle = await start();
+  await change(from, to);
+  await handle.reload();
+  scene.forge.give(jobPayload(['true'], { id: 6 }));
+  expect((await scene.forge.ended(6)).final).toMatchObject({ state: 'success' });
+});
+
 test('a file that is empty, as one that is just being written, leaves the last one', async () => {
   const handle = await start();
   await writeFile(scene.configPath, '');
