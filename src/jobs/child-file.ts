@@ -9,7 +9,7 @@ import type { CreateRequest } from './create.ts';
 import type { JobsDeps } from './deps.ts';
 import { artifactKey } from './keys.ts';
 import { hasEnded } from './state.ts';
-import { zipEntry } from './zip-entry.ts';
+import { smallZipEntry } from './zip-entry.ts';
 
 /** Where a child pipeline's file comes from. */
 export interface ChildFile {
@@ -47,7 +47,7 @@ export async function childFile(
   );
   if (from === undefined) throw no(`The job ${name} has no artifacts: it must have ended before, with an archive.`);
   const key = artifactKey(from.id);
-  const content = await zipEntry(
+  const content = await smallZipEntry(
     (start, end) => deps.blobs.part(key, start, end),
     from.artifactsSizeBytes ?? 0,
     path,

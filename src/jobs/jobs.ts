@@ -121,6 +121,13 @@ export interface Pipelines {
     project: ProjectId,
     id: JobId,
   ): Promise<{ readonly filename: string; readonly sizeBytes: number; readonly body: Readable } | undefined>;
+  /** One file of that archive. artifact:read. @param path as it stands there @throws invalid_input, too_large for an archive that cannot be looked into */
+  artifactFile(
+    grant: Grant,
+    project: ProjectId,
+    id: JobId,
+    path: string,
+  ): Promise<{ readonly sizeBytes: number; readonly body: Readable } | undefined>;
   /** @param force kills at once instead of going through canceling. @throws unprocessable when it has ended */
   cancelJob(grant: Grant, project: ProjectId, id: JobId, force: boolean): Promise<JobRecord>;
   /** Makes a new job in place of an ended one; the actor becomes its starting user. */

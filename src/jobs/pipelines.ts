@@ -14,6 +14,7 @@ import { hasEnded } from './state.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { Watched } from './watched.ts';
 import { pipelinesOfHeads } from './merge-request-pipelines.ts';
+import { zipEntry } from './zip-entry.ts';
 import { openRequests } from './open-requests.ts';
 import { mayRunOn, refText } from './ref-rights.ts';
 
@@ -33,6 +34,11 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
     const row = await jobs.job(null, id);
     if (row?.projectId !== project) throw new JobpassError('not_found', {});
     return row;
+  };
+  const archiveOf = async (project: ProjectId, id: JobId) => {
+    const { artifactsFile, artifactsSizeBytes, artifactsExpireAt } = await jobIn(project, id);
+    if (artifactsFile === null || (artifactsExpireAt !== null && deps.clock.now() >= artifactsExpireAt)) return undefined;
+    return { filename: artifactsFile, sizeBytes: artifactsSizeBytes ?? 0 };
   };
 
   return {
@@ -155,9 +161,14 @@ export function makePipelines(deps: JobsDeps, watched: Watched): Pipelines {
     },
     async artifacts(grant, project, id) {
       check(grant, 'artifact:read', project);
-      const row = await jobIn(project, id);
-      if (row.artifactsFile === null || (row.artifactsExpireAt !== null && deps.clock.now() >= row.artifactsExpireAt)) return undefined;
-      return { filename: row.artifactsFile, ...(await deps.blobs.open(artifactKey(row.id))) };
+      const kept = await archiveOf(project, id);
+      return kept === undefined ? undefined : { filename: kept.filename, ...(await deps.blobs.open(artifactKey(id))) };
+    },
+    async artifactFile(grant, project, id, path) {
+      check(grant, 'artifact:read', project);
+      const kept = await archiveOf(project, id);
+      if (kept === undefined) return undefined;
+      return zipEntry((from, end) => deps.blobs.part(artifactKey(id), from, end), kept.sizeBytes, path);
     },
     ...makeActions(deps),
   };

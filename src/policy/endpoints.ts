@@ -196,9 +196,11 @@ export const endpoints: readonly Endpoint[] = [
   row('GET', `${P}/jobs/:job_id`, 'project', ['job:read']),
   row('GET', `${P}/jobs/:job_id/trace`, 'project', ['job:read']),
   row('GET', `${P}/jobs/artifacts/:ref_name/download`, 'project', ['artifact:read'], { personal: true }),
+  row('GET', `${P}/jobs/artifacts/:ref_name/raw/*`, 'project', ['artifact:read'], { personal: true }),
   row('GET', `${P}/jobs/:job_id/artifacts`, 'project', ['artifact:read'], {
     more: ['artifact:read_developer', 'artifact:read_maintainer'],
   }),
+  row('GET', `${P}/jobs/:job_id/artifacts/*`, 'project', ['artifact:read'], { personal: true }),
   row('POST', `${P}/jobs/:job_id/cancel`, 'project', ['job:update']),
   row('POST', `${P}/jobs/:job_id/retry`, 'project', ['job:run'], { more: ['pipeline:update'] }),
   row('POST', `${P}/jobs/:job_id/play`, 'project', ['job:run'], { more: ['pipeline:update'] }),

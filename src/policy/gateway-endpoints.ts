@@ -60,6 +60,4 @@ export const gatewayEndpoints: readonly Endpoint[] = [
   // Pipelines and jobs
   row('GET', '/pipelines/:pipeline_id/test_report', ['pipeline:read']),
   row('GET', '/pipelines/:pipeline_id/test_report_summary', ['pipeline:read']),
-  row('GET', '/jobs/:job_id/artifacts/*', ['artifact:read'], personal),
-  row('GET', '/jobs/artifacts/:ref_name/raw/*', ['artifact:read'], personal),
 ];

@@ -2,6 +2,7 @@ import { RE2JS } from 're2js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { coverageIn } from '../../src/jobs/coverage.ts';
 import { type Claimed, startTestServer, type TestServer } from '../support/server.ts';
+import { archiveForm, zipOf } from '../support/zip.ts';
 
 async function* pieces(text: string, size: number): AsyncGenerator<Buffer> {
   const bytes = Buffer.from(text);
@@ -112,7 +113,7 @@ describe('coverage and artifacts:access through the server', () => {
           raw: `Lines: ${percent}%\n`.padEnd(11).slice(0, 11),
         });
       else {
-        const form = '--b\r\ncontent-disposition: form-data; name="file"; filename="a.zip"\r\n\r\nPK\r\n--b--\r\n';
+        const form = archiveForm(zipOf({ 'out/report.txt': `of ${job.name}` }));
         const headers = { 'job-token': job.token, 'content-type': 'multipart/form-data; boundary=b' };
         expect((await server.call('POST', `/api/v4/jobs/${job.id}/artifacts`, { headers, raw: form })).status).toBe(201);
       }
@@ -130,5 +131,16 @@ describe('coverage and artifacts:access through the server', () => {
     expect(await Promise.all(names.map((name) => fetched(name, reader.token)))).toEqual([200, 403, 403]);
     expect(await Promise.all(names.map((name) => fetched(name, writer.token)))).toEqual([200, 200, 403]);
     expect(await Promise.all(names.map((name) => fetched(name, server.root)))).toEqual([200, 200, 403]);
+
+    // A file of it is as guarded as the whole, by number and by the ref's newest.
+    const file = async (path: string, token: string) => (await server.call('GET', `/api/v4/projects/${id}/jobs/${path}`, { token })).status;
+    for (const at of [
+      (name: string) => `${idOf(name)}/artifacts/out/report.txt`,
+      (name: string) => `artifacts/main/raw/out/report.txt?job=${name}`,
+    ]) {
+      expect(await Promise.all(names.map((name) => file(at(name), reader.token)))).toEqual([200, 403, 403]);
+      expect(await Promise.all(names.map((name) => file(at(name), writer.token)))).toEqual([200, 200, 403]);
+      expect(await Promise.all(names.map((name) => file(at(name), server.root)))).toEqual([200, 200, 403]);
+    }
   });
 });

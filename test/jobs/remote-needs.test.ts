@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { id, type JobId } from '../../src/base/ids.ts';
 import { type Claimed, startTestServer, type TestServer } from '../support/server.ts';
-import { zipOf } from '../support/zip.ts';
+import { archiveForm, zipOf } from '../support/zip.ts';
 
 interface Person {
   readonly id: number;
@@ -34,11 +34,7 @@ async function project(path: string, files: Readonly<Record<string, string>>, by
 /** Takes the next job, which uploads an archive and succeeds. */
 async function build(): Promise<Claimed> {
   const job = await claim();
-  const form = Buffer.concat([
-    Buffer.from('--b\r\ncontent-disposition: form-data; name="file"; filename="a.zip"\r\n\r\n'),
-    zipOf({ out: 'made' }),
-    Buffer.from('\r\n--b--\r\n'),
-  ]);
+  const form = archiveForm(zipOf({ out: 'made' }));
   const headers = { 'job-token': job.token, 'content-type': 'multipart/form-data; boundary=b' };
   expect((await server.call('POST', `/api/v4/jobs/${job.id}/artifacts`, { headers, raw: form })).status).toBe(201);
   await server.finish(job);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { id, type JobId, type PipelineId, type ProjectId } from '../../src/base/ids.ts';
 import type { JobRecord, PipelineRecord } from '../../src/ports/jobs.ts';
 import { type Claimed, startTestServer, type TestServer } from '../support/server.ts';
-import { zipOf } from '../support/zip.ts';
+import { archiveForm, zipOf } from '../support/zip.ts';
 
 interface Person {
   readonly id: number;
@@ -151,11 +151,7 @@ describe('child pipelines', () => {
       const work = await server.claim(String(own['token']));
       if (work === undefined) throw new Error('no job to take');
       expect(await whose(work)).toContain(carol.id);
-      const form = Buffer.concat([
-        Buffer.from('--b\r\ncontent-disposition: form-data; name="file"; filename="a.zip"\r\n\r\n'),
-        zipOf({ 'out.yml': leaf }),
-        Buffer.from('\r\n--b--\r\n'),
-      ]);
+      const form = archiveForm(zipOf({ 'out.yml': leaf }));
       const headers = { 'job-token': work.token, 'content-type': 'multipart/form-data; boundary=b' };
       expect((await server.call('POST', `/api/v4/jobs/${work.id}/artifacts`, { headers, raw: form })).status).toBe(201);
       await server.finish(work);

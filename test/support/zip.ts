@@ -1,7 +1,7 @@
 import { crc32, deflateRawSync } from 'node:zlib';
 
 /** A ZIP archive of small files, packed. */
-export function zipOf(files: Readonly<Record<string, string>>): Buffer {
+export function zipOf(files: Readonly<Record<string, string | Buffer>>): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
   let at = 0;
@@ -30,4 +30,10 @@ export function zipOf(files: Readonly<Record<string, string>>): Buffer {
   end.writeUInt32LE(central.length, 12);
   end.writeUInt32LE(at, 16);
   return Buffer.concat([...parts, central, end]);
+}
+
+/** An upload of that archive, of the type `multipart/form-data; boundary=b`. */
+export function archiveForm(archive: Buffer): Buffer {
+  const head = '--b\r\ncontent-disposition: form-data; name="file"; filename="a.zip"\r\n\r\n';
+  return Buffer.concat([Buffer.from(head), archive, Buffer.from('\r\n--b--\r\n')]);
 }

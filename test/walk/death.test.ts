@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type JobId, millis } from '../../src/base/ids.ts';
 import { type Claimed, oneJob } from '../support/server.ts';
+import { archiveForm, zipOf } from '../support/zip.ts';
 import type { Person } from './oracle.ts';
 import { pushLarge } from './samples/lfs.ts';
 import { pushImage } from './samples/registry.ts';
@@ -111,7 +112,7 @@ describe('R2 the end of a job is the end of its passes, at every door', () => {
     expect(await whoIsLetIn(all)).toEqual(Object.keys(all));
   });
 
-  test('R2 what is in flight is cut: an artifact, an image, a large file', async () => {
+  test('R2 what is in flight is cut: an artifact, a file of one, an image, a large file', async () => {
     const { server } = world;
     const bytes = randomBytes(24 * 1024 * 1024);
     const digest = createHash('sha256').update(bytes).digest('hex');
@@ -119,16 +120,18 @@ describe('R2 the end of a job is the end of its passes, at every door', () => {
     const rootly = { authorization: `Bearer ${server.root}`, 'content-type': 'application/octet-stream' };
     await server.call('POST', `/v2/${own.path}/blobs/uploads?digest=sha256:${digest}`, { headers: rootly, raw: bytes });
     await server.call('PUT', `/${own.path}.git/gitlab-lfs/objects/${digest}/${bytes.length}`, { headers: rootly, raw: bytes });
-    const part = `--b\r\ncontent-disposition: form-data; name="file"; filename="a.zip"\r\n\r\n`;
     await server.call('POST', `/api/v4/jobs/${job.id}/artifacts`, {
       headers: { 'job-token': job.token, 'content-type': 'multipart/form-data; boundary=b' },
-      raw: Buffer.concat([Buffer.from(part), bytes, Buffer.from('\r\n--b--\r\n')]),
+      raw: archiveForm(zipOf({ big: bytes })),
     });
     const full = await world.pass('full', [owner], { job });
     const streams = await Promise.all(
-      [`${jobs(job.id)}/artifacts`, `/v2/${own.path}/blobs/sha256:${digest}`, `/${own.path}.git/gitlab-lfs/objects/${digest}`].map((path) =>
-        begun(`${server.url}${path}`, full),
-      ),
+      [
+        `${jobs(job.id)}/artifacts`,
+        `${jobs(job.id)}/artifacts/big`,
+        `/v2/${own.path}/blobs/sha256:${digest}`,
+        `/${own.path}.git/gitlab-lfs/objects/${digest}`,
+      ].map((path) => begun(`${server.url}${path}`, full)),
     );
     await server.finish(job);
     for (const stream of streams) expect(await restOf(stream)).toBe('cut');

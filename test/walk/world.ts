@@ -2,6 +2,7 @@ import { type JobId, millis, type ProjectId, type UserId } from '../../src/base/
 import { newPassToken, type PassKind } from '../../src/base/pass-token.ts';
 import type { PassLimit } from '../../src/ports/passes.ts';
 import { type Claimed, startTestServer, type TestServer } from '../support/server.ts';
+import { archiveForm, zipOf } from '../support/zip.ts';
 import type { Person, ScopedPlace } from './oracle.ts';
 
 /** Values for the parameters of a row's path, and whatever a sample's body needs. */
@@ -165,7 +166,8 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
   await server.call('PATCH', `/api/v4/jobs/${job.id}/trace`, { headers: { ...own, 'content-range': '0-4' }, raw: 'hello' });
   const form = '--b\r\ncontent-disposition: form-data; name="file"; filename="a.zip"\r\n\r\nPK\r\n--b--\r\n';
   const type = { 'content-type': 'multipart/form-data; boundary=b' };
-  await server.call('POST', `/api/v4/jobs/${job.id}/artifacts`, { headers: { ...own, ...type }, raw: form });
+  const archive = archiveForm(zipOf({ 'out/report.txt': 'walked' }));
+  await server.call('POST', `/api/v4/jobs/${job.id}/artifacts`, { headers: { ...own, ...type }, raw: archive });
   await server.finish(job);
   await must('POST', `${P}/repository/branches`, { branch: 'work', ref: 'main' });
   await must('POST', `${P}/repository/branches`, { branch: 'request', ref: 'main' });

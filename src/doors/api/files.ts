@@ -1,27 +1,15 @@
 import { isoTime } from '../../base/clock.ts';
 import { JobpassError } from '../../base/errors.ts';
 import { parseId } from '../../base/ids.ts';
-import type { OpenFile, Package, PackageFile, Upload } from '../../forge/packages.ts';
+import type { Package, PackageFile, Upload } from '../../forge/packages.ts';
 import type { PackageId } from '../../ports/packages.ts';
 import { receiveUpload } from '../runner/upload.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
-import type { Answer, ApiDeps, Call, RouteTable } from './route.ts';
+import type { ApiDeps, Call, RouteTable } from './route.ts';
+import { sentFile } from './sent-file.ts';
 
 const P = '/api/v4/projects/:id';
 const G = `${P}/packages/generic/:package_name/:package_version/*`;
-
-/** Whoever opens it in a browser gets a file, never a page of ours (A16). */
-function sent({ fileName, sizeBytes, body }: OpenFile): Answer {
-  return {
-    stream: body,
-    headers: {
-      'content-type': 'application/octet-stream',
-      'content-disposition': `attachment; filename="${(fileName.split('/').at(-1) ?? '').replaceAll(/[^\w.+~@-]/g, '_')}"`,
-      'content-security-policy': "default-src 'none'; sandbox",
-      'content-length': String(sizeBytes),
-    },
-  };
-}
 
 const placeOf = (call: Call) => ({ name: call.path('package_name'), version: call.path('package_version'), fileName: call.path('*') });
 
@@ -31,10 +19,13 @@ export function fileRoutes(deps: ApiDeps): RouteTable {
   const idOf = (call: Call): number => parseId<PackageId>(call.path('package_id')) ?? gone();
   const uploaded = async (call: Call) => {
     const found = await packages.uploaded(call.grant, call.project.id, call.path('secret'));
-    return found === undefined || found.fileName !== call.path('filename') ? gone('Upload') : sent(found);
+    return found === undefined || found.fileName !== call.path('filename') ? gone('Upload') : sentFile(found.fileName, found);
   };
   return {
-    [`GET ${G}`]: async (call) => sent((await packages.download(call.grant, call.project.id, placeOf(call))) ?? gone()),
+    [`GET ${G}`]: async (call) => {
+      const found = (await packages.download(call.grant, call.project.id, placeOf(call))) ?? gone();
+      return sentFile(found.fileName, found);
+    },
     [`GET ${P}/packages`]: async (call) => {
       const page = pageOf(call.params);
       const name = call.params.optionalText('package_name');

@@ -9,6 +9,7 @@ import { scopeOf, statuses } from './job-scope.ts';
 import { type Presenter, presenter } from './job-presenter.ts';
 import { pipeline } from './present.ts';
 import type { Answer, ApiDeps, Call, RouteTable } from './route.ts';
+import { sentFile } from './sent-file.ts';
 import { namedVariable } from './named-variable.ts';
 
 const P = '/api/v4/projects/:id';
@@ -90,22 +91,24 @@ export function pipelineRoutes(deps: ApiDeps): RouteTable {
 function jobRoutes(deps: ApiDeps, show: Presenter): RouteTable {
   const { pipelines } = deps.jobs;
   const jobId = (call: Call): JobId => parseId<JobId>(call.path('job_id')) ?? gone();
-  const archive = async ({ grant, project, admit }: Call, id: JobId): Promise<Answer> => {
+  const readable = async ({ grant, project, admit }: Call, id: JobId): Promise<void> => {
     const access = await pipelines.artifactsAccess(grant, project.id, id);
     if (access === 'none')
       throw new JobpassError('access_denied', 'The job keeps its artifacts for jobs that depend on it (artifacts:access).');
     if (access !== 'all') await admit([{ permission: `artifact:read_${access}`, resource: { kind: 'project', id: project.id } }]);
-    const found = await pipelines.artifacts(grant, project.id, id);
-    if (found === undefined) return gone();
-    return {
-      stream: found.body,
-      headers: {
-        'content-type': 'application/octet-stream',
-        'content-length': String(found.sizeBytes),
-        'content-disposition': `attachment; filename="${found.filename.replaceAll(/[^\w.-]/g, '_')}"`,
-      },
-    };
   };
+  const archive = async (call: Call, id: JobId): Promise<Answer> => {
+    await readable(call, id);
+    const found = (await pipelines.artifacts(call.grant, call.project.id, id)) ?? gone();
+    return sentFile(found.filename, found);
+  };
+  const file = async (call: Call, id: JobId): Promise<Answer> => {
+    await readable(call, id);
+    const path = call.path('*');
+    return sentFile(path, (await pipelines.artifactFile(call.grant, call.project.id, id, path)) ?? gone());
+  };
+  const newest = async (call: Call): Promise<JobId> =>
+    (await pipelines.latest(call.grant, call.project.id, call.path('ref_name'), call.params.text('job')))?.id ?? gone();
   return {
     'GET /api/v4/job': async (call) => {
       const own = await pipelines.ownJob(call.grant);
@@ -125,8 +128,9 @@ function jobRoutes(deps: ApiDeps, show: Presenter): RouteTable {
       headers: { 'content-type': 'text/plain; charset=utf-8' },
     }),
     [`GET ${P}/jobs/:job_id/artifacts`]: (call) => archive(call, jobId(call)),
-    [`GET ${P}/jobs/artifacts/:ref_name/download`]: async (call) =>
-      archive(call, (await pipelines.latest(call.grant, call.project.id, call.path('ref_name'), call.params.text('job')))?.id ?? gone()),
+    [`GET ${P}/jobs/:job_id/artifacts/*`]: (call) => file(call, jobId(call)),
+    [`GET ${P}/jobs/artifacts/:ref_name/download`]: async (call) => archive(call, await newest(call)),
+    [`GET ${P}/jobs/artifacts/:ref_name/raw/*`]: async (call) => file(call, await newest(call)),
     [`POST ${P}/jobs/:job_id/cancel`]: async (call) => ({
       body: await show.job(call, await pipelines.cancelJob(call.grant, call.project.id, jobId(call), call.params.flag('force') ?? false)),
     }),

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { passFor } from '../../support/pass.ts';
 import { type Claimed, oneJob, startTestServer, type TestServer } from '../../support/server.ts';
+import { archiveForm, zipOf } from '../../support/zip.ts';
 
 describe('what clients of GitLab ask beside the rest', () => {
   let server: TestServer;
@@ -64,14 +65,32 @@ describe('what clients of GitLab ask beside the rest', () => {
     expect((await get(`${app}/repository/merge_base?refs[]=main&refs[]=nope`)).text).toBe('{"message":"404 Ref Not Found"}');
   });
 
-  test('the newest archive of a job by its name; a merge request closes no issues here', async () => {
-    const form = '--b\r\ncontent-disposition: form-data; name="file"; filename="a.zip"\r\n\r\nPK\r\n--b--\r\n';
+  test('A16 the newest archive of a job by its name, and a file of one; a merge request closes no issues here', async () => {
+    const archive = zipOf({ 'out/a page.html': '<script>1</script>', 'out/empty': '' });
+    const form = archiveForm(archive);
     const headers = { 'job-token': job.token, 'content-type': 'multipart/form-data; boundary=b' };
     await server.call('POST', `/api/v4/jobs/${job.id}/artifacts`, { headers, raw: form });
     expect((await get(`${app}/jobs/artifacts/main/download?job=job`)).status).toBe(404);
     await server.finish(job);
     const found = await get(`${app}/jobs/artifacts/main/download?job=job`);
-    expect([found.status, found.text]).toEqual([200, 'PK']);
+    expect([found.status, found.headers.get('content-length')]).toEqual([200, String(archive.length)]);
+    for (const at of ['artifacts/main/raw', `${job.id}/artifacts`]) {
+      const file = await get(`${app}/jobs/${at}/out/a%20page.html?job=job`);
+      expect([file.status, file.text]).toEqual([200, '<script>1</script>']);
+      // A16: nobody's browser runs it here.
+      expect(Object.fromEntries(file.headers)).toMatchObject({
+        'content-type': 'application/octet-stream',
+        'content-disposition': 'attachment; filename="a_page.html"',
+        'content-security-policy': "default-src 'none'; sandbox",
+        'x-content-type-options': 'nosniff',
+      });
+      expect((await get(`${app}/jobs/${at}/out/empty?job=job`)).text).toBe('');
+      for (const none of ['out', 'report.html', 'out/a%20page.html%2Fx']) {
+        const gone = await get(`${app}/jobs/${at}/${none}?job=job`);
+        expect([none, gone.status, gone.text]).toEqual([none, 404, '{"message":"404 Not Found"}']);
+      }
+    }
+    expect((await get(`${app}/jobs/artifacts/main/raw/out/empty`)).text).toBe('{"error":"job is missing"}');
     expect((await get(`${app}/jobs/artifacts/main/download`)).text).toBe('{"error":"job is missing"}');
     expect((await get(`${app}/jobs/artifacts/other/download?job=job`)).status).toBe(404);
     expect((await get(`${app}/merge_requests/7/closes_issues`)).status).toBe(404);
