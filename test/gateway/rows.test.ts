@@ -188,6 +188,34 @@ describe('what a GitLab has beside the shared table', () => {
     expect(gate.gitlab.carried().length).toBe(before);
   });
 
+  test('A22 A25 what Connection would take away is about the request: with a pass, or of a runner, it goes nowhere', async () => {
+    const before = gate.gitlab.carried().length;
+    const sent = (line: string, headers: readonly string[], body: string): Promise<string> =>
+      new Wire(Number(new URL(gate.gateway.url).port))
+        .send([line, 'Host: h', ...headers, `Content-Length: ${body.length}`, '', body].join('\r\n'))
+        .end();
+    const pass = `PRIVATE-TOKEN: ${job.pass}`;
+    const json = 'Content-Type: application/json';
+    const smuggling = '{"title":"x&_method=DELETE&sudo=root&y=1"}';
+    // Without its type, GitLab reads the body of a POST as a form, and of a PUT as JSON.
+    for (const [line, headers, body] of [
+      [`POST ${P}/issues HTTP/1.1`, [pass, json, 'Connection: close, content-type'], smuggling],
+      [`POST ${P}/issues HTTP/1.1`, [pass, json, 'Connection: close', 'connection: Content-Type'], smuggling],
+      [
+        `PUT ${P}/merge_requests/9/merge HTTP/1.1`,
+        [pass, 'Content-Type: application/x-www-form-urlencoded', 'Connection: content-type, close'],
+        '{"auto_merge":true}',
+      ],
+      ['POST /api/v4/jobs/request HTTP/1.1', ['RUNNER-TOKEN: glrt-five', json, 'Connection: runner-token, close'], '{"token":"glrt-six"}'],
+    ] as const)
+      expect(await sent(line, headers, body), headers.join()).toMatch(/^HTTP\/1\.1 400 .*Connection header may not name/s);
+    expect(gate.gitlab.carried().length).toBe(before);
+    answering('POST', `${P}/issues`, [201, { id: 1 }]);
+    expect(await sent(`POST ${P}/issues HTTP/1.1`, [pass, json, 'Connection: close, TE', 'TE: trailers'], '{}')).toMatch(
+      /^HTTP\/1\.1 201 /,
+    );
+  });
+
   test('A22 a form in the body of a request that reads goes nowhere', async () => {
     const before = gate.gitlab.carried().length;
     const { request } = await import('node:http');

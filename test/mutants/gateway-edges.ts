@@ -304,4 +304,34 @@ export const gatewayEdgeMutants: readonly Mutant[] = [
     test: 'test/forge/gitlab/odd-answers.test.ts',
     name: 'R3 A55 a tag that is called',
   },
+  {
+    id: 'A22',
+    defence: 'what Connection would take away of a request with a pass goes nowhere',
+    file: 'src/doors/proxy/front.ts',
+    find: `          checkHeaders(request);
+          return servePass(`,
+    replace: '          return servePass(',
+    test: rows,
+    name: 'A22 A25 what Connection would take away',
+  },
+  {
+    id: 'A22',
+    defence: "what Connection would take away of a runner's call goes nowhere",
+    file: 'src/doors/proxy/front.ts',
+    find: `        checkHeaders(request);
+        if (asks)`,
+    replace: '        if (asks)',
+    test: rows,
+    name: 'A22 A25 what Connection would take away',
+  },
+  {
+    id: 'A25',
+    defence: 'Connection takes no length away',
+    file: 'src/doors/proxy/headers.ts',
+    find: "return hidden === 'host' || hidden === 'content-length' ?",
+    replace: 'return false ?',
+    test: 'test/doors/proxy/forwarder.test.ts',
+    name: 'A25 a length that Connection names',
+    hangs: true,
+  },
 ];

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import type { Log } from '../../base/log.ts';
 import { passesInText } from '../../base/pass-search.ts';
@@ -7,6 +8,7 @@ import { audienceOf, sayNo } from './answers.ts';
 import { type AssistedDeps, isAssisted, mayBeAssisted } from './assisted.ts';
 import type { Asked, Told } from './exchange.ts';
 import type { Forwarder } from './forwarder.ts';
+import { hiddenHeader } from './headers.ts';
 import { isOwn } from './own-routes.ts';
 import { makePassRequests, type PassRequestDeps } from './pass-requests.ts';
 import { wantsTunnel } from './upgrade.ts';
@@ -30,10 +32,13 @@ export function makeFront(deps: FrontDeps): Front {
       // A pass changes no settings (R5): it hears that where it hears everything else. Below `/-/jobpass/` it is about the pass itself.
       if (isOwn(path) && (!withPass || !path.startsWith('/api/'))) return false;
       const method = request.method ?? '';
-      const serve = (): Promise<unknown> => {
+      const serve = async (): Promise<unknown> => {
         const plain = (): Promise<unknown> => deps.forwarder.forward(request, response);
         const query = (): URLSearchParams => new URLSearchParams((request.url ?? '').split('?').slice(1).join('?'));
-        const judged = (): Promise<unknown> => servePass(request, response, { requestId, secure, path, query: query() });
+        const judged = async (): Promise<unknown> => {
+          checkHeaders(request);
+          return servePass(request, response, { requestId, secure, path, query: query() });
+        };
         const fetchOrPlain = async (assisted: AssistedDeps): Promise<unknown> =>
           (await isAssisted(assisted, request, path, query())) ? judged() : plain();
         const asks = method === 'POST' && path === '/api/v4/jobs/request';
@@ -43,6 +48,7 @@ export function makeFront(deps: FrontDeps): Front {
           return deps.assisted === undefined ? plain() : fetchOrPlain(deps.assisted);
         if (request.headers.expect !== undefined) response.writeContinue();
         if (withPass) return judged();
+        checkHeaders(request);
         if (asks) return requestJob(deps.runners, request, response, secure);
         if (verifies) return verifyRunner(deps.runners, request, response);
         return job === undefined ? plain() : reportJob(deps.runners, request, response, job);
@@ -68,6 +74,16 @@ export function makeFront(deps: FrontDeps): Front {
       deps.forwarder.upgrade(request, socket, head);
     },
   };
+}
+
+/** Of what is read here and goes on, the forge must hear the same. @throws invalid_input */
+function checkHeaders({ rawHeaders }: IncomingMessage): void {
+  const hidden = hiddenHeader(rawHeaders);
+  if (hidden !== undefined)
+    throw new JobpassError(
+      'invalid_input',
+      `The Connection header may not name ${hidden}: it is about the request, and has to go on with it.`,
+    );
 }
 
 function refuse(log: Log, request: Asked, response: Told, requestId: string, path: string, error: unknown): void {

@@ -120,7 +120,26 @@ export function requestProblem(request: IncomingMessage): string | undefined {
   let hosts = 0;
   for (let index = 0; index < request.rawHeaders.length; index += 2)
     if (request.rawHeaders[index]?.length === 4 && request.rawHeaders[index]?.toLowerCase() === 'host') hosts += 1;
-  return hosts > 1 ? 'There is more than one Host header.' : undefined;
+  if (hosts > 1) return 'There is more than one Host header.';
+  const hidden = hiddenHeader(request.rawHeaders);
+  return hidden === 'host' || hidden === 'content-length' ? `The Connection header may not name ${hidden}.` : undefined;
+}
+
+/** The header of the offered protocol, which ends here with `Upgrade`. @see RFC 7540 §3.2.1 */
+const ofOffer = 'http2-settings';
+
+/**
+ * A header of the request that its `Connection` says ends here, though it is about the request itself: whoever reads it here would go by it, and the forge
+ * behind would not hear of it (A22). Without its type, a body is read as another one.
+ */
+export function hiddenHeader(raw: RawHeaders): string | undefined {
+  const listed = connectionListed(raw);
+  if (listed.size === 0) return undefined;
+  for (const [name] of pairs(raw)) {
+    const lower = name.toLowerCase();
+    if (listed.has(lower) && !isHopByHop(lower) && lower !== ofOffer) return lower;
+  }
+  return undefined;
 }
 
 const ofTheBody = /^(?:content-length|etag|content-md5|digest|repr-digest|content-encoding)$/i;

@@ -231,6 +231,11 @@ describe('requests that two readers could read in two ways', () => {
     ['A25 a chunk of a bad size', `${post}Transfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n`],
     ['A25 a chunk that ends in a line feed', `${post}Transfer-Encoding: chunked\r\n\r\n1\nx\n0\n\n`],
     ['A22 two hosts', `${get}Host: other\r\n\r\n`],
+    [
+      'A25 a length that Connection names',
+      `${get}Expect: 100-continue\r\nConnection: content-length\r\nContent-Length: ${smuggled.length}\r\n\r\n${smuggled}`,
+    ],
+    ['A22 a host that Connection names', `${get}Connection: close, Host\r\n\r\n`],
     ['A22 no host', 'GET / HTTP/1.1\r\n\r\n'],
     ['A22 an absolute target', 'GET http://other/ HTTP/1.1\r\nHost: h\r\n\r\n'],
     ['A22 a target with a space', 'GET /a b HTTP/1.1\r\nHost: h\r\n\r\n'],
