@@ -399,6 +399,27 @@ describe('R5 what passes write is known, whatever becomes of the answer', () => 
     await gate.end(job);
   });
 
+  const form = { 'content-type': 'application/x-www-form-urlencoded' };
+  test.each([
+    ['a name that Rack mends', '', 'branch]=main&content=x', form],
+    ['another one, beside a branch of no account', '', 'branch=none&[branch=main&content=x', form],
+    ['a space before its name', '', 'content=x& branch=main', form],
+    ['a name of the query that Rack mends', '?branch%5D=main', '{"content":"x"}', undefined],
+    ['a number, which is read as its name', '', '{"branch":123}', undefined],
+    ['nothing', '', '{"content":"x"}', undefined],
+  ])('R5 A22 a file is written to no branch that is named by %s: nobody would know the commit', async (_what, query, raw, headers) => {
+    const job = await gate.job();
+    const before = gate.gitlab.carried().length;
+    const answer = await gate.call('PUT', `${P}/repository/files/a.txt${query}`, job.pass, {
+      raw,
+      headers: headers ?? { 'content-type': 'application/json' },
+    });
+    expect([answer.status, gate.gitlab.carried().length]).toEqual([400, before]);
+    // It was not sent: no job of the project is in doubt.
+    expect((await gate.job()).payload).toHaveProperty('extended_job_token');
+    await gate.end(job);
+  });
+
   test('R5 the jobs that stop an environment, at its stop or with its branch or merge request, were started by the pass', async () => {
     const job = await gate.job();
     const { answers } = gate.gitlab;

@@ -49,11 +49,20 @@ function decodedText(body: Buffer): string {
   }
 }
 
-/** Each value by its name; a name that comes again stands beside the first. */
+/** `actions[][file_path]`. Rack reads `branch]`, `[branch` and ` branch` as `branch`, too. @see Rack 2.2, `QueryParser#normalize_params` */
+const nameShape = /^[^[\]\s\0]+(?:\[[^[\]]*\])*$/;
+
+/**
+ * Each value by its name; a name that comes again stands beside the first.
+ * @throws invalid_input for what the forge could read by another name (A22)
+ */
 export function formOf(text: string): Readonly<Record<string, readonly string[]>> {
   // Some readers split at it, too: what follows would be a parameter of its own.
   if (text.includes(';')) throw new JobpassError('invalid_input', 'Write `;` as %3B: it means two things here.');
   const form = new Map<string, string[]>();
-  for (const [name, value] of new URLSearchParams(text)) form.set(name, [...(form.get(name) ?? []), value]);
+  for (const [name, value] of new URLSearchParams(text)) {
+    if (!nameShape.test(name)) throw new JobpassError('invalid_input', `${JSON.stringify(name.slice(0, 100))} is no name of a parameter.`);
+    form.set(name, [...(form.get(name) ?? []), value]);
+  }
   return Object.fromEntries(form);
 }

@@ -60,7 +60,8 @@ export function traceOf(history: History, { endpoint, projectId, params }: Wante
     (await Promise.all(names.map((branch) => history.commitsTouching(projectId, branch, path)))).flat();
   return {
     async before() {
-      if (branches.length > 2) throw new JobpassError('invalid_input', 'Name one branch.');
+      // Where it was written cannot be told otherwise.
+      if (branches.length === 0 || branches.length > 2) throw new JobpassError('invalid_input', 'Name one branch.');
       for (const sha of await listed([...branches, ...named('start_branch')])) known.add(sha);
       return [];
     },
@@ -68,7 +69,12 @@ export function traceOf(history: History, { endpoint, projectId, params }: Wante
   };
 }
 
+/** @throws invalid_input for what is no text: a forge reads numbers and the like as text, in its own way */
 function textsIn(said: unknown, name: string): readonly string[] {
-  const value = typeof said === 'object' && said !== null ? Object.entries(said).find(([key]) => key === name)?.[1] : undefined;
-  return (Array.isArray(value) ? value : [value]).filter((one): one is string => typeof one === 'string');
+  const value: unknown = typeof said === 'object' && said !== null ? Object.entries(said).find(([key]) => key === name)?.[1] : undefined;
+  const given: readonly unknown[] = value === undefined || value === null ? [] : Array.isArray(value) ? value : [value];
+  return given.map((one) => {
+    if (typeof one !== 'string') throw new JobpassError('invalid_input', `${name} is no text.`);
+    return one;
+  });
 }
