@@ -54,7 +54,12 @@ export function tunnel(options: OwnConnectionOptions, request: IncomingMessage, 
     ] as const) {
       if (one instanceof Socket) one.setKeepAlive(true, probeMs);
       one.on('error', () => other.destroy());
-      one.on('close', () => other.destroy());
+      // Who has said all is gone before the other has taken it: what is left goes out, but is not kept for ever.
+      one.on('close', () => {
+        if (!one.readableEnded) return other.destroy();
+        const late = setTimeout(() => other.destroy(), options.silenceMs ?? defaultSilenceMs).unref();
+        other.once('close', () => clearTimeout(late));
+      });
     }
     upSocket.pipe(socket).pipe(upSocket);
   });
