@@ -157,6 +157,15 @@ export const runnerInputMutants: readonly Mutant[] = [
     name: 'A39 R13',
   },
   {
+    id: 'R2',
+    defence: 'a script that was stopped before it began',
+    file: 'src/runner/executors/ssh/ssh.ts',
+    find: 'if (run.signal.aborted) return { exitCode: 137 };',
+    replace: '',
+    test: 'test/runner/ssh.test.ts',
+    name: 'R2 a script that is stopped',
+  },
+  {
     id: 'R6',
     defence: 'the fetch pass is in no argv of git',
     file: 'src/runner/git/mirror.ts',

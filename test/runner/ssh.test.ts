@@ -1,7 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readConfig } from '../../src/runner/config.ts';
 import { parseSsh } from '../../src/runner/executors/ssh/config.ts';
+import { sshExecutor } from '../../src/runner/executors/ssh/ssh.ts';
 import { judge } from '../../src/runner/gate/judge.ts';
 import { sshdInstalled, startSshd, type TestSshd } from '../support/sshd.ts';
 import { jobPayload, makeScene, passesFor, sourcesOf } from './support/jobs.ts';
@@ -69,6 +71,25 @@ describe.skipIf(!sshdInstalled())('on a real sshd', () => {
     expect(report.final, report.text).toMatchObject({ state: 'success' });
     expect(report.text).toContain('jobpass: exposure: withhold');
     expect(report.text).toContain('searched');
+    await scene.close();
+  });
+
+  test('R2 a script that is stopped while its sources are on their way does not begin', async () => {
+    const scene = await makeScene({ executor: 'ssh', ssh: section() });
+    const [entry] = (await readConfig(scene.configPath)).entries;
+    if (entry === undefined) throw new Error('no entry');
+    const never = new AbortController().signal;
+    const needs = { jobId: 1, services: [], serviceEnvironment: {}, say: () => undefined, signal: never };
+    const place = { slot: 0, projectPath: 'group/app', clonePath: () => undefined, trustKey: 'one', cookie: 'cookie' };
+    const workspace = await sshExecutor.prepare({ entry, ...place, needs: { ...needs, image: undefined, pulls: undefined } });
+    const stop = new AbortController();
+    let said = '';
+    const run = { script: ['echo begun'], env: {}, force: never, xtrace: false, sections: undefined };
+    const ended = workspace.run({ ...run, signal: stop.signal, onOutput: (bytes) => (said += bytes.toString()) });
+    stop.abort();
+    expect(await ended).toEqual({ exitCode: 137 });
+    expect(said).toBe('');
+    await workspace.cleanup();
     await scene.close();
   });
 

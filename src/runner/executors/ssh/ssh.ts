@@ -113,6 +113,8 @@ class SshJob implements Workspace {
   async run(run: ScriptRun): Promise<ScriptEnd> {
     run.signal.throwIfAborted();
     await this.#send();
+    // Stopped while the sources were on their way: nobody hears of it a second time.
+    if (run.signal.aborted) return { exitCode: 137 };
     const child = this.#ssh.start(anyShell);
     child.stdout.on('data', run.onOutput);
     child.stdin.on('error', () => undefined);
