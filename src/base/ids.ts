@@ -62,8 +62,8 @@ export const zeroOid = '0'.repeat(40) as Oid;
 
 // git check-ref-format(1), and nothing that a shell, a URL or an option parser could read otherwise.
 const refForbidden = /[\u0000-\u0020~^:?*[\\\u007f]|\.\.|@\{|\/\/|\/\.|\.lock(?:\/|$)|\.$|\/$|^\/|^-/;
-/** @returns the ref name, or undefined unless it is a legal full ref name (starts with `refs/`) of at most 1,024 characters. */
+/** @returns the ref name, or undefined unless it is a legal full ref name (starts with `refs/`) of at most 1,024 bytes: no store has an index for longer ones. */
 export function parseRefName(text: string): RefName | undefined {
-  if (!text.startsWith('refs/') || text.length > 1024 || refForbidden.test(text) || /\/-/.test(text)) return undefined;
+  if (!text.startsWith('refs/') || Buffer.byteLength(text) > 1024 || refForbidden.test(text) || /\/-/.test(text)) return undefined;
   return text as RefName;
 }

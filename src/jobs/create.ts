@@ -1,4 +1,4 @@
-import { isJobpassError, JobpassError } from '../base/errors.ts';
+import { errorCodes, isJobpassError, JobpassError } from '../base/errors.ts';
 import { type JobId, type Oid, parseOid, type PassId, type UserId, zeroOid } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
 import type { RefsUpdated } from '../forge/forge.ts';
@@ -221,27 +221,49 @@ export async function pipelinesOfPush(deps: JobsDeps, event: RefsUpdated): Promi
     deps.log.info('pipeline.push_too_wide', { project: project.id, refs: moved.length });
     return;
   }
-  for (const change of moved) {
-    // What was pushed, not what stands there now: the next push may be somebody else's.
-    const commit = await asSystem(deps, 'read_ci_file', project.id, `push-${event.pushId}`, (grant) =>
-      deps.forge.repository.commit(grant, project.id, change.newOid),
-    );
-    if (commit === undefined || /\[(?:ci[ -]skip|skip[ -]ci)\]/i.test(commit.message)) continue;
-    await createPipeline(deps, {
-      project,
-      ref: change.ref.replace(/^refs\/(?:heads|tags)\//, ''),
-      tag: change.ref.startsWith('refs/tags/'),
-      sha: commit.id,
-      beforeSha: parseOid(change.oldOid) ?? zeroOid,
-      source: 'push',
-      creators: event.pushers,
-      parentJobId: event.passId === null ? null : event.jobId,
-      passId: event.passId,
-      chainDepth,
-      variables: [],
-      ...(change.ref.startsWith('refs/heads/')
-        ? { sourceVariables: await openRequests(deps, project.id, change.ref.slice('refs/heads/'.length)) }
-        : {}),
-    });
+  for (const change of moved) await unlessHopeless(deps, event, () => pipelineOfRef(deps, event, project, change, chainDepth));
+}
+
+/** Of one push: what may pass is tried again at the next start; what would be the same then is logged, and keeps no other pipeline from being made. */
+export async function unlessHopeless(
+  { log }: Pick<JobsDeps, 'log'>,
+  { projectId, pushId }: RefsUpdated,
+  make: () => Promise<unknown>,
+): Promise<void> {
+  try {
+    await make();
+  } catch (error) {
+    if (!isJobpassError(error) || errorCodes[error.code].retryable) throw error;
+    log.error('pipeline.not_created', { project: projectId, push: pushId }, error);
   }
+}
+
+async function pipelineOfRef(
+  deps: JobsDeps,
+  event: RefsUpdated,
+  project: ProjectFacts,
+  change: RefsUpdated['changes'][number],
+  chainDepth: number,
+): Promise<void> {
+  // What was pushed, not what stands there now: the next push may be somebody else's.
+  const commit = await asSystem(deps, 'read_ci_file', project.id, `push-${event.pushId}`, (grant) =>
+    deps.forge.repository.commit(grant, project.id, change.newOid),
+  );
+  if (commit === undefined || /\[(?:ci[ -]skip|skip[ -]ci)\]/i.test(commit.message)) return;
+  await createPipeline(deps, {
+    project,
+    ref: change.ref.replace(/^refs\/(?:heads|tags)\//, ''),
+    tag: change.ref.startsWith('refs/tags/'),
+    sha: commit.id,
+    beforeSha: parseOid(change.oldOid) ?? zeroOid,
+    source: 'push',
+    creators: event.pushers,
+    parentJobId: event.passId === null ? null : event.jobId,
+    passId: event.passId,
+    chainDepth,
+    variables: [],
+    ...(change.ref.startsWith('refs/heads/')
+      ? { sourceVariables: await openRequests(deps, project.id, change.ref.slice('refs/heads/'.length)) }
+      : {}),
+  });
 }

@@ -6,7 +6,7 @@ import { type Grant, jobBehind, verifyGrant } from '../pass/grant.ts';
 import type { PipelineRecord } from '../ports/jobs.ts';
 import type { MergeRequestId, MergeRequestRecord } from '../ports/merge-requests.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
-import { chainDepthFor, createPipeline, type CreateRequest, everybodyBehind, startsNothing } from './create.ts';
+import { chainDepthFor, createPipeline, type CreateRequest, everybodyBehind, startsNothing, unlessHopeless } from './create.ts';
 import type { JobsDeps } from './deps.ts';
 import { openRequests } from './open-requests.ts';
 import { slug } from './predefined.ts';
@@ -114,7 +114,9 @@ export async function pipelinesOfHeads(deps: JobsDeps, event: RefsUpdated): Prom
     const request = await deps.mergeRequests.byId(null, id<MergeRequestId>(number));
     if (request?.state !== 'opened') continue;
     const parentJobId = event.passId === null ? null : event.jobId;
-    await start(deps, request, project, { creators: event.pushers, parentJobId, passId: event.passId, chainDepth });
+    await unlessHopeless(deps, event, () =>
+      start(deps, request, project, { creators: event.pushers, parentJobId, passId: event.passId, chainDepth }),
+    );
   }
 }
 

@@ -61,6 +61,7 @@ function parse(text: string): YamlFile {
   const value: unknown = document.toJS({ maxAliasCount: 1000 });
   if (!fits(value))
     return failure(`the file has more than ${limits.ciNodes} values or ${maxCharacters} characters, with its aliases resolved`);
+  if (holdsZero(value)) return failure('a text in the file holds the character U+0000, which no shell and no store can take');
   return { ok: true, value, locate: (path) => locate(document, lines, path) };
 }
 
@@ -140,6 +141,14 @@ export function fits(root: unknown): boolean {
     if (typeof value === 'object' && value !== null) for (const inner of Object.values(value)) stack.push(inner);
   }
   return true;
+}
+
+/** @param value that `fits` */
+function holdsZero(value: unknown): boolean {
+  if (typeof value === 'string') return value.includes('\0');
+  return (
+    typeof value === 'object' && value !== null && Object.entries(value).some(([key, inner]) => key.includes('\0') || holdsZero(inner))
+  );
 }
 
 /** A value as one YAML document, with nothing left to look up elsewhere in it. */

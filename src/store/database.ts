@@ -104,11 +104,20 @@ export class Database implements Transactor {
   }
 }
 
+/**
+ * PostgreSQL's classes for what is wrong with the values themselves, and would be the next time: a text with U+0000, a number that is too large, one too long for an
+ * index. Called unavailable, it would be tried again for ever, and everything in the same line with it.
+ * @see PostgreSQL, "Error Codes": 22, 54
+ */
+const refusedValue = /^(?:22|54)[0-9A-Z]{3}$/;
+
 /** Engine errors become ours; nothing of SQL reaches a caller. */
 function outward(error: unknown): unknown {
   if (isJobpassError(error)) return error;
   if (isUniqueViolation(error)) return new JobpassError('conflict', {}, error);
   const code = codeOf(error);
+  if (refusedValue.test(code))
+    return new JobpassError('unprocessable', 'A value is too long or too large, or holds a character that is not kept.', error);
   const engine = /^(?:SQLITE|ERR_SQLITE|ECONN|CONNECTION|CONNECT_TIMEOUT|EPIPE|ENOTFOUND)/.test(code) || /^[0-9A-Z]{5}$/.test(code);
   return engine ? new JobpassError('store_unavailable', {}, error) : error;
 }

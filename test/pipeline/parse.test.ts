@@ -138,6 +138,8 @@ describe('what it refuses, with the line', () => {
       'a: {script: x}\n---\nb: {script: x}',
       ['line 2: the file holds several documents between lines of `---`: at most a header with `spec` stands above one'],
     ],
+    ['a: {script: "x\\0"}', ['a text in the file holds the character U+0000, which no shell and no store can take']],
+    ['"a\\0": {script: x}', ['a text in the file holds the character U+0000, which no shell and no store can take']],
     ['a: 1\n<<: 2', ['invalid YAML: Merge sources must be maps or map aliases']],
   ])('%j', (text, expected) => {
     expect(errors(text)).toEqual(expected);

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { JobpassError } from '../../../src/base/errors.ts';
+import { id, type UserId } from '../../../src/base/ids.ts';
 import { openStore } from '../../../src/store/open.ts';
 import { addUser, now, uniqueName } from './seed.ts';
 import type { Bench } from './suite.ts';
@@ -88,16 +89,31 @@ export function transactionCases(bench: Bench): void {
 
   test("an engine's own error becomes store_unavailable, without SQL in its text", async () => {
     const { transactor, settings } = bench.store;
-    // Too large a page is the engine's to refuse; the text must not be.
+    await bench.engine.execute(bench.url, 'alter table "trustedProjects" rename to "gone"');
     const error: unknown = await transactor
       .write(async (tx) => {
         await settings.set(tx, 'x', 'y');
-        await bench.store.jobs.listJobs(tx, Number.NaN as never, [], { page: 1, perPage: Number.MAX_VALUE });
+        await bench.store.trustedProjects.list(tx, id<UserId>(1));
       })
       .catch((caught: unknown) => caught);
+    await bench.engine.execute(bench.url, 'alter table "gone" rename to "trustedProjects"');
     expect(error).toBeInstanceOf(JobpassError);
     expect(error).toMatchObject({ code: 'store_unavailable' });
-    expect(String(error)).not.toMatch(/select|jobs|limit/i);
+    expect(String(error)).not.toMatch(/select|trusted/i);
+  });
+
+  test('R13 a value that the engine cannot keep is what was sent, and no reason to try again', async () => {
+    const { transactor, settings } = bench.store;
+    const letters = Array.from({ length: 3000 }, (_, at) => String.fromCharCode(0xac00 + ((at * 7919) % 11_000))).join('');
+    for (const key of ['a zero \0', letters]) {
+      const said = await transactor
+        .write((tx) => settings.set(tx, key, 'x'))
+        .then(
+          () => 'kept',
+          (error: unknown) => (error instanceof JobpassError ? error.code : String(error)),
+        );
+      expect(said).toBe(bench.engine.name === 'postgres' ? 'unprocessable' : 'kept');
+    }
   });
 
   test('closing waits for what is under way, a transaction that reads beside itself and a read, and then comes to its end', async () => {

@@ -308,6 +308,22 @@ describe('a push', () => {
     expect(row.handled).toBe(true);
   });
 
+  test('R13 a push that nobody can be told of keeps neither the server from starting nor the next push from being told', async () => {
+    await commit('a');
+    await ok(work, 'push', '-q', 'origin', 'main');
+    await commit('b');
+    await ok(work, 'push', '-q', 'origin', 'main');
+    for (const row of forge.log) row.handled = false;
+    const told: number[] = [];
+    const onRefsUpdated = async ({ pushId }: { readonly pushId: number }): Promise<void> => {
+      if (pushId === forge.log[0]?.id) throw new Error('nobody knows what to do with it');
+      told.push(pushId);
+    };
+    await recoverPushes({ ...forge.push, onRefsUpdated }, forge.repositories);
+    expect(told).toEqual([forge.log[1]?.id]);
+    expect(forge.log.map(({ handled }) => handled)).toEqual([false, true]);
+  });
+
   test('recovery: a prepared push counts as applied where the ref moved, else as dropped', async () => {
     const tip = await commit('a');
     await ok(work, 'push', '-q', 'origin', 'main');
