@@ -89,6 +89,8 @@ export const limits = {
   keptVariableCharacters: 10_000,
   variablesPerOwner: 1000,
   variableBytesPerOwner: 1024 * 1024,
+  /** Of a runner: more than any job takes. */
+  runnerTimeoutSeconds: 366 * 86_400,
   idTokensPerJob: 20,
   /** Ended no later than this, as nobody can take one back. */
   idTokenSeconds: 3600,

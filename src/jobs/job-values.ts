@@ -129,6 +129,14 @@ export async function deployedUrl(deps: JobsDeps, job: JobRecord, reported: read
   return addressOf(values.text(url));
 }
 
+/** Where the repository cannot be read, it has none: the job is over all the same. */
+export function noAddress({ log }: Pick<JobsDeps, 'log'>, { id }: Pick<JobRecord, 'id'>): (error: unknown) => null {
+  return (error) => {
+    log.error('environment.no_url', { job: id }, error);
+    return null;
+  };
+}
+
 /** What a browser may open; null = the text is no such address. */
 export function addressOf(text: string): string | null {
   return /^https?:\/\/[^\s]{1,255}$/.test(text) ? text : null;

@@ -11,7 +11,7 @@ import { deployed } from './deployment.ts';
 import type { JobsDeps } from './deps.ts';
 import { readTail } from './held-back.ts';
 import type { Reports } from './jobs.ts';
-import { deployedUrl } from './job-values.ts';
+import { deployedUrl, noAddress } from './job-values.ts';
 import { traceKey } from './keys.ts';
 import { LeakScanner } from './leaks.ts';
 import { retryFailed } from './retry.ts';
@@ -42,8 +42,8 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
   async function finish(job: JobRecord, update: JobUpdate): Promise<JobStatus> {
     const plan: { job: PlanJob } = JSON.parse(job.plan);
     const now = clock.now();
-    // Reads git where the job names an address: before the transaction.
-    const url = update.state === 'success' ? await deployedUrl(deps, job, [...(job.dotenv ?? [])]) : null;
+    // Reads git where the job names an address: before the transaction, and no reason to let the job, and its passes, live on.
+    const url = update.state === 'success' ? await deployedUrl(deps, job, [...(job.dotenv ?? [])]).catch(noAddress(deps, job)) : null;
     const status = await transactor.write(async (tx) => {
       await jobs.lockPipeline(tx, job.pipelineId);
       const current = await jobs.job(tx, job.id);
@@ -54,7 +54,7 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
         status: to,
         finishedAt: now,
         contactAt: now,
-        exitCode: update.exit_code ?? (to === 'success' ? 0 : null),
+        exitCode: update.exit_code === undefined ? (to === 'success' ? 0 : null) : kept(update.exit_code),
         failureReason: to === 'failed' ? reasonOf(update.failure_reason) : null,
       });
       if (!done) return current.status;
@@ -143,6 +143,11 @@ export function makeReports(deps: JobsDeps, watched: Watched): Reports {
       return status;
     },
   };
+}
+
+/** Windows has codes of 32 bits without a sign, such as 3221225477; they are kept as they read with one. */
+function kept(exitCode: number): number {
+  return exitCode | 0;
 }
 
 function reasonOf(text: string | undefined): FailureReason {

@@ -1,3 +1,4 @@
+import { isJobpassError } from '../base/errors.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { JobChange, JobRecord, PipelineRecord } from '../ports/jobs.ts';
 import { advance } from './advance.ts';
@@ -5,7 +6,7 @@ import { dependenciesOf } from './dependencies.ts';
 import { deployed } from './deployment.ts';
 import type { JobsDeps } from './deps.ts';
 import { dotenvVariables } from './dotenv.ts';
-import { deployedUrl } from './job-values.ts';
+import { deployedUrl, noAddress } from './job-values.ts';
 import { mayStillWatch } from './subscribe.ts';
 
 const atOnce = 100;
@@ -13,7 +14,15 @@ const atOnce = 100;
 /** A bridge with a `strategy` ends as its downstream pipeline did. */
 export async function settleBridges(deps: JobsDeps): Promise<void> {
   const settled = await deps.flow.settledBridges(null, atOnce);
-  for (const { bridge, downstream } of settled) await end(deps, bridge, downstream);
+  for (const { bridge, downstream } of settled) {
+    try {
+      await end(deps, bridge, downstream);
+    } catch (error) {
+      if (isJobpassError(error, 'store_unavailable') || isJobpassError(error, 'audit_unavailable')) throw error;
+      // A repository that cannot be read is one project's; the bridges of the others do not wait for it.
+      deps.log.error('bridge.not_settled', { job: bridge.id }, error);
+    }
+  }
   if (settled.length > 0) deps.wakeup.changed();
 }
 
@@ -23,7 +32,7 @@ async function end(deps: JobsDeps, bridge: JobRecord, downstream: PipelineRecord
   const now = clock.now();
   const watched = plan.upstreamProject === undefined || downstream === null || (await mayStillWatch(deps, bridge, downstream));
   const change = { ...outcomeOf(plan, watched ? downstream : null), finishedAt: now };
-  const url = change.status === 'success' ? await addressOf(deps, bridge, plan) : null;
+  const url = change.status === 'success' ? await addressOf(deps, bridge, plan).catch(noAddress(deps, bridge)) : null;
   await transactor.write(async (tx) => {
     await jobs.lockPipeline(tx, bridge.pipelineId);
     if (!(await jobs.changeJob(tx, bridge.id, ['running'], change))) return;

@@ -112,7 +112,7 @@ export class Database implements Transactor {
 const refusedValue = /^(?:22|54)[0-9A-Z]{3}$/;
 
 /** Engine errors become ours; nothing of SQL reaches a caller. */
-function outward(error: unknown): unknown {
+export function outward(error: unknown): unknown {
   if (isJobpassError(error)) return error;
   if (isUniqueViolation(error)) return new JobpassError('conflict', {}, error);
   const code = codeOf(error);

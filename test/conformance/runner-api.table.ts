@@ -69,7 +69,14 @@ const identity: readonly Row[] = [
         client.token = made.token;
         expect((await client.verify()).status).toBe(200);
         expect([(await client.register('glrtr-unknown')).status, (await client.register('')).status]).toEqual([403, 400]);
-        expect((await client.register(String(token), { maximum_timeout: 5 })).status).toBe(400);
+        for (const seconds of [5, 2 ** 31]) {
+          expect((await client.register(String(token), { maximum_timeout: seconds })).status).toBe(400);
+          const changed = await scene.server.call('PUT', `/api/v4/runners/${made.id}`, {
+            token: scene.server.root,
+            body: { maximum_timeout: seconds },
+          });
+          expect(changed.status).toBe(400);
+        }
       } finally {
         await on(scene, settings, { allow_runner_registration_token: false });
       }

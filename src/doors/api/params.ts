@@ -12,6 +12,8 @@ export class Params {
     for (const [name, value] of query) addFormField(values, name, value);
     if (body instanceof URLSearchParams) for (const [name, value] of body) addFormField(values, name, value);
     else if (typeof body === 'object' && body !== null) for (const [name, value] of Object.entries(body)) values.set(name, value);
+    for (const [name, value] of values)
+      if (holdsZero(name, value)) throw new ParamError(`${name.replaceAll('\0', '')} is invalid: it holds the character U+0000`);
     this.#values = values;
   }
 
@@ -150,6 +152,15 @@ export class Params {
     if (Number.isNaN(at)) throw new ParamError(`${name} is invalid`);
     return millis(at);
   }
+}
+
+/** No store keeps it in a text, and nothing that runs is given it. What is written into a file may hold anything. */
+function holdsZero(name: string, value: unknown): boolean {
+  if (name.includes('\0')) return true;
+  if (name === 'content') return false;
+  if (typeof value === 'string') return value.includes('\0');
+  if (value instanceof Map) return [...value].some(([key, inner]) => holdsZero(String(key), inner));
+  return typeof value === 'object' && value !== null && Object.entries(value).some(([key, inner]) => holdsZero(key, inner));
 }
 
 function fail(name: string): never {

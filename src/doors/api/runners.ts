@@ -1,5 +1,6 @@
 import { isoTimeOrNull } from '../../base/clock.ts';
 import { JobpassError } from '../../base/errors.ts';
+import { limits } from '../../base/limits.ts';
 import { type GroupId, parseId, type ProjectId, type RunnerId, type UserId } from '../../base/ids.ts';
 import type { Secret } from '../../base/secret.ts';
 import type { RunnerSettings } from '../../jobs/registration.ts';
@@ -155,6 +156,7 @@ function timeoutOf(params: Params): number | null | undefined {
   const seconds = params.integer('maximum_timeout');
   if (seconds === undefined) return params.given('maximum_timeout') ? null : undefined;
   if (seconds < 600) throw new ParamError('maximum_timeout needs to be at least 10 minutes');
+  if (seconds > limits.runnerTimeoutSeconds) throw new ParamError('maximum_timeout is a year at most');
   return seconds;
 }
 

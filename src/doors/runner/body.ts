@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { JobpassError } from '../../base/errors.ts';
+import { limits } from '../../base/limits.ts';
 import type { SignedReport } from '../../jobs/jobs.ts';
 import type { ManagerInfo } from '../../ports/runners.ts';
 import { type ArtifactFormat, artifactFormats, reportFormat } from '../../wire/reports.ts';
@@ -117,6 +118,7 @@ export function maximumTimeoutOf(value: unknown): number | null {
   const seconds = Number(value);
   if (!Number.isSafeInteger(seconds) || seconds < 600)
     throw new JobpassError('invalid_input', 'maximum_timeout needs to be at least 10 minutes');
+  if (seconds > limits.runnerTimeoutSeconds) throw new JobpassError('invalid_input', 'maximum_timeout is a year at most');
   return seconds;
 }
 

@@ -35,6 +35,7 @@ import { selfRegisteredRunners } from './0058-self-registered-runners.ts';
 import { pipelinePass } from './0059-pipeline-pass.ts';
 import { pushNodes } from './0060-push-nodes.ts';
 import { lockJobs } from './0061-lock-jobs.ts';
+import { wideIds } from './0062-wide-ids.ts';
 
 /** Where the engines write the same thing differently. */
 export interface ColumnTypes {
@@ -86,6 +87,7 @@ const migrations: readonly Migration[] = [
   pipelinePass,
   pushNodes,
   lockJobs,
+  wideIds,
 ];
 
 /**

@@ -1,8 +1,8 @@
-import { Kysely, sql } from 'kysely';
+import { type Driver, Kysely, sql } from 'kysely';
 import { PostgresJSDialect } from 'kysely-postgres-js';
 import postgres from 'postgres';
 import { JobpassError } from '../../base/errors.ts';
-import type { Connections } from '../database.ts';
+import { type Connections, outward } from '../database.ts';
 import { endWhenIdle } from '../end-when-idle.ts';
 import type { Schema } from '../schema.ts';
 
@@ -15,19 +15,39 @@ const readers = 8;
  * @throws invalid_input
  */
 export function openPostgres(url: string): Connections {
-  const open = (max: number): Kysely<Schema> => {
+  const open = (max: number, Kind: typeof Dialect): Kysely<Schema> => {
     // Ids and times fit in a double; a bigint column otherwise arrives as text.
     const types = { bigint: { to: 20, from: [20], parse: Number, serialize: String } };
     const client = postgres(...clientOf(url, 'jobpass', { max, types }));
-    return new Kysely<Schema>({ dialect: new Dialect({ postgres: client }) });
+    return new Kysely<Schema>({ dialect: new Kind({ postgres: client }) });
   };
-  return { writer: open(writers), reader: open(readers) };
+  return { writer: open(writers, Dialect), reader: open(readers, ReadingDialect) };
 }
 
 class Dialect extends PostgresJSDialect {
-  override createDriver() {
+  override createDriver(): Driver {
     return endWhenIdle(super.createDriver());
   }
+}
+
+/** What goes wrong in a transaction is told by whoever began it; beside one there is only the question itself. */
+class ReadingDialect extends Dialect {
+  override createDriver(): Driver {
+    const driver = super.createDriver();
+    const acquire = driver.acquireConnection.bind(driver);
+    driver.acquireConnection = async (options) => {
+      const connection = await acquire(options).catch(sayOutward);
+      // Made anew for each use.
+      const execute = connection.executeQuery.bind(connection);
+      connection.executeQuery = (query, more) => execute<never>(query, more).catch(sayOutward);
+      return connection;
+    };
+    return driver;
+  }
+}
+
+function sayOutward(error: unknown): never {
+  throw outward(error);
 }
 
 /** A client that does nothing but hear what others committed. @throws invalid_input */

@@ -25,6 +25,17 @@ export function auditCases(bench: Bench): void {
     expect(await row(auditId)).toMatchObject({ outcome: 'failed' });
   });
 
+  // Those of a large GitLab, behind a gateway.
+  test('R10 ids have room for more than 2³¹ jobs', async () => {
+    const { audit } = bench.store;
+    const made = auditRow({
+      passId: id<PassId>(9_000_000_000),
+      jobId: id<JobId>(9_000_000_001),
+      jobProjectId: id<ProjectId>(9_000_000_003),
+    });
+    expect(await row(await audit.append(made))).toMatchObject(made);
+  });
+
   test('R10 appends of the same moment get ids of their own rows, in order', async () => {
     const { audit } = bench.store;
     const names = Array.from({ length: 450 }, (_, index) => `moment-${index}`);

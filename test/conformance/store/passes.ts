@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { millis } from '../../../src/base/ids.ts';
+import { id, type JobId, millis, type PipelineId } from '../../../src/base/ids.ts';
 import type { JobStatus } from '../../../src/ports/jobs.ts';
 import { addJob, addPass, digestOf, now, unknownId, unknownJob } from './seed.ts';
 import type { Bench } from './suite.ts';
@@ -16,6 +16,13 @@ export function passCases(bench: Bench): void {
     expect(await passes.byDigest(null, digestOf())).toBeUndefined();
     expect(await passes.byId(null, unknownId as never)).toBeUndefined();
     expect(await passes.forJob(null, unknownJob)).toEqual([]);
+  });
+
+  test('R13 a pass may be that of a job with a number beyond 2³¹, as a large GitLab has behind a gateway', async () => {
+    const { passes } = bench.store;
+    const job = { ...(await addJob(bench.store, 'running')), id: id<JobId>(9_000_000_001), pipelineId: id<PipelineId>(9_000_000_002) };
+    const pass = await addPass(bench.store, job);
+    expect(await passes.forJob(null, job.id)).toEqual([pass]);
   });
 
   test('R9 children die with their parent, however deep; the first reason stays', async () => {

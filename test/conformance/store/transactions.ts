@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { JobpassError } from '../../../src/base/errors.ts';
-import { id, type UserId } from '../../../src/base/ids.ts';
+import { id, type ProjectId, type UserId } from '../../../src/base/ids.ts';
 import { openStore } from '../../../src/store/open.ts';
 import { addUser, now, uniqueName } from './seed.ts';
 import type { Bench } from './suite.ts';
@@ -114,6 +114,15 @@ export function transactionCases(bench: Bench): void {
         );
       expect(said).toBe(bench.engine.name === 'postgres' ? 'unprocessable' : 'kept');
     }
+  });
+
+  test('R13 a question that holds such a value, also beside a transaction, is no failure of the store', async () => {
+    const { mergeRequests, settings } = bench.store;
+    const codeOf = (asked: Promise<unknown>) =>
+      asked.catch((error: unknown) => (error instanceof JobpassError ? error.code : String(error)));
+    const said = bench.engine.name === 'postgres' ? 'unprocessable' : undefined;
+    expect(await codeOf(mergeRequests.byIid(null, id<ProjectId>(1), 99_999_999_999))).toBe(said);
+    expect(await codeOf(settings.get(null, 'never set \0'))).toBe(said);
   });
 
   test('closing waits for what is under way, a transaction that reads beside itself and a read, and then comes to its end', async () => {

@@ -30,6 +30,14 @@ describe('parameters of a request', () => {
     expect(form('').optionalText('toString')).toBeUndefined();
   });
 
+  test('R13 no store keeps U+0000 in a text: nothing takes it but what is written into a file', () => {
+    expect(() => form('a=x%00')).toThrow(ParamError);
+    expect(() => form('variables[K%00]=x')).toThrow(ParamError);
+    expect(() => new Params(new URLSearchParams(), { list: [{ deep: ['\0'] }] })).toThrow(ParamError);
+    const written = new Params(new URLSearchParams(), { actions: [{ content: 'x\0' }], content: '\0' });
+    expect(written.text('content')).toBe('\0');
+  });
+
   // Copying what is there for each field took minutes for a body of this size, before anybody was asked who they are.
   test.each([
     ['list', (_index: number) => 'a[]=1'],
