@@ -174,4 +174,13 @@ export const serverBoundMutants: readonly Mutant[] = [
     test: 'test/doors/api/params.test.ts',
     name: 'R13 no store keeps U+0000',
   },
+  {
+    id: 'R3',
+    defence: 'an earlier push that is settled late does not hide who moved the ref last',
+    file: 'src/store/repositories/push-log.ts',
+    find: ".where('refPushes.pushId', '<', pushId)",
+    replace: '',
+    test: 'test/conformance/store/sqlite.test.ts',
+    name: 'R3 the push that moved',
+  },
 ];

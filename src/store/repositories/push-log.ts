@@ -133,11 +133,12 @@ export function pushLogRepository(db: Database): PushLogStore {
   };
 }
 
+/** The record of a push is made under its refs' locks, so a greater id moved a ref later; being settled, it holds none any more. */
 async function rememberRef(on: Kysely<Schema>, projectId: number, ref: string, pushId: number): Promise<void> {
   await on
     .insertInto('refPushes')
     .values({ projectId, ref, pushId })
-    .onConflict((conflict) => conflict.columns(['projectId', 'ref']).doUpdateSet({ pushId }))
+    .onConflict((conflict) => conflict.columns(['projectId', 'ref']).doUpdateSet({ pushId }).where('refPushes.pushId', '<', pushId))
     .execute();
 }
 

@@ -61,6 +61,16 @@ export function pushLogCases(bench: Bench): void {
     expect((await pushLog.pushersOf(null, project, [...commits, oid(5000)])).size).toBe(1203);
   });
 
+  test('R3 the push that moved a ref last stays the last one, also where an earlier one is settled after it', async () => {
+    const { pushLog } = bench.store.forge;
+    const { project, one, two } = await place();
+    const { transactor } = bench.store;
+    const prepare = (user: UserId) => transactor.write((tx) => pushLog.prepare(tx, newPush(project, [user], [])));
+    const [earlier, later] = [await prepare(one), await prepare(two)];
+    for (const pushId of [later, earlier]) await transactor.write((tx) => pushLog.finish(tx, pushId, 'applied', [main]));
+    expect(await pushLog.lastPushers(null, project, main)).toEqual([two]);
+  });
+
   test('only refs that really moved are remembered', async () => {
     const { pushLog } = bench.store.forge;
     const { project, one } = await place();
