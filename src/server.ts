@@ -7,6 +7,7 @@ import { randomBase62, Secret } from './base/secret.ts';
 import { makeApiDoor } from './doors/api/api-door.ts';
 import type { ApiDeps } from './doors/api/route.ts';
 import { makeGitDoor } from './doors/git/git-door.ts';
+import { OpenGits } from './doors/git/open-gits.ts';
 import { makeLfsDoor } from './doors/git/lfs/lfs-door.ts';
 import { type Listen, makeHttpServer } from './doors/http.ts';
 import { addressesOf, chosenPorts } from './doors/listen.ts';
@@ -179,10 +180,12 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   await forge.recover();
 
   const drain = new AbortController();
+  const openGits = new OpenGits();
   const api: ApiDeps = {
     gatekeeper,
     directory: store.directory,
     formerPaths: store.formerPaths,
+    openGits,
     forge,
     jobs,
     audit: store.audit,
@@ -205,7 +208,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
         originFor: (host) => addresses.originFor(host),
         log,
       }),
-      makeGitDoor({ gatekeeper, directory: store.directory, formerPaths: store.formerPaths, forge, log }),
+      makeGitDoor({ gatekeeper, directory: store.directory, formerPaths: store.formerPaths, forge, openGits, log }),
       makeRegistryDoor({
         gatekeeper,
         directory: store.directory,

@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { silentLog } from '../../src/base/log.ts';
 import { makeGitDoor } from '../../src/doors/git/git-door.ts';
+import { OpenGits } from '../../src/doors/git/open-gits.ts';
 import type { Admission } from '../../src/pass/subject.ts';
 import { type EmbeddedGit, grantFor, project, startEmbeddedGit } from '../support/embedded-git.ts';
 import { forge as listen } from './proxy/stage.ts';
@@ -30,6 +31,7 @@ test.each([
     request.on('error', () => undefined);
     const gone = new Promise((resolve) => response.once('close', resolve));
     const door = makeGitDoor({
+      openGits: new OpenGits(),
       gatekeeper: {
         async admit(): Promise<Admission> {
           client.destroy();

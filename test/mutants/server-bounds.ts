@@ -183,4 +183,13 @@ export const serverBoundMutants: readonly Mutant[] = [
     test: 'test/conformance/store/sqlite.test.ts',
     name: 'R3 the push that moved',
   },
+  {
+    id: 'A65',
+    defence: "the API's gits count among those of who asks",
+    file: 'src/doors/api/route.ts',
+    find: "if (endpoint.path.includes('/repository/')) leave = ",
+    replace: "if (endpoint.path === '') leave = ",
+    test: 'test/doors/api/streams.test.ts',
+    name: 'A65 archives that a slow client holds',
+  },
 ];

@@ -17,6 +17,7 @@ import { type Endpoint, endpoints } from '../../policy/endpoints.ts';
 import type { AuditStore } from '../../ports/audit.ts';
 import type { Directory, FormerPaths, GroupFacts, ProjectFacts, UserFacts } from '../../ports/directory.ts';
 import { credentialOf, holdsPass } from '../credential.ts';
+import type { OpenGits } from '../git/open-gits.ts';
 import { factsOf } from '../http.ts';
 import { answerFor, errorOfRefusal, MovedProject, ParamError } from './errors.ts';
 import { Params } from './params.ts';
@@ -27,6 +28,8 @@ export interface RouteDeps {
   readonly directory: Directory;
   /** Left out in front of another forge, which leads its clients itself. */
   readonly formerPaths?: FormerPaths;
+  /** Left out in front of another forge, whose gits are its own. */
+  readonly openGits?: OpenGits;
   readonly log: Log;
   /** External address without a final slash, for every URL in an answer. */
   readonly externalUrl: string;
@@ -101,16 +104,22 @@ async function serve(
 ): Promise<unknown> {
   const granted: Grant[] = [];
   let answer: Answer;
+  let leave: (() => void) | undefined;
   try {
-    answer = await handler(await prepare(deps, endpoint, request, granted));
+    const call = await prepare(deps, endpoint, request, granted);
+    if (endpoint.path.includes('/repository/')) leave = deps.openGits?.enter(call.grant.identity);
+    answer = await handler(call);
     if (request.method === 'HEAD' && answer.stream !== undefined) answer = headOf(answer, answer.stream);
     if (answer.stream !== undefined) follow(deps, granted, answer.stream);
   } catch (error) {
+    leave?.();
     const moved = error instanceof MovedProject;
     const refused = moved || isJobpassError(error) || error instanceof ParamError;
     await settleAll(deps, granted, moved && error.location !== undefined ? 'done' : refused ? 'refused' : 'failed');
     return answerError(deps, error, request, reply);
   }
+  if (answer.stream === undefined) leave?.();
+  else answer.stream.once('close', () => leave?.());
   void reply.code(answer.status ?? (endpoint.method === 'POST' ? 201 : 200)).headers(answer.headers ?? {});
   if (answer.stream !== undefined) return reply.send(answer.stream);
   await settleAll(deps, granted, 'done');

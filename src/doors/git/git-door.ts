@@ -15,11 +15,12 @@ import { decodeOnce } from '../paths.ts';
 import { send } from '../send.ts';
 import { lingerUnread } from '../unread.ts';
 import { archiveAnswer, type GitAnswer, gitAnswer, isArchivePath, plainText } from './errors.ts';
-import { OpenGits } from './open-gits.ts';
+import type { OpenGits } from './open-gits.ts';
 
 export interface GitDoorDeps extends AddressBook {
   readonly gatekeeper: Gatekeeper;
   readonly forge: Pick<Forge, 'git'>;
+  readonly openGits: OpenGits;
   readonly log: Log;
 }
 
@@ -33,7 +34,6 @@ const pathShape = /^\/(.+?)\.git\/(info\/refs|git-upload-pack|git-receive-pack)$
 
 /** git over HTTP, by git's own programs: clone, fetch, push. @see gitprotocol-http(5) */
 export function makeGitDoor(deps: GitDoorDeps): Door {
-  const open = new OpenGits();
   return {
     kind: 'raw',
     name: 'git',
@@ -44,7 +44,7 @@ export function makeGitDoor(deps: GitDoorDeps): Door {
       const anonymous = read.subject.kind === 'anonymous';
       try {
         const wanted = parseRequest(request, context);
-        await serve(deps, open, request, response, context, wanted, read.subject);
+        await serve(deps, request, response, context, wanted, read.subject);
       } catch (error) {
         const known = isJobpassError(error) ? error : new JobpassError('internal', {}, error);
         if (known.code === 'internal' || known.code === 'upstream_failed')
@@ -84,7 +84,6 @@ function parseRequest(request: IncomingMessage, context: RawContext): GitRequest
 
 async function serve(
   deps: GitDoorDeps,
-  open: OpenGits,
   request: IncomingMessage,
   response: ServerResponse,
   context: RawContext,
@@ -113,7 +112,7 @@ async function serve(
   let outcome: 'done' | 'failed' | 'refused' | 'cut' = 'refused';
   let leave: (() => void) | undefined;
   try {
-    leave = open.enter(grant.identity);
+    leave = deps.openGits.enter(grant.identity);
     outcome = 'failed';
     outcome = await stream(deps, request, response, wanted, grant, project.id);
   } finally {

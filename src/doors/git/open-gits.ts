@@ -4,7 +4,7 @@ import { type Identity, jobBehind } from '../../pass/grant.ts';
 /** For one user or job, or for all who sign in with nothing: each is a process, and may stay as long as its client moves anything. */
 const mostOpen = 64;
 
-/** Counts the gits that work for each asker at once, so that nobody takes the machine from the others (A65). */
+/** Counts the gits that work for each asker at once, over git and over the API, so that nobody takes the machine from the others (A65). */
 export class OpenGits {
   readonly #open = new Map<string, number>();
 
@@ -15,7 +15,7 @@ export class OpenGits {
     if (open > mostOpen) {
       const who = identity.kind === 'anonymous' ? 'without a token' : 'for one user or job';
       throw new JobpassError('rate_limited', {
-        message: `At most ${mostOpen} clones, fetches and pushes at once ${who}.`,
+        message: `At most ${mostOpen} clones, fetches, pushes and questions of repositories at once ${who}.`,
         retryAfterSeconds: 5,
       });
     }
