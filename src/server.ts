@@ -175,7 +175,8 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   const root = known ? undefined : rootTokenOf(config.rootToken);
   if (known && config.rootToken !== undefined && (await store.credentials.personalToken(null, config.rootToken.digest())) === undefined)
     log.warn('server.root_token_ignored', {
-      message: 'JOBPASS_ROOT_TOKEN counts at the first start only, and nobody has this token: sign in with the one of that start',
+      message:
+        'JOBPASS_ROOT_TOKEN counts at the first start only, and nobody has this token: sign in with the one of that start, or make another with `jobpass serve root-token`',
     });
   await forge.recover();
 

@@ -3,6 +3,7 @@ import { Secret } from '../base/secret.ts';
 import { startServer } from '../server.ts';
 import { type Command, describeSettings, parseFlags, usage, version } from './command.ts';
 import { readSettings, secretFromEnv, type Setting } from './config.ts';
+import { newRootToken } from './root-token.ts';
 import { runServeDoctor } from './serve-doctor.ts';
 import { listenConfig, listenSettings, passSettings, textIn } from './server-settings.ts';
 
@@ -15,10 +16,12 @@ const settings: readonly Setting[] = [
 export const serve: Command = {
   help: () => `usage: jobpass serve [options]
        jobpass serve doctor [options] [--json]
+       jobpass serve root-token [--data DIR] [--database URL]
 
 Starts the server. The first start creates the store and prints the root token once; JOBPASS_ROOT_TOKEN, or a file named by
 JOBPASS_ROOT_TOKEN_FILE, sets it instead. SIGTERM drains: requests in flight get 30 seconds, a second signal cuts them.
 \`doctor\` says what these settings give up and what to change, starts nothing, and exits with 1 where it would not work.
+\`root-token\` makes another token for \`root\` where that of the first start is lost, and unblocks it; with SQLite no server may run meanwhile.
 
 ${describeSettings(settings)}
   --config FILE           TOML file with these names as keys
@@ -28,9 +31,15 @@ example: jobpass serve --data ./jobpass-data --listen 127.0.0.1:8929
   async run(args, io) {
     const flags = parseFlags(args, settings, ['config'], ['json'], true);
     const [command, ...more] = flags.positionals;
-    if (more.length > 0 || (command !== undefined && command !== 'doctor')) usage(`there is no \`serve ${command ?? ''}\``);
+    if (more.length > 0 || (command !== undefined && command !== 'doctor' && command !== 'root-token'))
+      usage(`there is no \`serve ${command ?? ''}\``);
     const values = readSettings(settings, flags.values, flags.text('config'));
     const config = listenConfig(values);
+    const dataDir = textIn(values, 'data') ?? './jobpass-data';
+    if (command === 'root-token') {
+      io.out(`root token: ${(await newRootToken(dataDir, config.database)).reveal()}\nIt is shown this once; keep it.\n`);
+      return 0;
+    }
     if (command === 'doctor') return runServeDoctor(config, io, flags.flag('json'));
     const rootToken = secretFromEnv('JOBPASS_ROOT_TOKEN');
     const log = jsonLog();
@@ -38,7 +47,7 @@ example: jobpass serve --data ./jobpass-data --listen 127.0.0.1:8929
     const server = await startServer(
       {
         ...config,
-        dataDir: textIn(values, 'data') ?? './jobpass-data',
+        dataDir,
         rootToken: rootToken === undefined ? undefined : new Secret(rootToken),
         version,
       },

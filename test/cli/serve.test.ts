@@ -75,6 +75,27 @@ describe('jobpass serve', () => {
     expect((await second.exit).code).toBe(0);
   });
 
+  test('R10 a lost root token is made anew by whoever has the data folder, while no server runs there, and the trail tells', async () => {
+    const folder = join(data, 'lost');
+    const renew = (where = folder) => start(['serve', 'root-token', '--data', where]).exit;
+    expect(await renew()).toEqual({ code: 1, out: '', err: 'jobpass: No server has started with this data folder and database.\n' });
+    await expect(stat(folder)).rejects.toThrow();
+    const first = start(['serve', '--data', folder, '--listen', '127.0.0.1:0']);
+    await first.listening;
+    expect(await renew()).toMatchObject({ code: 1, out: '', err: expect.stringContaining('Another process serves') });
+    first.child.kill('SIGTERM');
+    await first.exit;
+    const made = await renew();
+    const token = /root token: (glpat-\S+)/.exec(made.out)?.[1] ?? '';
+    const second = start(['serve', '--data', folder, '--listen', '127.0.0.1:0']);
+    const url = await second.listening;
+    const get = async (path: string) => (await fetch(`${url}/api/v4${path}`, { headers: { 'private-token': token } })).text();
+    expect(JSON.parse(await get('/user'))).toMatchObject({ username: 'root', is_admin: true });
+    expect(await get('/jobpass/audit')).toContain('jobpass serve root-token');
+    second.child.kill('SIGTERM');
+    expect((await second.exit).code).toBe(0);
+  });
+
   test('a relative --data works as it stands in the README', async () => {
     const secret = 'glpat-abcdefghij0123456789';
     const server = start(['serve', '--data', './jobpass-data', '--listen', '127.0.0.1:0'], { JOBPASS_ROOT_TOKEN: secret }, data);
