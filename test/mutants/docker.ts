@@ -48,4 +48,22 @@ export const dockerMutants: readonly Mutant[] = [
     test: executor,
     name: 'A53 what root',
   },
+  {
+    id: 'A53',
+    defence: 'a runner that is not root gets back what root of a container made',
+    file: 'src/runner/executors/docker/hand-back.ts',
+    find: "chown, '-h', await",
+    replace: "'/bin/true', '-h', await",
+    test: 'test/runner/own-user.test.ts',
+    name: 'A53',
+  },
+  {
+    id: 'R15',
+    defence: 'a slot is emptied of read-only folders too, where the runner is not root',
+    file: 'src/runner/executors/place.ts',
+    find: 'if (process.getuid?.() === 0) await runAs',
+    replace: 'if (slotDir !== "") await runAs',
+    test: 'test/runner/own-user.test.ts',
+    name: 'R15',
+  },
 ];

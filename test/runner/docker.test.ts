@@ -170,6 +170,51 @@ describe.each([
       expect(left()).toBe('');
     });
 
+    test('SIGTERM reaches all in the container, so that a script can tidy up while it waits for a program', async () => {
+      const script = ["trap 'echo tidied up; exit 1' TERM", 'echo be"gun" and more that is not held back', 'sleep 1000'];
+      const payload = jobPayload(script);
+      forge.give(payload);
+      await forge.when(() => textOf(forge.report(payload.id).trace).includes('begun and'));
+      forge.report(payload.id).status = 'canceling';
+      const report = await forge.ended(payload.id);
+      expect([report.final, textOf(report.trace)]).toMatchObject([
+        { state: 'failed', failure_reason: 'job_canceled' },
+        expect.stringMatching(/^tidied up$/m),
+      ]);
+    });
+
+    test('a user that is not root may write to the checkout in each script: after a hook, and to what the script before made', async () => {
+      const sha = forge.repository('group/users', { 'hello.txt': 'from git\n' });
+      const { extended_job_token } = passesFor(forge);
+      await configure('user = "1000:1000"\n');
+      const hooks = [{ name: 'pre_get_sources_script' as const, script: ['id'] }];
+      const parts = { ...sourcesOf(forge, sha, 'group/users'), extended_job_token, variables: [], hooks };
+      const script = ['echo more >> hello.txt', 'mkdir out', 'echo one > out/file'];
+      const report = await run(jobPayload(script, parts, ['echo two >> out/file', 'cat out/file', 'rm -r out']));
+      expect(report.final, report.text).toMatchObject({ state: 'success' });
+      expect(report.text).toMatch(/one\ntwo\n/);
+      expect(report.text).not.toContain('WARNING');
+      await configure('');
+    });
+
+    test('root without its capabilities reads and writes the checkout all the same', async () => {
+      const sha = forge.repository('group/bare', { 'hello.txt': 'from git\n' });
+      const { extended_job_token } = passesFor(forge);
+      await configure('cap_drop = ["ALL"]\n');
+      const parts = { ...sourcesOf(forge, sha, 'group/bare'), extended_job_token, variables: [] };
+      const report = await run(jobPayload(['cat hello.txt', 'echo more >> hello.txt'], parts, ['cat hello.txt']));
+      expect(report.final, report.text).toMatchObject({ state: 'success' });
+      expect(report.text).toMatch(/from git\nmore\n/);
+      await configure('');
+    });
+
+    test('the operator’s user stands above the one that a job names', async () => {
+      await configure('user = "1000:1000"\n');
+      const report = await run(jobPayload(['id'], { image: { name: own.image, executor_opts: { docker: { user: '0:0' } } } }));
+      expect([report.final, report.text]).toMatchObject([{ state: 'success' }, expect.stringContaining('uid=1000')]);
+      await configure('');
+    });
+
     test('an image or a user that the runner does not allow, and one that is not to be had, fail the job with what to do', async () => {
       await configure(`allowed_images = ["jobpass-test/*"]\nallowed_users = ["1000"]\n`);
       const other = await run(jobPayload(['true'], { image: { name: 'elsewhere/image' } }));

@@ -1,7 +1,8 @@
 import { Agent, type IncomingMessage, request as httpRequest } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
-import { JobpassError } from '../../base/errors.ts';
+import { type Duplex, Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import { isTable, numberIn, textIn } from '../parsed.ts';
 import { jsonLines } from './json-lines.ts';
 
@@ -115,14 +116,23 @@ export class Engine {
     const auth = credential === undefined ? {} : { 'x-registry-auth': registryAuth(credential) };
     const query = new URLSearchParams({ fromImage: reference, ...(platform === undefined ? {} : { platform }) });
     const answer = await this.#send('POST', `/images/create?${query.toString()}`, undefined, auth, signal);
-    if ((answer.statusCode ?? 0) >= 400) throw engineError(answer.statusCode ?? 0, await textOf(answer));
-    for await (const line of jsonLines(answer)) {
-      if (!isTable(line)) continue;
-      const error = textIn(line, 'error');
-      if (error !== undefined) throw new JobpassError('upstream_failed', error);
-      const status = textIn(line, 'status');
-      if (status !== undefined) onStep({ status });
-    }
+    await ended(answer, onStep);
+  }
+
+  /** Makes an image of one layer. @param name with a tag @param tar of its files @throws upstream_failed */
+  async importImage(name: string, tar: Readable): Promise<void> {
+    // The tag within `repo`: podman does not look for it in `tag`.
+    const path = `/images/create?${new URLSearchParams({ fromSrc: '-', repo: name }).toString()}`;
+    await this.#answered('POST /images/create', async (signal) => {
+      await ended(await this.#send('POST', path, tar, { 'content-type': 'application/x-tar' }, signal), () => undefined);
+    });
+  }
+
+  /** Starts a program beside those of a container, and does not wait for it. @throws upstream_failed, not_found */
+  async exec(container: string, command: readonly string[]): Promise<void> {
+    const made = await this.call('POST', `/containers/${container}/exec`, { Cmd: command });
+    const id = isTable(made) ? textIn(made, 'Id') : undefined;
+    if (id !== undefined) await this.call('POST', `/exec/${id}/start`, { Detach: true });
   }
 
   /** Joins a container's streams before it starts, so that nothing is missed. */
@@ -159,7 +169,7 @@ export class Engine {
     signal: AbortSignal | undefined,
   ): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
-      const text = body === undefined ? undefined : JSON.stringify(body);
+      const text = body === undefined || body instanceof Readable ? undefined : JSON.stringify(body);
       const request = httpRequest({
         socketPath: this.#socketPath,
         agent: this.#agent,
@@ -174,8 +184,29 @@ export class Engine {
       });
       request.once('response', resolve);
       request.once('error', (error) => reject(signal?.aborted === true ? error : unreachable(this.#socketPath, error)));
-      request.end(text);
+      if (body instanceof Readable) pipeline(body, request).catch((error: unknown) => reject(unreachable(this.#socketPath, error)));
+      else request.end(text);
     });
+  }
+}
+
+/** What an engine says of something; undefined where it has none of that name. @throws upstream_failed */
+export function inspected(engine: Pick<Engine, 'call'>, path: string): Promise<unknown> {
+  return engine.call('GET', path).catch((error: unknown) => {
+    if (isJobpassError(error, 'not_found')) return undefined;
+    throw error;
+  });
+}
+
+/** Hears of a task of the engine's until it is done. @throws upstream_failed with its words */
+async function ended(answer: IncomingMessage, onStep: (step: PullStep) => void): Promise<void> {
+  if ((answer.statusCode ?? 0) >= 400) throw engineError(answer.statusCode ?? 0, await textOf(answer));
+  for await (const line of jsonLines(answer)) {
+    if (!isTable(line)) continue;
+    const error = textIn(line, 'error');
+    if (error !== undefined) throw new JobpassError('upstream_failed', error);
+    const status = textIn(line, 'status');
+    if (status !== undefined) onStep({ status });
   }
 }
 

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { hash } from 'node:crypto';
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import { privateDir, shortToken } from '../places.ts';
-import { runAs } from '../run-as.ts';
+import { removeAs, runAs } from '../run-as.ts';
 import type { BuildPlace, PrepareOptions } from './executor.ts';
 import { osUserOf } from './shell/os-user.ts';
 import { killUid } from './shell/processes.ts';
@@ -19,21 +19,17 @@ export interface Elsewhere {
  * @param elsewhere then the slot is emptied each time: what root of a container left there must not meet the next job's git (A53).
  */
 export async function makePlace(options: PrepareOptions, elsewhere?: Elsewhere): Promise<BuildPlace> {
-  const { entry, slot, trustKey } = options;
-  const named = join(entry.buildsDir, shortToken(entry.token));
-  await mkdir(named, { recursive: true, mode: 0o711 });
-  // The real path: what lies in a job's folder is told by it.
-  const tokenDir = await realpath(named);
-  const slotDir = join(tokenDir, String(slot));
+  const { entry, trustKey } = options;
+  const slotDir = await slotDirOf(options);
   const seenSlot = elsewhere?.seenAt ?? slotDir;
   const projectPath = pathInSlot(options, seenSlot);
   const buildDir = join(slotDir, projectPath);
   const user = await osUserOf(entry.user, slotDir);
-  if (user.uid !== undefined) await reachable(tokenDir);
+  if (user.uid !== undefined) await reachable(dirname(slotDir));
   // A job of this slot that was cut off with its runner may have left processes.
   if (user.exclusive && user.uid !== undefined && user.gid !== undefined) await killUid(user.uid, user.gid);
   await claimSlot(entry.buildsDir, slotDir, `${trustKey}:${user.uid ?? 'self'}`);
-  if (elsewhere !== undefined) await runAs(undefined, 'rm', ['-rf', '--', slotDir], { cwd: '/' });
+  if (elsewhere !== undefined) await emptySlot(slotDir);
   const place: BuildPlace = {
     slotDir,
     buildDir,
@@ -46,10 +42,23 @@ export async function makePlace(options: PrepareOptions, elsewhere?: Elsewhere):
   };
   if (!(await makeFolders(place))) {
     // The last job left something in the way: then nothing of it is kept.
-    await runAs(undefined, 'rm', ['-rf', '--', slotDir], { cwd: '/' });
+    await emptySlot(slotDir);
     if (!(await makeFolders(place))) throw new JobpassError('upstream_failed', 'The build folder cannot be made.');
   }
   return place;
+}
+
+/** The folder above it is made where it is missing. @returns its real path: what lies in a job's folder is told by it */
+export async function slotDirOf({ entry, slot }: Pick<PrepareOptions, 'entry' | 'slot'>): Promise<string> {
+  const named = join(entry.buildsDir, shortToken(entry.token));
+  await mkdir(named, { recursive: true, mode: 0o711 });
+  return join(await realpath(named), String(slot));
+}
+
+/** Read-only parts keep root from nothing, but a runner that is not root from all. As root, a link of the job's on the way could lead to anybody's. */
+async function emptySlot(slotDir: string): Promise<void> {
+  if (process.getuid?.() === 0) await runAs(undefined, 'rm', ['-rf', '--', slotDir], { cwd: '/' });
+  else await removeAs(undefined, slotDir);
 }
 
 /** The project's folder below the slot: its path, or what GIT_CLONE_PATH says, which has to lie in CI_BUILDS_DIR (A39). */
@@ -90,7 +99,7 @@ async function claimSlot(buildsDir: string, slotDir: string, key: string): Promi
   const notes = await privateDir(buildsDir, 'slots');
   const note = join(notes, hash('sha256', slotDir, 'hex').slice(0, 32));
   const before = await readFile(note, 'utf8').catch(() => '');
-  if (before !== key) await runAs(undefined, 'rm', ['-rf', '--', slotDir], { cwd: '/' });
+  if (before !== key) await emptySlot(slotDir);
   await writeFile(note, key, { mode: 0o600 });
 }
 

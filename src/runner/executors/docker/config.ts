@@ -13,7 +13,10 @@ export interface DockerConfig {
   readonly allowedUsers: readonly string[];
   readonly pullPolicy: readonly PullPolicy[];
   readonly allowedPullPolicies: readonly PullPolicy[];
+  /** Of every job; undefined = who the job names, else the image's own. */
   readonly user: string | undefined;
+  /** What root of a container has not. */
+  readonly capDrop: readonly string[];
   readonly entrypointFixed: boolean;
   readonly networkMode: string | undefined;
   readonly volumes: readonly string[];
@@ -59,6 +62,7 @@ export function parseDocker(table: Table): DockerConfig {
     pullPolicy: own,
     allowedPullPolicies: allowed.length === 0 ? own : allowed,
     user: textIn(table, 'user'),
+    capDrop: textsIn(table, 'cap_drop'),
     entrypointFixed: flagIn(table, 'disable_entrypoint_overwrite') ?? false,
     networkMode: textIn(table, 'network_mode') === '' ? undefined : textIn(table, 'network_mode'),
     volumes: textsIn(table, 'volumes'),

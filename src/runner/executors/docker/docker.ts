@@ -1,6 +1,6 @@
+import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { JobpassError } from '../../../base/errors.ts';
-import { demultiplex } from '../../engine/demultiplex.ts';
+import { isJobpassError, JobpassError } from '../../../base/errors.ts';
 import { Engine } from '../../engine/engine.ts';
 import { flagIn, isTable, type Table, tableIn, textIn } from '../../parsed.ts';
 import { isGone, processMark } from '../../cleanup.ts';
@@ -8,19 +8,20 @@ import { shortToken } from '../../places.ts';
 import type { RunnerEntry } from '../../config.ts';
 import { removeAs, runAs } from '../../run-as.ts';
 import type { BuildPlace, Executor, PrepareOptions, ScriptEnd, ScriptRun, Workspace } from '../executor.ts';
-import { makePlace } from '../place.ts';
+import { makePlace, slotDirOf } from '../place.ts';
 import { shellScript } from '../shell/script.ts';
 import type { DockerConfig } from './config.ts';
 import { exitCodeOf } from './container-end.ts';
+import { hear } from './container-output.ts';
 import { createContainer, removeContainer } from './container.ts';
+import { handBack } from './hand-back.ts';
 import { bringImage, checkAllowed, jobLabel, ownerLabel, processLabel, type PulledImage, rowsOf } from './images.ts';
 import { startServices } from './services.ts';
 
-const graceSeconds = 5;
-/** An engine that has said nothing for so long after a container's end says nothing more. */
-const silenceMs = 2000;
-/** For a job's folders to change their owner. */
-const handBackMs = 600_000;
+/** How long a script may take to tidy up after SIGTERM. */
+const graceMs = 5000;
+/** For an engine to tell a container's programs; one that takes longer is told to end the container itself. */
+const tellMs = 2000;
 const seenAt = '/builds';
 
 /** The shell that an image has, found as gitlab-runner finds it. */
@@ -47,7 +48,7 @@ export const dockerExecutor: Executor = {
       [jobLabel]: String(options.needs.jobId),
       [processLabel]: await processMark(),
     };
-    const place = await makePlace(options, { seenAt, disposable: true });
+    const place = await placeFor(engine, labels, options);
     const job = new DockerJob({ engine, config, options, place, labels, podman: await engine.isPodman() });
     try {
       await job.begin();
@@ -58,6 +59,18 @@ export const dockerExecutor: Executor = {
     }
   },
 };
+
+/** What a job of a killed runner left in the slot may be root's, and a runner that is not root gets it back first. */
+async function placeFor(engine: Engine, labels: DockerParts['labels'], options: PrepareOptions): Promise<BuildPlace> {
+  const make = (): Promise<BuildPlace> => makePlace(options, { seenAt, disposable: true });
+  if (process.getuid?.() === 0) return make();
+  return make().catch(async (error: unknown) => {
+    const slotDir = await slotDirOf(options);
+    if (!isJobpassError(error, 'upstream_failed') || !(await stat(slotDir).catch(() => undefined))?.isDirectory()) throw error;
+    await handBack(engine, labels, [slotDir]);
+    return make();
+  });
+}
 
 function configOf(entry: RunnerEntry): DockerConfig {
   if (entry.docker === undefined) throw new JobpassError('invalid_input', 'The docker executor needs a section [runners.docker].');
@@ -83,6 +96,19 @@ async function removeOwned(
   return [...jobs].filter((id) => id > 0);
 }
 
+/**
+ * All in there hear SIGTERM, and what is left after a while is killed. An engine would tell the first process alone, and a shell neither passes it on nor heeds
+ * it while it waits for a program; told first, it heeds it as soon as that program has ended.
+ */
+async function endContainer(engine: Engine, container: string): Promise<void> {
+  const tell = engine.exec(container, ['sh', '-c', 'kill -TERM 1; kill -TERM -1']);
+  const told = await Promise.race([tell.then(() => true).catch(() => false), delay(tellMs, false, { ref: false })]);
+  if (told) {
+    await delay(graceMs, undefined, { ref: false });
+    await engine.callLoosely('POST', `/containers/${container}/kill`);
+  } else await engine.callLoosely('POST', `/containers/${container}/stop?t=${graceMs / 1000}`);
+}
+
 export interface DockerParts {
   readonly engine: Engine;
   readonly config: DockerConfig;
@@ -98,7 +124,8 @@ class DockerJob implements Workspace {
   readonly #parts: DockerParts;
   #image: PulledImage | undefined;
   #network: string | undefined;
-  #opened = false;
+  /** A container has had the folders since they were given back. */
+  #held = false;
 
   constructor(parts: DockerParts) {
     this.#parts = parts;
@@ -132,12 +159,13 @@ class DockerJob implements Workspace {
     const image = this.#image;
     if (image === undefined) throw new JobpassError('internal');
     await this.#open(image);
+    this.#held = true;
     const asked = options.needs.image;
     const container = await createContainer(this.#parts, {
       image: image.id,
       entrypoint: config.entrypointFixed ? undefined : asked?.entrypoint,
       command: ['sh', '-c', detectShell],
-      user: asked?.user ?? config.user,
+      user: this.#user,
       env: run.env,
       network: this.#network,
       aliases: ['build'],
@@ -146,36 +174,26 @@ class DockerJob implements Workspace {
       host: config.build,
       volumes: config.volumes,
     });
-    const stop = (): void => void engine.callLoosely('POST', `/containers/${container}/stop?t=${graceSeconds}`).catch(() => undefined);
+    const stop = (): void => void endContainer(engine, container).catch(() => undefined);
     const kill = (): void => void engine.callLoosely('POST', `/containers/${container}/kill`).catch(() => undefined);
     run.signal.addEventListener('abort', stop, { once: true });
     run.force.addEventListener('abort', kill, { once: true });
     try {
       const { stdin, output } = await engine.attach(container);
-      let heardAt = 0;
-      const heard = demultiplex(output, (bytes) => {
-        heardAt = performance.now();
-        run.onOutput(bytes);
-      });
+      const rest = hear(output, run.onOutput);
       stdin.on('error', () => undefined);
       await engine.call('POST', `/containers/${container}/start`);
       if (run.signal.aborted) stop();
       stdin.end(shellScript(run.script, { shell: 'sh', xtrace: run.xtrace, sections: run.sections }));
       const exitCode = await exitCodeOf(engine, container, { told: run.signal });
-      // What the engine still has comes as fast as this machine lets it: only silence is the end.
-      const endedAt = performance.now();
-      const silent = async (): Promise<void> => {
-        for (let left = silenceMs; left > 0; left = Math.max(endedAt, heardAt) + silenceMs - performance.now()) await delay(left);
-      };
-      await Promise.race([heard, silent()]);
-      output.destroy();
+      await rest();
       await this.#sayWhy(container, run);
       return { exitCode };
     } finally {
       run.signal.removeEventListener('abort', stop);
       run.force.removeEventListener('abort', kill);
       await removeContainer(engine, container);
-      await this.#giveBack(image);
+      await this.#giveBack();
     }
   }
 
@@ -191,7 +209,7 @@ class DockerJob implements Workspace {
       await removeOwned(engine, [`${ownerLabel}=${labels[ownerLabel] ?? ''}`, `${jobLabel}=${options.needs.jobId}`], () =>
         Promise.resolve(true),
       );
-      if (this.#image !== undefined) await this.#giveBack(this.#image);
+      await this.#giveBack();
       await removeAs(this.place, this.place.tmpDir);
       await removeAs(this.place, this.place.buildDir);
     } finally {
@@ -199,9 +217,15 @@ class DockerJob implements Workspace {
     }
   }
 
-  #checkUser(): void {
+  /** The operator's word stands above the job's, as for gitlab-runner. */
+  get #user(): string | undefined {
     const { config, options } = this.#parts;
-    const user = options.needs.image?.user;
+    return config.user === undefined || config.user === '' ? options.needs.image?.user : config.user;
+  }
+
+  #checkUser(): void {
+    const { config } = this.#parts;
+    const user = this.#user;
     if (user === undefined || config.allowedUsers.length === 0 || config.allowedUsers.includes(user)) return;
     throw new JobpassError(
       'invalid_input',
@@ -209,12 +233,14 @@ class DockerJob implements Workspace {
     );
   }
 
-  /** Images with a user of their own may write to the checkout: the folder above keeps this machine's users out. */
+  /**
+   * Whoever is not root in a container, or has not all that root has, may write to the checkout: the folder above it keeps this machine's users out. Before
+   * each script, since sources and what the script before it made are the slot's user's by then.
+   */
   async #open(image: PulledImage): Promise<void> {
-    const { config, options } = this.#parts;
-    const user = options.needs.image?.user ?? config.user ?? image.user;
-    if (this.#opened || user === '' || user === '0' || user === 'root') return;
-    this.#opened = true;
+    const { config } = this.#parts;
+    const user = this.#user ?? image.user;
+    if (config.capDrop.length === 0 && ['', '0', 'root', '0:0', 'root:root'].includes(user)) return;
     await runAs(this.place, 'chmod', ['-R', 'a+rwX', '--', this.place.buildDir, this.place.tmpDir], { cwd: this.place.slotDir });
   }
 
@@ -222,7 +248,13 @@ class DockerJob implements Workspace {
    * Root of a container owns what it made: the slot's user gets it back, without devices, pipes and sockets, before the runner looks
    * at any of it. No container runs then, and no link is followed.
    */
-  async #giveBack(image: PulledImage): Promise<void> {
+  async #giveBack(): Promise<void> {
+    if (!this.#held) return;
+    await this.#takeBack();
+    this.#held = false;
+  }
+
+  async #takeBack(): Promise<void> {
     const { place } = this;
     if (place.uid !== undefined && place.gid !== undefined) {
       const folders = [place.buildDir, place.tmpDir];
@@ -233,25 +265,9 @@ class DockerJob implements Workspace {
       await runAs(undefined, 'chown', ['-R', '-h', '-P', `${place.uid}:${place.gid}`, '--', ...folders], { cwd: '/', anyExit: true });
       return;
     }
-    const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
-    if (uid === 0) return;
-    const { engine, config } = this.#parts;
-    const container = await createContainer(this.#parts, {
-      image: image.id,
-      entrypoint: ['sh', '-c', `chown -R -h ${uid}:${gid} "$0" "$1"`],
-      command: [place.seen.buildDir, place.seen.tmpDir],
-      user: '0:0',
-      env: {},
-      network: 'none',
-      aliases: [],
-      mounts: true,
-      stdin: false,
-      host: config.build,
-      volumes: [],
-    });
-    await engine.call('POST', `/containers/${container}/start`);
-    await exitCodeOf(engine, container, { told: AbortSignal.timeout(handBackMs) });
-    await removeContainer(engine, container);
+    if (process.getuid?.() === 0) return;
+    const { engine, labels } = this.#parts;
+    await handBack(engine, labels, [place.buildDir, place.tmpDir]);
   }
 
   async #sayWhy(container: string, run: ScriptRun): Promise<void> {

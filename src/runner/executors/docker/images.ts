@@ -1,7 +1,7 @@
 import { newBudget } from '../../../base/budget.ts';
 import { JobpassError } from '../../../base/errors.ts';
 import { matchesGlob, readGlob } from '../../../base/glob.ts';
-import type { Engine } from '../../engine/engine.ts';
+import { type Engine, inspected } from '../../engine/engine.ts';
 import { isTable, type Table, tableIn, textIn, textsIn } from '../../parsed.ts';
 import type { JobNeeds } from '../executor.ts';
 import { type DockerConfig, policyOf, type PullPolicy } from './config.ts';
@@ -89,10 +89,7 @@ export async function bringImage(
 
   async function inspect(what: string): Promise<PulledImage | undefined> {
     const wanted = parseReference(what);
-    const image = await engine.call('GET', `/images/${encodeURIComponent(what)}/json`).catch((error: unknown) => {
-      if (error instanceof JobpassError && error.code === 'not_found') return undefined;
-      throw error;
-    });
+    const image = await inspected(engine, `/images/${encodeURIComponent(what)}/json`);
     if (!isTable(image) || reference === undefined || wanted === undefined) return undefined;
     if (!isNamed(wanted, textsIn(image, 'RepoTags'), textsIn(image, 'RepoDigests'))) return undefined;
     const settings: Table = tableIn(image, 'Config') ?? {};
