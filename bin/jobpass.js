@@ -16,6 +16,7 @@ const entry = existsSync(source) ? source : built;
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major > 24 || (major === 24 && minor >= 11)) {
   nodeModule.enableCompileCache?.();
+  whenLeft(() => process.kill(process.pid, 'SIGTERM'));
   await import(entry);
 } else {
   const node = bundledNode();
@@ -28,7 +29,20 @@ if (major > 24 || (major === 24 && minor >= 11)) {
   }
   const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => child.kill(signal));
+  whenLeft(() => child.kill('SIGTERM'));
   child.on('exit', (code, signal) => process.exit(signal === null ? (code ?? 1) : 128 + constants.signals[signal]));
+}
+
+/** npm, and so npx, starts us by a shell, and tells that shell alone to end: then nobody is left who would tell us. */
+function whenLeft(end) {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    end();
+  }, 200);
+  timer.unref();
 }
 
 function bundledNode() {

@@ -13,7 +13,7 @@ export interface Command {
 export interface Io {
   out(text: string): void;
   readonly terminal: boolean;
-  /** Resolves with the next SIGINT or SIGTERM. */
+  /** Resolves with the next SIGINT, SIGTERM or SIGQUIT; those that come along with it, from whoever waits for this process, are not the next. */
   stopped(): Promise<string>;
 }
 

@@ -39,6 +39,10 @@ ${commands.map(({ name, about }) => `  ${name.padEnd(9)}${about}`).join('\n')}
 exit codes: 0 done, 1 failed, 2 wrong use
 `;
 
+const endings = ['SIGINT', 'SIGTERM', 'SIGQUIT'] as const;
+/** A terminal and a supervisor tell each process of a group, and those that wait for others tell them again: all that comes at once is one word. */
+const oneWordMs = 1000;
+
 const code = await main(process.argv.slice(2));
 // What a failed start had opened already must not keep the process, and so its supervisor, waiting.
 if (code !== 0) process.exit(code);
@@ -75,20 +79,19 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 function makeIo(): Io {
+  let toldAt = Number.NEGATIVE_INFINITY;
   return {
     out: (text) => void process.stdout.write(text),
     terminal: process.stdout.isTTY,
     stopped: () =>
       new Promise((resolve) => {
         const done = (signal: string): void => {
-          process.off('SIGINT', done);
-          process.off('SIGTERM', done);
-          process.off('SIGQUIT', done);
+          if (performance.now() - toldAt < oneWordMs) return;
+          toldAt = performance.now();
+          for (const one of endings) process.off(one, done);
           resolve(signal);
         };
-        process.on('SIGINT', done);
-        process.on('SIGTERM', done);
-        process.on('SIGQUIT', done);
+        for (const one of endings) process.on(one, done);
       }),
   };
 }

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -49,6 +50,34 @@ describe('jobpass serve', () => {
     data = await mkdtemp(join(tmpdir(), 'jobpass-cli-'));
   });
   afterAll(() => rm(data, { recursive: true, force: true }));
+
+  test('a terminal tells whoever started the server as well, who tells it again: that is one word, and the server drains', async () => {
+    const { child, exit, listening } = start(['serve', '--data', join(data, 'twice'), '--listen', '127.0.0.1:0']);
+    await listening;
+    child.kill('SIGINT');
+    child.kill('SIGTERM');
+    expect((await exit).code).toBe(0);
+  });
+
+  test('a shell of npm that is ended takes the server with it, which drains', async () => {
+    const args = ['serve', '--data', join(data, 'npx'), '--listen', '127.0.0.1:0'];
+    const env = { PATH: process.env['PATH'] ?? '', HOME: tmpdir(), npm_lifecycle_event: 'npx' };
+    const shell = spawn('/bin/sh', ['-c', '"$@" & wait', 'sh', process.execPath, launcher, ...args], { env, cwd: tmpdir() });
+    let [out, err] = ['', ''];
+    shell.stderr.on('data', (chunk) => (err += String(chunk)));
+    const listening = new Promise<void>((resolve) => {
+      shell.stdout.on('data', (chunk) => {
+        out += String(chunk);
+        if (out.includes('listening on')) resolve();
+      });
+    });
+    await listening;
+    // The server holds the pipes as well: they close with the last of both.
+    const over = once(shell, 'close');
+    shell.kill('SIGTERM');
+    await over;
+    expect(err).toContain('"server.draining"');
+  });
 
   test('starts from nothing, prints the root token once, drains on SIGTERM, and keeps everything over a restart', async () => {
     const first = start(['serve', '--data', join(data, 'd'), '--listen', '127.0.0.1:0']);
