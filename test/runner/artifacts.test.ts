@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -10,10 +10,11 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ZipFile } from 'yazl';
 import { Readable } from 'node:stream';
 import { selectFiles } from '../../src/runner/artifacts/select.ts';
-import { staysInside, throughAnother, unzip } from '../../src/runner/artifacts/unzip.ts';
+import { throughAnother, unzip } from '../../src/runner/artifacts/unzip.ts';
 import { writePlain, writeZip } from '../../src/runner/artifacts/zip.ts';
 import { jobPayload, makeScene, passesFor, type Scene } from './support/jobs.ts';
 
+const patient = new AbortController().signal;
 let dir: string;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'jobpass-zip-'));
@@ -67,20 +68,48 @@ describe('reports', () => {
 });
 
 describe('unzip', () => {
-  test('keeps folders, modes and links that stay inside', async () => {
+  test('keeps links as they are, wherever they lead: those of a virtual environment lead to the machine', async () => {
+    const path = await zipOf([
+      ['venv/bin/python', '/usr/bin/python3', 0o120777],
+      ['venv/up', '../../above', 0o120777],
+    ]);
+    await mkdir(join(dir, 'out'));
+    await unzip(path, join(dir, 'out'), patient);
+    expect([await readlink(join(dir, 'out/venv/bin/python')), await readlink(join(dir, 'out/venv/up'))]).toEqual([
+      '/usr/bin/python3',
+      '../../above',
+    ]);
+  });
+
+  test('keeps the times of files', async () => {
+    const zip = new ZipFile();
+    zip.addBuffer(Buffer.from('text'), 'file', { mtime: new Date('2020-02-03T04:05:06Z') });
+    zip.end();
+    await pipeline(Readable.from(zip.outputStream), createWriteStream(join(dir, 'in.zip')));
+    await mkdir(join(dir, 'out'));
+    await unzip(join(dir, 'in.zip'), join(dir, 'out'), patient);
+    expect((await stat(join(dir, 'out/file'))).mtime).toEqual(new Date('2020-02-03T04:05:06Z'));
+  });
+
+  test('R2 ends with its job', async () => {
+    const path = await zipOf([['file', 'text']]);
+    await mkdir(join(dir, 'out'));
+    await expect(unzip(path, join(dir, 'out'), AbortSignal.abort(new Error('canceled')))).rejects.toThrow('canceled');
+    expect(await readdir(join(dir, 'out'))).toEqual([]);
+  });
+
+  test('keeps folders and modes', async () => {
     const path = await zipOf([
       ['a/b.sh', 'text', 0o100755],
       ['a/link', 'b.sh', 0o120777],
     ]);
     await mkdir(join(dir, 'out'));
-    await unzip(path, join(dir, 'out'));
+    await unzip(path, join(dir, 'out'), patient);
     expect(await readFile(join(dir, 'out/a/link'), 'utf8')).toBe('text');
     expect(await readlink(join(dir, 'out/a/link'))).toBe('b.sh');
   });
 
   test.each([
-    ['a link to an absolute path', [['x', '/etc/passwd', 0o120777]]],
-    ['a link that climbs out', [['a/x', '../../etc', 0o120777]]],
     [
       'a file below a link',
       [
@@ -98,7 +127,7 @@ describe('unzip', () => {
   ] as [string, [string, string, number?][]][])('A39 refuses %s', async (_what, entries) => {
     const path = await zipOf(entries);
     await mkdir(join(dir, 'out'));
-    await expect(unzip(path, join(dir, 'out'))).rejects.toThrow();
+    await expect(unzip(path, join(dir, 'out'), patient)).rejects.toThrow();
     expect((await readdir(dir)).toSorted()).toEqual(['in.zip', 'out']);
   });
 
@@ -107,7 +136,7 @@ describe('unzip', () => {
     const bytes = await readFile(path);
     await writeFile(path, Buffer.from(bytes.toString('latin1').replaceAll('aa/evil', '../evil'), 'latin1'));
     await mkdir(join(dir, 'out'));
-    await expect(unzip(path, join(dir, 'out'))).rejects.toThrow();
+    await expect(unzip(path, join(dir, 'out'), patient)).rejects.toThrow();
   });
 
   test('R2 entries that are not packed, links too, keep nobody waiting', async () => {
@@ -117,7 +146,7 @@ describe('unzip', () => {
     zip.end();
     await pipeline(Readable.from(zip.outputStream), createWriteStream(join(dir, 'in.zip')));
     await mkdir(join(dir, 'out'));
-    await unzip(join(dir, 'in.zip'), join(dir, 'out'));
+    await unzip(join(dir, 'in.zip'), join(dir, 'out'), patient);
     expect(await readFile(join(dir, 'out/link'), 'utf8')).toBe('text');
   });
 
@@ -129,7 +158,7 @@ describe('unzip', () => {
     await writeFile(path, bytes);
     const program = `
       import { unzip } from ${JSON.stringify(new URL('../../src/runner/artifacts/unzip.ts', import.meta.url).href)};
-      await unzip(${JSON.stringify(path)}, ${JSON.stringify(join(dir, 'out'))}).catch(() => console.log('refused'));`;
+      await unzip(${JSON.stringify(path)}, ${JSON.stringify(join(dir, 'out'))}, new AbortController().signal).catch(() => console.log('refused'));`;
     const answer = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
     expect([answer.status, answer.stdout], answer.stderr).toEqual([0, 'refused\n']);
   });
@@ -138,12 +167,6 @@ describe('unzip', () => {
     const links = new Map(Array.from({ length: 200_000 }, (_, index) => [`d/${index}`, 'x']));
     expect(throughAnother(links)).toBeUndefined();
     expect(throughAnother(new Map([...links, ['d/7/x/y', 'x']]))).toBe('d/7/x/y');
-  });
-
-  test('A39 a link may climb real folders only', () => {
-    expect(staysInside('a/b/c', '../x')).toBe(true);
-    expect(staysInside('a/b', '../../x')).toBe(false);
-    expect(staysInside('q', 'a/b/p/../..')).toBe(false);
   });
 });
 
@@ -172,6 +195,33 @@ test('A39 what a pattern costs is bounded, whatever a job writes', async () => {
   const costly = `*${'a'.repeat(125)}b`;
   await expect(select(Array.from({ length: 8000 }, () => costly))).rejects.toMatchObject({ code: 'too_large' });
   await expect(select(['a'.repeat(5000)])).rejects.toMatchObject({ code: 'too_large' });
+});
+
+test('A39 a deep tree holds no more of the open files that the runner may have than a flat one', async () => {
+  const deep = join(dir, ...Array.from({ length: 300 }, () => 'd'));
+  await mkdir(deep, { recursive: true });
+  await writeFile(join(deep, 'file'), '');
+  const program = `
+    import { selectFiles } from ${JSON.stringify(new URL('../../src/runner/artifacts/select.ts', import.meta.url).href)};
+    console.log((await selectFiles(${JSON.stringify(dir)}, { paths: ['d'], exclude: [] })).length);`;
+  // Node.js itself takes as many as the limit allows at its start.
+  const answer = spawnSync('/bin/sh', ['-c', 'ulimit -n 100; exec "$@"', 'sh', process.execPath, '--input-type=module', '-e', program], {
+    encoding: 'utf8',
+  });
+  expect([answer.status, answer.stdout], answer.stderr).toEqual([0, '301\n']);
+});
+
+test('a name that no archive may hold is left out, and said', async () => {
+  await mkdir(join(dir, 'build'));
+  for (const name of ['a\\b', 'line\nend', 'plain']) await writeFile(join(dir, 'build', name), 'x');
+  const said: string[] = [];
+  const chosen = await selectFiles(join(dir, 'build'), { paths: ['*'], exclude: [] });
+  const say = (text: string): void => void said.push(text);
+  await writeZip(join(dir, 'out.zip'), { root: join(dir, 'build'), uid: undefined, chosen, watched: [], signal: patient, say });
+  expect(said).toEqual([expect.stringContaining('a\\b has a name'), expect.stringContaining('line?end has a name')]);
+  await mkdir(join(dir, 'out'));
+  await unzip(join(dir, 'out.zip'), join(dir, 'out'), patient);
+  expect(await readdir(join(dir, 'out'))).toEqual(['plain']);
 });
 
 test('A39 a file that is reached through a link of the job is not read', async () => {
@@ -236,6 +286,24 @@ describe('a job with artifacts', () => {
     );
     expect(second.text).toContain('made here');
     expect(second.final, second.text).toMatchObject({ state: 'success' });
+  });
+
+  test('what is excluded stays out, also by its whole path or from here on', async () => {
+    const artifact = {
+      name: 'things',
+      untracked: false,
+      paths: ['out'],
+      exclude: ['$CI_PROJECT_DIR/out/whole.key', './out/from-here.key', 'out/deep//**'],
+      when: 'on_success',
+      artifact_type: 'archive',
+      artifact_format: 'zip',
+      expire_in: null,
+    } as const;
+    const script = ['mkdir -p out/deep', 'touch out/kept out/whole.key out/from-here.key out/deep/file'];
+    const report = await scene.run(jobPayload(script, { artifacts: [artifact] }));
+    expect(report.final, report.text).toMatchObject({ state: 'success' });
+    const zip = report.artifacts?.toString('latin1') ?? '';
+    expect(['out/kept', 'whole.key', 'from-here.key', 'deep/file'].map((name) => zip.includes(name))).toEqual([true, false, false, false]);
   });
 
   test('A27 R12 a pass in an artifact is found and revoked', async () => {

@@ -132,7 +132,11 @@ describe.skipIf(!rootless)('a runner that is not root, with a podman that is not
     const own = ['--root', join(dir, 'root'), '--runroot', join(dir, 'run'), '--storage-driver', 'vfs', '--cgroup-manager', 'cgroupfs'];
     const socket = join(dir, 'podman.sock');
     const seen = watch(dir);
-    const service = spawn('podman', [...own, 'system', 'service', '--time=0', `unix://${socket}`], { ...asUser, stdio: 'ignore' });
+    const service = spawn('podman', [...own, 'system', 'service', '--time=0', `unix://${socket}`], {
+      ...asUser,
+      stdio: 'ignore',
+      detached: true,
+    });
     const over = once(service, 'close');
     const image = 'localhost/jobpass-test/own:1';
     let scene: OwnUserScene | undefined;
@@ -156,7 +160,8 @@ describe.skipIf(!rootless)('a runner that is not root, with a podman that is not
       expect(report.artifacts?.toString('latin1')).toContain('out/closed/file');
     } finally {
       await scene?.close();
-      service.kill('SIGTERM');
+      // It has put itself into a process of its own by then.
+      if (service.pid !== undefined) process.kill(-service.pid, 'SIGTERM');
       await over;
       spawnSync('podman', [...own, 'system', 'reset', '--force'], { ...asUser, stdio: 'ignore' });
       await rm(dir, { recursive: true, force: true });

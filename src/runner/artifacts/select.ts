@@ -29,16 +29,18 @@ const maxPatternLength = 4096;
 export async function selectFiles(root: string, selection: Selection): Promise<readonly Chosen[]> {
   // The job may have laid a link in the place of its folder.
   if ((await realpath(root)) !== root) throw new JobpassError('invalid_input', 'The build folder is not where it was.');
-  const patterns = selection.paths.map(clean).filter((path) => path !== undefined);
+  const plain = (paths: readonly string[]): readonly string[] => paths.map(clean).filter((path) => path !== undefined);
+  const patterns = plain(selection.paths);
   const everything = patterns.includes('.');
-  const [wanted, unwanted] = [patterns.map(globOf), selection.exclude.map(globOf)];
+  const [wanted, unwanted] = [patterns.map(globOf), plain(selection.exclude).map(globOf)];
   const budget = newBudget();
   const literal = new Set(selection.literal);
   const chosen: Chosen[] = [];
   let seen = 0;
   const walk = async (folder: string, inside: boolean): Promise<void> => {
-    const dir = await opendir(join(root, folder));
-    for await (const entry of dir) {
+    // Gone into once this one is closed: one open folder for each level would be as many as a job likes, out of those that the runner may have.
+    const below: [path: string, inside: boolean][] = [];
+    for await (const entry of await opendir(join(root, folder))) {
       seen += 1;
       if (seen > maxEntries) throw new JobpassError('too_large', `There are more than ${maxEntries} files to look at for artifacts.`);
       if (folder === '' && entry.name === '.git') continue;
@@ -47,11 +49,12 @@ export async function selectFiles(root: string, selection: Selection): Promise<r
       const excluded = unwanted.some((glob) => matchesGlob(glob, path, budget));
       if (entry.isDirectory()) {
         if (hit && !excluded) chosen.push({ path, kind: 'folder' });
-        if (hit || literal.size > 0 || wanted.some((glob) => matchesBelow(glob, path, budget))) await walk(path, hit);
+        if (hit || literal.size > 0 || wanted.some((glob) => matchesBelow(glob, path, budget))) below.push([path, hit]);
       } else if (hit && !excluded && entry.isFile()) chosen.push({ path, kind: 'file' });
       else if (hit && !excluded && entry.isSymbolicLink()) chosen.push({ path, kind: 'link' });
       if (budget.left < 0) throw new JobpassError('too_large', 'The patterns of paths take too long to match.');
     }
+    for (const [path, hit] of below) await walk(path, hit);
   };
   if (patterns.length > 0 || literal.size > 0) await walk('', false);
   return chosen.toSorted((one, other) => (one.path < other.path ? -1 : 1));

@@ -1,6 +1,6 @@
 import { createWriteStream } from 'node:fs';
-import { mkdir, symlink } from 'node:fs/promises';
-import { dirname, join, posix } from 'node:path';
+import { mkdir, symlink, utimes } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Entry, open, type ZipFile } from 'yauzl';
@@ -11,22 +11,23 @@ const maxTotalBytes = 4 * 1024 * 1024 * 1024;
 const maxLinkBytes = 4096;
 
 /**
- * Unpacks an archive that another job made into a fresh folder. Refuses whatever points out of it: `..`, absolute names, links that leave it (A39).
- * @param linksLead `any`: links may lead anywhere, as those of a virtual environment do. Nothing is ever written through one; whoever takes the
- * folder on must not follow them, nor be more than the job's user
+ * Unpacks an archive that another job made into a fresh folder. Refuses whatever points out of it: `..`, absolute names, what lies below a link (A39).
+ * Links themselves may lead anywhere, as those of a virtual environment do: nothing is ever written through one; whoever takes the folder on must not
+ * follow them, nor be more than the job's user.
  * @throws invalid_input, too_large
  */
-export async function unzip(archive: string, folder: string, linksLead: 'inside' | 'any' = 'inside'): Promise<void> {
+export async function unzip(archive: string, folder: string, signal: AbortSignal): Promise<void> {
   const zip = await opened(archive);
   const links = new Map<string, string>();
   let [entries, bytes] = [0, 0];
   try {
     for (let entry = await nextEntry(zip); entry !== undefined; entry = await nextEntry(zip)) {
+      signal.throwIfAborted();
       entries += 1;
       bytes += entry.uncompressedSize;
       if (entries > maxEntries || bytes > maxTotalBytes)
         throw new JobpassError('too_large', 'The archive unpacks to more than 4 GiB or 200,000 files.');
-      await unpack(zip, entry, folder, { links, linksLead });
+      await unpack(zip, entry, folder, links, signal);
     }
   } finally {
     zip.close();
@@ -46,12 +47,7 @@ export function throughAnother(links: ReadonlyMap<string, string>): string | und
   return undefined;
 }
 
-interface Links {
-  readonly links: Map<string, string>;
-  readonly linksLead: 'inside' | 'any';
-}
-
-async function unpack(zip: ZipFile, entry: Entry, folder: string, { links, linksLead }: Links): Promise<void> {
+async function unpack(zip: ZipFile, entry: Entry, folder: string, links: Map<string, string>, signal: AbortSignal): Promise<void> {
   const path = entry.fileName.replace(/\/$/, '');
   if (!safeEntry(path)) throw bad(path);
   const mode = entry.externalFileAttributes >>> 16;
@@ -66,11 +62,15 @@ async function unpack(zip: ZipFile, entry: Entry, folder: string, { links, links
   const content = await contentOf(zip, entry);
   if (link) {
     const target = await textOf(content);
-    if (linksLead === 'inside' ? !staysInside(path, target) : !/^[^\u0000]+$/.test(target)) throw bad(path);
+    if (!/^[^\u0000]+$/.test(target)) throw bad(path);
     links.set(path, target);
     return;
   }
-  await pipeline(content, createWriteStream(join(folder, path), { mode: (mode & 0o777) === 0 ? 0o644 : mode & 0o777, flags: 'wx' }));
+  const file = createWriteStream(join(folder, path), { mode: (mode & 0o777) === 0 ? 0o644 : mode & 0o777, flags: 'wx' });
+  await pipeline(content, file, { signal });
+  // Tools that build only what is older look at it, of a cache most of all.
+  const time = entry.getLastModDate();
+  if (!Number.isNaN(time.getTime())) await utimes(join(folder, path), time, time);
 }
 
 /** By its events: iterating over what is not packed would wait for ever, since yauzl's stream is never closed. */
@@ -87,19 +87,6 @@ function textOf(content: Readable): Promise<string> {
 export function safeEntry(path: string): boolean {
   if (path === '' || path.length > 4096 || /[\u0000-\u001f\u007f\\]/.test(path)) return false;
   return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
-}
-
-/**
- * Does a link at `path` stay in the archive? `..` only at the start: there it climbs real folders; after a name it could climb out of
- * another link's target.
- */
-export function staysInside(path: string, target: string): boolean {
-  if (target === '' || /[\u0000-\u001f\\]/.test(target) || target.startsWith('/')) return false;
-  const parts = target.split('/').filter((part) => part !== '' && part !== '.');
-  const climbs = parts.findIndex((part) => part !== '..');
-  if (climbs >= 0 && parts.slice(climbs).includes('..')) return false;
-  const end = posix.join(posix.dirname(path), target);
-  return end !== '..' && !end.startsWith('../');
 }
 
 function bad(path: string): JobpassError {

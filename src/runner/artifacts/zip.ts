@@ -9,6 +9,7 @@ import { JobpassError } from '../../base/errors.ts';
 import { limits } from '../../base/limits.ts';
 import { Masker, type WatchedSecret } from '../trace/masker.ts';
 import type { Chosen } from './select.ts';
+import { safeEntry } from './unzip.ts';
 
 export interface ZipOrder {
   /** The build folder; the job's own. */
@@ -91,6 +92,8 @@ async function* scannedBytes(file: FileHandle, { watched }: ZipOrder): AsyncGene
 }
 
 async function addOne(zip: ZipFile, order: ZipOrder, { path, kind }: Chosen, written: Promise<void>): Promise<void> {
+  if (!safeEntry(path))
+    return order.say(`WARNING: ${path.replaceAll(/[\u0000-\u001f\u007f]/g, '?')} has a name that no archive may hold; it is left out`);
   if (kind === 'folder') return zip.addEmptyDirectory(path);
   if (kind === 'link') return zip.addBuffer(Buffer.from(await readlink(join(order.root, path))), path, { mode: 0o120777 });
   const file = await openOwn(order, path);

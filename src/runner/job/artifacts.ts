@@ -46,7 +46,7 @@ async function restoreOne(context: JobContext, dependency: JobDependency): Promi
   try {
     await download(context, dependency, join(folder, 'archive.zip'));
     await mkdir(join(folder, 'files'));
-    await unzip(join(folder, 'archive.zip'), join(folder, 'files'));
+    await unzip(join(folder, 'archive.zip'), join(folder, 'files'), context.control.script);
     await copyTree(join(folder, 'files'), context.workspace.place, context.control.script);
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -86,9 +86,10 @@ async function uploadOne(context: JobContext, artifact: JobArtifact): Promise<vo
   const { place } = workspace;
   const expand = expander(variables.all);
   const untracked = artifact.untracked ? await untrackedFiles(context) : [];
+  const within = (paths: readonly string[]): readonly string[] => withinBuild(paths.map(expand), place, (text) => trace.line(text));
   const chosen = await selectFiles(place.buildDir, {
-    paths: withinBuild(artifact.paths.map(expand), place, (text) => trace.line(text)),
-    exclude: artifact.exclude.map(expand),
+    paths: within(artifact.paths),
+    exclude: within(artifact.exclude),
     literal: untracked,
   });
   if (chosen.length === 0) return trace.line('WARNING: no files match the paths of `artifacts:`; nothing is uploaded');

@@ -54,7 +54,7 @@ async function unpack(context: JobContext, archive: string): Promise<void> {
   const folder = await stagingDir(context, 'cache');
   try {
     await mkdir(join(folder, 'files'));
-    await unzip(archive, join(folder, 'files'), 'any');
+    await unzip(archive, join(folder, 'files'), context.control.script);
     await copyTree(join(folder, 'files'), context.workspace.place, context.control.script);
   } finally {
     await rm(folder, { recursive: true, force: true });
