@@ -33,6 +33,8 @@ export class TraceSender {
   /** Cuts a regular report off that the server does not answer. */
   readonly #impatient = new AbortController();
   #sent = 0;
+  /** The first report is sent at once. */
+  #asked = false;
   #intervalMs: number;
   #timer: NodeJS.Timeout | undefined;
   #working: Promise<void> | undefined;
@@ -51,7 +53,7 @@ export class TraceSender {
   #schedule(minimumMs: number): void {
     if (this.#stopped || this.#over || this.#working !== undefined) return;
     const sinceContact = performance.now() - this.#lastContact;
-    const waitMs = this.#sent === 0 && minimumMs === 0 ? 0 : Math.max(minimumMs, this.#intervalMs) - sinceContact;
+    const waitMs = !this.#asked && minimumMs === 0 ? 0 : Math.max(minimumMs, this.#intervalMs) - sinceContact;
     if (this.#timer !== undefined) {
       if (minimumMs > 0) return;
       clearTimeout(this.#timer);
@@ -61,6 +63,7 @@ export class TraceSender {
 
   #tick(): void {
     this.#timer = undefined;
+    this.#asked = true;
     const { log, job } = this.#options;
     this.#working = this.#work()
       .catch((error: unknown) => log.warn('trace.unsent', { job, reason: error instanceof Error ? error.message : String(error) }))
@@ -78,15 +81,16 @@ export class TraceSender {
     else this.#note(await client.updateJob(job, token, { state: 'running' }, signal));
   }
 
-  /** @returns true when the server took something */
+  /** @returns true when the server took something, or said where it is instead */
   async #sendNext(signal: AbortSignal): Promise<boolean> {
     const { client, job, token, trace } = this.#options;
-    const bytes = await trace.read(this.#sent, tracePatchBytes);
-    const answer = await client.patchTrace(job, token, { startBytes: this.#sent, bytes, debugTrace: this.#options.debugTrace }, signal);
+    const startBytes = this.#sent;
+    const bytes = await trace.read(startBytes, tracePatchBytes);
+    const answer = await client.patchTrace(job, token, { startBytes, bytes, debugTrace: this.#options.debugTrace }, signal);
     if (answer.status === 202) this.#sent += bytes.length;
     else if (answer.status === 416) this.#sent = Math.min(answer.offsetBytes, trace.sizeBytes);
     this.#note(answer);
-    return answer.status === 202 || answer.status === 416;
+    return answer.status === 202 || (answer.status === 416 && this.#sent !== startBytes);
   }
 
   /** Reads what an answer says about the job beside its own matter. */
