@@ -1,6 +1,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { FakeForge } from './support/fake-forge.ts';
 import { jobPayload, makeScene, passesFor, type Scene, sourcesOf, variable } from './support/jobs.ts';
 
 let scene: Scene;
@@ -95,23 +97,42 @@ describe('sources', () => {
     expect(report.text).toContain('a greeting\ninner text\n');
     expect(report.text).toContain(`${forge.url}/libs/greeting.git`);
     await expectNowhere(scene.dir, [fetch]);
+  });
 
-    const foreign = scene.forge.repository(
-      'group/two',
+  /** An address at which this machine is found by others. */
+  const outer = Object.values(networkInterfaces())
+    .flatMap((rows) => rows ?? [])
+    .find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
+
+  test.skipIf(outer === undefined)('R8 A51 a submodule of a foreign host is fetched without the pass', async () => {
+    const foreign = await new FakeForge(join(scene.dir, 'foreign')).start(outer);
+    try {
+      const lib = foreign.repository('libs/greeting', { 'greeting.txt': 'a greeting\n' });
+      const sha = scene.forge.repository('group/app', { a: 'a' }, { lib: [`${foreign.url}/libs/greeting.git`, lib] });
+      const { extended_job_token } = passesFor(scene.forge);
+      const variables = [variable('GIT_SUBMODULE_STRATEGY', 'normal')];
+      const report = await scene.run(jobPayload(['true'], { ...sourcesOf(scene.forge, sha), variables, extended_job_token }));
+      expect(report.final).toMatchObject({ failure_reason: 'runner_system_failure' });
+      expect(new Set(foreign.gitSeen.map(({ password }) => password))).toEqual(new Set([undefined]));
+    } finally {
+      await foreign.close();
+    }
+  });
+
+  test('R8 A42 a submodule at the runner’s own machine, which is not the server, is asked for nothing', async () => {
+    const { forge } = scene;
+    const lib = forge.repository('libs/greeting', { 'greeting.txt': 'a greeting\n' });
+    const sha = forge.repository(
+      'group/app',
       { a: 'a' },
       { lib: [forge.url.replace('127.0.0.1', 'localhost') + '/libs/greeting.git', lib] },
     );
-    forge.gitSeen.length = 0;
-    const second = await scene.run(
-      jobPayload(['true'], {
-        ...sourcesOf(forge, foreign, 'group/two'),
-        variables,
-        extended_job_token: passesFor(forge).extended_job_token,
-      }),
-    );
-    expect(second.final).toMatchObject({ failure_reason: 'runner_system_failure' });
-    const toForeign = forge.gitSeen.filter(({ path }) => path.startsWith('/libs/'));
-    expect(new Set(toForeign.map(({ password }) => password))).toEqual(new Set([undefined]));
+    const { extended_job_token } = passesFor(forge);
+    const variables = [variable('GIT_SUBMODULE_STRATEGY', 'normal')];
+    const report = await scene.run(jobPayload(['true'], { ...sourcesOf(forge, sha), variables, extended_job_token }));
+    expect(report.final).toMatchObject({ failure_reason: 'runner_configuration_error' });
+    expect(report.text).toMatch(/http:\/\/localhost:\d+ leads to the runner's own machine/);
+    expect(forge.gitSeen.filter(({ path }) => path.startsWith('/libs/'))).toEqual([]);
   });
 });
 

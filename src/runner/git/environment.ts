@@ -92,6 +92,11 @@ export function fetchEnvironment(
   return { ...env, JOBPASS_GIT_USERNAME: credential.username, JOBPASS_GIT_PASSWORD: credential.password.reveal() };
 }
 
+/** Where git finds a name. @param address `HOST:PORT:ADDRESS,…` */
+export function addressSetting(address: string | undefined): Pairs {
+  return address === undefined ? [] : [['http.curloptResolve', address]];
+}
+
 function helper(origin: string): string {
   return [
     '!f() { test "$1" = get || exit 0; p=; h=;',

@@ -1,9 +1,9 @@
 import { JobpassError } from '../../base/errors.ts';
 import { runAs } from '../run-as.ts';
 import { type CheckoutOrder, jobGitEnvironment } from './checkout.ts';
-import { fetchEnvironment, type GitCredential, gitEnvironment } from './environment.ts';
+import { addressSetting, fetchEnvironment, gitEnvironment } from './environment.ts';
 import { handOver } from './hand-over.ts';
-import { jobRef, type Mirror, type MirrorRoom } from './mirror.ts';
+import { type FetchOrder, jobRef, type Mirror, type MirrorRoom } from './mirror.ts';
 
 const mostObjects = 100_000;
 
@@ -26,12 +26,7 @@ function lfsSettings(url: URL): (readonly [string, string])[] {
  */
 export async function fetchLfsObjects(
   mirror: Mirror,
-  order: {
-    readonly url: URL;
-    readonly credential: GitCredential | undefined;
-    readonly room: MirrorRoom;
-    readonly say: (text: string) => void;
-  },
+  order: Pick<FetchOrder, 'url' | 'credential' | 'address'> & { readonly room: MirrorRoom; readonly say: (text: string) => void },
 ): Promise<readonly string[]> {
   const { room, url, credential } = order;
   const plain = { cwd: mirror.dir, env: gitEnvironment(mirror.home), signal: room.signal };
@@ -40,7 +35,7 @@ export async function fetchLfsObjects(
     return [];
   }
   order.say('Fetching LFS objects…');
-  const settings = fetchEnvironment(mirror.home, credential, room.caFile, lfsSettings(url));
+  const settings = fetchEnvironment(mirror.home, credential, room.caFile, [...lfsSettings(url), ...addressSetting(order.address)]);
   await runAs(undefined, 'git', ['lfs', 'fetch', 'origin', jobRef], {
     cwd: mirror.dir,
     env: settings,

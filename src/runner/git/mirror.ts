@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import { privateDir } from '../places.ts';
 import { runAs } from '../run-as.ts';
-import { fetchEnvironment, gitEnvironment, type GitCredential } from './environment.ts';
+import { addressSetting, fetchEnvironment, gitEnvironment, type GitCredential } from './environment.ts';
 import { type Given, givenBefore, keepOnly, noteGiven, type Ref, refsOf } from './given.ts';
 import { Turns } from './turns.ts';
 
@@ -24,6 +24,8 @@ export interface MirrorRoom {
 
 export interface FetchOrder {
   readonly url: URL;
+  /** Where its name leads, `HOST:PORT:ADDRESS,…`; undefined = wherever git finds it. */
+  readonly address?: string | undefined;
   readonly credential: GitCredential | undefined;
   /** Empty = the commit itself is asked for. */
   readonly refspecs: readonly string[];
@@ -65,7 +67,7 @@ export async function withMirror<Result>(room: MirrorRoom, order: FetchOrder, wo
 
 async function fetchMirror(room: MirrorRoom, order: FetchOrder, dir: string, home: string): Promise<Mirror> {
   const before = await open(dir, home);
-  const env = fetchEnvironment(home, order.credential, room.caFile, [['fetch.unpackLimit', '1']]);
+  const env = fetchEnvironment(home, order.credential, room.caFile, [['fetch.unpackLimit', '1'], ...addressSetting(order.address)]);
   const fetch = async (what: readonly string[], wantedDepth: number): Promise<void> => {
     const depth = wantedDepth > 0 ? [`--depth=${wantedDepth}`] : (await exists(join(dir, 'shallow'))) ? ['--unshallow'] : [];
     const flags = ['--no-tags', '--prune', '--force', '--no-recurse-submodules', '--no-write-fetch-head', ...room.flags, ...depth];

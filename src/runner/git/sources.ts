@@ -6,8 +6,9 @@ import { deliver, jobGitEnvironment } from './checkout.ts';
 import type { GitCredential } from './environment.ts';
 import { maxSubmodules, type Submodule, submodulesOf } from './gitmodules.ts';
 import { deliverLfsObjects, fetchLfsObjects } from './lfs.ts';
-import { type Mirror, type MirrorRoom, withMirror } from './mirror.ts';
+import { type FetchOrder, type Mirror, type MirrorRoom, withMirror } from './mirror.ts';
 import type { SubmoduleFilter } from './paths.ts';
+import { pinned } from './reach.ts';
 import { forceHttps, submoduleUrl } from './urls.ts';
 
 export interface SourcesOrder {
@@ -61,7 +62,7 @@ async function checkOut(
   order: SourcesOrder,
   mirror: Mirror,
   dir: string,
-  from: { readonly url: URL; readonly credential: GitCredential | undefined },
+  from: Pick<FetchOrder, 'url' | 'credential' | 'address'>,
 ): Promise<void> {
   const { place, room, say } = order;
   const attributes = await attributesOf(mirror);
@@ -119,12 +120,14 @@ async function fetchSubmodule(
   order.say(`Submodule ${submodule.path}: ${url.href} at ${submodule.sha.slice(0, 8)}`);
   // Anywhere but at the forge's own addresses it is fetched without any credential (A19, A51).
   const credential = order.credential?.origins.includes(url.origin) === true ? order.credential : undefined;
+  const known = credential !== undefined || url.origin === order.url.origin;
+  const address = known ? undefined : await pinned(url);
   const path = `${dir}/${submodule.path}`;
   const below = await withMirror(
     room,
-    { url, sha: submodule.sha, refspecs: [], depth: order.submoduleDepth, credential },
+    { url, address, sha: submodule.sha, refspecs: [], depth: order.submoduleDepth, credential },
     async (mirror) => {
-      await checkOut(order, mirror, path, { url, credential });
+      await checkOut(order, mirror, path, { url, credential, address });
       return order.submodules === 'recursive' ? submodulesOf(mirror) : [];
     },
   );
