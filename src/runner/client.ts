@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Agent, type Dispatcher, request } from 'undici';
+import { type Dispatcher, request } from 'undici';
 import { JobpassError } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import { Secret } from '../base/secret.ts';
@@ -11,6 +11,7 @@ import type { JobUpdate, RunnerInfo } from '../wire/runner.ts';
 import { normalUrl } from './config.ts';
 import type { Signer } from './identity.ts';
 import { isTable, numberIn, textIn, timeIn } from './parsed.ts';
+import { agentFor } from './proxy.ts';
 
 export interface ClientOptions {
   readonly url: string;
@@ -81,7 +82,7 @@ export class RunnerClient {
   readonly #prefix: string;
   readonly #options: ClientOptions;
   #token: Secret;
-  readonly #agent: Agent;
+  readonly #agent: Dispatcher;
 
   constructor(options: ClientOptions) {
     const url = URL.canParse(options.url) ? new URL(normalUrl(options.url)) : undefined;
@@ -92,8 +93,8 @@ export class RunnerClient {
     this.#prefix = url.pathname.replace(/\/$/, '');
     this.#options = options;
     this.#token = options.token;
-    const ca = options.tlsCaFile === undefined ? {} : { ca: authorityIn(options.tlsCaFile) };
-    this.#agent = new Agent({ headersTimeout: headersTimeoutMs, bodyTimeout: 300_000, connect: { timeout: 30_000, ...ca } });
+    const ca = options.tlsCaFile === undefined ? undefined : authorityIn(options.tlsCaFile);
+    this.#agent = agentFor(url, { headersTimeout: headersTimeoutMs, bodyTimeout: 300_000, ca });
   }
 
   /** @returns the runner's id, and when its token ends. @throws credential_invalid, upstream_failed */
