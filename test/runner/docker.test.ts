@@ -6,7 +6,7 @@ import { randomBase62, Secret } from '../../src/base/secret.ts';
 import { type RunnerHandle, startRunner } from '../../src/runner/loop.ts';
 import { shortToken } from '../../src/runner/places.ts';
 import { registerRunner } from '../../src/runner/register.ts';
-import { engine, podmanInstalled, startDocker, startPodman, type TestEngine } from '../support/engine.ts';
+import { engine, importPrograms, podmanInstalled, startDocker, startPodman, type TestEngine } from '../support/engine.ts';
 import { FakeForge } from './support/fake-forge.ts';
 import { jobPayload, passesFor, type Payload, sourcesOf, textOf, variable } from './support/jobs.ts';
 
@@ -206,6 +206,27 @@ describe.each([
       expect(report.final, report.text).toMatchObject({ state: 'success' });
       expect(report.text).toMatch(/from git\nmore\n/);
       await configure('');
+    });
+
+    test('git works in the checkout, whoever a script runs as, and beside what the job tells git itself', async () => {
+      await importPrograms(own.cli, `${own.image.split(':')[0] ?? ''}:git`, ['sh', 'git', 'stat', 'id']);
+      const name = `${own.image.split(':')[0] ?? ''}:git`;
+      const sha = forge.repository('group/gits', { 'hello.txt': 'from git\n' });
+      const variables = [
+        variable('GIT_CONFIG_COUNT', '1'),
+        variable('GIT_CONFIG_KEY_0', 'user.name'),
+        variable('GIT_CONFIG_VALUE_0', 'Job Itself'),
+      ];
+      for (const user of ['0', '1000:1000']) {
+        const { extended_job_token } = passesFor(forge);
+        const image = { name, executor_opts: { docker: { user } } };
+        const script = ['git status', 'git config user.name', 'stat -c "owner %u" .'];
+        const report = await run(jobPayload(script, { ...sourcesOf(forge, sha, 'group/gits'), extended_job_token, variables, image }));
+        expect(report.final, report.text).toMatchObject({ state: 'success' });
+        expect(report.text).toMatch(/HEAD detached at [^]*\nJob Itself\n/);
+        if (user === '0' && process.getuid?.() === 0) expect(report.text).toContain('owner 0\n');
+      }
+      own.cli('rmi', '--force', name);
     });
 
     test('the operator’s user stands above the one that a job names', async () => {

@@ -82,6 +82,20 @@ export async function startPodman(): Promise<TestEngine> {
   };
 }
 
+/** Makes an image of this machine's own programs, with the libraries that they need. */
+export async function importPrograms(cli: TestEngine['cli'], name: string, programs: readonly string[]): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'jobpass-programs-'));
+  try {
+    const sh = programs.map((program) => `p=$(command -v ${program}); echo "$p"; ldd "$p" | grep -o '/[^ ]*'`).join('; ');
+    const files = execFileSync('/bin/sh', ['-c', sh], { encoding: 'utf8' }).split('\n');
+    const paths = [...new Set(files)].filter((path) => path !== '').map((path) => path.slice(1));
+    execFileSync('tar', ['-C', '/', '-chf', join(dir, 'image.tar'), ...paths]);
+    cli('import', join(dir, 'image.tar'), name);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
 async function importBusybox(cli: TestEngine['cli']): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'jobpass-busybox-'));
   try {

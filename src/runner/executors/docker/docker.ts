@@ -109,6 +109,18 @@ async function endContainer(engine: Engine, container: string): Promise<void> {
   } else await engine.callLoosely('POST', `/containers/${container}/stop?t=${graceMs / 1000}`);
 }
 
+/**
+ * git refuses to work in folders of another user, and the checkout need not be of the container's. In there is one job only, so it may trust all of them: added to
+ * what the job says to git in this way itself.
+ * @see git-config, `safe.directory` and `GIT_CONFIG_COUNT`
+ */
+export function trusting(env: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const count = env['GIT_CONFIG_COUNT'] ?? '0';
+  if (!/^\d{1,3}$/.test(count)) return env;
+  const at = Number(count);
+  return { ...env, GIT_CONFIG_COUNT: String(at + 1), [`GIT_CONFIG_KEY_${at}`]: 'safe.directory', [`GIT_CONFIG_VALUE_${at}`]: '*' };
+}
+
 export interface DockerParts {
   readonly engine: Engine;
   readonly config: DockerConfig;
@@ -158,15 +170,16 @@ class DockerJob implements Workspace {
     const { engine, options, config } = this.#parts;
     const image = this.#image;
     if (image === undefined) throw new JobpassError('internal');
-    await this.#open(image);
+    await this.#giveBack();
     this.#held = true;
+    await this.#open(image);
     const asked = options.needs.image;
     const container = await createContainer(this.#parts, {
       image: image.id,
       entrypoint: config.entrypointFixed ? undefined : asked?.entrypoint,
       command: ['sh', '-c', detectShell],
       user: this.#user,
-      env: run.env,
+      env: trusting(run.env),
       network: this.#network,
       aliases: ['build'],
       mounts: true,
@@ -234,14 +247,16 @@ class DockerJob implements Workspace {
   }
 
   /**
-   * Whoever is not root in a container, or has not all that root has, may write to the checkout: the folder above it keeps this machine's users out. Before
-   * each script, since sources and what the script before it made are the slot's user's by then.
+   * The checkout is of whoever runs the script, so far as that is known: git and npm mind who owns a folder. Whoever is not root in a container, or has not all
+   * that root has, may write to it in any case: the folder above it keeps this machine's users out. Before each script, since sources and what the script
+   * before it made are the slot's user's by then.
    */
   async #open(image: PulledImage): Promise<void> {
-    const { config } = this.#parts;
-    const user = this.#user ?? image.user;
-    if (config.capDrop.length === 0 && ['', '0', 'root', '0:0', 'root:root'].includes(user)) return;
-    await runAs(this.place, 'chmod', ['-R', 'a+rwX', '--', this.place.buildDir, this.place.tmpDir], { cwd: this.place.slotDir });
+    const { place } = this;
+    const isRoot = ['', '0', 'root', '0:0', 'root:root'].includes(this.#user ?? image.user);
+    const folders = ['--', place.buildDir, place.tmpDir];
+    if (!isRoot || this.#parts.config.capDrop.length > 0) await runAs(place, 'chmod', ['-R', 'a+rwX', ...folders], { cwd: place.slotDir });
+    if (isRoot && place.uid !== undefined) await runAs(undefined, 'chown', ['-RhP', '0:0', ...folders], { cwd: '/' });
   }
 
   /**
