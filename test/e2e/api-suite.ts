@@ -75,6 +75,15 @@ export function apiSuite(where: string, start: () => Promise<StoryPlace>): void 
       expect((await get('/api/v4/projects?per_page=1000')).headers.get('x-per-page')).toBe('100');
     });
 
+    test('commits of a range: what the second has beside the first', async () => {
+      const all = (await get(`${P()}/repository/commits`)).list.map((row) => String(row['id']));
+      const of = async (range: string) => (await get(`${P()}/repository/commits?ref_name=${range}`)).list.map((row) => row['id']);
+      expect(await of(`${all.at(-1) ?? ''}..main`)).toEqual(all.slice(0, -1));
+      expect(await of(`main..${all.at(-1) ?? ''}`)).toEqual([]);
+      for (const range of ['none..main', 'main..none', 'main..', '..main'])
+        expect([range, (await get(`${P()}/repository/commits?ref_name=${range}`)).status]).toEqual([range, 404]);
+    });
+
     test('repository: tree, files in each form, commits', async () => {
       expect((await get(`${P()}/repository/tree`)).list.map((row) => [row['type'], row['path']])).toEqual([
         ['blob', 'README.md'],

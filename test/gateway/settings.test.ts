@@ -101,7 +101,7 @@ test('R7 project and starting user bound what a job sees of its pass', async () 
 test('R3 A59 who last pushed to a protected branch counts, unless the starting user trusts the project by name', async () => {
   gate.gitlab.answers.set('GET /projects/7/events', [
     200,
-    [{ author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: gate.sha } }],
+    [{ id: 1, author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: gate.sha } }],
   ]);
   const before = await gate.job();
   expect(before.notes).toContain('bob (last merger)');
@@ -116,7 +116,7 @@ test('R3 A59 a branch that was cut from a protected one is answered for by who l
   await remove('/api/v4/user/jobpass/trusted_projects/7', 'glpat-alice');
   gate.gitlab.answers.set('GET /projects/7/events', [
     200,
-    [{ author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: gate.sha } }],
+    [{ id: 1, author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: gate.sha } }],
   ]);
   const job = await gate.job({ ref: 'cut' });
   expect(job.notes).toContain('bob (last merger)');

@@ -45,7 +45,9 @@ test('A6 R3 who made the pipeline above is a principal of a child pipeline, whic
 test('A6 R3 a pipeline of another project that started it brings its creator, and who pushed what it ran', async () => {
   parentOfAnotherProject();
   gate.gitlab.user(4, 'carol');
-  set('GET /projects/8/events', [{ author_id: 4, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: gate.sha } }]);
+  set('GET /projects/8/events', [
+    { id: 1, author_id: 4, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: gate.sha } },
+  ]);
   const job = await child('pipeline');
   expect(job.notes).toContain('bob (ancestor)');
   expect(job.notes).toContain('carol (ancestor)');

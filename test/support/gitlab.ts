@@ -31,6 +31,9 @@ export interface ScriptedJob {
   readonly dependencies?: readonly unknown[];
 }
 
+/** Where main stands; no job runs on it. */
+export const mainHead = 'f0'.repeat(20);
+
 /**
  * A GitLab of a test's own making: it knows users, roles, projects, runners and jobs, makes tokens to act with, and takes down what it is asked. What
  * a test puts into `answers` (`GET /projects/7/issues`) comes first; there are no rights in it, as each request should have been judged before.
@@ -120,7 +123,8 @@ export class ScriptedGitlab {
     response.end(text);
   }
 
-  #known({ method, headers, body }: Heard, path: string): Reply {
+  #known(heard: Heard, path: string): Reply {
+    const { method, headers, body } = heard;
     const of = (shape: RegExp): readonly string[] | undefined => shape.exec(path)?.slice(1).map(decodeURIComponent);
     const found = (value: unknown): Reply => (value === undefined ? [404, { message: '404 Not Found' }] : [200, value]);
     const token = String(headers['job-token'] ?? '');
@@ -168,7 +172,12 @@ export class ScriptedGitlab {
           : { id: job.pipelineId, user: { id: job.userId }, sha: job.sha, ref: job.ref, source: job.source ?? 'push' },
       );
     }
-    if (path.endsWith('/repository/branches') && method === 'GET') return [200, [{ name: 'main' }]];
+    const main = { name: 'main', commit: { id: mainHead } };
+    if (path.endsWith('/repository/branches') && method === 'GET') return [200, [main]];
+    if (path.endsWith('/repository/branches/main') && method === 'GET') return [200, main];
+    // All is on main.
+    if (path.endsWith('/repository/merge_base'))
+      return [200, { id: new URL(`http://x${heard.path}`).searchParams.getAll('refs[]').find((sha) => sha !== mainHead) }];
     const commit = of(/^\/projects\/\d+\/repository\/commits\/([0-9a-f]{40})$/);
     if (commit !== undefined) return found(this.jobs.some((row) => row.sha === commit[0]) ? { id: commit[0] } : undefined);
     // One line of history: what jobs run on is on main, and whoever started the first pushed it.
@@ -177,10 +186,14 @@ export class ScriptedGitlab {
     if (path.endsWith('/events'))
       return [
         200,
-        this.jobs.map((row) => ({
-          author_id: row.userId,
-          push_data: { action: 'pushed', ref_type: 'branch', ref: row.ref, commit_to: row.sha },
-        })),
+        this.jobs
+          .filter((row, index) => this.jobs.findIndex(({ sha, ref }) => sha === row.sha && ref === row.ref) === index)
+          .toReversed()
+          .map((row) => ({
+            id: row.id,
+            author_id: row.userId,
+            push_data: { action: 'pushed', ref_type: 'branch', ref: row.ref, commit_to: row.sha },
+          })),
       ];
     if (path === '/runners/verify') return [200, { id: 5 }];
     if (/^\/runners\/\d+$/.test(path)) return [200, { id: 5, runner_type: 'instance_type' }];

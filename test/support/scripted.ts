@@ -102,18 +102,14 @@ export function jobOfBoth({ gitlab, sha: main, job }: Scene, given: Partial<Scri
   const sha = 'cd'.repeat(20);
   gitlab.answers.set('GET /projects/7/repository/commits', ({ path }) => [
     200,
-    path.includes('ref_name=refs%2Fheads%2Fmain')
-      ? [{ id: main, parent_ids: [] }]
-      : [
-          { id: sha, parent_ids: [main] },
-          { id: main, parent_ids: [] },
-        ],
+    path.includes(`..${sha}`) ? [{ id: sha, parent_ids: [main] }] : [{ id: main, parent_ids: [] }],
   ]);
+  gitlab.answers.set('GET /projects/7/repository/merge_base', [200, { id: main }]);
   gitlab.answers.set('GET /projects/7/events', [
     200,
     [
-      { author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'both', commit_from: main, commit_to: sha } },
-      { author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: main } },
+      { id: 2, author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'both', commit_from: main, commit_to: sha } },
+      { id: 1, author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: main } },
     ],
   ]);
   return job({ sha, ref: 'both', ...given });

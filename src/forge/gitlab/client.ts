@@ -111,13 +111,18 @@ export class UpstreamClient {
     const rows: Fields[] = [];
     const separator = path.includes('?') ? '&' : '?';
     for (let page = 1; ; page += 1) {
-      const { status, body } = await this.ask('GET', `${path}${separator}per_page=100&page=${page}`);
-      if (status !== 200) throw new JobpassError('upstream_failed', `The forge does not tell ${path.split('?', 1)[0] ?? ''} (${status}).`);
-      const found = listOf(body);
+      const found = await this.page(`${path}${separator}per_page=100&page=${page}`);
       rows.push(...found);
       if (found.length < 100 || (stop !== undefined && found.some(stop))) return rows;
       if (rows.length >= most) throw new JobpassError('upstream_failed', `More than ${most} rows: ${path.split('?', 1)[0] ?? ''}`);
     }
+  }
+
+  /** One page of a list. @throws upstream_failed, also where it is not told */
+  async page(path: string): Promise<readonly Fields[]> {
+    const { status, body } = await this.ask('GET', path);
+    if (status !== 200) throw new JobpassError('upstream_failed', `The forge does not tell ${path.split('?', 1)[0] ?? ''} (${status}).`);
+    return listOf(body);
   }
 
   async close(): Promise<void> {

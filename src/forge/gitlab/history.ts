@@ -1,12 +1,13 @@
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
 import type { Oid, PipelineId, ProjectId, UserId } from '../../base/ids.ts';
 import { isProtected } from '../../base/refs.ts';
-import type { Directory } from '../../ports/directory.ts';
+import type { Directory, ProtectedRef } from '../../ports/directory.ts';
 import type { UpstreamHistory } from '../../ports/gateway.ts';
 import type { UpstreamClient } from './client.ts';
-import { type Fields, fieldsOf, idOf, listOf, textOf } from './json.ts';
+import { fieldsOf, idOf, listOf, textOf } from './json.ts';
+import { type Push, PushLog } from './push-log.ts';
 
-/** Commits or events that are looked through for one job; beyond that nothing is provable. */
+/** Commits that are looked through for one job; beyond that nothing is provable. */
 const most = 2000;
 const remembered = 20_000;
 
@@ -14,9 +15,9 @@ const remembered = 20_000;
 export function makeGitlabHistory(client: UpstreamClient, directory: Directory): UpstreamHistory {
   /** Parents of commits that were listed: they never change. */
   const parents = new Map<string, readonly string[]>();
-  const commitsOf = async (project: ProjectId, ref: string, until?: (id: string) => boolean): Promise<readonly string[]> => {
-    const path = `/projects/${project}/repository/commits?ref_name=${encodeURIComponent(ref)}`;
-    const rows = await client.list(path, most, until === undefined ? undefined : (row) => until(textOf(row['id']) ?? ''));
+  /** @param range a commit, or `SHA..SHA` @see GitLab API, "List repository commits", `ref_name` */
+  const commitsOf = async (project: ProjectId, range: string): Promise<readonly string[]> => {
+    const rows = await client.list(`/projects/${project}/repository/commits?ref_name=${encodeURIComponent(range)}`, most);
     return rows.flatMap((row) => {
       const commit = textOf(row['id']);
       if (commit === undefined) return [];
@@ -26,29 +27,46 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
       return [commit];
     });
   };
-  /** Newest first; no further page is asked for once `stop` found what it looks for. */
-  const pushes = (project: ProjectId, stop?: (event: Fields) => boolean): Promise<readonly Fields[]> =>
-    client.list(`/projects/${project}/events?action=pushed`, most, stop);
+  const log = new PushLog(client);
+
+  /**
+   * What a branch has not, of the commits that `sha` stands on; undefined = too many, or not told. An empty list alone proves nothing: a forge that knows no such revision
+   * may answer with one.
+   */
+  const beyond = async (project: ProjectId, head: string, sha: string): Promise<readonly string[] | undefined> => {
+    try {
+      const refs = `refs%5B%5D=${head}&refs%5B%5D=${sha}`;
+      if (fieldsOf(await client.find(`/projects/${project}/repository/merge_base?${refs}`))['id'] === sha) return [];
+      const rest = await commitsOf(project, `${head}..${sha}`);
+      return rest.includes(sha) ? rest : undefined;
+    } catch (error) {
+      if (isJobpassError(error, 'upstream_failed')) return undefined;
+      throw error;
+    }
+  };
 
   return {
     async unprotectedCommits(project, sha, limit) {
       try {
-        const all = await commitsOf(project, sha);
-        const unprotected = new Set(all);
-        const rules = await directory.protectedRefs(null, project);
-        const branches = listOf(await client.find(`/projects/${project}/repository/branches?per_page=100`));
         const main = (await directory.project(null, project))?.defaultBranch;
-        const names = branches.flatMap((branch) => textOf(branch['name']) ?? []).filter((name) => isProtected(rules, 'branch', name));
-        const held = new Map<string, ReadonlySet<string>>();
-        for (const name of names.toSorted((one, other) => Number(other === main) - Number(one === main))) {
-          if (unprotected.size === 0) continue;
-          const commits = new Set(await commitsOf(project, branchRef(name)));
-          held.set(name, commits);
-          for (const commit of commits) unprotected.delete(commit);
+        const rules = await directory.protectedRefs(null, project);
+        const heads = await protectedBranches(client, project, rules, main);
+        // What a branch has not is as much as was worked on beside it; all that there is would be the whole history, of any length.
+        const outside = new Map<string, ReadonlySet<string>>();
+        let unprotected: readonly string[] | undefined;
+        for (const [name, head] of heads) {
+          if (unprotected?.length === 0) break;
+          const rest = await beyond(project, head, sha);
+          if (rest === undefined) continue;
+          const set = new Set(rest);
+          outside.set(name, set);
+          unprotected = unprotected === undefined ? rest : unprotected.filter((commit) => set.has(commit));
         }
-        if (unprotected.size > limit) return null;
-        const commits = [...unprotected].map((commit) => commit as Oid);
-        return { commits, bases: basesOf(parents, commits, sha, held, main).map((name) => `refs/heads/${name}`) };
+        // Where there is nothing protected, or it is not told, all that it stands on is not.
+        unprotected ??= await commitsOf(project, sha);
+        if (unprotected.length > limit || (outside.size === 0 && !unprotected.includes(sha))) return null;
+        const bases = basesOf(parents, unprotected, sha, outside, main);
+        return { commits: unprotected.map((commit) => commit as Oid), bases: bases.map((name) => `refs/heads/${name}`) };
       } catch (error) {
         // Too many, or not told: not provable, which is an answer.
         if (isJobpassError(error, 'upstream_failed')) return null;
@@ -58,14 +76,16 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
     async pushersOf(project, commits) {
       const wanted = new Set<string>(commits);
       const found = new Map<Oid, UserId[]>();
+      if (wanted.size === 0) return found;
+      const { pushes, whole } = await log.read(project);
+      // Who was first is among those that are not told.
+      if (!whole) return found;
       /** May have brought what nobody is known to have pushed before. */
       const inBulk = new Set<UserId>();
-      for (const event of wanted.size === 0 ? [] : (await pushes(project)).toReversed()) {
-        const author = authorOf(event);
-        const data = fieldsOf(event['push_data']);
-        const [from, to] = [textOf(data['commit_from']), textOf(data['commit_to'])];
+      for (const push of pushes.toReversed()) {
+        const { author, from, to } = push;
         if (author === undefined) continue;
-        if (isBulk(event)) inBulk.add(author);
+        if (isBulk(push)) inBulk.add(author);
         if (to === undefined) continue;
         for (const commit of between(parents, wanted, from, to)) {
           const known = found.get(commit as Oid) ?? [...inBulk];
@@ -108,19 +128,44 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
     async lastPushers(project, ref) {
       const [, kind, name] = /^refs\/(heads|tags)\/(.+)$/.exec(ref) ?? [];
       const type = kind === 'tags' ? 'tag' : 'branch';
-      const moves = (event: Fields): boolean => {
-        const data = fieldsOf(event['push_data']);
-        return data['ref'] === name && data['ref_type'] === type && data['action'] !== 'removed';
-      };
-      const events = await pushes(project, moves);
-      const last = events.findIndex(moves);
+      const moves = (push: Push): boolean => push.ref === name && push.refType === type && !push.removes;
+      const { pushes } = await log.read(project, moves);
+      const last = pushes.findIndex(moves);
       if (last < 0) return undefined;
       // Who moved many since then may have moved this one, too.
-      const since = events.slice(0, last).filter((event) => isBulk(event) && fieldsOf(event['push_data'])['ref_type'] === type);
-      const authors = [...since, ...events.slice(last, last + 1)].map(authorOf);
+      const since = pushes.slice(0, last).filter((push) => isBulk(push) && push.refType === type);
+      const authors = [...since, ...pushes.slice(last, last + 1)].map(({ author }) => author);
       return authors.includes(undefined) ? undefined : [...new Set(authors.filter((one) => one !== undefined))];
     },
   };
+}
+
+/** More of them are asked for no commit. */
+const branchesAsked = 50;
+
+/**
+ * Those that are protected and what they stand at, the default branch first: by their names, and where a rule holds for many, as far as the forge lists such.
+ * @throws upstream_failed
+ */
+async function protectedBranches(
+  client: UpstreamClient,
+  project: ProjectId,
+  rules: readonly ProtectedRef[],
+  main: string | undefined,
+): Promise<ReadonlyMap<string, string>> {
+  const at = `/projects/${project}/repository/branches`;
+  const patterns = rules.flatMap(({ kind, pattern }) => (kind === 'branch' ? [pattern] : []));
+  const named = [...(main === undefined || main === '' ? [] : [main]), ...patterns.filter((pattern) => !pattern.includes('*'))];
+  const wanted = [...new Set(named)].filter((name) => isProtected(rules, 'branch', name)).slice(0, branchesAsked);
+  const begins = new Set(patterns.flatMap((pattern) => (pattern.includes('*') ? [pattern.split('*', 1)[0] ?? ''] : [])));
+  const listed = await Promise.all([
+    ...wanted.map(async (name) => [fieldsOf(await client.find(`${at}/${encodeURIComponent(name)}`))]),
+    ...[...begins].map(async (begin) =>
+      listOf(await client.find(`${at}?per_page=100${begin === '' ? '' : `&search=${encodeURIComponent(`^${begin}`)}`}`)),
+    ),
+  ]);
+  const found = listed.flat().map((row) => [textOf(row['name']) ?? '', textOf(fieldsOf(row['commit'])['id']) ?? ''] as const);
+  return new Map(found.filter(([name, head]) => head !== '' && isProtected(rules, 'branch', name)).slice(0, branchesAsked));
 }
 
 /** In full: of a tag and a branch with the same name git takes the tag, which anybody with a role may have made. @see gitrevisions(7) */
@@ -128,30 +173,25 @@ function branchRef(name: string): string {
   return `refs/heads/${name}`;
 }
 
-function authorOf(event: Fields): UserId | undefined {
-  return idOf<UserId>(event['author_id']) ?? idOf<UserId>(fieldsOf(event['author'])['id']);
-}
-
 /** A push of many refs is one event, which names neither refs nor commits. @see GitLab, "Push event activities limit" */
-function isBulk(event: Fields): boolean {
-  const { action, commit_to: to } = fieldsOf(event['push_data']);
-  return action !== 'removed' && typeof to !== 'string';
+function isBulk({ removes, to }: Push): boolean {
+  return !removes && to === undefined;
 }
 
-/** Of the protected branches those that have what the unprotected commits stand on. */
+/** Of the protected branches those that have what the unprotected commits stand on. @param outside what each of them has not */
 function basesOf(
   parents: ReadonlyMap<string, readonly string[]>,
   unprotected: readonly string[],
   sha: string,
-  held: ReadonlyMap<string, ReadonlySet<string>>,
+  outside: ReadonlyMap<string, ReadonlySet<string>>,
   main: string | undefined,
 ): readonly string[] {
   const own = new Set(unprotected);
   const bases =
     unprotected.length === 0 ? [sha] : unprotected.flatMap((commit) => parents.get(commit) ?? []).filter((one) => !own.has(one));
-  const ofMain = main === undefined ? undefined : held.get(main);
-  if (main !== undefined && ofMain !== undefined && bases.length > 0 && bases.every((base) => ofMain.has(base))) return [main];
-  return [...held].filter(([, commits]) => bases.some((base) => commits.has(base))).map(([name]) => name);
+  const beyondMain = main === undefined ? undefined : outside.get(main);
+  if (main !== undefined && beyondMain !== undefined && bases.length > 0 && bases.every((base) => !beyondMain.has(base))) return [main];
+  return [...outside].filter(([, commits]) => bases.some((base) => !commits.has(base))).map(([name]) => name);
 }
 
 /** The wanted commits that a push from `from` to `to` brought. */

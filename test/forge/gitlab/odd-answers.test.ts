@@ -158,6 +158,8 @@ describe('who is who', () => {
   });
 });
 
+const forgeProject = { id: 7, path_with_namespace: 'g/p', namespace: { id: 1 }, default_branch: 'main' };
+
 describe('jobs and history', () => {
   test.each<[string, Answer, unknown]>([
     ["a token that is no job's", [401, {}], 'refused'],
@@ -182,25 +184,30 @@ describe('jobs and history', () => {
   test('A1 A2 who pushed is told by push events, whatever the commits say of their authors', async () => {
     const [one, two, three] = ['1', '2', '3'].map((digit) => digit.repeat(40));
     handler = (request, path) => {
-      const ref = new URL(request.url ?? '', 'http://x').searchParams.get('ref_name');
-      if (path.endsWith('/repository/commits'))
+      const range = new URL(request.url ?? '', 'http://x').searchParams.get('ref_name');
+      if (path.endsWith('/repository/commits') && range === `${one}..${three}`)
         return [
           200,
-          ref === 'refs/heads/main'
-            ? [{ id: one, parent_ids: [] }]
-            : [
-                { id: three, parent_ids: [two], author_name: 'alice', author_email: 'alice@example.com' },
-                { id: two, parent_ids: [one], author_name: 'alice', author_email: 'alice@example.com' },
-                { id: one, parent_ids: [] },
-              ],
+          [
+            { id: three, parent_ids: [two], author_name: 'alice', author_email: 'alice@example.com' },
+            { id: two, parent_ids: [one], author_name: 'alice', author_email: 'alice@example.com' },
+          ],
         ];
-      if (path.endsWith('/repository/branches')) return [200, [{ name: 'main' }, { name: 'feature' }]];
+      if (path.endsWith('/repository/branches/main')) return [200, { name: 'main', commit: { id: one } }];
+      if (path.endsWith('/repository/merge_base')) return [200, { id: one }];
+      if (path === '/projects/7') return [200, forgeProject];
       if (path.endsWith('/protected_branches')) return [200, [{ name: 'main' }]];
       if (path.endsWith('/protected_tags')) return [200, []];
       if (path.endsWith('/events'))
         return [
           200,
-          [{ author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'feature', commit_from: two, commit_to: three } }],
+          [
+            {
+              id: 1,
+              author_id: 3,
+              push_data: { action: 'pushed', ref_type: 'branch', ref: 'feature', commit_from: two, commit_to: three },
+            },
+          ],
         ];
       return [404, {}];
     };
@@ -216,14 +223,17 @@ describe('jobs and history', () => {
 
   test('R3 A55 A59 a push of many refs, which names neither refs nor commits, counts for what it may have brought', async () => {
     const [one, two] = ['1', '2'].map((digit) => digit.repeat(40)) as [string, string];
+    let number = 0;
     const bulk = (author: number, type = 'branch', action = 'pushed') => ({
+      id: (number += 1),
       author_id: author,
       push_data: { action, ref_type: type, ref: null, ref_count: 4, commit_count: 0, commit_from: null, commit_to: null },
     });
-    const single = {
+    const single = () => ({
+      id: (number += 1),
       author_id: alice,
       push_data: { action: 'created', ref_type: 'branch', ref: 'feature', commit_from: null, commit_to: two },
-    };
+    });
     let events: readonly unknown[] = [];
     handler = (_request, path) => {
       if (path.endsWith('/repository/commits')) return [200, [two, one].map((id) => ({ id, parent_ids: id === two ? [one] : [] }))];
@@ -235,15 +245,15 @@ describe('jobs and history', () => {
       await history.unprotectedCommits(project, two as never, 100);
       return (await history.pushersOf(project, [two as never, one as never])).get(one as never);
     };
-    expect(await pushers(single)).toEqual([alice]);
+    expect(await pushers(single())).toEqual([alice]);
     // bob brought it, alice made a branch of it.
-    expect(await pushers(single, bulk(3))).toEqual([bob, alice]);
-    expect(await pushers(single, bulk(3, 'tag', 'created'))).toEqual([bob, alice]);
-    expect(await pushers(single, bulk(3, 'branch', 'removed'))).toEqual([alice]);
+    expect(await pushers(single(), bulk(3))).toEqual([bob, alice]);
+    expect(await pushers(single(), bulk(3, 'tag', 'created'))).toEqual([bob, alice]);
+    expect(await pushers(single(), bulk(3, 'branch', 'removed'))).toEqual([alice]);
     // She was first.
-    expect(await pushers(bulk(3), single)).toEqual([alice]);
+    expect(await pushers(bulk(3), single())).toEqual([alice]);
     expect(await history.lastPushers(project, 'refs/heads/feature')).toEqual([bob, alice]);
-    events = [bulk(3, 'tag'), single, bulk(3)];
+    events = [bulk(3, 'tag'), single(), bulk(3)];
     expect(await history.lastPushers(project, 'refs/heads/feature')).toEqual([alice]);
   });
 
@@ -253,12 +263,103 @@ describe('jobs and history', () => {
       const ref = new URL(request.url ?? '', 'http://x').searchParams.get('ref_name');
       const row = (id: string) => ({ id, parent_ids: id === two ? [one] : [] });
       // By the short name git finds the tag.
-      if (path.endsWith('/repository/commits')) return [200, ref === 'refs/heads/main' ? [row(one)] : [row(two), row(one)]];
-      if (path.endsWith('/repository/branches') || path.endsWith('/protected_branches')) return [200, [{ name: 'main' }]];
+      if (path.endsWith('/repository/commits'))
+        return [200, ref === 'refs/heads/main' ? [row(one)] : ref === `${one}..${two}` ? [row(two)] : []];
+      if (path.endsWith('/repository/merge_base')) return [200, { id: one }];
+      if (path.endsWith('/repository/branches/main')) return [200, { name: 'main', commit: { id: one } }];
+      if (path.endsWith('/protected_branches')) return [200, [{ name: 'main' }]];
       return path.endsWith('/protected_tags') ? [200, []] : [404, {}];
     };
     const history = makeGitlabHistory(client, makeGitlabDirectory(client));
     expect((await history.unprotectedCommits(project, two as never, 100))?.commits).toEqual([two]);
     expect(await history.commitsTouching(project, 'main', 'a.txt')).toEqual([one]);
+  });
+
+  describe('in a project that was worked on for years', () => {
+    const sha = (count: number): string => count.toString(16).padStart(40, '0');
+    const [commits, branches] = [5000, 400];
+    /** Of main, which is as long as `commits`, and a branch of three from its head. */
+    const history = (topic: string, others: Record<string, readonly [number, unknown]> = {}) => {
+      handler = (request, path) => {
+        const { searchParams } = new URL(request.url ?? '', 'http://x');
+        const page = Number(searchParams.get('page') ?? 1);
+        const paged = (rows: readonly unknown[]): Answer => [200, rows.slice((page - 1) * 100, page * 100)];
+        const known = Object.entries(others).find(([end]) => path.endsWith(end));
+        if (known !== undefined) return known[1];
+        if (path === '/projects/7') return [200, forgeProject];
+        if (path.endsWith('/protected_branches')) return [200, [{ name: 'main' }, { name: 'gone' }, { name: 'v*' }]];
+        if (path.endsWith('/protected_tags')) return [200, []];
+        if (path.endsWith('/repository/branches/main')) return [200, { name: 'main', commit: { id: sha(commits) } }];
+        if (path.endsWith('/repository/branches'))
+          return paged(searchParams.get('search') === '^v' ? [] : Array.from({ length: branches }, (_, at) => ({ name: `a-${at}` })));
+        if (path.endsWith('/repository/merge_base')) return [200, { id: sha(Math.min(commits, Number.parseInt(topic, 16))) }];
+        if (path.endsWith('/repository/commits')) {
+          const [left, right] = (searchParams.get('ref_name') ?? '').split('..');
+          const [from, to] = right === undefined ? [0, left] : [Number.parseInt(left ?? '', 16), right];
+          const length = Math.max(0, Number.parseInt(to ?? '', 16) - from);
+          return paged(Array.from({ length }, (_, at) => ({ id: sha(from + length - at), parent_ids: [sha(from + length - at - 1)] })));
+        }
+        return [404, {}];
+      };
+      return makeGitlabHistory(client, makeGitlabDirectory(client));
+    };
+
+    test('R3 A55 what is unprotected is told, however long the history and however many the branches', async () => {
+      const onMain = sha(4000);
+      expect(await history(onMain).unprotectedCommits(project, onMain as never, 100)).toEqual({ commits: [], bases: ['refs/heads/main'] });
+      const topic = sha(5003);
+      expect(await history(topic).unprotectedCommits(project, topic as never, 100)).toEqual({
+        commits: [5003, 5002, 5001].map(sha),
+        bases: ['refs/heads/main'],
+      });
+      expect(asked.length).toBeLessThan(30);
+    });
+
+    test('R3 R13 that nothing is missing on a protected branch has to be told: an empty list alone does not', async () => {
+      const topic = sha(3);
+      const odd = { '/repository/commits': [200, []], '/repository/merge_base': [404, {}] } as const;
+      expect(await history(topic, odd).unprotectedCommits(project, topic as never, 100)).toBeNull();
+    });
+
+    const push = (number: number, ref: string, author: number, to: string) => ({
+      id: number,
+      author_id: author,
+      push_data: { action: 'pushed', ref_type: 'branch', ref, commit_from: null, commit_to: to },
+    });
+
+    test('R3 A55 who pushed is found behind thousands of pushes, which are read once', async () => {
+      const topic = sha(5001);
+      let events = Array.from({ length: 4500 }, (_, at) => push(5000 - at, 'other', 2, sha(1)));
+      events.push(push(1, 'topic', 3, topic));
+      const found = history(topic);
+      const before = handler;
+      handler = (request, path, response) => {
+        if (!path.endsWith('/events')) return before(request, path, response);
+        const page = Number(new URL(request.url ?? '', 'http://x').searchParams.get('page') ?? 1);
+        return [200, events.slice((page - 1) * 100, page * 100)];
+      };
+      await found.unprotectedCommits(project, topic as never, 100);
+      expect(await found.pushersOf(project, [topic as never])).toEqual(new Map([[topic, [bob]]]));
+      events = [push(6000, 'topic', 2, topic), ...events];
+      asked = [];
+      expect(await found.pushersOf(project, [topic as never])).toEqual(new Map([[topic, [bob, alice]]]));
+      expect(await found.lastPushers(project, 'refs/heads/topic')).toEqual([alice]);
+      expect(asked.filter((one) => one.includes('/events')).length).toBe(2);
+    });
+
+    test('R3 R13 more pushes than are read tell nobody, and end no job without any pass', async () => {
+      const topic = sha(5001);
+      const found = history(topic);
+      const before = handler;
+      handler = (request, path, response) => {
+        if (!path.endsWith('/events')) return before(request, path, response);
+        const page = Number(new URL(request.url ?? '', 'http://x').searchParams.get('page') ?? 1);
+        return [200, Array.from({ length: 100 }, (_, at) => push(1_000_000 - 100 * page - at, 'other', 2, topic))];
+      };
+      await found.unprotectedCommits(project, topic as never, 100);
+      expect(await found.pushersOf(project, [topic as never])).toEqual(new Map());
+      expect(await found.lastPushers(project, 'refs/heads/topic')).toBeUndefined();
+      expect(await found.lastPushers(project, 'refs/heads/other')).toEqual([alice]);
+    });
   });
 });

@@ -91,11 +91,14 @@ export function contentReads(
     async commits(grant, project, query, page) {
       requireAny(grant, project, ['commit:read']);
       const repository = await repositories.existing(project);
-      const commit = await resolveOrDefault(repository, project, query.ref);
-      if (commit === undefined) throw new JobpassError('not_found', { what: 'Commit' });
+      // `main..topic`: what the second has beside the first. No name of a ref holds two dots.
+      const [, without, name] = /^(.+?)\.\.([^.].*)$/.exec(query.ref ?? '') ?? [];
+      const commit = await resolveOrDefault(repository, project, name ?? query.ref);
+      const left = without === undefined ? undefined : (await resolveCommit(git, repository, without))?.oid;
+      if (commit === undefined || (without !== undefined && left === undefined)) throw new JobpassError('not_found', { what: 'Commit' });
       const path = readablePath(query.path ?? '');
       if (path === undefined) return { rows: [], total: 0 };
-      const range = [commit, '--', ...(path === '' ? [] : [`:(literal)${path}`])];
+      const range = [...(left === undefined ? [] : [`^${left}`]), commit, '--', ...(path === '' ? [] : [`:(literal)${path}`])];
       const rows = await readCommits(git, repository, [
         `--skip=${(page.page - 1) * page.perPage}`,
         `--max-count=${page.perPage}`,
