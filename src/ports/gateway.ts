@@ -6,6 +6,8 @@ import type { MaybeTx, Tx } from './tx.ts';
 /** A job of the forge behind the gateway, as its own token shows it. @see GitLab API, `GET /job` */
 export interface UpstreamJob {
   readonly id: JobId;
+  /** As in the configuration; a retry has the same. */
+  readonly name: string;
   /** GitLab's word: `running`, `canceling`, `success` … */
   readonly status: string;
   readonly projectId: ProjectId;
@@ -177,6 +179,10 @@ export interface UpstreamPipelines {
   pipeline(project: ProjectId, id: PipelineId): Promise<UpstreamPipeline | undefined>;
   /** The pipeline that started this one; undefined where it cannot be told. @throws upstream_failed */
   parentOf(pipeline: UpstreamPipeline): Promise<UpstreamPipeline | undefined>;
+  /** Who started this job before, as it is retried with the variables that were given to it then; undefined where it cannot be told. @throws upstream_failed */
+  earlierStarters(job: Pick<UpstreamJob, 'id' | 'name' | 'projectId' | 'pipelineId'>): Promise<readonly UserId[] | undefined>;
+  /** Whether somebody gave variables to the job itself; undefined where it cannot be told. @throws upstream_failed */
+  hasOwnVariables(project: ProjectId, job: JobId): Promise<boolean | undefined>;
   /** Its jobs that left artifacts, retried ones too; undefined where it cannot be told. @throws upstream_failed */
   artifactJobs(project: ProjectId, id: PipelineId): Promise<readonly JobId[] | undefined>;
 }

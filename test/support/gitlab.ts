@@ -23,12 +23,14 @@ export interface ScriptedJob {
   readonly ref: string;
   readonly tag?: boolean;
   readonly source?: string;
+  readonly name?: string;
   status?: string;
   readonly createdAt?: string;
   /** Who has it, where the forge tells. */
   readonly runner?: number;
   readonly variables?: readonly unknown[];
   readonly dependencies?: readonly unknown[];
+  readonly inputs?: readonly unknown[];
 }
 
 /** Where main stands; no job runs on it. */
@@ -173,6 +175,9 @@ export class ScriptedGitlab {
       );
     }
     const main = { name: 'main', commit: { id: mainHead } };
+    const ofPipeline = of(/^\/projects\/\d+\/pipelines\/(\d+)\/jobs$/);
+    if (ofPipeline !== undefined && method === 'GET')
+      return [200, this.jobs.filter((row) => row.pipelineId === Number(ofPipeline[0])).map(jobBody)];
     if (path.endsWith('/repository/branches') && method === 'GET') return [200, [main]];
     if (path.endsWith('/repository/branches/main') && method === 'GET') return [200, main];
     // All is on main.
@@ -215,6 +220,7 @@ export class ScriptedGitlab {
 function jobBody(job: ScriptedJob) {
   return {
     id: job.id,
+    name: job.name ?? 'test',
     status: job.status ?? 'running',
     ref: job.ref,
     tag: job.tag ?? false,
@@ -234,5 +240,6 @@ function payloadOf(job: ScriptedJob) {
     runner_info: { timeout: 3600 },
     variables: job.variables ?? [{ key: 'JOBPASS_EXPOSE', value: 'variable', public: true, masked: false }],
     dependencies: job.dependencies ?? [],
+    ...(job.inputs === undefined ? {} : { inputs: job.inputs }),
   };
 }

@@ -36,6 +36,7 @@ export interface HandedOut {
   readonly variables: VariablesOf;
   /** Jobs whose artifacts it takes. */
   readonly artifactJobs: readonly JobId[];
+  readonly hasInputs: boolean;
 }
 
 /** `inVariable`: the full pass goes in a masked variable, too. */
@@ -61,7 +62,8 @@ export async function issueFor(deps: IssueDeps, handed: HandedOut, runner: Upstr
   if (job.runnerId !== null && job.runnerId !== runner.id) return { none: 'the forge says that another runner has the job' };
   const trust = deps.trustOf(runner.id);
   if (trust.trust === 'none') return { none: "an admin set the runner's trust to none" };
-  const behind = await principalsFor(deps, job, lineage, { artifactJobs: handed.artifactJobs, runner, vouched: trust.vouched });
+  const { artifactJobs, hasInputs } = handed;
+  const behind = await principalsFor(deps, job, lineage, { artifactJobs, hasInputs, runner, vouched: trust.vouched });
   const principals = withParents(behind, inherited?.principals ?? []);
   const { exposure, why } = await exposureFor(deps, job, lineage.pipeline, handed.variables, trust, proof);
   const said = await limitsFor(deps, lineage.pipeline, handed.variables);

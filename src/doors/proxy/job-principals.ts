@@ -3,14 +3,14 @@ import { limits } from '../../base/limits.ts';
 import { isProtected } from '../../base/refs.ts';
 import { lastMoversOf, type PrincipalEvidence, type Principals, principalsOf } from '../../pass/principals.ts';
 import type { Directory } from '../../ports/directory.ts';
-import type { GatewayJobs, UpstreamHistory, UpstreamJob, UpstreamRunner } from '../../ports/gateway.ts';
+import type { GatewayJobs, UpstreamHistory, UpstreamJob, UpstreamPipelines, UpstreamRunner } from '../../ports/gateway.ts';
 import type { PassStore } from '../../ports/passes.ts';
 import type { TrustedProjects } from '../../ports/trust.ts';
 import { type Ancestor, type Lineage, placeOf, type RunPlace } from './lineage.ts';
 import type { WriteLog } from './write-log.ts';
 
 export interface PrincipalDeps {
-  readonly upstream: UpstreamHistory;
+  readonly upstream: UpstreamHistory & Pick<UpstreamPipelines, 'earlierStarters' | 'hasOwnVariables'>;
   readonly directory: Directory;
   readonly passes: PassStore;
   readonly jobs: GatewayJobs;
@@ -22,6 +22,8 @@ export interface PrincipalDeps {
 /** What a job runs on and with, beside what its pipelines say. */
 export interface Ran {
   readonly artifactJobs: readonly JobId[];
+  /** It has inputs of its own: by default, or from whoever ran it. */
+  readonly hasInputs: boolean;
   readonly runner: UpstreamRunner;
   readonly vouched: boolean;
 }
@@ -38,12 +40,12 @@ export async function principalsFor(deps: PrincipalDeps, job: UpstreamJob, linea
   const own = await pushersAt(deps, placeOf(job));
   // A project that the starting user trusts by name is trusted whoever last merged there (R3).
   const trusted = await deps.trustedProjects.has(null, job.userId, job.projectId);
-  const { pipeline } = lineage;
+  const given = [...makersOf(lineage), ...(await giversOf(deps, job, ran.hasInputs, unknown))];
   const found = principalsOf({
     ...alone,
     starter: job.userId,
     pipelines: [
-      ...(pipeline === undefined ? [] : [{ creators: [pipeline.creator], carriesVariables: pipeline.variables.size > 0, byPass: false }]),
+      { creators: given, carriesVariables: true, byPass: false },
       ...(await ancestorsIn(deps, lineage.ancestors, placeOf(job), unknown)),
       ...own.writers,
     ],
@@ -53,6 +55,20 @@ export async function principalsFor(deps: PrincipalDeps, job: UpstreamJob, linea
     ...(trusted || own.last === undefined ? {} : { lastPushers: own.last }),
   });
   return unknown.length === 0 ? found : { ...found, ownProjectOnly: true, notes: [...found.notes, ...unknown] };
+}
+
+/** Who made the pipeline, where it was given something: variables, or inputs, of which the forge tells nothing. What a push brings its pusher answers for. */
+function makersOf({ pipeline }: Lineage): readonly UserId[] {
+  return pipeline === undefined || (pipeline.variables.size === 0 && pipeline.source === 'push') ? [] : [pipeline.creator];
+}
+
+/** Who may have given the job itself variables or inputs: they come along when somebody else retries it (A56). */
+async function giversOf(deps: PrincipalDeps, job: UpstreamJob, hasInputs: boolean, unknown: string[]): Promise<readonly UserId[]> {
+  const starters = await deps.upstream.earlierStarters(job);
+  if (starters === undefined) unknown.push('the forge does not tell who ran the job before');
+  const others = starters?.filter((user) => user !== job.userId) ?? [];
+  if (others.length === 0 || hasInputs) return others;
+  return (await deps.upstream.hasOwnVariables(job.projectId, job.id)) === false ? [] : others;
 }
 
 /** Who pushed what stands at a place; `last` of the protected refs that answer for it, null = nobody knows. */

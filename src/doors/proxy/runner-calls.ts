@@ -184,6 +184,7 @@ function handedOut(payload: Buffer): HandedOut | undefined {
     timeoutSeconds: typeof timeout === 'number' && timeout > 0 ? timeout : 3600,
     variables: (name) => known.flatMap(({ key, value }) => (key === name && typeof value === 'string' ? [value] : [])),
     artifactJobs: ids.filter((one) => one !== undefined),
+    hasInputs: listOf(job['inputs']).length > 0 || Object.keys(fieldsOf(job['inputs'])).length > 0,
   };
 }
 

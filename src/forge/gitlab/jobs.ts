@@ -36,13 +36,15 @@ function jobIn(value: unknown): UpstreamJob | undefined {
   const projectId = idOf<ProjectId>(pipeline['project_id']);
   const pipelineId = idOf<PipelineId>(pipeline['id']);
   const userId = idOf<UserId>(fieldsOf(fields['user'])['id']);
-  const [status, ref] = [textOf(fields['status']), textOf(fields['ref'])];
+  const [status, ref, name] = [textOf(fields['status']), textOf(fields['ref']), textOf(fields['name'])];
   // The pipeline's own, where the job's commit is not shown.
   const sha = textOf(commit['id']) ?? textOf(pipeline['sha']);
   if (id === undefined || projectId === undefined || pipelineId === undefined || userId === undefined) return undefined;
-  if (status === undefined || ref === undefined || sha === undefined || !/^[0-9a-f]{40,64}$/.test(sha)) return undefined;
+  if (status === undefined || ref === undefined || name === undefined || sha === undefined || !/^[0-9a-f]{40,64}$/.test(sha))
+    return undefined;
   return {
     id,
+    name,
     status,
     projectId,
     pipelineId,
