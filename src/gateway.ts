@@ -21,6 +21,7 @@ import { UpstreamClient } from './forge/gitlab/client.ts';
 import { type GitlabAskers, makeGitlabAskers } from './forge/gitlab/askers.ts';
 import { type GitlabDirectory, makeGitlabDirectory } from './forge/gitlab/directory.ts';
 import { makeGitlabHistory } from './forge/gitlab/history.ts';
+import { makeGitlabIncludes } from './forge/gitlab/includes.ts';
 import { makeGitlabJobs } from './forge/gitlab/jobs.ts';
 import { makeGitlabPipelines } from './forge/gitlab/pipelines.ts';
 import { GitlabLiveness } from './forge/gitlab/liveness.ts';
@@ -108,6 +109,7 @@ export async function startGateway(given: GatewayConfig, log: Log, clock: Clock 
     ...makeGitlabJobs(client),
     ...makeGitlabPipelines(client),
     ...makeGitlabHistory(client, directory),
+    ...makeGitlabIncludes(client, directory),
   };
   const power = { users: directory, actsBySudo: config.acting === 'sudo' };
 

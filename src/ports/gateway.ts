@@ -91,6 +91,12 @@ export interface UpstreamHistory {
   }): Promise<readonly RequestSource[] | undefined>;
   /** Who last moved a ref, `refs/heads/main`; undefined = it cannot be told. */
   lastPushers(project: ProjectId, ref: string): Promise<readonly UserId[] | undefined>;
+  /** Who moved it since then, and who last did before; `moved` = somebody has. undefined = it cannot be told. */
+  moversSince(
+    project: ProjectId,
+    ref: string,
+    since: EpochMillis,
+  ): Promise<{ readonly movers: readonly UserId[]; readonly moved: boolean } | undefined>;
 }
 
 export interface RequestSource {
@@ -185,6 +191,29 @@ export interface UpstreamPipelines {
   hasOwnVariables(project: ProjectId, job: JobId): Promise<boolean | undefined>;
   /** Its jobs that left artifacts, retried ones too; undefined where it cannot be told. @throws upstream_failed */
   artifactJobs(project: ProjectId, id: PipelineId): Promise<readonly JobId[] | undefined>;
+}
+
+/** A commit that files of a configuration come from, beside its own. */
+export interface IncludedPlace {
+  /** For people: `libs/ci@main`. */
+  readonly name: string;
+  readonly projectId: ProjectId;
+  readonly sha: string;
+  /** As it was asked for. */
+  readonly ref: string;
+  /** What that is; `commit`: a sha, or a name of something else. */
+  readonly kind: 'branch' | 'tag' | 'commit';
+}
+
+export interface UpstreamIncludes {
+  readonly places: readonly IncludedPlace[];
+  /** What else it may take in, of which nobody knows who wrote it; for people. */
+  readonly unknown: readonly string[];
+}
+
+export interface UpstreamConfigurations {
+  /** What the configuration of a commit may take in as things are now, whatever its rules say; for child pipelines, too (A57). @throws upstream_failed */
+  includesOf(project: ProjectId, sha: string): Promise<UpstreamIncludes>;
 }
 
 /** Keys of the forge's runners that sign their requests (R7). */

@@ -171,7 +171,14 @@ export class ScriptedGitlab {
       return found(
         job === undefined
           ? undefined
-          : { id: job.pipelineId, user: { id: job.userId }, sha: job.sha, ref: job.ref, source: job.source ?? 'push' },
+          : {
+              id: job.pipelineId,
+              user: { id: job.userId },
+              sha: job.sha,
+              ref: job.ref,
+              source: job.source ?? 'push',
+              created_at: '2026-01-02T00:00:00Z',
+            },
       );
     }
     const main = { name: 'main', commit: { id: mainHead } };

@@ -3,14 +3,22 @@ import { limits } from '../../base/limits.ts';
 import { isProtected } from '../../base/refs.ts';
 import { lastMoversOf, type PrincipalEvidence, type Principals, principalsOf } from '../../pass/principals.ts';
 import type { Directory } from '../../ports/directory.ts';
-import type { GatewayJobs, UpstreamHistory, UpstreamJob, UpstreamPipelines, UpstreamRunner } from '../../ports/gateway.ts';
+import type {
+  GatewayJobs,
+  UpstreamConfigurations,
+  UpstreamHistory,
+  UpstreamJob,
+  UpstreamPipelines,
+  UpstreamRunner,
+} from '../../ports/gateway.ts';
 import type { PassStore } from '../../ports/passes.ts';
 import type { TrustedProjects } from '../../ports/trust.ts';
+import { includedBy, type Pushed } from './included.ts';
 import { type Ancestor, type Lineage, placeOf, type RunPlace } from './lineage.ts';
 import type { WriteLog } from './write-log.ts';
 
 export interface PrincipalDeps {
-  readonly upstream: UpstreamHistory & Pick<UpstreamPipelines, 'earlierStarters' | 'hasOwnVariables'>;
+  readonly upstream: UpstreamHistory & UpstreamConfigurations & Pick<UpstreamPipelines, 'earlierStarters' | 'hasOwnVariables'>;
   readonly directory: Directory;
   readonly passes: PassStore;
   readonly jobs: GatewayJobs;
@@ -41,14 +49,22 @@ export async function principalsFor(deps: PrincipalDeps, job: UpstreamJob, linea
   // A project that the starting user trusts by name is trusted whoever last merged there (R3).
   const trusted = await deps.trustedProjects.has(null, job.userId, job.projectId);
   const given = [...makersOf(lineage), ...(await giversOf(deps, job, ran.hasInputs, unknown))];
+  const writers: PrincipalEvidence['pipelines'][number][] = [...own.writers];
+  const pushedAt = async (place: Parameters<typeof pushersAt>[1]): Promise<Pushed> => {
+    const { commits, pushers, last, writers: more } = await pushersAt(deps, place);
+    writers.push(...more);
+    return { unprotectedCommits: commits, pushers, last };
+  };
+  const includes = await includedBy(deps, job, lineage, pushedAt, unknown);
   const found = principalsOf({
     ...alone,
     starter: job.userId,
     pipelines: [
       { creators: given, carriesVariables: true, byPass: false },
       ...(await ancestorsIn(deps, lineage.ancestors, placeOf(job), unknown)),
-      ...own.writers,
+      ...writers,
     ],
+    includes,
     unprotectedCommits: own.commits,
     pushers: own.pushers,
     artifactPrincipals: artifacts ?? [],
@@ -72,7 +88,7 @@ async function giversOf(deps: PrincipalDeps, job: UpstreamJob, hasInputs: boolea
 }
 
 /** Who pushed what stands at a place; `last` of the protected refs that answer for it, null = nobody knows. */
-async function pushersAt(deps: PrincipalDeps, { projectId, sha, ref, tag }: RunPlace) {
+async function pushersAt(deps: PrincipalDeps, { projectId, sha, ref, tag }: Pick<RunPlace, 'projectId' | 'sha' | 'ref' | 'tag'>) {
   const found = await deps.upstream.unprotectedCommits(projectId, sha as Oid, limits.recordedCommitsPerPush);
   const commits = found?.commits ?? null;
   const rules = await deps.directory.protectedRefs(null, projectId);

@@ -1,5 +1,5 @@
 import { isJobpassError, JobpassError } from '../../base/errors.ts';
-import type { Oid, PipelineId, ProjectId, UserId } from '../../base/ids.ts';
+import type { EpochMillis, Oid, PipelineId, ProjectId, UserId } from '../../base/ids.ts';
 import { isProtected } from '../../base/refs.ts';
 import type { Directory, ProtectedRef } from '../../ports/directory.ts';
 import type { UpstreamHistory } from '../../ports/gateway.ts';
@@ -126,18 +126,30 @@ export function makeGitlabHistory(client: UpstreamClient, directory: Directory):
       ];
     },
     async lastPushers(project, ref) {
-      const [, kind, name] = /^refs\/(heads|tags)\/(.+)$/.exec(ref) ?? [];
-      const type = kind === 'tags' ? 'tag' : 'branch';
-      const moves = (push: Push): boolean => push.ref === name && push.refType === type && !push.removes;
-      const { pushes } = await log.read(project, moves);
-      const last = pushes.findIndex(moves);
-      if (last < 0) return undefined;
-      // Who moved many since then may have moved this one, too.
-      const since = pushes.slice(0, last).filter((push) => isBulk(push) && push.refType === type);
-      const authors = [...since, ...pushes.slice(last, last + 1)].map(({ author }) => author);
-      return authors.includes(undefined) ? undefined : [...new Set(authors.filter((one) => one !== undefined))];
+      return (await moversOf(log, project, ref, undefined))?.movers;
     },
+    moversSince: (project, ref, since) => moversOf(log, project, ref, since),
   };
+}
+
+/** How far the forge's clocks may be apart from each other. */
+const skewMs = 60_000;
+
+/** @param since whoever moved it after that counts, beside who last did before; undefined = who last did */
+async function moversOf(log: PushLog, project: ProjectId, ref: string, since: EpochMillis | undefined) {
+  const [, kind, name] = /^refs\/(heads|tags)\/(.+)$/.exec(ref) ?? [];
+  const type = kind === 'tags' ? 'tag' : 'branch';
+  const moves = (push: Push): boolean => push.ref === name && push.refType === type;
+  const before = (push: Push): boolean =>
+    moves(push) && !push.removes && (since === undefined || (push.at !== null && push.at < since - skewMs));
+  const { pushes } = await log.read(project, before);
+  const last = pushes.findIndex(before);
+  if (last < 0) return undefined;
+  // Who moved many since then may have moved this one, too.
+  const later = pushes.slice(0, last).filter((push) => (isBulk(push) && push.refType === type) || (since !== undefined && moves(push)));
+  const authors = [...later, ...pushes.slice(last, last + 1)].map(({ author }) => author);
+  if (authors.includes(undefined)) return undefined;
+  return { movers: [...new Set(authors.filter((one) => one !== undefined))], moved: later.length > 0 };
 }
 
 /** More of them are asked for no commit. */

@@ -1,12 +1,14 @@
 import { JobpassError } from '../../base/errors.ts';
-import type { ProjectId, UserId } from '../../base/ids.ts';
+import type { EpochMillis, ProjectId, UserId } from '../../base/ids.ts';
 import type { UpstreamClient } from './client.ts';
-import { type Fields, fieldsOf, idOf, textOf } from './json.ts';
+import { type Fields, fieldsOf, idOf, textOf, timeOf } from './json.ts';
 
 /** One push event. @see GitLab API, "Events", `push_data` */
 export interface Push {
   /** undefined = the forge does not tell. */
   readonly author: UserId | undefined;
+  /** null = not told. */
+  readonly at: EpochMillis | null;
   readonly removes: boolean;
   readonly refType: string | undefined;
   /** Short, `main`; undefined for a push of many refs. */
@@ -99,5 +101,6 @@ function pushIn(event: Fields): readonly [number, Push] {
   const data = fieldsOf(event['push_data']);
   const author = idOf<UserId>(event['author_id']) ?? idOf<UserId>(fieldsOf(event['author'])['id']);
   const [from, to] = [textOf(data['commit_from']), textOf(data['commit_to'])];
-  return [id, { author, removes: data['action'] === 'removed', refType: textOf(data['ref_type']), ref: textOf(data['ref']), from, to }];
+  const at = timeOf(event['created_at']);
+  return [id, { author, at, removes: data['action'] === 'removed', refType: textOf(data['ref_type']), ref: textOf(data['ref']), from, to }];
 }
