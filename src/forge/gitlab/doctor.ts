@@ -195,6 +195,26 @@ function adminModeIn(settings: Fields, { acting }: DoctorFacts): Finding {
       );
 }
 
+/** Each of them counts all that the gateway asks as the administrator. @see GitLab API, application settings: `project_api_limit`, `group_api_limit`; `throttle_authenticated_api_enabled` */
+function limitsIn(settings: Fields): readonly Finding[] {
+  const found = ['project_api_limit', 'group_api_limit'].flatMap((name) => {
+    const limit = settings[name];
+    return typeof limit === 'number' && limit > 0 ? [`${name} is ${limit} a minute`] : [];
+  });
+  if (settings['throttle_authenticated_api_enabled'] === true)
+    found.push(
+      `throttle_authenticated_api allows ${String(settings['throttle_authenticated_api_requests_per_period'])} requests in ${String(settings['throttle_authenticated_api_period_in_seconds'])} s`,
+    );
+  if (found.length === 0) return [];
+  return [
+    warning(
+      'rate limits',
+      `${found.join('; ')}: the gateway asks who is who as one user, for all passes together. Beyond it passes are refused for a while`,
+      'Set them to 0, or well above what you expect: each project in use is asked about up to 30 times a minute (Admin, Settings, Network). From throttle_authenticated_api, GITLAB_THROTTLE_USER_ALLOWLIST exempts the administrator.',
+    ),
+  ];
+}
+
 /** More than that at once nobody pushes by hand. */
 const fewRefs = 100;
 
@@ -222,6 +242,7 @@ async function settingsOf(client: UpstreamClient, facts: DoctorFacts): Promise<r
         `Set push_event_activities_limit to ${fewRefs} or more (PUT /application/settings; Admin, Settings, Network, Performance optimization).`,
       ),
     );
+  findings.push(...limitsIn(settings));
   const own = textOf(fieldsOf((await client.ask('GET', '/user')).body)['web_url']);
   const origin = own !== undefined && URL.canParse(own) ? new URL(own).origin : undefined;
   if (origin !== undefined && origin !== facts.external)

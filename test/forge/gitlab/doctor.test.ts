@@ -13,7 +13,10 @@ const healthy: Script = {
   'GET /version': [200, { version: '18.2.1' }],
   'GET /personal_access_tokens/self': [200, { scopes: ['api', 'admin_mode'], expires_at: '2030-01-01' }],
   'GET /user': [200, { id: 1, username: 'root', is_admin: true, web_url: 'https://gitlab.example.com/root' }],
-  'GET /application/settings': [200, { container_registry_token_expire_delay: 1, admin_mode: true }],
+  'GET /application/settings': [
+    200,
+    { container_registry_token_expire_delay: 1, admin_mode: true, project_api_limit: 0, throttle_authenticated_api_enabled: false },
+  ],
   'POST /users/1/impersonation_tokens': [201, { id: 9, token: 'secret-of-the-forge' }],
   'DELETE /users/1/impersonation_tokens/9': [204, undefined],
   'GET /projects': [200, [{ id: 4 }]],
@@ -97,6 +100,15 @@ test.each([
     {},
     ['warning push events'],
   ],
+  ...[{ project_api_limit: 400 }, { group_api_limit: 400 }, { throttle_authenticated_api_enabled: true }].map(
+    (limits) =>
+      [
+        `what is asked for all passes bounded as for one user (${Object.keys(limits).join()})`,
+        { 'GET /application/settings': [200, { container_registry_token_expire_delay: 1, admin_mode: true, ...limits }] },
+        {},
+        ['warning rate limits'],
+      ] as const,
+  ),
   ['R1 Admin Mode off', { 'GET /application/settings': [200, { container_registry_token_expire_delay: 1 }] }, {}, ['warning Admin Mode']],
   [
     'image tokens that live long',
