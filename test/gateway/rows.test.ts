@@ -119,6 +119,16 @@ describe('what a GitLab has beside the shared table', () => {
     }
   });
 
+  test('R5 R6 the token by which the forge hears a pass is shown to nobody', async () => {
+    const before = gate.gitlab.carried().length;
+    const answer = await gate.call('GET', '/api/v4/personal_access_tokens/self', job.pass);
+    expect([answer.status, answer.text, gate.gitlab.carried().length]).toEqual([
+      400,
+      expect.stringContaining('not a personal access token'),
+      before,
+    ]);
+  });
+
   test('R13 A62 a quick action is refused in the query, too, and in every form of a name', async () => {
     const notes = `${P}/merge_requests/9/notes`;
     for (const [query, body, type] of [
@@ -149,6 +159,8 @@ describe('what a GitLab has beside the shared table', () => {
     ['sudo with something in brackets', '?sudo%5Bx%5D=1', '{}', 'application/json'],
     ['a second credential with something in brackets', '', 'private_token[x]=glpat-bob', 'application/x-www-form-urlencoded'],
     ["a trigger token, which is somebody's", '', 'token=glptt-bob', 'application/x-www-form-urlencoded'],
+    ["an OAuth token in the query, which is somebody else's", '?bearer_token=x', '{}', 'application/json'],
+    ['an OAuth token in a form', '', 'bearer_token=x', 'application/x-www-form-urlencoded'],
     ['one type that is a list', '', '{}', 'application/json, application/x-www-form-urlencoded'],
   ])('R17 A22 A3 %s goes nowhere', async (_what, query, raw, type) => {
     const before = gate.gitlab.carried().length;

@@ -469,4 +469,22 @@ export const gatewayEdgeMutants: readonly Mutant[] = [
     test: 'test/gateway/included.test.ts',
     name: 'at an unprotected ref, of another project',
   },
+  {
+    id: 'R17',
+    defence: 'a credential by its other name',
+    file: 'src/doors/proxy/params.ts',
+    find: "  'bearer_token',\n",
+    replace: '',
+    test: rows,
+    name: 'R17 A22 A3 an OAuth token in the query',
+  },
+  {
+    id: 'R5',
+    defence: 'the token by which the forge hears a pass is not shown',
+    file: 'src/doors/proxy/judge.ts',
+    find: "if (endpoint.path === '/api/v4/personal_access_tokens/self')",
+    replace: 'if (false)',
+    test: rows,
+    name: 'R5 R6 the token by which the forge hears a pass',
+  },
 ];

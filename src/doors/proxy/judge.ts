@@ -97,6 +97,9 @@ async function judgeApi(directory: Directory, method: string, path: string): Pro
   // Archives that a job may take are its runner's errand, with the job's own token: no ceiling and no narrowing would count (R4, R9).
   if (endpoint.from === 'body' || endpoint.from === 'job' || endpoint.path === '/api/v4/jobs/:id/artifacts')
     return { code: 'unsupported', rule: 'R13', message: notCarried };
+  // The forge would tell of the token that it hears: one that nobody is shown, or the administrator's own.
+  if (endpoint.path === '/api/v4/personal_access_tokens/self')
+    return { code: 'invalid_input', rule: 'R5', message: 'This is not a personal access token.' };
   if (endpoint.path.endsWith('/ci/lint')) return { code: 'unsupported', rule: 'R3', message: noLint };
   const resource = await resourceOf(directory, endpoint.from, params.get('id') ?? '');
   // What a body could ask for beside is asked for at once: less would be decided than done. Who may read an archive is for its job to say, which the forge knows: it

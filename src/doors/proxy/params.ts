@@ -2,7 +2,18 @@ import { JobpassError } from '../../base/errors.ts';
 import { holdsPass } from '../credential.ts';
 
 /** Parameters in which the forge takes credentials, another user, or another method than the request line's. @see GitLab REST API; Rack::MethodOverride */
-const unheard = new Set(['private_token', 'access_token', 'job_token', 'deploy_token', 'token', 'sudo', '_method']);
+const unheard = new Set([
+  'private_token',
+  'access_token',
+  // Doorkeeper's other name for that, which counts before any header.
+  'bearer_token',
+  'job_token',
+  'deploy_token',
+  'feed_token',
+  'token',
+  'sudo',
+  '_method',
+]);
 /** Parameters that bring another project in, which nobody was asked about. */
 const otherProject = new Set(['target_project_id', 'source_project_id', 'start_project', 'to_project_id', 'from_project_id']);
 /** What would be done later, when the job may be over (R5). */
