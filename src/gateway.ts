@@ -200,7 +200,9 @@ export async function startGateway(given: GatewayConfig, log: Log, clock: Clock 
     forwarder,
     log,
     assisted:
-      config.assistedRunners.length + config.exposedRunners.length === 0 ? undefined : { jobs: store.gatewayJobs, directory, assists },
+      config.assistedRunners.length + config.exposedRunners.length === 0
+        ? undefined
+        : { jobs: store.gatewayJobs, passes: store.passes, directory, assists },
     passes: {
       gatekeeper,
       directory,

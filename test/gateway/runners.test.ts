@@ -104,6 +104,26 @@ test('R7 a runner that nobody named may sign what it likes', async () => {
   expect(await ask(gate, mine)).toMatchObject({ status: 201, pass: false });
 });
 
+test('R8 R12 without a fetch pass to lend, the job token of an assisted runner goes to the forge as it came', async () => {
+  const place = await scene({ assistedRunners: [5 as never] });
+  gate = place;
+  place.gitlab.project(20, 'open/all');
+  Object.assign(place.gitlab.projects.get(20) ?? {}, { visibility: 'public', repository_access_level: 'enabled' });
+  place.gitlab.answers.set('GET /open/all.git/info/refs', [200, 'refs']);
+  const job = await place.job();
+  const authorization = `Basic ${Buffer.from(`gitlab-ci-token:${job.token}`).toString('base64')}`;
+  const fetched = async () => {
+    const { status, text } = await place.call('GET', '/open/all.git/info/refs?service=git-upload-pack', undefined, {
+      headers: { authorization },
+    });
+    return [status, text, place.gitlab.carried().at(-1)?.headers.authorization === authorization];
+  };
+  expect(await fetched()).toEqual([200, 'refs', false]);
+  const headers = { 'job-token': job.token, 'content-type': 'text/plain', 'content-range': `0-${job.fetch.length - 1}` };
+  await place.call('PATCH', `/api/v4/jobs/${job.id}/trace`, undefined, { raw: job.fetch, headers });
+  expect(await fetched()).toEqual([200, 'refs', true]);
+});
+
 describe('assist: expose', () => {
   test('the jobs of an older runner find their pass in a masked variable, which is the last one', async () => {
     gate = await scene({ trustedRunners: [], exposedRunners: [5 as never] });

@@ -40,7 +40,7 @@ export function makeFront(deps: FrontDeps): Front {
           return servePass(request, response, { requestId, secure, path, query: query() });
         };
         const fetchOrPlain = async (assisted: AssistedDeps): Promise<unknown> =>
-          (await isAssisted(assisted, request, path, query())) ? judged() : plain();
+          (await isAssisted(assisted, request, { path, query: query(), secure })) ? judged() : plain();
         const asks = method === 'POST' && path === '/api/v4/jobs/request';
         const verifies = method === 'POST' && path === '/api/v4/runners/verify' && request.headers.signature !== undefined;
         const job = reportedJob(method, path);
