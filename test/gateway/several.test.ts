@@ -103,3 +103,38 @@ describe('R3 a pass of several people, where the forge answers as one of them', 
     await gate.end(alices);
   });
 });
+
+describe('R3 a pipeline of what a merge request would be once merged', () => {
+  test.each([
+    ['merge', false],
+    // Made of other requests, too.
+    ['train', true],
+  ])('runs on a commit of the forge (%s), and who pushed what that is made of counts; it is not provable: %s', async (kind, ownOnly) => {
+    const gate = await scene();
+    try {
+      const [merged, topic] = ['aa'.repeat(20), 'bb'.repeat(20)];
+      const { answers } = gate.gitlab;
+      answers.set('GET /projects/7/repository/merge_base', [200, { id: gate.sha }]);
+      answers.set('GET /projects/7/repository/commits', [
+        200,
+        [
+          { id: merged, parent_ids: [gate.sha, topic] },
+          { id: topic, parent_ids: [gate.sha] },
+        ],
+      ]);
+      answers.set('GET /projects/7/events', [
+        200,
+        [
+          { id: 2, author_id: 3, push_data: { action: 'pushed', ref_type: 'branch', ref: 'topic', commit_from: null, commit_to: topic } },
+          { id: 1, author_id: 2, push_data: { action: 'pushed', ref_type: 'branch', ref: 'main', commit_to: gate.sha } },
+        ],
+      ]);
+      answers.set(`GET /projects/7/repository/commits/${merged}`, [200, { id: merged, parent_ids: [gate.sha, topic] }]);
+      answers.set('GET /projects/7/merge_requests/5', [200, { source_project_id: 7, source_branch: 'topic' }]);
+      const job = await gate.job({ sha: merged, ref: `refs/merge-requests/5/${kind}`, source: 'merge_request_event' });
+      expect([job.notes.includes('bob (pusher)'), job.notes.includes('own project only')]).toEqual([!ownOnly, ownOnly]);
+    } finally {
+      await gate.stop();
+    }
+  });
+});

@@ -487,4 +487,22 @@ export const gatewayEdgeMutants: readonly Mutant[] = [
     test: rows,
     name: 'R5 R6 the token by which the forge hears a pass',
   },
+  {
+    id: 'R3',
+    defence: 'what a merge train is made of is not proven by one request',
+    file: 'src/doors/proxy/job-principals.ts',
+    find: '\\/\\d+\\/merge$/.test(ref)',
+    replace: '\\//.test(ref)',
+    test: several,
+    name: 'runs on a commit of the forge (train)',
+  },
+  {
+    id: 'R8',
+    defence: 'a job token is judged where there is a fetch pass to lend',
+    file: 'src/doors/proxy/assisted.ts',
+    find: 'if (!passes.some(',
+    replace: 'if (false && !passes.some(',
+    test: 'test/gateway/runners.test.ts',
+    name: 'R8 R12 without a fetch pass to lend',
+  },
 ];

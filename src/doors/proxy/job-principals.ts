@@ -66,7 +66,7 @@ export async function principalsFor(deps: PrincipalDeps, job: UpstreamJob, linea
     ],
     includes,
     unprotectedCommits: own.commits,
-    pushers: own.pushers,
+    pushers: withMerge(job, own.pushers, lineage),
     artifactPrincipals: artifacts ?? [],
     ...(trusted || own.last === undefined ? {} : { lastPushers: own.last }),
   });
@@ -76,6 +76,19 @@ export async function principalsFor(deps: PrincipalDeps, job: UpstreamJob, linea
 /** Who made the pipeline, where it was given something: variables, or inputs, of which the forge tells nothing. What a push brings its pusher answers for. */
 function makersOf({ pipeline }: Lineage): readonly UserId[] {
   return pipeline === undefined || (pipeline.variables.size === 0 && pipeline.source === 'push') ? [] : [pipeline.creator];
+}
+
+/**
+ * What a merge request would be once merged is a commit of the forge's own, which nobody pushed, at a ref that nobody can push to: whoever had it made answers for it, and for what
+ * it is made of its pushers. Of a merge train it is made of other requests, too.
+ */
+function withMerge(
+  { ref, sha }: UpstreamJob,
+  pushers: ReadonlyMap<Oid, readonly UserId[]>,
+  { pipeline }: Lineage,
+): ReadonlyMap<Oid, readonly UserId[]> {
+  if (pipeline === undefined || !/^refs\/merge-requests\/\d+\/merge$/.test(ref)) return pushers;
+  return new Map([[sha as Oid, [pipeline.creator]], ...pushers]);
 }
 
 /** Who may have given the job itself variables or inputs: they come along when somebody else retries it (A56). */
