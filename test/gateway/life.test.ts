@@ -30,6 +30,26 @@ test('R2 no word from the runner for 3 minutes suspends the pass, though the for
   await expect.poll(async () => (await read()).status).toBe(200);
 });
 
+test('a job that lasts for days is heard as its user all the while, and leaves no token behind', async () => {
+  const job = await gate.job({ timeout: 4 * 86_400 });
+  gate.gitlab.answers.set('GET /projects/8/releases', [200, []]);
+  const heardAs = async () => {
+    await gate.call('PUT', `/api/v4/jobs/${job.id}`, undefined, { body: { state: 'running' }, headers: { 'job-token': job.token } });
+    await expect.poll(async () => (await gate.call('GET', '/api/v4/projects/8/releases', job.pass)).status).toBe(200);
+    return gate.gitlab.carried().at(-1)?.headers['private-token'];
+  };
+  const first = await heardAs();
+  ahead = 19 * 3600_000;
+  expect(await heardAs()).toBe(first);
+  // GitLab ends it at midnight after the next day.
+  ahead = 23 * 3600_000;
+  const second = await heardAs();
+  expect(second).not.toBe(first);
+  expect([first, second].every((token) => gate.gitlab.acting.has(String(token)))).toBe(true);
+  await gate.end(job);
+  await expect.poll(() => gate.gitlab.acting.size).toBe(0);
+});
+
 test('R2 A45 an answer that was on its way when the job ended says nothing any more: the first request after the end is refused', async () => {
   const job = await gate.job();
   const running: unknown = await (await fetch(`${gate.gitlab.url}/api/v4/job`, { headers: { 'job-token': job.token } })).json();

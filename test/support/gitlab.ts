@@ -31,6 +31,8 @@ export interface ScriptedJob {
   readonly variables?: readonly unknown[];
   readonly dependencies?: readonly unknown[];
   readonly inputs?: readonly unknown[];
+  /** Seconds. */
+  readonly timeout?: number;
 }
 
 /** Where main stands; no job runs on it. */
@@ -244,7 +246,7 @@ function payloadOf(job: ScriptedJob) {
     id: job.id,
     token: job.token,
     job_info: { project_id: job.projectId },
-    runner_info: { timeout: 3600 },
+    runner_info: { timeout: job.timeout ?? 3600 },
     variables: job.variables ?? [{ key: 'JOBPASS_EXPOSE', value: 'variable', public: true, masked: false }],
     dependencies: job.dependencies ?? [],
     ...(job.inputs === undefined ? {} : { inputs: job.inputs }),

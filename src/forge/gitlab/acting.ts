@@ -8,6 +8,15 @@ import type { Transactor } from '../../ports/tx.ts';
 import type { UpstreamClient } from './client.ts';
 import { fieldsOf, listOf, textOf } from './json.ts';
 
+interface Held {
+  readonly secret: Promise<Secret>;
+  /** When it was asked for. */
+  readonly at: EpochMillis;
+}
+
+/** Days end at midnight: a token for the day after tomorrow is good for a day at least, and some jobs last longer. */
+const renewMs = 20 * 3600_000;
+
 /** The narrowest that the forge has for each. @see GitLab, "Personal access token scopes" */
 const scopes: Readonly<Record<Channel, readonly string[]>> = {
   api: ['api'],
@@ -37,7 +46,7 @@ export interface ActingDeps {
  */
 export function makeActingCredentials(deps: ActingDeps): ActingCredentials & { stop(): Promise<void> } {
   const { client, tokens, transactor, clock } = deps;
-  const held = new Map<JobId, Map<string, Promise<Secret>>>();
+  const held = new Map<JobId, Map<string, Held>>();
 
   async function make(job: JobId, user: UserId, channel: Channel): Promise<Secret> {
     const row = await transactor.write((tx) => tokens.insert(tx, { jobId: job, userId: user, channel, createdAt: clock.now() }));
@@ -116,7 +125,7 @@ export function makeActingCredentials(deps: ActingDeps): ActingCredentials & { s
     const ofJob = held.get(job);
     held.delete(job);
     // One that is being made is in the rows already; its maker revokes it when it comes.
-    if (ofJob !== undefined) await Promise.allSettled(ofJob.values());
+    if (ofJob !== undefined) await Promise.allSettled([...ofJob.values()].map(({ secret }) => secret));
     await revokeAll(await tokens.ofJob(null, job));
   }
 
@@ -127,15 +136,17 @@ export function makeActingCredentials(deps: ActingDeps): ActingCredentials & { s
       await Promise.allSettled(ending);
     },
     async obtain(job, user, channel) {
-      const ofJob = held.get(job) ?? new Map<string, Promise<Secret>>();
+      const ofJob = held.get(job) ?? new Map<string, Held>();
       held.set(job, ofJob);
       const key = `${user}:${channel}`;
-      const making = ofJob.get(key) ?? make(job, user, channel);
-      ofJob.set(key, making);
+      const known = ofJob.get(key);
+      // The old one is in the rows, and is revoked with the others.
+      const fresh = known !== undefined && clock.now() - known.at < renewMs ? known : { secret: make(job, user, channel), at: clock.now() };
+      ofJob.set(key, fresh);
       try {
-        return await making;
+        return await fresh.secret;
       } catch (error) {
-        ofJob.delete(key);
+        if (ofJob.get(key) === fresh) ofJob.delete(key);
         throw error;
       }
     },
