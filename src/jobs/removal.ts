@@ -15,6 +15,11 @@ export interface Removal {
   erase(grant: Grant, project: ProjectId, id: JobId): Promise<JobRecord>;
   /** The pipeline with its jobs and child pipelines; what still runs dies first. pipeline:delete. @throws not_found */
   remove(grant: Grant, project: ProjectId, id: PipelineId): Promise<void>;
+  /**
+   * For who takes away the project itself, and was asked whether they may: what its jobs left in files.
+   * @returns removes the files, once no row names them any more
+   */
+  leftBy(project: ProjectId): Promise<() => Promise<void>>;
   /** pipeline:update. @param name null = none @throws not_found */
   rename(grant: Grant, project: ProjectId, id: PipelineId, name: string | null): Promise<PipelineRecord>;
 }
@@ -27,11 +32,17 @@ export function makeRemoval(deps: JobsDeps): Removal {
   async function forget(tx: Tx, { id }: JobRecord): Promise<() => Promise<void>> {
     const reports = await jobs.reportsOf(tx, id);
     for (const { type } of reports) await jobs.removeReport(tx, id, type);
-    return async () => {
-      await deps.blobs.remove(artifactKey(id));
-      for (const { type } of reports) await deps.blobs.remove(reportKey(id, type));
-      await deps.traces.remove(traceKey(id));
-    };
+    return () =>
+      removeFiles(
+        id,
+        reports.map(({ type }) => type),
+      );
+  }
+
+  async function removeFiles(id: JobId, reports: readonly string[]): Promise<void> {
+    await deps.blobs.remove(artifactKey(id));
+    for (const type of reports) await deps.blobs.remove(reportKey(id, type));
+    await deps.traces.remove(traceKey(id));
   }
 
   async function removeOne(grant: Grant, project: ProjectId, id: PipelineId): Promise<void> {
@@ -79,6 +90,12 @@ export function makeRemoval(deps: JobsDeps): Removal {
         line.push(...(await childrenOf(deps, child.id)));
         await removeOne(grant, project, child.id);
       }
+    },
+    async leftBy(project) {
+      const left = await jobs.reportTypesOf(null, project);
+      return async () => {
+        for (const [id, reports] of left) await removeFiles(id, reports);
+      };
     },
     async rename(grant, project, id, name) {
       verifyGrant(grant, 'pipeline:update', { kind: 'project', id: project });

@@ -274,6 +274,8 @@ export interface JobStore {
   lockPipeline(tx: Tx, id: PipelineId): Promise<PipelineRecord | undefined>;
   job(tx: MaybeTx, id: JobId): Promise<JobRecord | undefined>;
   jobsOfPipeline(tx: MaybeTx, id: PipelineId): Promise<readonly JobRecord[]>;
+  /** Every job of a project, with the types of the reports that it has. */
+  reportTypesOf(tx: MaybeTx, project: ProjectId): Promise<ReadonlyMap<JobId, readonly string[]>>;
   /** Pipelines that run for a merge request, newest first. */
   ofMergeRequest(tx: MaybeTx, id: MergeRequestId, limit: number): Promise<readonly PipelineRecord[]>;
   listPipelines(

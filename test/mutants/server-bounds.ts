@@ -192,4 +192,13 @@ export const serverBoundMutants: readonly Mutant[] = [
     test: 'test/doors/api/streams.test.ts',
     name: 'A65 archives that a slow client holds',
   },
+  {
+    id: 'R13',
+    defence: "a project's jobs leave no files behind it",
+    file: 'src/doors/api/projects.ts',
+    find: '      await removeFiles();',
+    replace: '',
+    test: 'test/jobs/removed-project.test.ts',
+    name: 'R13 with a project go',
+  },
 ];

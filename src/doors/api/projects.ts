@@ -144,7 +144,9 @@ export function projectRoutes(deps: ApiDeps): RouteTable {
       return { body: await shown(grant, await forge.projects.change(grant, facts.id, change)) };
     },
     [`DELETE ${P}`]: async ({ grant, project: facts }) => {
+      const removeFiles = await deps.jobs.removal.leftBy(facts.id);
       await forge.projects.remove(grant, facts.id);
+      await removeFiles();
       return { status: 202, body: { message: '202 Accepted' } };
     },
     [`POST ${P}/archive`]: archive(true),

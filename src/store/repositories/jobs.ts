@@ -154,6 +154,22 @@ export function jobRepository(db: Database): JobStore {
         tags: readJson<string[]>(tags),
       }));
     },
+    async reportTypesOf(tx, project) {
+      const rows = await db
+        .on(tx)
+        .selectFrom('jobs')
+        .leftJoin('jobReports', 'jobReports.jobId', 'jobs.id')
+        .select(['jobs.id as id', 'jobReports.type as type'])
+        .where('jobs.projectId', '=', project)
+        .execute();
+      const found = new Map<JobId, string[]>();
+      for (const row of rows) {
+        const types = found.get(id<JobId>(row.id)) ?? [];
+        if (row.type !== null) types.push(row.type);
+        found.set(id<JobId>(row.id), types);
+      }
+      return found;
+    },
     async coverageOf(tx, pipeline) {
       const on = db.on(tx);
       const jobs = on.selectFrom('jobs').select('coverage').where('pipelineId', '=', pipeline).where('retriedById', 'is', null);

@@ -32,6 +32,8 @@ const dependents = [
   'mergeRequestCommits',
   'mergeRequestNotes',
   'mergeRequests',
+  'lfsObjects',
+  'lfsLocks',
 ] as const;
 
 export function projectRepository(db: Database): ProjectStore {
@@ -105,6 +107,10 @@ export function projectRepository(db: Database): ProjectStore {
     async remove(tx, projectId) {
       const on = db.on(tx);
       await on.updateTable('projects').set({ forkedFromId: null }).where('forkedFromId', '=', projectId).execute();
+      await on
+        .deleteFrom('jobReports')
+        .where('jobId', 'in', (jobs) => jobs.selectFrom('jobs').select('id').where('projectId', '=', projectId))
+        .execute();
       for (const table of dependents) await on.deleteFrom(table).where('projectId', '=', projectId).execute();
       // A copy that lives on goes on knowing who pushed what it got from here (R3).
       await on
