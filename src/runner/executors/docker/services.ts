@@ -13,6 +13,7 @@ export async function startServices(parts: DockerParts, network: string | undefi
   const { engine, config, options } = parts;
   const { needs } = options;
   for (const service of needs.services) {
+    needs.signal.throwIfAborted();
     needs.say(`Starting service ${service.name} …`);
     const image = await bringImage(engine, config, needs, service.name, service.pullPolicy, service.platform);
     const container = await createContainer(parts, {
@@ -36,14 +37,31 @@ export async function startServices(parts: DockerParts, network: string | undefi
 
 /** True when it opens no port at all, or something listens on one within the time that the configuration gives. */
 async function answers(parts: DockerParts, container: string, image: PulledImage): Promise<boolean> {
-  const ports = image.ports.filter((port) => port.endsWith('/tcp')).map((port) => Number(port.slice(0, -4)));
+  const ports = portsOf(image.ports);
   if (ports.length === 0 || parts.config.serviceWaitMs <= 0) return true;
-  const deadline = performance.now() + parts.config.serviceWaitMs;
-  while (performance.now() < deadline && !parts.options.needs.signal.aborted) {
+  const signal = AbortSignal.any([parts.options.needs.signal, AbortSignal.timeout(parts.config.serviceWaitMs)]);
+  while (!signal.aborted) {
     const address = await addressOf(parts, container);
     if (address === undefined) return false;
-    for (const port of ports) if (await listens(address, port)) return true;
-    await waitFor(retryMs, parts.options.needs.signal);
+    if (await oneListens(address, ports, signal)) return true;
+    await waitFor(retryMs, signal);
+  }
+  return false;
+}
+
+/** @param exposed as an image says it, `80/tcp`: whoever made it may have said anything */
+export function portsOf(exposed: readonly string[]): readonly number[] {
+  return exposed.flatMap((one) => {
+    const port = /^(\d{1,5})\/tcp$/.exec(one)?.[1];
+    return port === undefined || Number(port) < 1 || Number(port) > 65_535 ? [] : [Number(port)];
+  });
+}
+
+/** One after the other: an image may open all that there are, and none of them need say no. @returns false at the latest when the signal is aborted */
+export async function oneListens(host: string, ports: readonly number[], signal: AbortSignal): Promise<boolean> {
+  for (const port of ports) {
+    if (signal.aborted) return false;
+    if (await listens(host, port, signal)) return true;
   }
   return false;
 }
@@ -56,15 +74,18 @@ async function addressOf({ engine }: DockerParts, container: string): Promise<st
   return found.find((address) => address !== '');
 }
 
-function listens(host: string, port: number): Promise<boolean> {
+function listens(host: string, port: number, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host, port, timeout: 1000 });
     const end = (answer: boolean) => () => {
+      signal.removeEventListener('abort', none);
       socket.destroy();
       resolve(answer);
     };
+    const none = end(false);
+    signal.addEventListener('abort', none, { once: true });
     socket.once('connect', end(true));
-    socket.once('error', end(false));
-    socket.once('timeout', end(false));
+    socket.once('error', none);
+    socket.once('timeout', none);
   });
 }
