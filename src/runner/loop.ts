@@ -10,6 +10,7 @@ import { checkPlace } from './executors/place.ts';
 import { executorNamed } from './executors/index.ts';
 import { removeUnusedMirrors } from './git/mirror.ts';
 import { type Judgement, judge } from './gate/judge.ts';
+import { unheeded } from './heeded.ts';
 import { loadKey, type Signer } from './identity.ts';
 import { shortToken } from './places.ts';
 import { Poller } from './poller.ts';
@@ -173,6 +174,12 @@ class Loop implements RunnerHandle {
       if (this.#current !== generation) this.#generations.splice(this.#generations.indexOf(generation), 1);
     };
     ended.then(forget, forget);
+    const left = unheeded(config.raw);
+    if (left.length > 0)
+      log.warn('runner.keys_not_heeded', {
+        keys: left.join(' '),
+        message: 'this runner does not have them; docs/executors.md says what it has',
+      });
     log.info('runner.started', { entries: config.entries.length, concurrent: config.concurrent, verdict: verdict.verdict });
   }
 
