@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, unlink, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import type { BuildPlace } from './executors/executor.ts';
 import { killMarked, killUid } from './executors/shell/processes.ts';
@@ -26,7 +26,10 @@ export async function rememberJob(buildsDir: string, running: RunningJob): Promi
     tmpDir: place.tmpDir,
     trace: join(await privateDir(buildsDir, 'traces'), traceName(running.job, cookie)),
   };
-  await writeFile(await notePath(buildsDir, running.job, cookie), JSON.stringify(note), { mode: 0o600 });
+  const path = await notePath(buildsDir, running.job, cookie);
+  // Put in its place whole: another runner of the folder that starts right now takes one that cannot be read for a dead runner's.
+  await writeFile(`${path}.new`, JSON.stringify(note), { mode: 0o600 });
+  await rename(`${path}.new`, path);
 }
 
 export async function forgetJob(buildsDir: string, job: number, cookie: string): Promise<void> {
@@ -45,9 +48,10 @@ export async function cleanLeftovers(buildsDir: string): Promise<readonly number
 }
 
 async function cleanOne(buildsDir: string, path: string): Promise<boolean> {
-  const note: unknown = await readFile(path, 'utf8')
-    .then((text): unknown => JSON.parse(text))
-    .catch((): unknown => undefined);
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  // Its job has ended meanwhile.
+  if (text === undefined) return false;
+  const note = parsed(text);
   if (isTable(note)) {
     const runner = numberIn(note, 'runner') ?? 0;
     // Two runners may share a builds_dir; a process id alone says nothing, it is used again.
@@ -61,8 +65,17 @@ async function cleanOne(buildsDir: string, path: string): Promise<boolean> {
     const trace = textIn(note, 'trace') ?? '';
     if (trace.startsWith(`${buildsDir}/.jobpass/traces/`)) await rm(trace, { force: true });
   }
-  await unlink(path);
+  // Another runner of the folder may be at it as well: after a crash of the machine they all start at once.
+  await rm(path, { force: true });
   return true;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Of the file that holds a job's trace. An id alone would not do: entries of several servers share a folder, and each counts its own jobs. */

@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { cleanLeftovers, rememberJob } from '../../src/runner/cleanup.ts';
+import { cleanLeftovers, forgetJob, rememberJob } from '../../src/runner/cleanup.ts';
+import { removeUnusedMirrors } from '../../src/runner/git/mirror.ts';
+import { privateDir } from '../../src/runner/places.ts';
 import { jobPayload, makeScene, ownSeconds, passesFor, type Scene, sourcesOf, textOf, variable } from './support/jobs.ts';
 
 let scene: Scene;
@@ -154,13 +156,11 @@ describe('the runner', () => {
   });
 
   test('cleans up after a runner that was killed: processes, temporary files, trace', async () => {
-    const slotDir = join(scene.buildsDir, 'x', '0');
-    const tmpDir = join(slotDir, 'app.tmp');
-    await mkdir(tmpDir, { recursive: true });
+    const place = placeBelow(scene.buildsDir);
+    const { slotDir } = place;
+    await mkdir(place.tmpDir, { recursive: true });
     const orphan = spawn('sleep', ['600'], { env: { ...process.env, JOBPASS_JOB: 'cookie-of-job-9' }, stdio: 'ignore' });
     await once(orphan, 'spawn');
-    const folders = { slotDir, tmpDir, buildDir: join(slotDir, 'app') };
-    const place = { ...folders, uid: undefined, gid: undefined, exclusiveUid: false, disposable: false, seen: folders };
     await rememberJob(scene.buildsDir, { job: 9, cookie: 'cookie-of-job-9', place });
     expect(await cleanLeftovers(scene.buildsDir)).toEqual([]);
     // As if another process had written it.
@@ -171,7 +171,37 @@ describe('the runner', () => {
     expect((await gone)[1]).toBe('SIGKILL');
     expect(await readdir(slotDir)).toEqual([]);
   });
+
+  test('runners of one folder may start at once, and while a job begins: none fails, and none takes away what is another’s', async () => {
+    const place = placeBelow(scene.buildsDir);
+    const clean = (): Promise<readonly number[]> => cleanLeftovers(scene.buildsDir);
+    const over = new AbortController();
+    const starting = [1, 2, 3].map(async () => {
+      while (!over.signal.aborted) expect(await clean()).toEqual([]);
+    });
+    for (let job = 1; job <= 200; job += 1) {
+      await rememberJob(scene.buildsDir, { job, cookie: 'c', place });
+      await forgetJob(scene.buildsDir, job, 'c');
+    }
+    over.abort();
+    await Promise.all(starting);
+    await writeFile(join(scene.buildsDir, '.jobpass/jobs/9-left.json'), '{}');
+    const old = join(await privateDir(scene.buildsDir, 'mirrors'), 'old');
+    await mkdir(old);
+    await utimes(old, 0, 0);
+    const start = (): Promise<unknown> => Promise.all([clean(), removeUnusedMirrors(scene.buildsDir)]);
+    await Promise.all([start(), start(), start()]);
+    expect(await clean()).toEqual([]);
+    expect(await readdir(dirname(old))).toEqual([]);
+  });
 });
+
+/** As a job of the runner's own user has it. */
+function placeBelow(buildsDir: string) {
+  const slotDir = join(buildsDir, 'x', '0');
+  const folders = { slotDir, tmpDir: join(slotDir, 'app.tmp'), buildDir: join(slotDir, 'app') };
+  return { ...folders, uid: undefined, gid: undefined, exclusiveUid: false, disposable: false, seen: folders };
+}
 
 test('a runner that was killed in the middle of a job: the next start ends what the job left running', async () => {
   const flag = join(scene.dir, 'running');

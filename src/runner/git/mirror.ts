@@ -129,8 +129,9 @@ export async function removeUnusedMirrors(buildsDir: string): Promise<void> {
   const mirrors = await privateDir(buildsDir, 'mirrors');
   for (const name of await readdir(mirrors)) {
     const dir = join(mirrors, name);
-    const { mtimeMs } = await stat(dir);
-    if (Date.now() - mtimeMs > unusedMs) await rm(dir, { recursive: true, force: true });
+    // Another runner of the folder may start, and remove it, at the same time.
+    const found = await stat(dir).catch(() => undefined);
+    if (found !== undefined && Date.now() - found.mtimeMs > unusedMs) await rm(dir, { recursive: true, force: true });
   }
 }
 
