@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import Fastify, { type FastifyInstance } from 'fastify';
@@ -20,6 +20,8 @@ export interface Listen {
   readonly host: string;
   /** 0 = any free one; after the first, the first's. */
   readonly port: number;
+  /** Has the port already, and hands it over. */
+  readonly held?: NetServer;
 }
 
 export interface HttpOptions {
@@ -200,7 +202,8 @@ export function makeHttpServer(doors: readonly Door[], options: HttpOptions): Ht
     draining: drain.signal,
     async listen() {
       const [first, ...rest] = options.listen;
-      await (app satisfies FastifyInstance).listen({ host: first.host, port: first.port });
+      await (app satisfies FastifyInstance).ready();
+      await listening(app.server, first, 0);
       const { port } = app.server.address() as AddressInfo;
       await Promise.all(others.map((server, index) => listening(server, rest[index] ?? first, port)));
       return `${options.tls === undefined ? 'http' : 'https'}://${reachableHost(first.host)}:${port}`;
@@ -263,10 +266,11 @@ export function reachableHost(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-function listening(server: Server, { host, port }: Listen, samePort: number): Promise<void> {
+function listening(server: Server, { host, port, held }: Listen, samePort: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port === 0 ? samePort : port, host, () => resolve());
+    if (held === undefined) server.listen(port === 0 ? samePort : port, host, () => resolve());
+    else server.listen(held, () => resolve()).ref();
   });
 }
 

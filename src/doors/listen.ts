@@ -1,4 +1,4 @@
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { type Addresses, makeAddresses } from '../base/addresses.ts';
 import { JobpassError } from '../base/errors.ts';
 import { type Listen, reachableHost } from './http.ts';
@@ -7,8 +7,11 @@ type Listens = readonly [Listen, ...Listen[]];
 
 /** The addresses have to be known before anything is made, also where the port is free to choose. */
 export async function chosenPorts([first, ...rest]: Listens): Promise<Listens> {
-  const port = first.port === 0 ? await freePort(first.host) : first.port;
-  return [{ host: first.host, port }, ...rest];
+  if (first.port !== 0) return [first, ...rest];
+  const held = await hold(first.host);
+  const address = held.address();
+  if (address === null || typeof address === 'string') throw new JobpassError('internal');
+  return [{ host: first.host, port: address.port, held }, ...rest];
 }
 
 /** How others reach what listens there: as the operator says, else by the first address itself. */
@@ -25,14 +28,12 @@ export function addressesOf(
   return makeAddresses(url === undefined ? [own] : [url, ...more], registryUrl);
 }
 
-async function freePort(host: string): Promise<number> {
-  const server = createServer();
+/** A free port, which stays ours: the system gives one that was closed again to whoever wants any. */
+async function hold(host: string): Promise<Server> {
+  const server = createServer((socket) => socket.destroy()).unref();
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, host, resolve);
   });
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new JobpassError('internal');
-  return address.port;
+  return server;
 }

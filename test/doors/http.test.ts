@@ -1,11 +1,12 @@
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { afterEach, expect, test } from 'vitest';
 import { type Log, type LogFields, silentLog } from '../../src/base/log.ts';
 import { newPassToken } from '../../src/base/pass-token.ts';
 import type { Door, RawContext } from '../../src/doors/door.ts';
 import { answerJson, type HttpOptions, type HttpServer, makeHttpServer, mayTakeItsTime } from '../../src/doors/http.ts';
+import { chosenPorts } from '../../src/doors/listen.ts';
 
 const closing: HttpServer[] = [];
 afterEach(async () => {
@@ -32,6 +33,16 @@ async function serve(handle?: (context: RawContext) => Promise<void>, hosts: rea
   closing.push(http);
   return { http, url: await http.listen(), lines, contexts };
 }
+
+test('a port that was chosen is nobody else’s until the server listens there', async () => {
+  const host = '127.0.0.1';
+  const listen = await chosenPorts([{ host, port: 0 }]);
+  const other = createServer().listen(listen[0].port, host);
+  expect(await once(other, 'error')).toMatchObject([{ code: 'EADDRINUSE' }]);
+  const { url } = await serve(undefined, [], { listen });
+  expect(Number(new URL(url).port)).toBe(listen[0].port);
+  expect((await fetch(url)).status).toBe(200);
+});
 
 test('a sane request id is kept and answered, any other is made anew', async () => {
   const { url, contexts } = await serve();
