@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { frame, frameReader, type StartGit } from '../../../src/forge/embedded/git/frames.ts';
 import { type HelperLink, openGit } from '../../../src/forge/embedded/git/git-process.ts';
+import { ok } from '../../support/git-http.ts';
 
 let folder: string;
 let path: string;
@@ -43,6 +44,27 @@ test('a git that cannot be started is no end of the others', async () => {
   expect(await exitCode(order(3, '--version'))).toBe(0);
   helper.disconnect();
   await once(helper, 'exit');
+});
+
+test('a push that is under way when the server ends takes along what it had brought into quarantine', async () => {
+  const program = fileURLToPath(new URL('../../../src/forge/embedded/git/helper.ts', import.meta.url));
+  const helper: ChildProcess = fork(program, [path], { execArgv: ['--no-warnings'] });
+  await once(helper, 'message');
+  await ok(folder, 'init', '-q', '--bare', '.');
+  const objects = await readdir(join(folder, 'objects'));
+  const socket = connect(path).on('error', () => undefined);
+  const push = { ...order(1, 'receive-pack', '--stateless-rpc', folder), hooks: true };
+  socket.write(frame('start', Buffer.from(JSON.stringify(push))));
+  // A pack of one object, of which no more than the beginning comes.
+  const command = `${'0'.repeat(40)} ${'1'.repeat(40)} refs/heads/main\0report-status`;
+  const packHead = Buffer.from('PACK\0\0\0\u0002\0\0\0\u0001', 'latin1');
+  socket.write(frame('input', Buffer.from(`${(command.length + 4).toString(16).padStart(4, '0')}${command}0000`)));
+  socket.write(frame('input', packHead));
+  await expect.poll(async () => (await readdir(join(folder, 'objects'))).length, { timeout: 30_000 }).toBe(objects.length + 1);
+  helper.disconnect();
+  await once(helper, 'exit');
+  expect(await readdir(join(folder, 'objects'))).toEqual(objects);
+  socket.destroy();
 });
 
 async function exitCode(start: StartGit): Promise<number> {

@@ -88,13 +88,24 @@ test('a push that is cut off leaves refs and objects as they were, and no row', 
   expect(forge.log).toEqual([]);
 });
 
-test('R3 a push that is cut off while it is being decided leaves no row that waits', async () => {
+test('a push that is cut off while it is unpacked leaves nothing in quarantine', async () => {
+  const body = await pushBody(await commit(randomBytes(500_000)));
+  const stream = new PassThrough();
+  const { output, done } = await forge.git.receivePack(grantFor(), project, undefined, stream, allowAll);
+  output.resume();
+  stream.write(body.subarray(0, 300_000));
+  await expect.poll(quarantines, { timeout: 30_000 }).toHaveLength(1);
+  stream.destroy();
+  expect(await done).toEqual({ outcome: 'failed', moved: [] });
+  expect(await quarantines()).toEqual([]);
+});
+
+test('R3 a push that is cut off while it is written down leaves no row that waits, nor anything in quarantine', async () => {
   const body = await pushBody(await commit(Buffer.from('x')));
-  const [asked, decided] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const decide: typeof allowAll = async (changes) => {
+  const [asked, confirmed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const confirm = (): Promise<void> => {
     asked.resolve();
-    await decided.promise;
-    return allowAll(changes);
+    return confirmed.promise;
   };
   const { start } = forge.runner;
   let gone: Promise<unknown> | undefined;
@@ -103,11 +114,13 @@ test('R3 a push that is cut off while it is being decided leaves no row that wai
     gone ??= git.done;
     return git;
   };
-  const { output, done } = await forge.git.receivePack(grantFor(), project, undefined, Readable.from([body]), decide);
+  const { output, done } = await forge.git.receivePack(grantFor({ confirm }), project, undefined, Readable.from([body]), allowAll);
   await asked.promise;
+  expect(await quarantines()).toHaveLength(1);
   output.destroy();
   await gone;
-  decided.resolve();
+  expect(await quarantines()).toEqual([]);
+  confirmed.resolve();
   expect((await done).outcome).toBe('failed');
   await expect.poll(() => forge.log.map(({ state }) => state)).toEqual(['dropped']);
   expect(await tips()).toBe('');

@@ -9,8 +9,11 @@ import { frame, type FrameKind, frameReader, type StartGit } from './frames.ts';
 const maxWordsBytes = 64 * 1024;
 /** How long git may take to remove its locks after SIGTERM, also on a machine with much else to do; what it says is heard by nobody meanwhile. */
 const graceMs = 10_000;
+/** How long a push may take to end by itself where nothing more comes and no hook of it is answered; unpacking what had come takes its time. */
+const pushMs = 5000;
 
 const running = new Map<number, () => void>();
+let leaving = false;
 /** Killed before their order came, or after their end: the two travel apart. The server says when one is over. */
 const doomed = new Set<number>();
 
@@ -27,13 +30,19 @@ process.on('message', ({ kill: id, forget }: { readonly kill?: number; readonly 
   if (kill === undefined) doomed.add(id);
   else kill();
 });
-// The server's end of the channel closes with the server, however it ends.
+// The server's end of the channel closes with the server, however it ends. Whoever reads from git stays until it is gone: to write to nobody ends it like a signal.
 process.on('disconnect', () => {
+  leaving = true;
   for (const kill of running.values()) kill();
-  process.exit(0);
+  setTimeout(() => process.exit(0), pushMs + graceMs).unref();
+  leaveWhenIdle();
 });
 // Ctrl-C reaches the whole terminal group, but the server still drains.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+
+function leaveWhenIdle(): void {
+  if (leaving && running.size === 0) process.exit(0);
+}
 
 /** @returns the bare name where no folder has it, so that a start says what is wrong */
 function programIn(folders: string, name: string): string {
@@ -101,14 +110,21 @@ function start(socket: Socket, order: StartGit): (kind: FrameKind, bytes: Buffer
       // It ended in the meantime.
     }
   };
+  const end = (): void => {
+    // git removes its ref locks on SIGTERM; SIGKILL would leave a ref locked for good.
+    signal('SIGTERM');
+    timer = setTimeout(() => signal('SIGKILL'), graceMs);
+  };
   const kill = (): void => {
     if (killed) return;
     killed = true;
-    // git removes its ref locks and its quarantine on SIGTERM; SIGKILL would leave a ref locked for good.
-    signal('SIGTERM');
-    timer = setTimeout(() => signal('SIGKILL'), graceMs);
     output.resume();
     socket.resume();
+    if (!order.hooks) return end();
+    // A push that a signal ends leaves what it brought in quarantine for good. One that hears nothing more fails by itself, and takes that along.
+    input.destroy();
+    if (answer instanceof Writable) answer.destroy();
+    timer = setTimeout(end, pushMs);
   };
   running.set(order.id, kill);
   if (doomed.delete(order.id)) kill();
@@ -135,6 +151,7 @@ function start(socket: Socket, order: StartGit): (kind: FrameKind, bytes: Buffer
     running.delete(order.id);
     clearTimeout(timer);
     exit(code ?? 128);
+    leaveWhenIdle();
   });
 
   return (kind, bytes) => {
