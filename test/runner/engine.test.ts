@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Engine } from '../../src/runner/engine/engine.ts';
 import { exitCodeOf } from '../../src/runner/executors/docker/container-end.ts';
+import { removeContainer } from '../../src/runner/executors/docker/container.ts';
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -106,4 +107,21 @@ test('a container that does not end when it is told to is given up; one that was
   const end = exitCodeOf(engine, 'c', { told: told.signal, lookEveryMs: 1, endWithinMs: 5 });
   await expect(end).rejects.toMatchObject({ code: 'upstream_failed', message: expect.stringContaining('though it was told to') });
   expect(asked.length).toBeGreaterThan(10);
+});
+
+test('a container that the engine finds busy, or is removing already, is removed a little later', async () => {
+  const refuses =
+    (status: number, message: string): Answer =>
+    (_request, response) =>
+      void response.writeHead(status).end(JSON.stringify({ message }));
+  const remove = 'DELETE /containers/c';
+  const engine = await engineThat({
+    [remove]: inTurn(
+      refuses(500, 'removing container c root filesystem: unlinkat /x/userdata/shm: device or resource busy'),
+      refuses(409, 'removal of container c is already in progress'),
+      refuses(404, 'No such container: c'),
+    ),
+  });
+  await removeContainer(engine, 'c', 1);
+  expect(asked).toEqual([remove, remove, remove]);
 });

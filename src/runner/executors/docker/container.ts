@@ -1,4 +1,5 @@
-import { JobpassError } from '../../../base/errors.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isJobpassError, JobpassError } from '../../../base/errors.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { isTable, textIn } from '../../parsed.ts';
 import type { DockerParts } from './docker.ts';
@@ -65,7 +66,20 @@ export async function createContainer(parts: DockerParts, order: ContainerOrder)
   return id;
 }
 
-/** With its anonymous volumes; one that is gone is fine. */
-export function removeContainer(engine: Engine, id: string): Promise<void> {
-  return engine.callLoosely('DELETE', `/containers/${id}?force=1&v=1`);
+const removeWithinMs = 10_000;
+
+/**
+ * With its anonymous volumes; one that is gone is fine. An engine that is just tidying up after its end may find it busy, or be at its removal already: both pass.
+ * @throws upstream_failed
+ */
+export async function removeContainer(engine: Engine, id: string, againMs = 250): Promise<void> {
+  const begun = performance.now();
+  for (;;) {
+    try {
+      return await engine.callLoosely('DELETE', `/containers/${id}?force=1&v=1`);
+    } catch (error) {
+      if (performance.now() - begun > removeWithinMs || !isJobpassError(error, 'upstream_failed')) throw error;
+      await delay(againMs);
+    }
+  }
 }
