@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Slots } from '../../src/runner/slots.ts';
@@ -85,6 +85,19 @@ describe('A34 what the server refuses is not given out of the mirror', () => {
     execFileSync('rm', [join(dir, 'jobpass-given')]);
     const second = await job([`if git cat-file -e ${stray}; then exit 1; fi`], sha);
     expect(second.state, second.text).toBe('success');
+  });
+
+  test('locks of a git that was killed with its job fail no other', async () => {
+    const { forge } = scene;
+    await job(['true'], forge.repository('group/app', { a: 'a' }));
+    const dir = join(scene.buildsDir, '.jobpass/mirrors', (await mirrors())[0] ?? '');
+    // As SIGKILL leaves it in the middle of a fetch.
+    await rm(join(dir, 'jobpass-given'));
+    await mkdir(join(dir, 'refs/remotes/origin'), { recursive: true });
+    for (const name of ['refs/remotes/origin/main', 'refs/jobpass/job', 'packed-refs', 'shallow'])
+      await writeFile(join(dir, `${name}.lock`), '');
+    const next = await job(['cat a'], forge.repository('group/app', { a: 'another' }));
+    expect(next.state, next.text).toBe('success');
   });
 });
 

@@ -104,8 +104,9 @@ async function fetchMirror(room: MirrorRoom, order: FetchOrder, dir: string, hom
 /** Makes the folder ready. @returns what the server has given so far; undefined where that is not known */
 async function open(dir: string, home: string): Promise<Given | undefined> {
   if (await exists(join(dir, 'HEAD'))) {
-    await removeLocks(dir);
-    return givenBefore(dir);
+    const before = await givenBefore(dir);
+    if (before === undefined) await removeLocks(dir);
+    return before;
   }
   await mkdir(dir, { recursive: true, mode: 0o700 });
   await runAs(undefined, 'git', ['init', '--quiet', '--bare', '--template=', '.'], { cwd: dir, env: gitEnvironment(home) });
@@ -138,9 +139,10 @@ export async function removeUnusedMirrors(buildsDir: string): Promise<void> {
 /** The ref that holds the job's commit in a mirror. */
 export const jobRef = 'refs/jobpass/job';
 
-/** A mirror has one job at a time, so a lock in it is a killed runner's. */
+/** A mirror has one job at a time, so a lock in it is of a git that was killed; it would fail every fetch to come. */
 async function removeLocks(dir: string): Promise<void> {
-  for (const name of ['shallow', 'packed-refs', 'config', 'HEAD', jobRef]) await rm(join(dir, `${name}.lock`), { force: true });
+  const names = [...(await readdir(dir)), ...(await readdir(join(dir, 'refs'), { recursive: true })).map((name) => join('refs', name))];
+  for (const name of names.filter((one) => one.endsWith('.lock'))) await rm(join(dir, name), { force: true });
 }
 
 async function exists(path: string): Promise<boolean> {
