@@ -17,6 +17,11 @@ test.each(units)('%s keeps what Node.js needs', (unit) => {
   expect(text).toMatch(/^SystemCallErrorNumber=EPERM$/m);
 });
 
+test.each(['jobpass-serve.service', 'jobpass-runner.service'])('%s lets what it has started end with what it is for', (unit) => {
+  // Else each git and each job would be told to end together with the service that lets them finish.
+  expect(readFileSync(join(folder, unit), 'utf8')).toMatch(/^KillMode=mixed$/m);
+});
+
 test.skipIf(!analyses).each(units)('%s is a unit that systemd takes', (unit) => {
   const dir = mkdtempSync(join(tmpdir(), 'jobpass-units-'));
   try {
