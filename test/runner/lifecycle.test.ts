@@ -137,6 +137,23 @@ describe('the runner', () => {
     expect(scene.forge.report(1).final).toMatchObject({ state: 'failed', failure_reason: 'runner_interrupted' });
   });
 
+  test('stopping tells the server also of a job that it had just given', async () => {
+    const handle = await scene.start();
+    const { promise: asked, resolve } = Promise.withResolvers<void>();
+    let held = false;
+    // The first word on the job is not answered.
+    scene.forge.intercept = (request) => {
+      if (held || request.method !== 'PUT') return false;
+      held = true;
+      resolve();
+      return true;
+    };
+    scene.forge.give(jobPayload(['true'], { id: 1 }));
+    await asked;
+    await handle.stop();
+    expect(scene.forge.report(1).final).toMatchObject({ state: 'failed', failure_reason: 'runner_interrupted' });
+  });
+
   test('R7 signs every poll with its key, and reports the gate', async () => {
     await scene.start();
     await once(scene.forge.events, 'polled');

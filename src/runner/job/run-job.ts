@@ -36,7 +36,13 @@ export async function runJob(deps: JobDeps, body: unknown, stop: AbortSignal): P
   const job = await readable(deps, body);
   const token = new Secret(job.token);
   const control = new JobControl();
-  const accepted = await accept(deps, job, token, stop);
+  const accepted = await accept(deps, job, token, stop).catch(async (error: unknown) => {
+    // The server has given the job away: unless it is told, it waits for this runner's word.
+    const reason = stop.aborted ? 'runner_interrupted' : 'runner_system_failure';
+    const lost: JobUpdate = { state: 'failed', failure_reason: reason };
+    await deps.client.updateJob(job.id, token, lost, AbortSignal.timeout(hurriedMs)).catch(() => undefined);
+    throw error;
+  });
   // The last point at which the server can take the job back.
   if (isKill(accepted) || accepted.status === 404) return deps.log.info('job.dropped', { job: job.id });
   if (accepted.jobStatus === 'canceling') control.stopScript('canceling');
@@ -59,6 +65,8 @@ export async function runJob(deps: JobDeps, body: unknown, stop: AbortSignal): P
 }
 
 const acceptTries = 5;
+/** For the last word on a job of a runner that is to end. */
+const hurriedMs = 5000;
 
 /** A connection that is cut between the job and its first report loses neither. @throws what the last try met */
 async function accept({ client, retryMs, log }: JobDeps, job: Job, token: Secret, stop: AbortSignal): Promise<ReportAnswer> {
@@ -126,7 +134,7 @@ async function runTraced(deps: PlacedDeps, job: Job, token: Secret, control: Job
     await Promise.all(leaks);
     const told = await sender.finish(
       () => finalUpdate(outcome, trace),
-      AbortSignal.timeout(control.reason === 'interrupted' ? 5000 : 600_000),
+      AbortSignal.timeout(control.reason === 'interrupted' ? hurriedMs : 600_000),
     );
     deps.log.info('job.finished', { state: outcome.state, reason: outcome.state === 'failed' ? outcome.reason : null, told });
   } finally {
