@@ -201,4 +201,22 @@ export const serverBoundMutants: readonly Mutant[] = [
     test: 'test/jobs/removed-project.test.ts',
     name: 'R13 with a project go',
   },
+  {
+    id: 'R13',
+    defence: 'a lock that a killed git left does not hold its ref for good',
+    file: 'src/forge/embedded/git/push.ts',
+    find: 'if (!this.#refused && moved.length < changes.length)',
+    replace: 'if (moved.length > changes.length)',
+    test: 'test/forge/git/stale-locks.test.ts',
+    name: 'R13 refs/heads/main that a killed git',
+  },
+  {
+    id: 'R13',
+    defence: 'a lock that a living git of another node may hold stays',
+    file: 'src/forge/embedded/git/stale-locks.ts',
+    find: 'nodes.alone && now - startedAt > endingMs ? startedAt : 0',
+    replace: 'startedAt',
+    test: 'test/forge/git/stale-locks.test.ts',
+    name: 'R13 beside other nodes only age',
+  },
 ];

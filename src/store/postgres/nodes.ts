@@ -66,6 +66,7 @@ export async function postgresNodes(open: (lost: () => void) => postgres.Sql): P
   self = chosen;
   return {
     self,
+    alone: false,
     async inherit(node, work) {
       const on = kept;
       // Its own lock it would get a second time.

@@ -14,6 +14,7 @@ import { hookReader, type HookQuestion } from './hooks.ts';
 import { passesInPush } from './leak-search.ts';
 import type { GitEnd, GitOptions, GitRunner } from './processes.ts';
 import { readRefs } from './refs.ts';
+import { removeStaleLocks } from './stale-locks.ts';
 
 export interface PushDeps {
   readonly git: GitRunner;
@@ -79,6 +80,13 @@ export class Push {
       const state = moved.length > 0 ? 'applied' : 'dropped';
       await this.#deps.transactor.write((tx) => this.#deps.pushLog.finish(tx, prepared.id, state, moved));
       if (state === 'applied') await this.#tell(prepared.id, prepared.push);
+      const { changes } = prepared.push;
+      if (!this.#refused && moved.length < changes.length)
+        await removeStaleLocks(
+          this.#deps,
+          this.#repository,
+          changes.map(({ ref }) => ref),
+        );
     }
     return { outcome: moved.length > 0 ? 'done' : this.#refused ? 'refused' : 'failed', moved };
   }
