@@ -41,7 +41,7 @@ export class Candidates {
     const first = await jobs.claimCandidates(null, filter, fewFirst);
     for (const job of first) if (await takes(job)) return job;
     if (first.length < fewFirst) return undefined;
-    for await (const row of this.#waiting(first.at(-1)?.id, filter.projectIds)) {
+    for await (const row of this.#waiting(first.at(-1)?.id, filter)) {
       if (!tagsFit(row.tags, runner) || !(await takes(row))) continue;
       const job = await jobs.job(null, row.id);
       if (job?.status === 'pending') return job;
@@ -64,10 +64,10 @@ export class Candidates {
     return until !== undefined && this.#deps.clock.monotonic() < until;
   }
 
-  async *#waiting(behind?: JobId, projectIds?: readonly ProjectId[]): AsyncGenerator<WaitingJob> {
+  async *#waiting(behind?: JobId, within: Pick<ClaimFilter, 'projectIds' | 'groupId'> = {}): AsyncGenerator<WaitingJob> {
     let after = behind;
     for (let looked = 0; looked < mostLookedAt; looked += atOnce) {
-      const rows = await this.#deps.jobs.waiting(null, atOnce, { after, projectIds });
+      const rows = await this.#deps.jobs.waiting(null, atOnce, { after, ...within });
       yield* rows;
       if (rows.length < atOnce) return;
       after = rows.at(-1)?.id;
@@ -99,7 +99,7 @@ export class Candidates {
     return woken;
   }
 
-  /** What the store cannot filter by: the group that a runner serves, and protected refs. Each project is looked up once. */
+  /** What the store does not filter by where runners wait: the group that one serves; and protected refs. Each project is looked up once. */
   #serves(): Serves {
     const { directory } = this.#deps;
     const inGroup = new Map<string, boolean>();
@@ -140,5 +140,6 @@ async function firstFor(idle: Iterable<Waiter<RunnerRecord>>, job: WaitingJob, s
 
 function filterOf({ id: runnerId, tags, runUntagged, protectedOnly, scope, scopeId }: RunnerRecord): ClaimFilter {
   const ownProject = scope === 'project' ? { projectIds: [scopeId as ProjectId] } : {};
-  return { runnerId, tags, runUntagged, protectedOnly, ...ownProject };
+  const ownGroup = scope === 'group' && scopeId !== null ? { groupId: scopeId as GroupId } : {};
+  return { runnerId, tags, runUntagged, protectedOnly, ...ownProject, ...ownGroup };
 }

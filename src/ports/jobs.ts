@@ -2,6 +2,7 @@ import type { Page, Paged } from '../base/page.ts';
 import type {
   EnvironmentId,
   EpochMillis,
+  GroupId,
   JobId,
   ManagerId,
   PassId,
@@ -257,6 +258,8 @@ export interface ClaimFilter {
   readonly runnerId: RunnerId;
   /** undefined = every project (instance runner). */
   readonly projectIds?: readonly ProjectId[];
+  /** Projects of this group and those below it, alone (group runner). */
+  readonly groupId?: GroupId;
   readonly tags: readonly string[];
   readonly runUntagged: boolean;
   /** True: only jobs on protected refs; the caller decides with `isProtected`. */
@@ -288,11 +291,11 @@ export interface JobStore {
   listJobs(tx: MaybeTx, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
   /** Oldest pending jobs that match; in a transaction locked (PostgreSQL: skip locked), else as last committed. */
   claimCandidates(tx: MaybeTx, filter: ClaimFilter, limit: number): Promise<readonly JobRecord[]>;
-  /** The oldest pending jobs, of all projects unless some are named, as last committed; those behind the job `after`. */
+  /** The oldest pending jobs, of all projects unless some or a group are named, as last committed; those behind the job `after`. */
   waiting(
     tx: MaybeTx,
     limit: number,
-    from?: { readonly after?: JobId | undefined; readonly projectIds?: readonly ProjectId[] | undefined },
+    from?: Pick<ClaimFilter, 'projectIds' | 'groupId'> & { readonly after?: JobId | undefined },
   ): Promise<readonly WaitingJob[]>;
   /** Its failure is forgiven (`allow_failure:exit_codes`). */
   forgive(tx: Tx, id: JobId): Promise<void>;

@@ -36,7 +36,8 @@ describe('R13 nobody is starved by what others leave waiting', () => {
   const projectOf = (payload: Record<string, unknown> | undefined) =>
     (payload?.['job_info'] as { project_id?: number } | undefined)?.project_id;
 
-  test('R13 a runner of a group finds its job behind a thousand that wait for runners of others', async () => {
+  test('R13 a runner of a group, or of protected refs, finds its job behind a thousand that wait for runners of others', async () => {
+    await server.must('DELETE', `/api/v4/projects/${theirs}/protected_branches/main`);
     const file = 'a: {script: x, parallel: 200}\nb: {script: x, parallel: 200}\nc: {script: x, parallel: 100}\n';
     await server.commit(theirs, '.gitlab-ci.yml', file, { token: mallory.token });
     for (const branch of ['one', 'two'])
@@ -48,6 +49,11 @@ describe('R13 nobody is starved by what others leave waiting', () => {
     const job = await server.claim(String(runner['token']));
     expect(projectOf(job?.payload)).toBe(ours);
     if (job !== undefined) await server.finish(job);
+    await start(ours, 'main', alice.token);
+    const careful = await server.must('POST', '/api/v4/user/runners', { runner_type: 'instance_type', access_level: 'ref_protected' });
+    const next = await server.claim(String(careful['token']));
+    expect(projectOf(next?.payload)).toBe(ours);
+    if (next !== undefined) await server.finish(next);
     for (const branch of ['main', 'one', 'two'])
       await server.must('POST', `/api/v4/projects/${theirs}/pipelines/${await newest(branch)}/cancel`, {}, mallory.token);
     expect(await server.store.jobs.waiting(null, 10)).toEqual([]);

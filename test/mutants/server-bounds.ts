@@ -219,4 +219,13 @@ export const serverBoundMutants: readonly Mutant[] = [
     test: 'test/forge/git/stale-locks.test.ts',
     name: 'R13 beside other nodes only age',
   },
+  {
+    id: 'R13',
+    defence: 'what waits outside a group costs its runners nothing',
+    file: 'src/store/repositories/jobs.ts',
+    find: 'if (filter.groupId !== undefined) scan',
+    replace: 'if (filter.groupId === undefined) scan',
+    test: 'test/conformance/store/sqlite.test.ts',
+    name: 'R13 what a runner of a group may have',
+  },
 ];

@@ -1,6 +1,7 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
 import {
   type EnvironmentId,
+  type GroupId,
   id,
   type JobId,
   type ManagerId,
@@ -131,6 +132,7 @@ export function jobRepository(db: Database): JobStore {
           .where('kind', '=', 'build')
           .where('id', '>', after);
         if (filter.projectIds !== undefined) scan = scan.where('projectId', 'in', [...filter.projectIds]);
+        if (filter.groupId !== undefined) scan = scan.where('projectId', 'in', below(filter.groupId));
         const rows = await scan.orderBy('id').limit(scanSize).execute();
         const fitting = rows.filter((row) => tagsFit(readJson<string[]>(row.tags), filter)).map((row) => row.id);
         if (fitting.length > 0) found.push(...(await lockPending(db, tx, fitting, limit - found.length)));
@@ -140,11 +142,12 @@ export function jobRepository(db: Database): JobStore {
       }
       return found;
     },
-    async waiting(tx, limit, { after, projectIds } = {}) {
+    async waiting(tx, limit, { after, projectIds, groupId } = {}) {
       const columns = ['id', 'projectId', 'ref', 'tag', 'tags'] as const;
       let query = db.on(tx).selectFrom('jobs').select(columns).where('status', '=', 'pending').where('kind', '=', 'build');
       if (after !== undefined) query = query.where('id', '>', after);
       if (projectIds !== undefined) query = query.where('projectId', 'in', [...projectIds]);
+      if (groupId !== undefined) query = query.where('projectId', 'in', below(groupId));
       const rows = await query.orderBy('id').limit(limit).execute();
       return rows.map(({ ref, tag, tags, ...row }) => ({
         id: id<JobId>(row.id),
@@ -264,6 +267,12 @@ async function lockPending(db: Database, tx: MaybeTx, ids: readonly number[], li
     .orderBy('id')
     .limit(limit);
   return (await (tx !== null && db.engine.rowLocks ? query.forUpdate().skipLocked() : query).execute()).map(toJob);
+}
+
+/** The projects of a group and of all groups below it. */
+function below(group: GroupId) {
+  return sql<number>`(select "below"."id" from "projects" as "below" join "namespaces" as "above" on "above"."id" = ${group}
+    where lower(substr("below"."path", 1, length("above"."path") + 1)) = lower("above"."path") || '/')`;
 }
 
 async function insertJob(on: Kysely<Schema>, job: NewJob): Promise<JobRecord> {

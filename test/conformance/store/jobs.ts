@@ -2,7 +2,21 @@ import { expect, test } from 'vitest';
 import { id, millis, type Oid, type RefName, type RunnerId } from '../../../src/base/ids.ts';
 import type { ClaimFilter, JobChange, JobRecord } from '../../../src/ports/jobs.ts';
 import { startChild } from './processes.ts';
-import { addJob, addJobs, digestOf, firstPage, newJob, newPipeline, now, unknownId, unknownJob } from './seed.ts';
+import {
+  addGroup,
+  addJob,
+  addJobs,
+  addProject,
+  addUser,
+  digestOf,
+  firstPage,
+  newJob,
+  newPipeline,
+  now,
+  uniqueName,
+  unknownId,
+  unknownJob,
+} from './seed.ts';
 import type { Bench } from './suite.ts';
 
 const anyone: ClaimFilter = { runnerId: id<RunnerId>(1), tags: [], runUntagged: true, protectedOnly: false };
@@ -12,6 +26,25 @@ export function jobCases(bench: Bench): void {
     bench.store.transactor.write(async (tx) =>
       (await bench.store.jobs.claimCandidates(tx, { ...anyone, ...filter }, limit)).map((job) => job.name),
     );
+
+  test('R13 what a runner of a group may have is all that is looked at for it: jobs below the group, however deep', async () => {
+    const { jobs, transactor } = bench.store;
+    const user = await addUser(bench.store);
+    const slug = uniqueName('Ours_');
+    const group = await addGroup(bench.store, null, 'private', slug);
+    const places = [group, await addGroup(bench.store, group), await addGroup(bench.store, null, 'private', `${slug}x`)];
+    const others = await addGroup(bench.store, null, 'private', slug.replace('_', 'x'));
+    for (const [index, place] of [...places, others].entries()) {
+      const project = await addProject(bench.store, place, user.id);
+      await transactor.write(async (tx) => {
+        const pipeline = await jobs.insertPipeline(tx, newPipeline(project.id, user.id));
+        await jobs.insertJobs(tx, [newJob(pipeline, { name: `in ${index}` })]);
+      });
+    }
+    expect(await claimable({ groupId: group.id })).toEqual(['in 0', 'in 1']);
+    const waiting = await jobs.waiting(null, 10, { groupId: group.id });
+    expect(await Promise.all(waiting.map(async ({ id: job }) => (await jobs.job(null, job))?.name))).toEqual(['in 0', 'in 1']);
+  });
 
   test("a pipeline's coverage is the mean of its jobs', but of those that were retried", async () => {
     const { transactor, jobs: store } = bench.store;
