@@ -86,6 +86,19 @@ describe('R3 a pass of several people, where the forge answers as one of them', 
     await gate.end(alices);
   });
 
+  test('R4 issues that a merge request closes may be of any project: a pass that is bounded to some reads none', async () => {
+    const path = '/projects/7/merge_requests/9/closes_issues';
+    gate.gitlab.answers.set(`GET ${path}`, [200, [{ project_id: 8, title: 'of the library' }]]);
+    const told = async (variables: readonly object[]): Promise<number> => {
+      const job = await gate.job({ variables: [{ key: 'JOBPASS_EXPOSE', value: 'variable' }, ...variables] });
+      const read = await status(path, job);
+      await gate.end(job);
+      return read;
+    };
+    expect(await told([])).toBe(200);
+    expect(await told([{ key: 'JOBPASS_PROJECTS', value: 'team/app' }])).toBe(403);
+  });
+
   test('R3 no lock of a large file is taken or broken: the forge asks one of them', async () => {
     const headers = { ...basic(both.pass), 'content-type': 'application/vnd.git-lfs+json' };
     for (const path of ['locks', 'locks/9/unlock'])

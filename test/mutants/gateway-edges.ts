@@ -505,4 +505,13 @@ export const gatewayEdgeMutants: readonly Mutant[] = [
     test: 'test/gateway/runners.test.ts',
     name: 'R8 R12 without a fetch pass to lend',
   },
+  {
+    id: 'R4',
+    defence: 'issues that are closed may be of any project',
+    file: 'src/doors/proxy/judge.ts',
+    find: " ||\n      endpoint.path.endsWith('/closes_issues')",
+    replace: '',
+    test: several,
+    name: 'R4 issues that a merge request closes',
+  },
 ];

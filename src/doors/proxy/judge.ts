@@ -118,7 +118,11 @@ async function judgeApi(directory: Directory, method: string, path: string): Pro
     channel: self ? 'job' : writes ? 'api' : 'read_api',
     kind: writes && takesFile.test(endpoint.path) ? 'file' : 'api',
     writes,
-    list: endpoint.list === true || endpoint.permissions.some((permission) => permission.endsWith(':list')),
+    // A request closes issues of whatever projects its author may see.
+    list:
+      endpoint.list === true ||
+      endpoint.permissions.some((permission) => permission.endsWith(':list')) ||
+      endpoint.path.endsWith('/closes_issues'),
     personal: endpoint.personal === true,
     projectId,
     params,
