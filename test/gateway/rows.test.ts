@@ -472,6 +472,26 @@ describe('R5 what passes write is known, whatever becomes of the answer', () => 
     await gate.end(job);
   });
 
+  test.each([
+    ['that has a longer sha', [201, { id: 'ab'.repeat(32) }], { sha: 'ab'.repeat(32) }, true],
+    ['of which nothing is said', [201, {}], {}, false],
+    ['of which something else is said than JSON', [201, 'made', { 'content-type': 'text/plain' }], {}, false],
+  ] as const)('R5 R13 a commit %s is known, or else nobody knows what came of it', async (_what, answer, of, others) => {
+    const job = await gate.job();
+    gate.gitlab.answers.set('POST /projects/7/repository/commits', answer);
+    const written = await gate.call('POST', `${P}/repository/commits`, job.pass, {
+      body: { branch: 'main', commit_message: 'x', actions: [] },
+    });
+    expect(written.status, written.text).toBe(201);
+    expect((await gate.job(of)).payload).not.toHaveProperty('extended_job_token');
+    expect('extended_job_token' in (await gate.job()).payload).toBe(others);
+    await gate.end(job);
+    await gate.gateway.store.transactor.write(async (tx) => {
+      for (const { what } of await gate.gateway.store.passWrites.startingWith(tx, 7 as never, '?'))
+        await gate.gateway.store.passWrites.forget(tx, 7 as never, what);
+    });
+  });
+
   test('R5 a client that leaves before the answer hides nothing', async () => {
     const job = await gate.job();
     const made = '12'.repeat(20);

@@ -514,4 +514,22 @@ export const gatewayEdgeMutants: readonly Mutant[] = [
     test: several,
     name: 'R4 issues that a merge request closes',
   },
+  {
+    id: 'R5',
+    defence: 'a commit that is not told leaves the project in doubt',
+    file: 'src/doors/proxy/made-by.ts',
+    find: "fields['id'] === undefined ? undefined : shaIn(fields['id'])",
+    replace: "shaIn(fields['id'])",
+    test: rows,
+    name: 'R5 R13 a commit of which nothing is said',
+  },
+  {
+    id: 'R5',
+    defence: 'so does an answer that nobody can read',
+    file: 'src/doors/proxy/pass-requests.ts',
+    find: 'if (status >= 400 || madeBy(endpoint, Buffer.alloc(0)) !== undefined) told();',
+    replace: 'told();',
+    test: rows,
+    name: 'R5 R13 a commit of which something else is said',
+  },
 ];

@@ -6,12 +6,16 @@ type Fields = Readonly<Record<string, unknown>>;
 const startsNothing =
   /\/(?:statuses\/:sha|notes(?:\/:note_id)?|discussions|issues(?:\/:iid)?|milestones\/:milestone_id|links(?:\/:link_id)?|approve|unapprove)$/;
 
+/** Rows whose answers name a pipeline or a job. */
+const startsJobs = /\/(?:pipelines?|retry|play)$/;
+
 /**
  * What an answer of the forge says was made, so that what runs on it is known as started by a pass (R5): commits by their sha, pipelines and jobs by
  * their number, tags by their name, branches and merge requests by name and sha, as what stands there was there before.
  * @param endpoint row of the table @param body JSON
+ * @returns undefined where it should say, and does not
  */
-export function madeBy(endpoint: string, body: Buffer): readonly string[] {
+export function madeBy(endpoint: string, body: Buffer): readonly string[] | undefined {
   const fields = fieldsOf(parsed(body));
   const text = (name: string, of: Fields = fields): string | undefined => {
     const value = of[name];
@@ -34,10 +38,10 @@ export function madeBy(endpoint: string, body: Buffer): readonly string[] {
       `ends:${request}`,
       `ends:refs/heads/${text('source_branch') ?? ''}`,
     ];
-  if (endpoint.endsWith('/repository/commits')) return shaIn(fields['id']);
+  if (endpoint.endsWith('/repository/commits')) return fields['id'] === undefined ? undefined : shaIn(fields['id']);
   const found = new Set<string>();
   collect(fields, found, depth);
-  return [...found];
+  return found.size === 0 && startsJobs.test(endpoint) ? undefined : [...found];
 }
 
 /** What a job runs on, in the words of `madeBy`. @param ref `main`, or `refs/merge-requests/7/head` */
@@ -70,7 +74,7 @@ function collect(value: unknown, found: Set<string>, left: number): void {
 }
 
 function shaIn(value: unknown): readonly string[] {
-  return typeof value === 'string' && /^[0-9a-f]{40}$/.test(value) ? [value] : [];
+  return typeof value === 'string' && /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(value) ? [value] : [];
 }
 
 function fieldsOf(value: unknown): Fields {

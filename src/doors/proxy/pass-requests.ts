@@ -406,12 +406,15 @@ class PassRequest {
         if (status < 500) this.#fate = 'told';
       };
       if (!isJson(headers)) {
-        told();
+        if (status >= 400 || madeBy(endpoint, Buffer.alloc(0)) !== undefined) told();
         return undefined;
       }
       return this.#jsonAnswer(async (body) => {
-        if (status < 400) await open.record(madeBy(endpoint, body));
-        told();
+        const made = status < 400 ? madeBy(endpoint, body) : [];
+        if (made !== undefined) {
+          await open.record(made);
+          told();
+        }
         return this.#deps.scrub(body);
       });
     };
