@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -10,7 +10,7 @@ import { bridgeAddress } from '../../src/runner/engine/bridge-address.ts';
 import { Engine } from '../../src/runner/engine/engine.ts';
 import { type RunnerHandle, startRunner } from '../../src/runner/loop.ts';
 import { registerRunner } from '../../src/runner/register.ts';
-import { engine } from '../support/engine.ts';
+import { engine, layBusybox } from '../support/engine.ts';
 import { passesIn } from '../support/pass-forms.ts';
 import type { StoryPlace } from '../support/behind.ts';
 import { freePort } from '../support/free-port.ts';
@@ -141,9 +141,8 @@ export function containersSuite(where: string, start: (at: ContainerAddresses) =
         const root = join(dir, 'rootfs');
         await mkdir(join(root, 'bin'), { recursive: true });
         await mkdir(join(root, 'tmp'));
-        await cp('/bin/busybox', join(root, 'bin', 'busybox'));
-        for (const name of ['sh', 'cat', 'env', 'sort', 'sleep', 'touch', 'tr', 'true', 'mkdir', 'rm', 'ls', 'id', 'wget'])
-          await cp('/bin/busybox', join(root, 'bin', name));
+        const names = ['sh', 'cat', 'env', 'sort', 'sleep', 'touch', 'tr', 'true', 'mkdir', 'rm', 'ls', 'id', 'wget'];
+        await layBusybox(join(root, 'bin'), names);
         await run('tar', ['-C', root, '-cf', join(dir, 'image.tar'), '.']);
         const image = `${registry}/tools/images/busybox:1`;
         await docker('import', join(dir, 'image.tar'), image);

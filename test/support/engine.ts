@@ -1,7 +1,7 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, rm, watch } from 'node:fs/promises';
+import { cp, link, mkdir, mkdtemp, rm, watch } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -96,12 +96,19 @@ export async function importPrograms(cli: TestEngine['cli'], name: string, progr
   }
 }
 
+/** Busybox under many names, one file: an image of copies is many times as large, for whoever carries it or looks through it. */
+export async function layBusybox(folder: string, names: readonly string[]): Promise<void> {
+  const busybox = join(folder, 'busybox');
+  await cp('/bin/busybox', busybox);
+  for (const name of names) await link(busybox, join(folder, name));
+}
+
 async function importBusybox(cli: TestEngine['cli']): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'jobpass-busybox-'));
   try {
     const root = join(dir, 'root');
     for (const folder of ['bin', 'tmp', 'etc']) await mkdir(join(root, folder), { recursive: true });
-    for (const name of ['busybox', ...applets]) await cp('/bin/busybox', join(root, 'bin', name));
+    await layBusybox(join(root, 'bin'), applets);
     execFileSync('tar', ['-C', root, '-cf', join(dir, 'image.tar'), '.']);
     cli('import', join(dir, 'image.tar'), image);
   } finally {
