@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { request } from 'undici';
 import { silentLog } from '../../src/base/log.ts';
 import { randomBase62, Secret } from '../../src/base/secret.ts';
 import { type RunningServer, type ServerConfig, startServer } from '../../src/server.ts';
@@ -86,22 +87,25 @@ export async function startTestServer(config: Partial<ServerConfig> = {}): Promi
 export function forgeClient(url: string, root: string): ForgeClient {
   const call: ForgeClient['call'] = async (method, path, options = {}) => {
     const { body, raw } = options;
-    const response = await fetch(`${url}${path}`, {
+    const type = typeof raw === 'string' ? 'text/plain;charset=UTF-8' : body === undefined ? undefined : 'application/json';
+    // Not `fetch`: a walk asks tens of thousands of times, and it takes twice the processor time.
+    const response = await request(`${url}${path}`, {
       method,
-      redirect: 'manual',
       headers: {
+        accept: '*/*',
         ...(options.token === undefined ? {} : { 'private-token': options.token }),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(type === undefined ? {} : { 'content-type': type }),
         ...options.headers,
       },
-      ...(raw === undefined ? (body === undefined ? {} : { body: JSON.stringify(body) }) : { body: raw as string }),
+      body: raw ?? (body === undefined ? null : JSON.stringify(body)),
     });
-    const text = await response.text();
-    const json: unknown =
-      (response.headers.get('content-type') ?? '').startsWith('application/json') && text !== '' ? JSON.parse(text) : {};
+    const headers = new Headers();
+    for (const [name, value = []] of Object.entries(response.headers)) for (const one of [value].flat()) headers.append(name, one);
+    const text = await response.body.text();
+    const json: unknown = (headers.get('content-type') ?? '').startsWith('application/json') && text !== '' ? JSON.parse(text) : {};
     return {
-      status: response.status,
-      headers: response.headers,
+      status: response.statusCode,
+      headers,
       text,
       body: Array.isArray(json) ? {} : (json as Record<string, unknown>),
       list: Array.isArray(json) ? json : [],
