@@ -6,7 +6,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Starting a fresh module graph for each file costs seven times the run time; no test leans on module state.
     isolate: false,
-    pool: 'threads',
+    // What tests start is forked from the worker, which costs as much as its memory is large: in one process of its own, each has half of it.
+    pool: 'forks',
     maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
     testTimeout: 60_000,
