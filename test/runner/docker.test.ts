@@ -208,6 +208,21 @@ describe.each([
       await configure('');
     });
 
+    test('a script that the image’s entrypoint does not start has not succeeded', async () => {
+      const name = `${own.image.split(':')[0] ?? ''}:idle`;
+      const model = own.cli('create', ...limits, own.image, 'true').trim();
+      // It ends once the script has come, and not at once: podman may lose the end of a container that was hardly there.
+      own.cli('commit', '--change', 'ENTRYPOINT ["/bin/sh", "-c", "head -c 1 > /dev/null"]', model, name);
+      own.cli('rm', '--force', model);
+      const report = await run(jobPayload(['exit 1'], { image: { name } }));
+      expect(report.final, report.text).toMatchObject({ state: 'failed', failure_reason: 'runner_configuration_error' });
+      expect(report.text).toContain('The script was not run');
+      own.cli('rmi', '--force', name);
+      // What a script does with the folder beside its project is not taken for that.
+      const thorough = await run(jobPayload(['rm -rf "$CI_PROJECT_DIR.tmp"/*']));
+      expect(thorough.final, thorough.text).toMatchObject({ state: 'success' });
+    });
+
     test('git works in the checkout, whoever a script runs as, and beside what the job tells git itself', async () => {
       await importPrograms(own.cli, `${own.image.split(':')[0] ?? ''}:git`, ['sh', 'git', 'stat', 'id']);
       const name = `${own.image.split(':')[0] ?? ''}:git`;

@@ -1,4 +1,6 @@
-import { stat } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { lstat, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isJobpassError, JobpassError } from '../../../base/errors.ts';
 import { Engine } from '../../engine/engine.ts';
@@ -9,7 +11,7 @@ import type { RunnerEntry } from '../../config.ts';
 import { removeAs, runAs } from '../../run-as.ts';
 import type { BuildPlace, Executor, PrepareOptions, ScriptEnd, ScriptRun, Workspace } from '../executor.ts';
 import { makePlace, slotDirOf } from '../place.ts';
-import { shellScript } from '../shell/script.ts';
+import { quote, shellScript } from '../shell/script.ts';
 import type { DockerConfig } from './config.ts';
 import { exitCodeOf } from './container-end.ts';
 import { hear } from './container-output.ts';
@@ -70,6 +72,16 @@ async function placeFor(engine: Engine, labels: DockerParts['labels'], options: 
     await handBack(engine, labels, [slotDir]);
     return make();
   });
+}
+
+/** Only where the folder is as it was made: a script may do with it what it likes. */
+async function isMissing(tmpDir: string, name: string): Promise<boolean> {
+  const gone = (path: string): Promise<boolean> =>
+    lstat(path).then(
+      () => false,
+      (error: unknown) => error instanceof Error && 'code' in error && error.code === 'ENOENT',
+    );
+  return (await gone(join(tmpDir, name))) && !(await gone(join(tmpDir, 'home')));
 }
 
 function configOf(entry: RunnerEntry): DockerConfig {
@@ -174,6 +186,7 @@ class DockerJob implements Workspace {
     this.#held = true;
     await this.#open(image);
     const asked = options.needs.image;
+    const begun = `begun-${randomBytes(8).toString('hex')}`;
     const container = await createContainer(this.#parts, {
       image: image.id,
       entrypoint: config.entrypointFixed ? undefined : asked?.entrypoint,
@@ -197,10 +210,17 @@ class DockerJob implements Workspace {
       stdin.on('error', () => undefined);
       await engine.call('POST', `/containers/${container}/start`);
       if (run.signal.aborted) stop();
-      stdin.end(shellScript(run.script, { shell: 'sh', xtrace: run.xtrace, sections: run.sections }));
+      const script = shellScript(run.script, { shell: 'sh', xtrace: run.xtrace, sections: run.sections });
+      stdin.end(`(: > ${quote(`${this.place.seen.tmpDir}/${begun}`)}) 2>/dev/null\n${script}`);
       const exitCode = await exitCodeOf(engine, container, { told: run.signal });
       await rest();
       await this.#sayWhy(container, run);
+      // Of a job that never ran, nobody may think that it went well.
+      if (exitCode === 0 && !run.signal.aborted && (await isMissing(this.place.tmpDir, begun)))
+        throw new JobpassError(
+          'invalid_input',
+          "The script was not run: the image's entrypoint ended without starting the shell that it was given. Name another: `image:entrypoint`.",
+        );
       return { exitCode };
     } finally {
       run.signal.removeEventListener('abort', stop);
