@@ -1,7 +1,4 @@
-import { randomBytes } from 'node:crypto';
-import { lstat, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { stat } from 'node:fs/promises';
 import { isJobpassError, JobpassError } from '../../../base/errors.ts';
 import { Engine } from '../../engine/engine.ts';
 import { flagIn, isTable, type Table, tableIn, textIn } from '../../parsed.ts';
@@ -11,19 +8,18 @@ import type { RunnerEntry } from '../../config.ts';
 import { removeAs, runAs } from '../../run-as.ts';
 import type { BuildPlace, Executor, PrepareOptions, ScriptEnd, ScriptRun, Workspace } from '../executor.ts';
 import { makePlace, slotDirOf } from '../place.ts';
-import { quote, shellScript } from '../shell/script.ts';
+import { shellScript } from '../shell/script.ts';
+import { beginMark } from './begin-mark.ts';
 import type { DockerConfig } from './config.ts';
 import { exitCodeOf } from './container-end.ts';
 import { hear } from './container-output.ts';
 import { createContainer, removeContainer } from './container.ts';
+import { endContainer } from './end-container.ts';
 import { handBack } from './hand-back.ts';
 import { bringImage, checkAllowed, jobLabel, ownerLabel, processLabel, type PulledImage, rowsOf } from './images.ts';
 import { startServices } from './services.ts';
+import { trusting } from './trusting.ts';
 
-/** How long a script may take to tidy up after SIGTERM. */
-const graceMs = 5000;
-/** For an engine to tell a container's programs; one that takes longer is told to end the container itself. */
-const tellMs = 2000;
 const seenAt = '/builds';
 
 /** The shell that an image has, found as gitlab-runner finds it. */
@@ -74,16 +70,6 @@ async function placeFor(engine: Engine, labels: DockerParts['labels'], options: 
   });
 }
 
-/** Only where the folder is as it was made: a script may do with it what it likes. */
-async function isMissing(tmpDir: string, name: string): Promise<boolean> {
-  const gone = (path: string): Promise<boolean> =>
-    lstat(path).then(
-      () => false,
-      (error: unknown) => error instanceof Error && 'code' in error && error.code === 'ENOENT',
-    );
-  return (await gone(join(tmpDir, name))) && !(await gone(join(tmpDir, 'home')));
-}
-
 function configOf(entry: RunnerEntry): DockerConfig {
   if (entry.docker === undefined) throw new JobpassError('invalid_input', 'The docker executor needs a section [runners.docker].');
   return entry.docker;
@@ -106,31 +92,6 @@ async function removeOwned(
   for (const row of rowsOf(await engine.call('GET', `/networks?filters=${filters}`)))
     if (await mine(row)) await engine.callLoosely('DELETE', `/networks/${textIn(row, 'Id') ?? ''}`);
   return [...jobs].filter((id) => id > 0);
-}
-
-/**
- * All in there hear SIGTERM, and what is left after a while is killed. An engine would tell the first process alone, and a shell neither passes it on nor heeds
- * it while it waits for a program; told first, it heeds it as soon as that program has ended.
- */
-async function endContainer(engine: Engine, container: string): Promise<void> {
-  const tell = engine.exec(container, ['sh', '-c', 'kill -TERM 1; kill -TERM -1']);
-  const told = await Promise.race([tell.then(() => true).catch(() => false), delay(tellMs, false, { ref: false })]);
-  if (told) {
-    await delay(graceMs, undefined, { ref: false });
-    await engine.callLoosely('POST', `/containers/${container}/kill`);
-  } else await engine.callLoosely('POST', `/containers/${container}/stop?t=${graceMs / 1000}`);
-}
-
-/**
- * git refuses to work in folders of another user, and the checkout need not be of the container's. In there is one job only, so it may trust all of them: added to
- * what the job says to git in this way itself.
- * @see git-config, `safe.directory` and `GIT_CONFIG_COUNT`
- */
-export function trusting(env: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const count = env['GIT_CONFIG_COUNT'] ?? '0';
-  if (!/^\d{1,3}$/.test(count)) return env;
-  const at = Number(count);
-  return { ...env, GIT_CONFIG_COUNT: String(at + 1), [`GIT_CONFIG_KEY_${at}`]: 'safe.directory', [`GIT_CONFIG_VALUE_${at}`]: '*' };
 }
 
 export interface DockerParts {
@@ -186,7 +147,7 @@ class DockerJob implements Workspace {
     this.#held = true;
     await this.#open(image);
     const asked = options.needs.image;
-    const begun = `begun-${randomBytes(8).toString('hex')}`;
+    const begun = beginMark(this.place);
     const container = await createContainer(this.#parts, {
       image: image.id,
       entrypoint: config.entrypointFixed ? undefined : asked?.entrypoint,
@@ -210,13 +171,12 @@ class DockerJob implements Workspace {
       stdin.on('error', () => undefined);
       await engine.call('POST', `/containers/${container}/start`);
       if (run.signal.aborted) stop();
-      const script = shellScript(run.script, { shell: 'sh', xtrace: run.xtrace, sections: run.sections });
-      stdin.end(`(: > ${quote(`${this.place.seen.tmpDir}/${begun}`)}) 2>/dev/null\n${script}`);
+      stdin.end(begun.line + shellScript(run.script, { shell: 'sh', xtrace: run.xtrace, sections: run.sections }));
       const exitCode = await exitCodeOf(engine, container, { told: run.signal });
       await rest();
       await this.#sayWhy(container, run);
       // Of a job that never ran, nobody may think that it went well.
-      if (exitCode === 0 && !run.signal.aborted && (await isMissing(this.place.tmpDir, begun)))
+      if (exitCode === 0 && !run.signal.aborted && (await begun.missing()))
         throw new JobpassError(
           'invalid_input',
           "The script was not run: the image's entrypoint ended without starting the shell that it was given. Name another: `image:entrypoint`.",
