@@ -2,7 +2,8 @@ import type { RunnerRecord } from '../ports/runners.ts';
 import type { Exposure } from '../wire/runner.ts';
 import type { SignedReport } from './jobs.ts';
 
-const order: readonly Exposure[] = ['withhold', 'variable', 'replace'];
+/** From the narrowest. */
+export const exposures: readonly Exposure[] = ['withhold', 'variable', 'replace'];
 
 /** A level that bounds what jobs may see; null = it was never set, so the level above decides. */
 export interface ExposureBound {
@@ -35,16 +36,16 @@ export interface ExposureAsk {
  */
 export function exposureOf(ask: ExposureAsk): { readonly exposure: Exposure; readonly why: string } {
   const no = (why: string) => ({ exposure: 'withhold', why }) as const;
-  const asked = order.find((word) => word === (ask.asked ?? 'withhold'));
-  if (asked === undefined) return no(`JOBPASS_EXPOSE is none of ${order.join(', ')}`);
+  const asked = exposures.find((word) => word === (ask.asked ?? 'withhold'));
+  if (asked === undefined) return no(`JOBPASS_EXPOSE is none of ${exposures.join(', ')}`);
   if (asked === 'withhold') return no('the job did not ask for its pass (JOBPASS_EXPOSE)');
-  const given = ask.given === undefined ? asked : order.find((word) => word === ask.given);
+  const given = ask.given === undefined ? asked : exposures.find((word) => word === ask.given);
   if (given === undefined) return no('JOBPASS_EXPOSE of the pipeline is none of the known words');
-  const played = ask.played === undefined ? asked : order.find((word) => word === ask.played);
+  const played = ask.played === undefined ? asked : exposures.find((word) => word === ask.played);
   if (played === undefined) return no('JOBPASS_EXPOSE of who played the job is none of the known words');
-  const kept = ask.kept === undefined ? asked : order.find((word) => word === ask.kept);
+  const kept = ask.kept === undefined ? asked : exposures.find((word) => word === ask.kept);
   if (kept === undefined) return no('JOBPASS_EXPOSE of the CI/CD variables is none of the known words');
-  const above = (ask.above ?? []).map((text) => order.find((word) => word === text));
+  const above = (ask.above ?? []).map((text) => exposures.find((word) => word === text));
   if (above.includes(undefined)) return no('JOBPASS_EXPOSE of a pipeline above is none of the known words');
   if (ask.runner.trust !== 'full') return no(`the runner's trust is ${ask.runner.trust}; an admin has to set it to full`);
   const judged = judgedSafe(ask);
@@ -82,9 +83,9 @@ function judgedSafe({ runner, signed }: ExposureAsk): { readonly safe: boolean; 
 
 /** True where every bound, as it is now, still allows what was decided a moment ago. */
 export function withinBounds(exposure: Exposure, bounds: readonly ExposureBound[]): boolean {
-  return bounds.every(({ maximum }) => maximum === null || order.indexOf(maximum) >= order.indexOf(exposure));
+  return bounds.every(({ maximum }) => maximum === null || exposures.indexOf(maximum) >= exposures.indexOf(exposure));
 }
 
 function narrower(one: Exposure, other: Exposure): Exposure {
-  return order.indexOf(other) < order.indexOf(one) ? other : one;
+  return exposures.indexOf(other) < exposures.indexOf(one) ? other : one;
 }

@@ -10,6 +10,7 @@ import type { ProjectFacts } from '../ports/directory.ts';
 import { type Configuration, configure } from './configuration.ts';
 import type { JobsDeps } from './deps.ts';
 import type { Place } from './include-source.ts';
+import { passWarnings } from './pass-warnings.ts';
 import { mayRunOn } from './ref-rights.ts';
 import { asSystem } from './system.ts';
 
@@ -113,7 +114,7 @@ async function lint(
   );
   const { root, included } = found;
   const errors = may || !request.dryRun ? errorsOf(found, request.dryRun) : ['You may not start a pipeline on this branch or tag.'];
-  const warnings = found.file === undefined ? [] : warningsOf(found.file);
+  const warnings = found.file === undefined ? [] : [...warningsOf(found.file), ...passWarnings(found.file)];
   return { errors, warnings, ...(root === undefined ? {} : { merged: root }), included, jobs: jobsOf(found, request.dryRun) };
 }
 

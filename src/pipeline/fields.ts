@@ -10,6 +10,19 @@ export function scalarText(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
 }
 
+/**
+ * The value of a variable, as it was written: nothing is the empty text. What YAML reads as another number than the text is none (`1.10` would be 1.1), as in GitLab.
+ * @returns undefined for anything else
+ */
+export function variableText(value: unknown): string | undefined {
+  if (value === null) return '';
+  if (typeof value === 'string') return value;
+  return typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : undefined;
+}
+
+/** Behind what a value must be. */
+export const quoteHint = '(quote a date, a version such as `1.10`, `yes` or `true`)';
+
 /** A list of texts and numbers. */
 export function isTexts(value: unknown): value is readonly (string | number)[] {
   return Array.isArray(value) && value.every((item) => typeof item === 'string' || typeof item === 'number');

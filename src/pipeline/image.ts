@@ -1,6 +1,6 @@
-import { type Fields, isFields, scalarText } from './fields.ts';
+import { type Fields, isFields, quoteHint, scalarText, variableText } from './fields.ts';
 import type { PlanImage, PlanService } from './plan.ts';
-import type { PartReader } from './reader.ts';
+import { type PartReader, shorten } from './reader.ts';
 
 const policies = ['always', 'if-not-present', 'never'];
 const mostServices = 20;
@@ -95,7 +95,11 @@ function variables(value: unknown, path: readonly string[], reader: PartReader):
     reader.error(path, '`variables` must be a map');
     return {};
   }
-  const entries = Object.entries(value).map(([key, one]) => [key, scalarText(one)] as const);
+  const entries = Object.entries(value).map(([key, one]) => {
+    const text = variableText(one);
+    if (text === undefined) reader.error([...path, key], `variable \`${shorten(key)}\` must be a text or a whole number ${quoteHint}`);
+    return [key, text ?? ''] as const;
+  });
   if (!entries.every(([key]) => /^[A-Za-z_]\w{0,254}$/.test(key))) reader.error(path, 'a name of a variable is invalid');
   return { variables: Object.fromEntries(entries) };
 }

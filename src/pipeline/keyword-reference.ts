@@ -5,10 +5,12 @@ const head = `# Keywords of .gitlab-ci.yml
 GitLab's keywords, and where each stands here. Printed from the table that the parser judges by: \`node scripts/keywords-doc.mjs > docs/keywords.md\`.
 
 A keyword that is not supported, or that nobody knows, is an error with its name and line; none is passed over. Hidden jobs (\`.name\`), anchors, merge keys
-and \`!reference\` work as in GitLab.
+and \`!reference\` work as in GitLab. A key that stands twice in one map is an error, too: GitLab takes the last one, and people see the first.
 
 - \`cache\`: the server puts trust tier and principals behind each key (R15, [doors/runner.md](doors/runner.md)), so \`unprotect: true\` is refused; files of a key are paths without \`*\`.
 - \`id_tokens\`: [id-tokens.md](id-tokens.md).
+- \`variables\` and \`parallel:matrix\` take texts and whole numbers: \`1.10\` would be 1.1, so it is to be quoted. \`$[[ matrix.NAME ]]\` in \`needs:parallel:matrix\` is not supported: write the values.
+- \`JOBPASS_EXPOSE\`, \`JOBPASS_PERMISSIONS\` and names like these, where they mean nothing, are warnings of \`ci/lint\`.
 - \`trigger\`: what runs again in a downstream pipeline reopens the bridge that waited for it, where who retries may run jobs there. With \`strategy: mirror\` a bridge is
   \`manual\` while its pipeline waits for somebody to play a job; that is played below, not at the bridge.
 - \`needs:pipeline\` without \`job\`: everybody behind the job must be allowed to see that project's pipelines, when it begins and when it ends (R3).

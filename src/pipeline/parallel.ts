@@ -1,5 +1,5 @@
 import { limits } from '../base/limits.ts';
-import { isFields } from './fields.ts';
+import { isFields, quoteHint, variableText } from './fields.ts';
 import type { CiJob, CiNeed } from './ci-file.ts';
 import type { CiError } from './plan.ts';
 import type { PartReader } from './reader.ts';
@@ -29,11 +29,18 @@ export function readParallel(value: unknown, path: readonly string[], reader: Pa
 /** Every combination of each entry's values, the first variable changing slowest. */
 function readMatrix(value: unknown, path: readonly string[], reader: PartReader): readonly Instance[] {
   const entries: readonly unknown[] = Array.isArray(value) ? value : [];
+  if (JSON.stringify(entries).includes('$[[ matrix.')) {
+    reader.error(path, '`$[[ matrix.… ]]` is not supported: write the values');
+    return [];
+  }
   const combinations: (readonly (readonly [string, string])[])[] = [];
   for (const entry of entries) {
     const made = isFields(entry) ? product(Object.entries(entry)) : undefined;
     if (made === undefined) {
-      reader.error(path, '`parallel:matrix` must be a list of maps of variables, each with a value or a list of values');
+      reader.error(
+        path,
+        `\`parallel:matrix\` must be a list of maps of variables, each with a text or a whole number, or a list of them ${quoteHint}`,
+      );
       return [];
     }
     combinations.push(...made);
@@ -55,7 +62,7 @@ function product(variables: readonly (readonly [string, unknown])[]): (readonly 
   if (variables.length === 0) return undefined;
   for (const [name, given] of variables) {
     const values: readonly unknown[] = Array.isArray(given) ? given : [given];
-    const texts = values.flatMap((text) => (typeof text === 'string' || typeof text === 'number' ? [String(text)] : []));
+    const texts = values.flatMap((text) => (text === null ? [] : (variableText(text) ?? [])));
     if (texts.length === 0 || texts.length < values.length || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return undefined;
     combinations = combinations.flatMap((one) => texts.map((text) => [...one, [name, text] as const])).slice(0, mostInstances + 1);
   }

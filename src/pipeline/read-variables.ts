@@ -1,5 +1,5 @@
 import { limits } from '../base/limits.ts';
-import { type Fields, isFields, isTexts, scalarText } from './fields.ts';
+import { type Fields, isFields, isTexts, quoteHint, scalarText, variableText } from './fields.ts';
 import { type PartReader, shorten } from './reader.ts';
 
 /** @see GitLab, CI/CD YAML syntax reference: `variables` */
@@ -12,16 +12,15 @@ export function readVariables(value: unknown, path: readonly string[], reader: P
   const entries: [string, string][] = [];
   for (const [key, given] of Object.entries(value)) {
     const at = [...path, key];
-    const inner = isFields(given) ? given['value'] : given;
+    const inner = variableText(isFields(given) ? (given['value'] ?? null) : given);
     if (isFields(given)) checkLong(given, at, reader.within(`variable \`${shorten(key)}\``));
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) reader.error(at, `\`${shorten(key)}\` is not a variable name`);
-    else if (typeof inner === 'string' || typeof inner === 'number') {
-      const text = String(inner);
-      if (Buffer.byteLength(text) > limits.variableBytes)
+    else if (inner === undefined) reader.error(at, `variable \`${shorten(key)}\` must be a text or a whole number ${quoteHint}`);
+    else {
+      if (Buffer.byteLength(inner) > limits.variableBytes)
         reader.error(at, `variable \`${shorten(key)}\` is larger than ${limits.variableBytes} bytes`);
-      entries.push([key, text]);
-    } else if (inner === undefined && isFields(given)) entries.push([key, '']);
-    else reader.error(at, `variable \`${shorten(key)}\` must be a text or a number (quote a date, \`yes\` or \`true\`)`);
+      entries.push([key, inner]);
+    }
   }
   if (entries.length > limits.variablesPerPipeline) reader.error(path, `more than ${limits.variablesPerPipeline} variables`);
   return Object.fromEntries(entries);

@@ -12,7 +12,7 @@ export function warningsOf({ workflow, jobs }: CiFile): readonly string[] {
 }
 
 /** Instances of a parallel job are one job of the file. */
-function writtenName({ name, variables }: CiJob): string {
+export function writtenName({ name, variables }: CiJob): string {
   return variables['CI_NODE_TOTAL'] === undefined ? name : name.replace(/ \d+\/\d+$|: \[.*\]$/, '');
 }
 

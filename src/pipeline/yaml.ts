@@ -86,12 +86,17 @@ const referenceTag: CollectionTag = {
   },
 };
 
-/** Psych takes `yes`, `no`, `on` and `off` for booleans, but not YAML 1.1's `y` and `n`. */
+/**
+ * Psych takes `yes`, `no`, `on` and `off` for booleans, but not YAML 1.1's `y` and `n`, and no number with an exponent but no point: `12e5` may be a commit.
+ * A fraction of nothing (`3.0`) stays the text that it is: as a number it would be 3.
+ */
 function asPsych(tags: Tags): Tags {
   return [...tags, referenceTag].map((tag) => {
-    if (typeof tag === 'string' || tag.tag !== 'tag:yaml.org,2002:bool') return tag;
-    const { test } = tag as ScalarTag;
-    return { ...(tag as ScalarTag), test: new RegExp(`^(?![YyNn]$)(?:${test?.source ?? ''})`) };
+    if (typeof tag === 'string') return tag;
+    const scalar = tag as ScalarTag;
+    const but = (not: string) => ({ ...scalar, test: new RegExp(`^(?!${not}$)(?:${scalar.test?.source ?? ''})`) });
+    if (tag.tag === 'tag:yaml.org,2002:bool') return but('[YyNn]');
+    return tag.tag === 'tag:yaml.org,2002:float' ? but('[-+]?(?:[0-9_]+[eE].*|[0-9_]+\\.0*)') : tag;
   });
 }
 

@@ -94,6 +94,25 @@ test('what may start two pipelines for one push is warned of, as GitLab does', a
   expect((await lint({ content: ruled })).body['warnings']).toEqual([]);
 });
 
+test('R4 R7 what a file says to jobpass and means nothing is warned of', async () => {
+  const content = [
+    'variables: {JOBPASS_PROJECT: team/app, JOBPASS_URL: https://forge.example}',
+    'fine: {script: x, variables: {JOBPASS_EXPOSE: variable, JOBPASS_PERMISSIONS: "code:* release:write", JOBPASS_PROJECTS: team/app}}',
+    'typo: {script: x, parallel: 2, variables: {JOBPASS_EXPOSE: varaible, JOBPASS_PERMISSIONS: code:clone, JOBPASS_PERMISSION: code:*}}',
+    'ruled: {script: x, rules: [{if: $A, variables: {JOBPASS_EXPOSE: ""}}]}',
+  ].join('\n');
+  expect((await lint({ content })).body).toMatchObject({
+    valid: true,
+    warnings: [
+      'variables: `JOBPASS_PROJECT` means nothing to jobpass, JOBPASS_PROJECTS does',
+      'jobs:typo: JOBPASS_EXPOSE is "varaible", which is none of withhold, variable, replace: the script would not see its pass',
+      'jobs:typo: JOBPASS_PERMISSIONS: there is no permission "code:clone": the pass could do nothing',
+      'jobs:typo: `JOBPASS_PERMISSION` means nothing to jobpass, JOBPASS_PERMISSIONS does',
+      'jobs:ruled:rules: JOBPASS_EXPOSE is "", which is none of withhold, variable, replace: the script would not see its pass',
+    ],
+  });
+});
+
 test('A57 R3 a rule looks into another project with the rights of everybody behind the pipeline', async () => {
   const content = 'a: {script: x, rules: [{exists: {paths: [a.yml], project: other/secret}}]}\nb: {script: x}';
   const why = 'rules:exists: project `other/secret` does not exist, or not everybody whose pipeline this is may read it';

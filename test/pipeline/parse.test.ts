@@ -126,8 +126,32 @@ describe('what it refuses, with the line', () => {
     [job('rules: [{if: "$A =="}]'), ['line 3: job `build`: rules:if: the expression ends too early']],
     [job('rules: [{allow_failure: {exit_codes: 1}}]'), ['line 3: job `build`: rules: `allow_failure` must be true or false']],
     [job('timeout: soon'), ['line 3: job `build`: `timeout` must be a duration from 10 seconds to one month, such as `1h 30m`']],
-    [job('variables: {A: yes}'), ['line 3: job `build`: variable `A` must be a text or a number (quote a date, `yes` or `true`)']],
-    [job('variables: {A: 2026-01-01}'), ['line 3: job `build`: variable `A` must be a text or a number (quote a date, `yes` or `true`)']],
+    [
+      job('variables: {A: yes}'),
+      ['line 3: job `build`: variable `A` must be a text or a whole number (quote a date, a version such as `1.10`, `yes` or `true`)'],
+    ],
+    [
+      job('variables: {A: 2026-01-01}'),
+      ['line 3: job `build`: variable `A` must be a text or a whole number (quote a date, a version such as `1.10`, `yes` or `true`)'],
+    ],
+    ...['1.10', '12345678901234567890', '[x]', '.inf'].map((value): [string, string[]] => [
+      job(`variables: {A: ${value}}`),
+      ['line 3: job `build`: variable `A` must be a text or a whole number (quote a date, a version such as `1.10`, `yes` or `true`)'],
+    ]),
+    [
+      job('services: [{name: db, variables: {V: 1.10}}]'),
+      ['line 3: job `build`: variable `V` must be a text or a whole number (quote a date, a version such as `1.10`, `yes` or `true`)'],
+    ],
+    [
+      job('parallel: {matrix: [{PYTHON: [3.9, 3.10]}]}'),
+      [
+        'line 3: job `build`: `parallel:matrix` must be a list of maps of variables, each with a text or a whole number, or a list of them (quote a date, a version such as `1.10`, `yes` or `true`)',
+      ],
+    ],
+    [
+      job('parallel: {matrix: [{A: [x]}]}\n  needs: [{job: build, parallel: {matrix: [{A: ["$[[ matrix.A ]]"]}]}}]'),
+      ['line 4: job `build`: `$[[ matrix.… ]]` is not supported: write the values'],
+    ],
     [job('variables: {A: {value: x, kind: y}}'), ['line 3: job `build`: variable `A`: unknown keyword `kind`']],
     [job('needs: [x]'), ['line 1: job `build` needs `x`, which does not exist']],
     [job('script: again'), ['line 3: duplicate key `script`']],
