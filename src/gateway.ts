@@ -99,7 +99,7 @@ const sweepMs = 60_000;
 export async function startGateway(given: GatewayConfig, log: Log, clock: Clock = systemClock): Promise<RunningGateway> {
   const config = { ...given, dataDir: resolve(given.dataDir) };
   const unlock = (config.database ?? 'sqlite:').startsWith('sqlite:') ? lockFolder(config.dataDir) : undefined;
-  const store = await openStore(config.database ?? `sqlite:${join(config.dataDir, 'gateway.db')}`);
+  const store = await openStore(config.database ?? `sqlite:${join(config.dataDir, 'gateway.db')}`, log);
   const client = new UpstreamClient({ url: config.upstream, adminTokenFile: config.adminTokenFile, ca: config.upstreamCa });
   // A forge may come up later; a file that is not there is a setting that is wrong.
   await client.adminToken();

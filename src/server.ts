@@ -24,6 +24,7 @@ import { makeGatekeeper } from './pass/admit.ts';
 import { deathOf } from './pass/life.ts';
 import { LiveGrants } from './pass/live.ts';
 import { makeLeaks } from './pass/leaks.ts';
+import { makeTokenUse } from './pass/token-use.ts';
 import { makeRevoker } from './pass/revoke.ts';
 import type { Gatekeeper } from './pass/subject.ts';
 import type { RefName } from './base/ids.ts';
@@ -71,7 +72,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
   const config = { ...given, dataDir: resolve(given.dataDir) };
   const clock = systemClock;
   const unlock = (config.database ?? 'sqlite:').startsWith('sqlite:') ? lockFolder(config.dataDir) : undefined;
-  const store = await openStore(config.database ?? `sqlite:${join(config.dataDir, 'jobpass.db')}`);
+  const store = await openStore(config.database ?? `sqlite:${join(config.dataDir, 'jobpass.db')}`, log);
   const trail = new AuditTrail(store.audit, clock, (error) => log.error('audit.refusal_lost', {}, error));
   const live = new LiveGrants(async ({ jobId, passId }) => {
     const pass = await store.passes.byId(null, passId);
@@ -88,6 +89,7 @@ export async function startServer(given: ServerConfig, log: Log): Promise<Runnin
     auditStore: store.audit,
     live,
     onDecision: metrics.decision,
+    onTokenUse: makeTokenUse({ transactor: store.transactor, credentials: store.credentials, clock }),
   });
   const revoker = makeRevoker({ transactor: store.transactor, passes: store.passes, live, clock });
   const leaks = makeLeaks({ revoker, trail, log });

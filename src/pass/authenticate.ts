@@ -3,7 +3,7 @@ import { errorCodes } from '../base/errors.ts';
 import { limits } from '../base/limits.ts';
 import { looksLikePass, passTokenKind } from '../base/pass-token.ts';
 import { anonymousRegistryToken, isRegistryToken } from '../base/registry-token.ts';
-import type { ProjectId, SecretDigest } from '../base/ids.ts';
+import type { ProjectId, SecretDigest, TokenId } from '../base/ids.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Credentials } from '../ports/credentials.ts';
 import type { Directory } from '../ports/directory.ts';
@@ -17,6 +17,8 @@ import { outsideOnlyOf } from './principals.ts';
 import type { Carrier, Refusal, Subject } from './subject.ts';
 
 export interface AuthenticateDeps {
+  /** Hears of a personal token that is as good as it says. */
+  readonly onTokenUse?: (token: TokenId) => void;
   readonly credentials: Credentials;
   readonly directory: Directory;
   readonly passes: PassStore;
@@ -244,6 +246,7 @@ async function authenticatePersonal(deps: AuthenticateDeps, digest: SecretDigest
     return refuse('Token is expired. You can either do re-authorization or token refresh.');
   const user = (await deps.directory.users(tx, [token.userId])).get(token.userId);
   if (user === undefined || user.state !== 'active') return refuse('Your account is blocked.');
+  deps.onTokenUse?.(token.id);
   return { ok: true, identity };
 }
 

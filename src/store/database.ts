@@ -1,5 +1,6 @@
 import { type Compilable, type CompiledQuery, type Kysely, type Transaction, sql } from 'kysely';
 import { isJobpassError, JobpassError } from '../base/errors.ts';
+import { type Log, silentLog } from '../base/log.ts';
 import type { MaybeTx, Transactor, Tx } from '../ports/tx.ts';
 import type { Schema } from './schema.ts';
 
@@ -43,9 +44,14 @@ export class Database implements Transactor {
   readonly #direct: Connections['direct'];
   /** Transactions that are open, or about to end. */
   #open = 0;
+  /** The last write was not taken. */
+  #failing = false;
+  readonly #log: Log;
 
-  constructor(engine: Engine, { writer, reader, direct }: Connections) {
+  /** @param log hears once that writes are not taken any more, why, and once that they are again */
+  constructor(engine: Engine, { writer, reader, direct }: Connections, log: Log = silentLog) {
     this.engine = engine;
+    this.#log = log;
     this.#writer = writer;
     this.#reader = reader;
     this.#direct = direct;
@@ -80,21 +86,45 @@ export class Database implements Transactor {
   async write<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
     this.#open += 1;
     try {
-      return await this.#writer.transaction().execute((tx) => work(tx as unknown as Tx));
+      const result = await this.#writer.transaction().execute((tx) => work(tx as unknown as Tx));
+      if (this.#failing) this.#log.info('store.writes_again');
+      this.#failing = false;
+      return result;
     } catch (error) {
-      throw outward(error);
+      const told = outward(error);
+      if (isJobpassError(told, 'store_unavailable') && !this.#failing) {
+        this.#failing = true;
+        this.#log.error(
+          'store.write_failed',
+          { message: 'nothing is granted until the store takes writes again: look at its disk' },
+          error,
+        );
+      }
+      throw told;
     } finally {
       this.#open -= 1;
     }
   }
 
-  /** Asks for one row, from the connection that writes. @throws store_unavailable */
+  /**
+   * Asks for one row, from the connection that writes; and where the last write failed, whether one would be taken now.
+   * @throws store_unavailable
+   */
   async ping(): Promise<void> {
+    if (this.#failing) return this.#probe();
     try {
       await sql`select 1`.execute(this.#writer);
     } catch (error) {
       throw outward(error);
     }
+  }
+
+  async #probe(): Promise<void> {
+    const row = { key: 'probe', value: '' };
+    await this.write(async (tx) => {
+      const insert = this.on(tx).insertInto('settings').values(row);
+      await insert.onConflict((conflict) => conflict.column('key').doUpdateSet(row)).execute();
+    });
   }
 
   /** Waits for what is under way. Transactions first: they read beside themselves. */

@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Kysely } from 'kysely';
 import { JobpassError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
 import type { ForgeStores } from '../forge/embedded/ports.ts';
 import type { AuditStore } from '../ports/audit.ts';
 import type { Ceilings } from '../ports/ceilings.ts';
@@ -112,10 +113,11 @@ export interface Store {
 /**
  * Opens a store and brings its schema up to date.
  * @param url `sqlite:<path>` or `postgres://…`
+ * @param log hears when writes fail, and when they do no more
  * @throws invalid_input, store_unavailable
  */
-export async function openStore(url: string): Promise<Store> {
-  const db = await connect(url);
+export async function openStore(url: string, log?: Log): Promise<Store> {
+  const db = await connect(url, log);
   const audit = new AuditRepository(db);
   return {
     engine: db.engine.name,
@@ -170,16 +172,16 @@ export async function openStore(url: string): Promise<Store> {
   };
 }
 
-async function connect(url: string): Promise<Database> {
+async function connect(url: string, log: Log | undefined): Promise<Database> {
   if (url.startsWith('sqlite:')) {
     const path = url.slice('sqlite:'.length);
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     // `begin immediate` is the lock.
     const unlocked = () => Promise.resolve();
-    return prepare({ name: 'sqlite', rowLocks: false, notifies: false }, () => openSqlite(path), sqliteTypes, unlocked);
+    return prepare({ name: 'sqlite', rowLocks: false, notifies: false }, () => openSqlite(path), sqliteTypes, unlocked, log);
   }
   if (/^postgres(?:ql)?:\/\//.test(url))
-    return prepare({ name: 'postgres', rowLocks: true, notifies: true }, () => openPostgres(url), postgresTypes, lockPostgres);
+    return prepare({ name: 'postgres', rowLocks: true, notifies: true }, () => openPostgres(url), postgresTypes, lockPostgres, log);
   throw new JobpassError('invalid_input', 'The database is `sqlite:<path>` or `postgres://…`.');
 }
 
@@ -189,11 +191,12 @@ async function prepare(
   open: () => Connections,
   types: ColumnTypes,
   lock: (tx: Kysely<Schema>) => Promise<void>,
+  log: Log | undefined,
 ): Promise<Database> {
   let database: Database | undefined;
   try {
     const connections = open();
-    database = new Database(engine, connections);
+    database = new Database(engine, connections, log);
     await migrate(connections.writer, types, lock);
     return database;
   } catch (error) {

@@ -13,6 +13,10 @@ const cachedStatements = 500;
  */
 function adapt(database: DatabaseSync): SqliteDatabase {
   const cache = new Map<string, SqliteStatement>();
+  const rollback = () => {
+    if (database.isTransaction) database.exec('rollback');
+    return { changes: 0, lastInsertRowid: 0 };
+  };
   return {
     close: () => {
       cache.clear();
@@ -21,7 +25,9 @@ function adapt(database: DatabaseSync): SqliteDatabase {
     prepare: (text) => {
       const known = cache.get(text);
       if (known !== undefined) return known;
-      const statement = wrap(database.prepare(text === 'begin' ? 'begin immediate' : text));
+      const prepared = wrap(database.prepare(text === 'begin' ? 'begin immediate' : text));
+      // Of a full disk SQLite has rolled back itself; a second time is an error, which would stand in the place of the one that tells why.
+      const statement = text === 'rollback' ? { ...prepared, run: rollback } : prepared;
       if (cache.size >= cachedStatements) cache.clear();
       cache.set(text, statement);
       return statement;
