@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { JobpassError } from '../base/errors.ts';
-import { envName, type Setting } from './config.ts';
+import { envName, placeProblem, type Setting } from './config.ts';
 
 /** A command of `jobpass`. */
 export interface Command {
@@ -102,8 +102,8 @@ export function errorLine(error: unknown): string {
     if (code === 'ENOTFOUND' && 'hostname' in error) return `There is no host ${String(error.hostname)}.`;
     if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'EPROTO') return 'The server does not speak TLS there: is the URL http://?';
     if (untrusted.has(code))
-      return "The server's certificate is of an authority that this machine does not know: name its file in NODE_EXTRA_CA_CERTS.";
-    return error.message;
+      return "The server's certificate is of an authority that this machine does not know: name its file in NODE_EXTRA_CA_CERTS, or a runner's by --tls-ca-file.";
+    return placeProblem(error) ?? error.message;
   }
   return String(error);
 }

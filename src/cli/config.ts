@@ -37,7 +37,8 @@ export function readSettings(
       throw new JobpassError('invalid_input', `${file ?? ''}: unknown key \`${key}\`. Known keys: ${[...known.keys()].join(', ')}`);
   const values = new Map<string, Value>();
   for (const { name, kind, fallback } of settings) {
-    const env = process.env[envName(name)];
+    // Empty = not set, as for secrets: what starts a service often has no other way to leave one out.
+    const env = process.env[envName(name)] || undefined;
     const given =
       flags[name] ?? (env === undefined ? undefined : kind === 'flag' ? flagOf(envName(name), env) : env) ?? fromFile[name] ?? fallback;
     if (given === undefined) continue;
@@ -49,6 +50,8 @@ export function readSettings(
 /** @throws invalid_input */
 function valueOf(name: string, kind: Setting['kind'], given: unknown): Value {
   const value = typeof given === 'number' ? given.toString() : given;
+  // `--data "$DATA"` without that variable would be the folder at hand.
+  if (value === '') throw new JobpassError('invalid_input', `\`${name}\` is empty: give it a value, or leave it out.`);
   if (kind === 'flag' && typeof value === 'boolean') return value;
   if (kind === 'text' && typeof value === 'string') return value;
   if (kind === 'list') {
@@ -99,6 +102,24 @@ const fileProblems = new Map([
   ['EACCES', 'may not be read by this user'],
   ['EPERM', 'may not be read by this user'],
   ['EISDIR', 'is a folder'],
+]);
+
+/** Why something could not be made or written at a path, as a sentence that says what to do; undefined for what is no such error. */
+export function placeProblem(error: Error): string | undefined {
+  const code = 'code' in error ? String(error.code) : '';
+  const problem = placeProblems.get(code);
+  return problem === undefined || !('path' in error) ? undefined : `${String(error.path)} ${problem}`;
+}
+
+const placeProblems = new Map([
+  ['EACCES', 'may not be used by this user: choose another place, or give this user rights on it.'],
+  ['EPERM', 'may not be used by this user: choose another place, or give this user rights on it.'],
+  ['EEXIST', 'is a file where a folder is wanted: choose another place.'],
+  ['ENOTDIR', 'cannot be: a file stands where a folder is wanted. Choose another place.'],
+  ['ENOENT', 'does not exist.'],
+  ['ENOSPC', 'cannot be written, as the disk is full: make room there, or choose another place.'],
+  ['EDQUOT', "cannot be written, as this user's share of the disk is used up: make room there, or choose another place."],
+  ['EROFS', 'cannot be written, as its file system is read-only: choose another place.'],
 ]);
 
 /** `JOBPASS_URL`: where the commands that talk to a server find it. @param name of the flag, as it is typed */

@@ -70,6 +70,7 @@ interface Call {
 }
 
 const retried = (status: number): boolean => [408, 429, 500, 502, 503, 504].includes(status) || status >= 512;
+const tokenHint = 'Its token is the glrt-… one that the making of the runner showed, and the runner must still be there.';
 const attempts = 5;
 const headersTimeoutMs = 600_000;
 const longestWaitMs = 60_000;
@@ -102,7 +103,8 @@ export class RunnerClient {
     const body = this.#runnerBody({ info });
     const answer = await this.#call({ method: 'POST', path: '/api/v4/runners/verify', headers: this.#runnerHeaders(), body, signed: true });
     const text = await readText(answer);
-    if (answer.statusCode === 403) throw new JobpassError('credential_invalid', `The server does not take this runner: ${saidIn(text)}`);
+    if (answer.statusCode === 403)
+      throw new JobpassError('credential_invalid', `The server does not take this runner: ${saidIn(text)}. ${tokenHint}`);
     if (answer.statusCode !== 200) throw unexpected('verify', answer.statusCode, text);
     const parsed = parseJson(text);
     const id = isTable(parsed) ? numberIn(parsed, 'id') : undefined;

@@ -1,7 +1,7 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import { present } from '../base/assert.ts';
 import type { Log } from '../base/log.ts';
-import { JobpassError } from '../base/errors.ts';
+import { isJobpassError, JobpassError } from '../base/errors.ts';
 import { cleanLeftovers } from './cleanup.ts';
 import { RunnerClient } from './client.ts';
 import { readConfig, readRaw, type RunnerConfig, type RunnerEntry } from './config.ts';
@@ -86,7 +86,10 @@ interface Loaded {
 }
 
 async function loadConfig(path: string): Promise<Loaded> {
-  const config = await readConfig(path);
+  const config = await readConfig(path).catch((error: unknown) => {
+    if (!isJobpassError(error, 'not_found')) throw error;
+    throw new JobpassError('not_found', `${error.message} \`jobpass runner register\` makes it.`, error);
+  });
   const served: Loaded['served'][number][] = [];
   for (const entry of config.entries) {
     const signer = entry.keyFile === undefined ? undefined : await loadKey(entry.keyFile);

@@ -185,6 +185,21 @@ describe('jobpass serve', () => {
     }
   });
 
+  test("a folder that cannot be locked is nobody else's, and what is empty in the environment is not set", async () => {
+    const folder = join(data, 'l');
+    const empty = { JOBPASS_EXTERNAL_URL: '', JOBPASS_DATABASE: '', JOBPASS_DATA: folder };
+    const fine = start(['serve', '--listen', '127.0.0.1:0'], empty);
+    await fine.listening;
+    fine.child.kill('SIGTERM');
+    expect((await fine.exit).code).toBe(0);
+    await writeFile(join(folder, 'lock'), 'no database, which a full disk would be told by as well'.repeat(100));
+    const failed = await start(['serve', '--listen', '127.0.0.1:0'], empty).exit;
+    expect([failed.code, failed.err]).toEqual([
+      1,
+      `jobpass: ${join(folder, 'lock')} cannot be locked: is the disk full, or read-only? (file is not a database)\n`,
+    ]);
+  });
+
   test('R10 a folder on SQLite has one server: a second start touches nothing and says so', async () => {
     const folder = join(data, 'h');
     const first = start(['serve', '--data', folder, '--listen', '127.0.0.1:0']);
@@ -231,7 +246,10 @@ describe('jobpass serve', () => {
     [['token', 'inspect', '--url', 'forge.example'], 1, /https:\/\/HOST\[:PORT\], not by `forge\.example`/],
     [['nothing'], 2, /no command/],
     [['runner'], 2, /register, run, verify or unregister/],
-    [['runner', 'run', '--config', '/nonexistent/config.toml'], 1, /config\.toml does not exist/],
+    [['runner', 'run', '--config', '/nonexistent/config.toml'], 1, /config\.toml does not exist\. `jobpass runner register` makes it\.\n$/],
+    [['serve', '--data='], 1, /^jobpass: `data` is empty: give it a value, or leave it out\.\n$/],
+    [['serve', '--data', launcher], 1, /jobpass\.js is a file where a folder is wanted: choose another place\.\n$/],
+    [['serve', '--data', join(launcher, 'x')], 1, /jobpass\.js\/x cannot be: a file stands where a folder is wanted/],
     [['admin', 'user', 'create'], 1, /where the server is: --url/],
     [['gate', '--config', '/nonexistent/config.toml', '--apply'], 1, /where the server is: --server/],
     [['gate'], 2, /--config is missing/],
