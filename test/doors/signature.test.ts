@@ -21,10 +21,17 @@ describe('R7 signed requests of a jobpass runner', () => {
   afterAll(() => server.stop());
 
   const publicKey = (of: KeyObject): string => String(of.export({ format: 'jwk' }).x);
-  function headersFor(path: string, body: string, by: KeyObject, created = Math.floor(Date.now() / 1000)): Record<string, string> {
+  const seconds = (): number => Math.floor(Date.now() / 1000);
+  function headersFor(
+    path: string,
+    body: string,
+    by: KeyObject,
+    created = seconds(),
+    authority = new URL(server.url).host,
+  ): Record<string, string> {
     const parameters = { created, nonce: randomBytes(16).toString('base64url'), keyid: publicKey(by) };
     const digest = contentDigest(Buffer.from(body));
-    const base = signatureBase({ method: 'POST', path, authority: new URL(server.url).host, contentDigest: digest }, parameters);
+    const base = signatureBase({ method: 'POST', path, authority, contentDigest: digest }, parameters);
     return {
       'content-type': 'application/json',
       'content-digest': digest,
@@ -71,11 +78,14 @@ describe('R7 signed requests of a jobpass runner', () => {
     expect((await post(request, body, headers)).status).toBe(401);
   });
 
-  test('A60 another body, path or time than was signed is refused', async () => {
+  test('A60 another body, host, path or time than was signed is refused', async () => {
     const runner = await trustedRunner();
     const body = bodyOf(runner.token, key);
     expect((await post(request, `${body} `, headersFor(request, body, key))).status).toBe(401);
     expect((await post(request, body, headersFor(verify, body, key))).status).toBe(401);
+    // A proxy left the port away.
+    const moved = await post(request, body, headersFor(request, body, key, seconds(), `${new URL(server.url).host}0`));
+    expect([moved.status, moved.text]).toEqual([401, expect.stringContaining('must leave path and Host, with its port, as they came')]);
     expect((await post(request, body, headersFor(request, body, key, Math.floor(Date.now() / 1000) - 61))).status).toBe(401);
   });
 

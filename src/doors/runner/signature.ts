@@ -36,7 +36,8 @@ export async function checkSignature(
     { method: request.method ?? '', path, authority: (request.headers.host ?? '').toLowerCase(), contentDigest: digest },
     parameters,
   );
-  if (!verifies(parameters.keyid, base, bytes)) return no('the signature does not verify');
+  if (!verifies(parameters.keyid, base, bytes))
+    return no('the signature does not verify: whatever is in front must leave path and Host, with its port, as they came');
   if (!(await useNonce(parameters.nonce, now))) return no('the signature was used before');
   return { signed: true, ok: true, key: parameters.keyid };
 }
