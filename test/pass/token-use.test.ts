@@ -11,7 +11,7 @@ test('a token is written down as used once a minute, and again where that failed
   const under: Promise<unknown>[] = [];
   const transactor: Transactor = {
     write: (work) => {
-      const done = failing ? Promise.reject<never>(new Error('full')) : work({} as Tx);
+      const done = failing ? Promise.reject(new Error('full')) : work({} as Tx);
       under.push(done.catch(() => undefined));
       return done;
     },
