@@ -1,10 +1,10 @@
 // `npm test`: type check, linter, formatter, then every test; ends with the line `N passed, N failed`.
 import { execFile, spawnSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { quickFolder } from '../test/support/quick-folder.ts';
+import { quickFolder, removeQuickFolder } from '../test/support/quick-folder.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const bin = (name) => join(root, 'node_modules', '.bin', name);
@@ -65,7 +65,7 @@ try {
   failed += 1;
   console.log(`the test runner left no report: ${String(error)}`);
 }
-rmSync(folder, { recursive: true, force: true });
+removeQuickFolder(folder);
 if (vitest.status !== 0 && failed === 0) failed += 1;
 
 if (notRun.length > 0) {

@@ -57,8 +57,9 @@ test('R13 YAML is read or refused, and never throws; what is read is plain data'
   fuzz(2000, tree, (value) => {
     const read = readYaml(stringify(value, { version: '1.1' }));
     expect(read.ok).toBe(true);
-    // -0 and 0 are one number in YAML.
-    if (read.ok) expect(JSON.stringify(read.value)).toBe(JSON.stringify(value));
+    // -0 and 0 are one number in YAML, and an exponent without a point makes none in Psych's.
+    const text = JSON.stringify(value, (_, one: unknown) => (typeof one === 'number' && /^-?\d+e/.test(String(one)) ? String(one) : one));
+    if (read.ok) expect(JSON.stringify(read.value)).toBe(text);
   });
 });
 

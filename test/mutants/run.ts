@@ -1,11 +1,11 @@
 // `npm run test:mutants`: takes each defence out in turn, in a copy of the tree, and shows its test turning red.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, symlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { quickFolder } from '../support/quick-folder.ts';
+import { quickFolder, removeQuickFolder } from '../support/quick-folder.ts';
 import type { Mutant } from './mutant.ts';
 import { mutants } from './mutants.ts';
 import type { Verdict } from './worker.ts';
@@ -85,7 +85,7 @@ async function work(patient: boolean): Promise<void> {
 }
 const atOnce = Math.min(availableParallelism(), 4);
 await Promise.all([...Array.from({ length: atOnce }, () => work(false)), work(true), work(true)]);
-rmSync(place, { recursive: true, force: true });
+removeQuickFolder(place);
 
 console.log(`\n${chosen.length - survived} of ${chosen.length} mutants found`);
 process.exit(survived === 0 && chosen.length > 0 ? 0 : 1);

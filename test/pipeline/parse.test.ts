@@ -204,17 +204,17 @@ describe('what would take too much', () => {
       'invalid YAML: Excessive alias count indicates a resource exhaustion attack',
     ],
     [
-      'a merge key that merges itself',
-      'a: &a\n  <<: *a\n  script: x',
-      'invalid YAML: Excessive alias count indicates a resource exhaustion attack',
-    ],
-    [
       'expressions of a megabyte',
       many(100, (index) => `j${index}: {script: x, rules: [{if: '$A == "${index}${'x'.repeat(1000)}"'}]}`),
       "line 65: job `j64`: rules:if: the file's expressions are longer than 65536 characters together",
     ],
   ])('%s', (_, text, message) => {
     expect(errors(text)[0]).toBe(message);
+  });
+
+  test('a merge key that merges itself', () => {
+    // Which bound it meets first, of aliases or of the stack, hangs on how large the stack is.
+    expect(errors('a: &a\n  <<: *a\n  script: x')[0]).toMatch(/^invalid YAML: (Excessive alias count .*|it nests too deep)$/);
   });
 
   test.each(['['.repeat(100_000), '{a: '.repeat(20_000), '- '.repeat(50_000), `a: ${'['.repeat(5000)}${']'.repeat(5000)}`])(

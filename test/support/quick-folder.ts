@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -15,6 +15,25 @@ export function quickFolder(): string {
   const folder = inMemory() ?? mkdtempSync(join(tmpdir(), 'jpt-'));
   chmodSync(folder, 0o1777);
   return folder;
+}
+
+/** Whatever cannot be removed stays: the verdict of the tests does not hang on it. */
+export function removeQuickFolder(folder: string): void {
+  try {
+    // podman mounts its storage anew where a container's end is tidied up late, after its test.
+    for (const place of mountsBelow(folder)) execFileSync('umount', ['-l', place]);
+    rmSync(folder, { recursive: true, force: true });
+  } catch (error) {
+    console.log(`${folder} stays: ${String(error)}`);
+  }
+}
+
+function mountsBelow(folder: string): readonly string[] {
+  if (!existsSync('/proc/mounts')) return [];
+  const places = readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '');
+  return places.filter((place) => place.startsWith(`${folder}/`)).toReversed();
 }
 
 function inMemory(): string | undefined {
