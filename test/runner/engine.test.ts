@@ -109,6 +109,19 @@ test('a container that does not end when it is told to is given up; one that was
   expect(asked.length).toBeGreaterThan(10);
 });
 
+test('a container that the engine has forgotten is given up; one that is stopping or paused is not', async () => {
+  const forgotten = state('created');
+  const others = [state('stopping'), state('paused')];
+  const engine = await engineThat({
+    [look]: inTurn(...Array.from({ length: 20 }, (_, index) => others[index % 2] ?? forgotten), forgotten),
+  });
+  await expect(exitCodeOf(engine, 'c', { told: never, lookEveryMs: 1, lostWithinMs: 5 })).rejects.toMatchObject({
+    code: 'upstream_failed',
+    message: expect.stringContaining('has lost the container'),
+  });
+  expect(asked.filter((one) => one === look).length).toBeGreaterThan(20);
+});
+
 test('a container that the engine finds busy, or is removing already, is removed a little later', async () => {
   const refuses =
     (status: number, message: string): Answer =>

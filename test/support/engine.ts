@@ -58,7 +58,8 @@ export function podmanInstalled(): boolean {
 export async function startPodman(): Promise<TestEngine> {
   const dir = await mkdtemp(join(tmpdir(), 'jobpass-podman-'));
   const socketPath = join(dir, 'podman.sock');
-  const own = ['--root', join(dir, 'root'), '--runroot', join(dir, 'run')];
+  // `tmpdir` too: where all share one, the reset of any makes the others forget what runs.
+  const own = ['--root', join(dir, 'root'), '--runroot', join(dir, 'run'), '--tmpdir', join(dir, 'tmp')];
   const cli = (...args: string[]): string =>
     execFileSync('podman', [...own, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   const seen = watch(dir);

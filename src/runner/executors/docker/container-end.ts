@@ -8,6 +8,8 @@ export interface EndOptions {
   readonly told: AbortSignal;
   readonly lookEveryMs?: number;
   readonly endWithinMs?: number;
+  /** How long an engine may know nothing of its start, which it has said it had done. */
+  readonly lostWithinMs?: number;
 }
 
 const soonMs = 200;
@@ -15,30 +17,37 @@ const soonMs = 200;
 /**
  * The exit code of a container, once it has ended. The engine is asked to say so, and the container is looked at beside: an engine may lose the
  * end that somebody waits for or the connection on which it would say so, or answer before it knows the code.
- * @throws upstream_failed where it does not end though it was told to; not_found where it is gone
+ * @throws upstream_failed where it does not end though it was told to, or the engine has lost it; not_found where it is gone
  */
 export async function exitCodeOf(engine: Engine, container: string, options: EndOptions): Promise<number> {
-  const { told, lookEveryMs = 5000, endWithinMs = 60_000 } = options;
+  const { told, lookEveryMs = 5000, endWithinMs = 60_000, lostWithinMs = 10_000 } = options;
   const over = new AbortController();
   const { signal } = over;
   let toldAt: number | undefined;
+  let lostAt: number | undefined;
   let paceMs = lookEveryMs;
   let said: Promise<Heard> = engine.wait(container, signal).then(
-    (code) => ({ code, last: true }),
+    (code) => ({ code, last: true, lost: false }),
     (error: unknown) => {
       if (!isJobpassError(error, 'upstream_failed')) throw error;
-      return { code: undefined, last: true };
+      return { code: undefined, last: true, lost: false };
     },
   );
   // An engine that keeps a look waiting may still say the end.
   const look = async (): Promise<Heard> => {
     await delay(paceMs, undefined, { signal });
-    return { code: await codeAt(engine, container), last: false };
+    return { ...(await stateOf(engine, container)), last: false };
   };
   try {
     for (;;) {
-      const { code, last } = await Promise.race([said, look()]);
+      const { code, last, lost } = await Promise.race([said, look()]);
       if (code !== undefined) return code;
+      if (!last) lostAt = lost ? (lostAt ?? performance.now()) : undefined;
+      if (lostAt !== undefined && performance.now() - lostAt >= lostWithinMs)
+        throw new JobpassError(
+          'upstream_failed',
+          'The container engine has lost the container: it was started, and is as if it never was.',
+        );
       if (last) {
         // It is not asked again: it would say the same at once.
         said = new Promise(() => undefined);
@@ -54,17 +63,27 @@ export async function exitCodeOf(engine: Engine, container: string, options: End
   }
 }
 
-interface Heard {
+interface State {
+  /** Undefined while it has not ended. */
   readonly code: number | undefined;
+  /** It is as if it had never begun. */
+  readonly lost: boolean;
+}
+
+interface Heard extends State {
   /** Nothing more comes from there. */
   readonly last: boolean;
 }
 
-/** By the time of its end, not by the word for its state: podman 4 calls one that has ended `created` where start and end came at once. @returns undefined while it runs */
-async function codeAt(engine: Engine, container: string): Promise<number | undefined> {
+/**
+ * By the time of its end, not by the word for its state: podman 4 calls one that has ended `created` where start and end came at once. It calls what it
+ * has forgotten so, too, as when what it keeps below /run was taken away.
+ */
+async function stateOf(engine: Engine, container: string): Promise<State> {
   const facts = await engine.call('GET', `/containers/${container}/json`);
   const state = isTable(facts) ? tableIn(facts, 'State') : undefined;
-  if (state === undefined || flagIn(state, 'Running') !== false) return undefined;
+  if (state === undefined || flagIn(state, 'Running') !== false) return { code: undefined, lost: false };
   // `0001-01-01T00:00:00Z` for never.
-  return /^(?!0001-)\d/.test(textIn(state, 'FinishedAt') ?? '') ? numberIn(state, 'ExitCode') : undefined;
+  const code = /^(?!0001-)\d/.test(textIn(state, 'FinishedAt') ?? '') ? numberIn(state, 'ExitCode') : undefined;
+  return { code, lost: code === undefined && textIn(state, 'Status') === 'created' };
 }
