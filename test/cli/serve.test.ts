@@ -1,12 +1,18 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 const launcher = fileURLToPath(new URL('../../bin/jobpass.js', import.meta.url));
+
+/** What runs still is that of a test that failed. */
+const started: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of started.splice(0)) child.kill('SIGKILL');
+});
 
 /** @param input on its standard input, which is a socket then */
 function start(args: readonly string[], env: Record<string, string> = {}, cwd = tmpdir(), input?: string) {
@@ -15,6 +21,7 @@ function start(args: readonly string[], env: Record<string, string> = {}, cwd = 
     cwd,
     stdio: ['pipe', 'pipe', 'pipe'],
   });
+  started.push(child);
   child.stdin.end(input);
   let out = '';
   let err = '';
