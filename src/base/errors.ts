@@ -70,3 +70,8 @@ export class JobpassError extends Error {
 export function isJobpassError(error: unknown, code?: ErrorCode): error is JobpassError {
   return error instanceof JobpassError && (code === undefined || error.code === code);
 }
+
+/** True for an error of the system's, such as `ENOENT`. @see node:os, `constants.errno` */
+export function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}

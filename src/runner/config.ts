@@ -1,7 +1,7 @@
 import { open, readFile, rename, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { parse, stringify, TomlDate, TomlError, type TomlTable } from 'smol-toml';
-import { JobpassError } from '../base/errors.ts';
+import { hasCode, JobpassError } from '../base/errors.ts';
 import { Secret } from '../base/secret.ts';
 import { type DockerConfig, parseDocker } from './executors/docker/config.ts';
 import { parseSsh, type SshConfig } from './executors/ssh/config.ts';
@@ -248,7 +248,7 @@ async function readText(path: string): Promise<string> {
     return await readFile(path, 'utf8');
   } catch (error) {
     if (error instanceof JobpassError) throw error;
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    const missing = hasCode(error, 'ENOENT');
     throw new JobpassError(missing ? 'not_found' : 'invalid_input', `${path} ${missing ? 'does not exist' : 'cannot be read'}.`, error);
   }
 }

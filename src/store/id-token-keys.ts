@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { calculateJwkThumbprint, exportJWK, importPKCS8, importSPKI, SignJWT } from 'jose';
-import { JobpassError } from '../base/errors.ts';
+import { hasCode, JobpassError } from '../base/errors.ts';
 import { Secret } from '../base/secret.ts';
 import type { IdTokenSigner, PublicJwk } from '../ports/id-tokens.ts';
 import { keyFile } from './key-files.ts';
@@ -74,7 +74,7 @@ async function namesIn(folder: string): Promise<readonly string[]> {
   try {
     return (await readdir(folder)).filter((name) => name.endsWith('.pem'));
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    if (hasCode(error, 'ENOENT')) return [];
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { JobpassError } from '../base/errors.ts';
+import { hasCode, JobpassError } from '../base/errors.ts';
 import { makeSeal, type Seal, sealKeyBytes } from '../base/seal.ts';
 
 /**
@@ -45,8 +45,4 @@ function readIfThere(path: string): Buffer | undefined {
     if (hasCode(error, 'ENOENT')) return undefined;
     throw error;
   }
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

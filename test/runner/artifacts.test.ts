@@ -12,7 +12,7 @@ import { Readable } from 'node:stream';
 import { selectFiles } from '../../src/runner/artifacts/select.ts';
 import { throughAnother, unzip } from '../../src/runner/artifacts/unzip.ts';
 import { writePlain, writeZip } from '../../src/runner/artifacts/zip.ts';
-import { jobPayload, makeScene, passesFor, type Scene } from './support/jobs.ts';
+import { archiveOf, jobPayload, makeScene, passesFor, type Scene } from './support/jobs.ts';
 
 const patient = new AbortController().signal;
 let dir: string;
@@ -258,16 +258,7 @@ describe('a job with artifacts', () => {
   afterEach(() => scene.close());
 
   test('uploads what it names, and the next one gets it', async () => {
-    const artifact = {
-      name: 'things',
-      untracked: false,
-      paths: ['out/'],
-      exclude: [],
-      when: 'on_success',
-      artifact_type: 'archive',
-      artifact_format: 'zip',
-      expire_in: '1 day',
-    } as const;
+    const artifact = archiveOf(['out/'], { name: 'things', when: 'on_success', expire_in: '1 day' });
     const first = await scene.run(
       jobPayload(['mkdir out', 'echo made here > out/made.txt', 'ln -s made.txt out/link'], { artifacts: [artifact] }),
     );
@@ -289,16 +280,11 @@ describe('a job with artifacts', () => {
   });
 
   test('what is excluded stays out, also by its whole path or from here on', async () => {
-    const artifact = {
+    const artifact = archiveOf(['out'], {
       name: 'things',
-      untracked: false,
-      paths: ['out'],
       exclude: ['$CI_PROJECT_DIR/out/whole.key', './out/from-here.key', 'out/deep//**'],
       when: 'on_success',
-      artifact_type: 'archive',
-      artifact_format: 'zip',
-      expire_in: null,
-    } as const;
+    });
     const script = ['mkdir -p out/deep', 'touch out/kept out/whole.key out/from-here.key out/deep/file'];
     const report = await scene.run(jobPayload(script, { artifacts: [artifact] }));
     expect(report.final, report.text).toMatchObject({ state: 'success' });
@@ -309,16 +295,7 @@ describe('a job with artifacts', () => {
   test('A27 R12 a pass in an artifact is found and revoked', async () => {
     await scene.start({ unsafe: true });
     const { full, extended_job_token } = passesFor(scene.forge, 'variable');
-    const artifact = {
-      name: null,
-      untracked: false,
-      paths: ['out'],
-      exclude: [],
-      when: 'always',
-      artifact_type: 'archive',
-      artifact_format: 'zip',
-      expire_in: null,
-    } as const;
+    const artifact = archiveOf(['out']);
     const report = await scene.run(jobPayload(['printf %s "$CI_EXTENDED_JOB_TOKEN" > out'], { artifacts: [artifact], extended_job_token }));
     expect(report.artifacts).toBeDefined();
     expect(scene.forge.revoked).toContain(full);

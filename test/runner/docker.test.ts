@@ -8,7 +8,7 @@ import { shortToken } from '../../src/runner/places.ts';
 import { registerRunner } from '../../src/runner/register.ts';
 import { engine, importPrograms, podmanInstalled, startDocker, startPodman, type TestEngine } from '../support/engine.ts';
 import { FakeForge } from './support/fake-forge.ts';
-import { jobPayload, passesFor, type Payload, sourcesOf, textOf, variable } from './support/jobs.ts';
+import { archiveOf, jobPayload, passesFor, type Payload, sourcesOf, textOf, variable } from './support/jobs.ts';
 
 describe.each([
   { name: 'docker', there: engine() !== undefined, begin: startDocker },
@@ -128,18 +128,7 @@ describe.each([
     test('A53 what root of a container leaves behind is handed back without devices and links that lead anywhere', async () => {
       const report = await run(
         jobPayload(['mkdir out', '(umask 077; echo mine > out/file)', 'ln -s /etc/shadow out/link', 'mknod out/disk b 8 0 || true', 'id'], {
-          artifacts: [
-            {
-              name: 'all',
-              untracked: false,
-              paths: ['out'],
-              exclude: [],
-              when: 'always',
-              artifact_type: 'archive',
-              artifact_format: 'zip',
-              expire_in: null,
-            },
-          ],
+          artifacts: [archiveOf(['out'], { name: 'all' })],
         }),
       );
       expect(report.final, report.text).toMatchObject({ state: 'success' });

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { cleanLeftovers, forgetJob, rememberJob } from '../../src/runner/cleanup.ts';
 import { removeUnusedMirrors } from '../../src/runner/git/mirror.ts';
 import { privateDir } from '../../src/runner/places.ts';
-import { jobPayload, makeScene, ownSeconds, passesFor, type Scene, sourcesOf, textOf, variable } from './support/jobs.ts';
+import { archiveOf, jobPayload, makeScene, ownSeconds, passesFor, type Scene, sourcesOf, textOf, variable } from './support/jobs.ts';
 
 let scene: Scene;
 beforeEach(async () => {
@@ -307,16 +307,7 @@ describe('inputs of a job', () => {
       await writeFile(join(precious, name, 'file'), 'kept');
     }
     const swap = ['cd ../..', 'mv group elsewhere', `ln -s ${precious} group`];
-    const artifact = {
-      name: null,
-      untracked: false,
-      paths: ['file'],
-      exclude: [],
-      when: 'always',
-      artifact_type: 'archive',
-      artifact_format: 'zip',
-      expire_in: null,
-    } as const;
+    const artifact = archiveOf(['file']);
     const first = await scene.run(jobPayload(swap, { artifacts: [artifact] }, ['echo still here']));
     expect(first.artifacts).toBeUndefined();
     const clone = [variable('GIT_STRATEGY', 'empty')];

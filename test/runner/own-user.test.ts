@@ -5,21 +5,11 @@ import { chmod, chown, cp, mkdir, mkdtemp, readdir, rm, stat, watch, writeFile }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { JobArtifact } from '../../src/wire/runner.ts';
 import { engine, podmanInstalled, startDocker, type TestEngine } from '../support/engine.ts';
-import { jobPayload, type Payload, textOf } from './support/jobs.ts';
+import { archiveOf, jobPayload, type Payload, textOf } from './support/jobs.ts';
 import { ownUserScene, type OwnUserScene, strangerMayRun, strangerUid } from './support/own-user.ts';
 
-const artifact: JobArtifact = {
-  name: 'all',
-  untracked: false,
-  paths: ['out'],
-  exclude: [],
-  when: 'always',
-  artifact_type: 'archive',
-  artifact_format: 'zip',
-  expire_in: null,
-};
+const artifact = archiveOf(['out'], { name: 'all' });
 
 async function run(scene: OwnUserScene, payload: Payload) {
   scene.forge.give(payload);

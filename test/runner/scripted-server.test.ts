@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Log } from '../../src/base/log.ts';
 import { type RunnerHandle, startRunner } from '../../src/runner/loop.ts';
 import { renewAt } from '../../src/runner/token-life.ts';
-import { jobPayload, makeScene, ownSeconds, passesFor, type Payload, type Scene, sourcesOf, textOf } from './support/jobs.ts';
+import { archiveOf, jobPayload, makeScene, ownSeconds, passesFor, type Payload, type Scene, sourcesOf, textOf } from './support/jobs.ts';
 
 /** What a server answered to one kind of call: a status, headers, a body. */
 interface Odd {
@@ -223,16 +223,7 @@ describe('a server with odd answers', () => {
     },
   );
 
-  const artifact = {
-    name: null,
-    untracked: false,
-    paths: ['a'],
-    exclude: [],
-    when: 'always',
-    artifact_type: 'archive',
-    artifact_format: 'zip',
-    expire_in: null,
-  } as const;
+  const artifact = archiveOf(['a']);
 
   test.each([
     { status: 413, tries: 1 },

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JobPayload } from '../../src/wire/runner.ts';
-import { jobPayload, makeScene, ownSeconds, passesFor, type Scene, sourcesOf, variable } from './support/jobs.ts';
+import { archiveOf, jobPayload, makeScene, ownSeconds, passesFor, type Scene, sourcesOf, variable } from './support/jobs.ts';
 
 let scene: Scene;
 beforeEach(async () => {
@@ -130,18 +130,7 @@ describe('what a job says about its sources', () => {
         { GET_SOURCES_ATTEMPTS: '2', ARTIFACT_DOWNLOAD_ATTEMPTS: '2' },
         {
           dependencies: [{ id: 7, token: '', name: 'build', artifacts_file: { filename: 'x.zip', size: 22 } }],
-          artifacts: [
-            {
-              name: 'all',
-              untracked: false,
-              paths: ['a'],
-              exclude: [],
-              when: 'always',
-              artifact_type: 'archive',
-              artifact_format: 'zip',
-              expire_in: null,
-            },
-          ],
+          artifacts: [archiveOf(['a'], { name: 'all' })],
         },
       ),
     );

@@ -4,6 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { JobPayload } from '../../../src/wire/runner.ts';
 import {
+  archiveOf,
   jobPayload,
   makeScene,
   ownSeconds,
@@ -53,14 +54,6 @@ export function executorSuite(name: string, begin: () => Promise<Ground>): void 
       const { forge } = scene;
       const sha = forge.repository('group/app', { 'hello.txt': 'from git\n', 'run.sh': 'exit 0\n' });
       const { full, fetch, extended_job_token } = passesFor(forge);
-      const artifact = {
-        name: null,
-        untracked: false,
-        exclude: [],
-        artifact_type: 'archive',
-        artifact_format: 'zip',
-        expire_in: null,
-      } as const;
       const cache = { key: 'k', untracked: false, policy: 'pull-push', when: 'on_success', fallback_keys: [] } as const;
       const parts = {
         ...sourcesOf(forge, sha),
@@ -77,7 +70,7 @@ export function executorSuite(name: string, begin: () => Promise<Ground>): void 
         'echo x > out/x',
       ];
       const first = await scene.run(
-        jobPayload(script, { ...parts, artifacts: [{ ...artifact, paths: ['out'], when: 'on_success' }] }, ['cat out/x; rm hello.txt']),
+        jobPayload(script, { ...parts, artifacts: [archiveOf(['out'], { when: 'on_success' })] }, ['cat out/x; rm hello.txt']),
       );
       expect(first.final, first.text).toMatchObject({ state: 'success' });
       expect(first.text).toMatch(/from git\n[^]*in a file/);

@@ -7,7 +7,7 @@ import { Secret } from '../../../src/base/secret.ts';
 import { type RunnerHandle, startRunner } from '../../../src/runner/loop.ts';
 import { registerRunner, type RegisterOptions } from '../../../src/runner/register.ts';
 import { newPassToken } from '../../../src/base/pass-token.ts';
-import type { JobPayload, JobVariable } from '../../../src/wire/runner.ts';
+import type { JobArtifact, JobPayload, JobVariable } from '../../../src/wire/runner.ts';
 import { FakeForge, type JobReport } from './fake-forge.ts';
 
 /** A forge, and a runner that is registered with it. */
@@ -109,6 +109,21 @@ export function jobPayload(script: readonly string[], parts: Partial<JobPayload>
     dependencies: [],
     ...parts,
     id,
+  };
+}
+
+/** `artifacts:paths` of a payload. */
+export function archiveOf(paths: readonly string[], more: Partial<JobArtifact> = {}): JobArtifact {
+  return {
+    name: null,
+    untracked: false,
+    paths,
+    exclude: [],
+    when: 'always',
+    artifact_type: 'archive',
+    artifact_format: 'zip',
+    expire_in: null,
+    ...more,
   };
 }
 

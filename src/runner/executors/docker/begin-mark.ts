@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hasCode } from '../../../base/errors.ts';
 import type { BuildPlace } from '../executor.ts';
 import { quote } from '../shell/script.ts';
 
@@ -25,6 +26,6 @@ export function beginMark({ tmpDir, seen }: BuildPlace): BeginMark {
 function isGone(path: string): Promise<boolean> {
   return lstat(path).then(
     () => false,
-    (error: unknown) => error instanceof Error && 'code' in error && error.code === 'ENOENT',
+    (error: unknown) => hasCode(error, 'ENOENT'),
   );
 }
