@@ -1,7 +1,7 @@
 // `npm test`: type check, linter, formatter, then every test; ends with the line `N passed, N failed`.
 import { execFile, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { quickFolder, removeQuickFolder } from '../test/support/quick-folder.ts';
@@ -12,6 +12,7 @@ const filters = process.argv.slice(2);
 let passed = 0;
 let failed = 0;
 const notRun = [];
+const failures = [];
 
 const run = promisify(execFile);
 
@@ -44,7 +45,15 @@ const folder = quickFolder();
 const report = join(folder, 'report.json');
 const vitest = spawnSync(
   process.execPath,
-  [bin('vitest'), 'run', '--reporter=dot', '--reporter=json', `--outputFile.json=${report}`, ...filters],
+  [
+    bin('vitest'),
+    'run',
+    '--reporter=dot',
+    `--reporter=${join(root, 'test', 'support', 'unsteady.ts')}`,
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+    ...filters,
+  ],
   {
     cwd: root,
     stdio: 'inherit',
@@ -58,8 +67,14 @@ try {
   failed += result.numFailedTests;
   for (const file of result.testResults) {
     // A file that does not even load has no test that could fail.
-    if (file.status === 'failed' && file.assertionResults.length === 0) failed += 1;
-    for (const test of file.assertionResults) if (test.status === 'skipped' || test.status === 'pending') notRun.push(test.fullName);
+    if (file.status === 'failed' && file.assertionResults.length === 0) {
+      failed += 1;
+      failures.push(relative(root, file.name));
+    }
+    for (const test of file.assertionResults) {
+      if (test.status === 'skipped' || test.status === 'pending') notRun.push(test.fullName);
+      if (test.status === 'failed') failures.push(`${relative(root, file.name)} > ${test.fullName}`);
+    }
   }
 } catch (error) {
   failed += 1;
@@ -73,5 +88,7 @@ if (notRun.length > 0) {
   for (const name of notRun) console.log(`  - ${name}`);
   if (process.env.CI) failed += notRun.length;
 }
+// Once more where a reader of a long log looks.
+if (failures.length > 0) console.log(`\nfailed:\n${failures.map((name) => `  - ${name}`).join('\n')}`);
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
