@@ -16,7 +16,16 @@ export interface Verdict {
 const folder = process.cwd();
 // Modules are loaded by Node.js itself, from the compile cache: through Vite's own loader each new thread cost half as much again.
 const experimental = { viteModuleRunner: false, nodeLoader: false };
-const vitest = await createVitest({ watch: false, isolate: true, maxWorkers: 1, cache: false, reporters: [{}], retry: 0, experimental });
+const vitest = await createVitest({
+  watch: false,
+  isolate: true,
+  pool: 'threads',
+  maxWorkers: 1,
+  cache: false,
+  reporters: [{}],
+  retry: 0,
+  experimental,
+});
 const ordinaryMs = vitest.config.testTimeout;
 
 process.on('message', (mutant: Mutant) => {
