@@ -66,6 +66,8 @@ async function run({ test, name, walk, hangs }: Mutant): Promise<Verdict> {
   if (problem !== undefined) return { killed: false, note: `it does not load: ${problem.message}` };
   const states = [...(module?.children.allTests() ?? [])].map((one) => one.result().state);
   if (states.includes('failed')) return { killed: true, note: '' };
+  const [broken] = [...(module?.children.allSuites() ?? [])].flatMap((suite) => suite.errors());
+  if (broken !== undefined) return { killed: false, note: `what its test stands on failed: ${broken.message}` };
   return states.includes('passed')
     ? { killed: false, note: 'its test stayed green', stayedGreen: true }
     : { killed: false, note: 'no such test' };

@@ -49,11 +49,12 @@ export async function ownUserScene(
   execFileSync('chown', ['-R', `${strangerUid}:${gid}`, home]);
   let runner: ChildProcess | undefined;
   const end = async (signal: NodeJS.Signals): Promise<void> => {
-    if (runner === undefined) return;
-    const over = once(runner, 'close');
-    runner.kill(signal);
-    await over;
+    const child = runner;
     runner = undefined;
+    if (child === undefined || child.exitCode !== null) return;
+    const over = once(child, 'close');
+    child.kill(signal);
+    await over;
   };
   return {
     forge,
