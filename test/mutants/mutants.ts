@@ -7,6 +7,7 @@ import { exposureMutants } from './exposure.ts';
 import { gateMutants } from './gate.ts';
 import { gatewayMutants } from './gateway.ts';
 import { gatewayEdgeMutants } from './gateway-edges.ts';
+import { gatewayShapeMutants } from './gateway-shape.ts';
 import { leakMutants } from './leaks.ts';
 import { lfsMutants } from './lfs.ts';
 import type { Mutant } from './mutant.ts';
@@ -517,6 +518,7 @@ export const mutants: readonly Mutant[] = [
   ...runnerApiMutants,
   ...gatewayMutants,
   ...gatewayEdgeMutants,
+  ...gatewayShapeMutants,
   ...ceilingMutants,
   ...proxyMutants,
   ...runnerInputMutants,

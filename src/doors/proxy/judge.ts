@@ -16,7 +16,7 @@ export interface Wanted {
   readonly ofSeveral?: readonly Access[];
   /** `job`: only the job's own token answers this upstream. */
   readonly channel: Channel | 'job';
-  readonly kind: 'api' | 'git' | 'fetch' | 'push' | 'lfs' | 'lfs_batch' | 'registry_token' | 'file';
+  readonly kind: 'api' | 'git' | 'fetch' | 'push' | 'lfs' | 'lfs_batch' | 'lfs_unlock' | 'registry_token' | 'file';
   /** Changes something upstream. */
   readonly writes: boolean;
   /** The upstream filters it by one user only. */
@@ -37,6 +37,9 @@ const nobody = 0;
 /** Their body is a file, which is streamed. */
 const takesFile = /\/(?:uploads|packages\/(?:pypi|(?:generic|maven)\/.+))$/;
 
+/** Path parameters that are numbers; a word in their place is another route to a GitLab (`environments/review_apps`). */
+const isNumber = /^(?:iid|[a-z_]+_id)$/;
+
 /** Rows whose accesses stand in their body; the embedded forge's own handlers read it, the gateway does not yet. */
 const noLint =
   'The gateway does not carry this request with a pass: the forge would read what is included with all the rights of one user, without a ceiling.';
@@ -54,7 +57,7 @@ export async function judge(directory: Directory, method: string, path: string, 
   const lfs = lfsRoute(method, path);
   if (lfs !== undefined) {
     const { id } = (await directory.projectByPath(null, lfs.projectPath)) ?? { id: nobody as ProjectId };
-    const kind = lfs.call.kind === 'batch' ? 'lfs_batch' : 'lfs';
+    const kind = lfs.call.kind === 'batch' ? 'lfs_batch' : lfs.call.kind === 'unlock' ? 'lfs_unlock' : 'lfs';
     const writes = lfs.permission === 'code:push';
     return { ...wanted(lfs.endpoint, [access(lfs.permission, id)], writes ? 'git_write' : 'git_read', writes, id), kind };
   }
@@ -76,7 +79,8 @@ async function judgeGit(
   step: string,
   query: URLSearchParams,
 ): Promise<Wanted | Refusal> {
-  const service = step === 'info/refs' ? query.get('service') : step;
+  // Of two, one reader takes the first and another the last.
+  const service = step === 'info/refs' ? query.getAll('service').join() : step;
   const projectPath = decodeOnce(encoded);
   const right = step === 'info/refs' ? 'GET' : 'POST';
   if (projectPath === undefined || method !== right || (service !== 'git-upload-pack' && service !== 'git-receive-pack'))
@@ -94,6 +98,8 @@ async function judgeApi(directory: Directory, method: string, path: string): Pro
   // What is jobpass's own is answered by jobpass, never by the forge behind it.
   if (match === undefined || /\/jobpass(?:\/|$)/.test(match.endpoint.path)) return passRouteRefusal(method, path);
   const { endpoint, params } = match;
+  const word = [...params].find(([name, value]) => isNumber.test(name) && parseId(value) === undefined)?.[0];
+  if (word !== undefined) return { code: 'invalid_input', rule: 'R13', message: `The ${word} in the path is no number.` };
   // Archives that a job may take are its runner's errand, with the job's own token: no ceiling and no narrowing would count (R4, R9).
   if (endpoint.from === 'body' || endpoint.from === 'job' || endpoint.path === '/api/v4/jobs/:id/artifacts')
     return { code: 'unsupported', rule: 'R13', message: notCarried };

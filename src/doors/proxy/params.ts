@@ -18,6 +18,8 @@ const unheard = new Set([
 const otherProject = new Set(['target_project_id', 'source_project_id', 'start_project', 'to_project_id', 'from_project_id']);
 /** What would be done later, when the job may be over (R5). */
 const delayed = new Set(['merge_when_pipeline_succeeds', 'auto_merge']);
+/** What lets others push to a branch, also when the job is over (R5). */
+const lasting = new Set(['allow_collaboration', 'allow_maintainer_to_push']);
 /** What the forge reads as Markdown, quick actions with it. */
 const texts = new Set(['description', 'body', 'note', 'notes', 'message', 'title', 'tag_message', 'release_description']);
 
@@ -47,8 +49,10 @@ function checkTop(name: string, value: unknown): void {
   if (unheard.has(name)) throw new JobpassError('credential_misplaced', `The parameter ${name} is not carried with a pass.`);
   if (otherProject.has(name))
     throw new JobpassError('access_denied', `The parameter ${name} names another project, which nobody was asked about: leave it out.`);
-  if (delayed.has(name) && !['false', '0', ''].includes(String(value)))
-    throw new JobpassError('never_allowed', `No pass may ask for ${name}: it would be done when the job may be over.`);
+  if (['false', '0', ''].includes(String(value))) return;
+  if (delayed.has(name)) throw new JobpassError('never_allowed', `No pass may ask for ${name}: it would be done when the job may be over.`);
+  if (lasting.has(name))
+    throw new JobpassError('never_allowed', `No pass may ask for ${name}: it would let others push when the job is over.`);
 }
 
 /**

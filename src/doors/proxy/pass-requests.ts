@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
 import { JobpassError, isJobpassError } from '../../base/errors.ts';
 import type { JobId, ProjectId, UserId } from '../../base/ids.ts';
 import { limits } from '../../base/limits.ts';
@@ -12,7 +13,7 @@ import type { ActingCredentials, Channel, UpstreamHistory } from '../../ports/ga
 import { parseJson } from '../api/api-door.ts';
 import { credentialOf } from '../credential.ts';
 import { pathProblem } from '../paths.ts';
-import { batchOf } from '../git/lfs/body.ts';
+import { asksForForce, batchOf } from '../git/lfs/body.ts';
 import { service } from '../registry/challenge.ts';
 import { audienceOf, sayNo } from './answers.ts';
 import type { AnswerChange, AnswerHead, ForwardChange, Forwarder } from './forwarder.ts';
@@ -21,7 +22,7 @@ import { depthAllowed } from './chain.ts';
 import { confirmed, piecesOf, withoutPass } from './guarded-body.ts';
 import { readFetchCommand } from './fetch-command.ts';
 import { answerGit } from './git-result.ts';
-import { checkBody, readBody } from './json-body.ts';
+import { checkBody, formOf, readBody } from './json-body.ts';
 import { doorOf, judge, type Wanted } from './judge.ts';
 import { Lanes } from './lanes.ts';
 import { lfsAnswer } from './lfs-answer.ts';
@@ -35,7 +36,7 @@ import { scopesToAsk } from './registry-scopes.ts';
 import { madeBy } from './made-by.ts';
 import { fileForm, fileFormOf } from './file-form.ts';
 import { pushed, traceOf } from './written.ts';
-import { withoutOthers } from './scrub.ts';
+import { hiddenFields, withoutFields } from './scrub.ts';
 import type { OpenWrite, WriteLog } from './write-log.ts';
 
 export interface PassRequestDeps {
@@ -216,17 +217,19 @@ class PassRequest {
         'This pass has the rights of several people, and the forge shows notes, issues and files of artifacts to each as that person may see them: it reads none.',
       );
     const narrow = principalsOf(grant).length > 1 || grant.filter?.within !== undefined;
-    const scrub = wanted.kind === 'api' && !answersFile.test(wanted.endpoint) ? { answer: this.#scrubbed(narrow) } : {};
+    const hidden = hiddenFields(wanted.endpoint, narrow);
+    const scrub = wanted.kind === 'api' && !answersFile.test(wanted.endpoint) ? { answer: this.#scrubbed(hidden) } : {};
     if (wanted.ofSeveral === undefined || principalsOf(grant).length === 1) return this.#forward(grant, wanted, scrub);
     const more = await this.#admit(wanted.endpoint, [...wanted.accesses, ...wanted.ofSeveral]);
     return this.#forward(more, wanted, scrub);
   }
 
   async #write(wanted: Wanted): Promise<Outcome> {
+    if (wanted.kind === 'lfs_unlock') return this.#lfsUnlock(wanted);
     if (wanted.kind === 'lfs') {
       const grant = await this.#admit(wanted.endpoint, wanted.accesses);
-      // Whose lock it is, and who may break it, the forge decides for one only.
-      if (/\/locks(?:\/:id\/unlock)?$/.test(wanted.endpoint)) onePrincipal(grant);
+      // Whose lock it is the forge decides for one only.
+      if (wanted.endpoint.endsWith('/locks')) onePrincipal(grant);
       return this.#forward(grant, wanted, {
         body: { stream: confirmed(grant, this.#pieces()), length: 'same' },
       });
@@ -236,7 +239,7 @@ class PassRequest {
     onePrincipal(grant);
     const body = await readBody(this.#request, maxBytes);
     const said = checkBody(body, this.#request.headers['content-type']);
-    checkReserved(wanted.params, said);
+    checkReserved(wanted.params, [said, formOf((this.#request.url ?? '').split('?').slice(1).join('?'))]);
     if (await this.#deps.search(jobOf(grant))(body))
       throw new JobpassError('credential_misplaced', 'A pass stands in the body. It is revoked by now.');
     const trace = traceOf(this.#deps.history, wanted, said, this.#facts.query);
@@ -328,6 +331,17 @@ class PassRequest {
     return this.#forward(grant, { ...wanted, channel: upload ? 'git_write' : 'git_read' }, { body, answer: () => rewrite });
   }
 
+  /** A lock of somebody else's is taken back by force, which is a right of its own. */
+  async #lfsUnlock(wanted: Wanted): Promise<Outcome> {
+    const body = await readBody(this.#request, limits.jsonBodyBytes);
+    const force: readonly Access[] = asksForForce(body)
+      ? wanted.accesses.map(({ resource }) => ({ permission: 'lfs_lock:force', resource }))
+      : [];
+    const grant = await this.#admit(wanted.endpoint, [...wanted.accesses, ...force]);
+    onePrincipal(grant);
+    return this.#forward(grant, wanted, { body: { stream: confirmed(grant, Readable.from([body])), length: 'same' } });
+  }
+
   /** Scopes are decided here, and only those that are allowed are asked for upstream. */
   async #registryToken(wanted: Wanted): Promise<Outcome> {
     // The forge's other service, the dependency proxy, gives a token without scopes: all that its user may reach there.
@@ -392,9 +406,9 @@ class PassRequest {
     return this.#deps.acting.obtain(job, user, channel);
   }
 
-  /** @param narrow what the forge shows its one user of other groups and projects is left out (R3, R4) */
-  #scrubbed(narrow = false): NonNullable<ForwardChange['answer']> {
-    const scrub = (body: Buffer): Buffer => (narrow ? withoutOthers(this.#deps.scrub(body)) : this.#deps.scrub(body));
+  /** @param hidden fields of the answer that are left out as well */
+  #scrubbed(hidden?: ReadonlySet<string>): NonNullable<ForwardChange['answer']> {
+    const scrub = (body: Buffer): Buffer => withoutFields(this.#deps.scrub(body), hidden ?? new Set());
     return ({ headers }) => (isJson(headers) ? this.#jsonAnswer((body) => Promise.resolve(scrub(body))) : undefined);
   }
 

@@ -69,14 +69,27 @@ function scrubbedHeaders(external: (url: string) => string, headers: RawHeaders)
 }
 
 /** What the forge shows of other groups and projects beside one of them, as far as its one user sees those. */
-const ofOthers = new Set(['projects', 'shared_projects', 'shared_with_groups', 'forked_from_project']);
+const ofOthers = ['projects', 'shared_projects', 'shared_with_groups', 'forked_from_project', 'downstream_pipeline'];
+/** Of a schedule, what only those see who may change it; no pass may. */
+const ofSchedules = ['variables', 'inputs'];
 
-/** @param body JSON */
-export function withoutOthers(body: Buffer): Buffer {
-  if (body.length === 0) return body;
+/**
+ * Fields of the answer's things that are left out beside the secrets.
+ * @param narrow the pass may see less than the forge's one user (R3, R4)
+ */
+export function hiddenFields(endpoint: string, narrow: boolean): ReadonlySet<string> {
+  return new Set([...(narrow ? ofOthers : []), ...(endpoint.includes('/pipeline_schedules') ? ofSchedules : [])]);
+}
+
+/** @param body JSON: one thing, or a list of them */
+export function withoutFields(body: Buffer, hidden: ReadonlySet<string>): Buffer {
+  if (body.length === 0 || hidden.size === 0) return body;
   const value: unknown = JSON.parse(body.toString('utf8'));
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return body;
-  return Buffer.from(JSON.stringify(Object.fromEntries(Object.entries(value).filter(([name]) => !ofOthers.has(name)))));
+  const without = (one: unknown): unknown =>
+    typeof one === 'object' && one !== null && !Array.isArray(one)
+      ? Object.fromEntries(Object.entries(one).filter(([name]) => !hidden.has(name)))
+      : one;
+  return Buffer.from(JSON.stringify(Array.isArray(value) ? value.map(without) : without(value)));
 }
 
 /**

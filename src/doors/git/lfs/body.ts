@@ -40,6 +40,14 @@ export function batchOf(body: Fields): BatchRequest {
   return { operation, objects: objects.map(objectOf) };
 }
 
+/** Whether the body of an unlock asks to take back whoever's lock it is. @throws invalid_input */
+export function asksForForce(body: Buffer): boolean {
+  const value = parseJson(body.toString('utf8'));
+  const force: unknown = typeof value === 'object' && value !== null && 'force' in value ? value.force : undefined;
+  // Rails takes more than `true` for it.
+  return force !== undefined && force !== null && force !== false;
+}
+
 /** @throws unprocessable */
 export function objectOf(value: unknown): LfsObject {
   const { oid, size }: Fields = typeof value === 'object' && value !== null ? { ...value } : {};
