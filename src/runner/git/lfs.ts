@@ -1,17 +1,19 @@
+import { readFile } from 'node:fs/promises';
 import { JobpassError } from '../../base/errors.ts';
 import { runAs } from '../run-as.ts';
 import { type CheckoutOrder, jobGitEnvironment } from './checkout.ts';
-import { addressSetting, fetchEnvironment, gitEnvironment } from './environment.ts';
+import { fetchEnvironment, gitEnvironment } from './environment.ts';
 import { handOver } from './hand-over.ts';
+import { throughRelay } from './lfs-relay.ts';
 import { type FetchOrder, jobRef, type Mirror, type MirrorRoom } from './mirror.ts';
 
 const mostObjects = 100_000;
 
 /** Whoever wrote `.lfsconfig` or `.git/config` chooses neither the server nor a program (A19, A53): these stand above both. */
-function lfsSettings(url: URL): (readonly [string, string])[] {
+function lfsSettings(url: URL, endpoint: string): (readonly [string, string])[] {
   return [
     ['remote.origin.url', url.href],
-    ['lfs.url', `${url.href.replace(/\/+$/, '')}/info/lfs`],
+    ['lfs.url', endpoint],
     ['lfs.basictransfersonly', 'true'],
     ['lfs.standalonetransferagent', ''],
     ['lfs.locksverify', 'false'],
@@ -26,7 +28,12 @@ function lfsSettings(url: URL): (readonly [string, string])[] {
  */
 export async function fetchLfsObjects(
   mirror: Mirror,
-  order: Pick<FetchOrder, 'url' | 'credential' | 'address'> & { readonly room: MirrorRoom; readonly say: (text: string) => void },
+  order: Pick<FetchOrder, 'url' | 'credential'> & {
+    /** Of a server that is not the forge. */
+    readonly foreign: boolean;
+    readonly room: MirrorRoom;
+    readonly say: (text: string) => void;
+  },
 ): Promise<readonly string[]> {
   const { room, url, credential } = order;
   const plain = { cwd: mirror.dir, env: gitEnvironment(mirror.home), signal: room.signal };
@@ -35,13 +42,20 @@ export async function fetchLfsObjects(
     return [];
   }
   order.say('Fetching LFS objects…');
-  const settings = fetchEnvironment(mirror.home, credential, room.caFile, [...lfsSettings(url), ...addressSetting(order.address)]);
-  await runAs(undefined, 'git', ['lfs', 'fetch', 'origin', jobRef], {
-    cwd: mirror.dir,
-    env: settings,
-    signal: room.signal,
-    onOutput: room.onOutput,
-  });
+  const from = `${url.href.replace(/\/+$/, '')}/info/lfs`;
+  const fetch = async (endpoint: string): Promise<void> => {
+    const env = fetchEnvironment(mirror.home, credential, room.caFile, lfsSettings(url, endpoint));
+    await runAs(undefined, 'git', ['lfs', 'fetch', 'origin', jobRef], {
+      cwd: mirror.dir,
+      env,
+      signal: room.signal,
+      onOutput: room.onOutput,
+    });
+  };
+  if (order.foreign) {
+    const ca = room.caFile === undefined ? undefined : await readFile(room.caFile, 'utf8');
+    await throughRelay({ server: new URL(from), ca, signal: room.signal }, fetch);
+  } else await fetch(from);
   const { stdout } = await runAs(undefined, 'git', ['lfs', 'ls-files', '--long', jobRef], { ...plain, collectBytes: 64 * 1024 * 1024 });
   const oids = new Set([...stdout.matchAll(/^([0-9a-f]{64}) /gm)].map((match) => match[1] ?? ''));
   if (oids.size > mostObjects) throw new JobpassError('too_large', `There are more than ${mostObjects} LFS objects.`);

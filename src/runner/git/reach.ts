@@ -29,12 +29,12 @@ export type Resolve = (name: string) => Promise<readonly string[]>;
 const bySystem: Resolve = async (name) => (await lookup(name, { all: true })).map(({ address }) => address);
 
 /**
- * An address that a job's `.gitmodules` names is asked by this machine, outside of the job: it leads nowhere that this machine alone should reach (A42).
- * @returns what git has to be told of the name, `HOST:PORT:ADDRESS,…`, so that it goes where was looked at; undefined where there is nothing to tell
+ * An address that a job's `.gitmodules` names, or a server that it named, is asked by this machine, outside of the job: it leads nowhere that this machine alone should
+ * reach (A42).
+ * @returns where its name leads; empty where there is no name, or a proxy alone knows it
  * @throws invalid_input, upstream_failed
- * @see git-config, `http.curloptResolve`
  */
-export async function pinned(url: URL, resolve: Resolve = bySystem): Promise<string | undefined> {
+export async function addressesOf(url: URL, resolve: Resolve = bySystem): Promise<readonly string[]> {
   const name = url.hostname.replace(/^\[(.*)\]$/, '$1');
   const literal = isIP(name) !== 0;
   const addresses = literal
@@ -49,12 +49,22 @@ export async function pinned(url: URL, resolve: Resolve = bySystem): Promise<str
       'invalid_input',
       `${url.origin} leads to the runner's own machine or its own link, where no submodule of another server is fetched from.`,
     );
-  if (literal || addresses.length === 0) return undefined;
+  return literal ? [] : addresses;
+}
+
+/**
+ * @returns what git has to be told of the name, `HOST:PORT:ADDRESS,…`, so that it goes where was looked at; undefined where there is nothing to tell
+ * @throws invalid_input, upstream_failed
+ * @see git-config, `http.curloptResolve`
+ */
+export async function pinned(url: URL, resolve: Resolve = bySystem): Promise<string | undefined> {
+  const addresses = await addressesOf(url, resolve);
+  if (addresses.length === 0) return undefined;
   const port = url.port === '' ? { 'http:': '80', 'https:': '443' }[url.protocol] : url.port;
   return `${url.hostname}:${port}:${addresses.map((one) => (isIPv6(one) ? `[${one}]` : one)).join(',')}`;
 }
 
-function proxied({ protocol }: URL): boolean {
+export function proxied({ protocol }: URL): boolean {
   const names = protocol === 'https:' ? ['https_proxy', 'HTTPS_PROXY'] : ['http_proxy'];
   return names.some((name) => (process.env[name] ?? '') !== '');
 }

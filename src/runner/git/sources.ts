@@ -52,7 +52,7 @@ export async function getSources(order: SourcesOrder): Promise<void> {
       return say('Skipping the checkout (GIT_CHECKOUT).');
     }
     say(`Checking out ${mirror.sha.slice(0, 8)} as detached HEAD (ref is ${order.ref})…`);
-    await checkOut(order, mirror, place.buildDir, { url, credential });
+    await checkOut(order, mirror, place.buildDir, { url, credential, foreign: false });
     return order.submodules === 'none' ? say('Skipping Git submodules setup') : submodulesOf(mirror);
   });
   if (submodules !== undefined) await fetchSubmodules(order, submodules, url, place.buildDir, 1, { left: maxSubmodules });
@@ -62,7 +62,7 @@ async function checkOut(
   order: SourcesOrder,
   mirror: Mirror,
   dir: string,
-  from: Pick<FetchOrder, 'url' | 'credential' | 'address'>,
+  from: Pick<FetchOrder, 'url' | 'credential'> & { readonly foreign: boolean },
 ): Promise<void> {
   const { place, room, say } = order;
   const attributes = await attributesOf(mirror);
@@ -127,7 +127,7 @@ async function fetchSubmodule(
     room,
     { url, address, sha: submodule.sha, refspecs: [], depth: order.submoduleDepth, credential },
     async (mirror) => {
-      await checkOut(order, mirror, path, { url, credential, address });
+      await checkOut(order, mirror, path, { url, credential, foreign: !known });
       return order.submodules === 'recursive' ? submodulesOf(mirror) : [];
     },
   );
