@@ -128,10 +128,10 @@ export const attackMutants: readonly Mutant[] = [
     id: 'A27',
     defence: 'archives are scanned',
     file: 'src/runner/artifacts/zip.ts',
-    find: 'new Masker({ phrases: [], watched: order.watched, prefixes: [] })',
-    replace: 'new Masker({ phrases: [], watched: [], prefixes: [] })',
+    find: 'const masker = new Masker({ phrases: [], watched: order.watched, prefixes: [] });',
+    replace: 'const masker = new Masker({ phrases: [], watched: [], prefixes: [] });',
     test: 'test/runner/artifacts.test.ts',
-    name: 'A27 R12',
+    name: 'A27 R12 a pass in a file',
   },
   {
     id: 'A29',

@@ -292,12 +292,18 @@ describe('a job with artifacts', () => {
     expect(['out/kept', 'whole.key', 'from-here.key', 'deep/file'].map((name) => zip.includes(name))).toEqual([true, false, false, false]);
   });
 
-  test('A27 R12 a pass in an artifact is found and revoked', async () => {
+  test.each([
+    ['in a file', 'printf %s "$CI_EXTENDED_JOB_TOKEN" > out', undefined],
+    ['that a file is named', 'mkdir out; touch "out/$CI_EXTENDED_JOB_TOKEN"', undefined],
+    ['that a folder is named in base64', 'mkdir -p "out/$(printf %s "$CI_EXTENDED_JOB_TOKEN" | base64 -w0)"', undefined],
+    ['that a link leads to', 'mkdir out; ln -s "/x/$CI_EXTENDED_JOB_TOKEN" out/link', undefined],
+    ['that the archive is named', 'touch out', 'of-$CI_EXTENDED_JOB_TOKEN'],
+  ])('A27 R12 a pass %s in an artifact is found and revoked', async (_what, line, name) => {
     await scene.start({ unsafe: true });
     const { full, extended_job_token } = passesFor(scene.forge, 'variable');
-    const artifact = archiveOf(['out']);
-    const report = await scene.run(jobPayload(['printf %s "$CI_EXTENDED_JOB_TOKEN" > out'], { artifacts: [artifact], extended_job_token }));
-    expect(report.artifacts).toBeDefined();
+    const artifact = { ...archiveOf(['out']), ...(name === undefined ? {} : { name }) };
+    const report = await scene.run(jobPayload([line], { artifacts: [artifact], extended_job_token }));
+    expect(report.artifacts, report.text).toBeDefined();
     expect(scene.forge.revoked).toContain(full);
   });
 });

@@ -37,7 +37,12 @@ export async function writeZip(path: string, order: ZipOrder): Promise<void> {
   });
   written.catch(() => undefined);
   try {
-    for (const one of order.chosen) await addOne(zip, order, one, written);
+    // A pass may be the name of a file as well, or what a link leads to.
+    const names = new Masker({ phrases: [], watched: order.watched, prefixes: [] });
+    for (const one of order.chosen) {
+      names.write(Buffer.from(`${one.path}\n`));
+      await addOne(zip, order, one, names, written);
+    }
     zip.end();
     await written;
   } catch (error) {
@@ -91,11 +96,15 @@ async function* scannedBytes(file: FileHandle, { watched }: ZipOrder): AsyncGene
   }
 }
 
-async function addOne(zip: ZipFile, order: ZipOrder, { path, kind }: Chosen, written: Promise<void>): Promise<void> {
+async function addOne(zip: ZipFile, order: ZipOrder, { path, kind }: Chosen, names: Masker, written: Promise<void>): Promise<void> {
   if (!safeEntry(path))
     return order.say(`WARNING: ${path.replaceAll(/[\u0000-\u001f\u007f]/g, '?')} has a name that no archive may hold; it is left out`);
   if (kind === 'folder') return zip.addEmptyDirectory(path);
-  if (kind === 'link') return zip.addBuffer(Buffer.from(await readlink(join(order.root, path))), path, { mode: 0o120777 });
+  if (kind === 'link') {
+    const target = Buffer.from(await readlink(join(order.root, path)));
+    names.write(Buffer.concat([target, Buffer.from('\n')]));
+    return zip.addBuffer(target, path, { mode: 0o120777 });
+  }
   const file = await openOwn(order, path);
   if (file === undefined) return order.say(`WARNING: ${path} is not a file of the job; it is left out`);
   const { mode, mtime } = await file.stat();

@@ -11,6 +11,7 @@ import { copyTree } from '../artifacts/copy-tree.ts';
 import { selectFiles } from '../artifacts/select.ts';
 import { unzip } from '../artifacts/unzip.ts';
 import { multipart, writePlain, writeZip } from '../artifacts/zip.ts';
+import { Masker } from '../trace/masker.ts';
 import { waitFor } from '../wait.ts';
 import type { JobContext, Outcome } from './context.ts';
 import { stagingDir, untrackedFiles, withinBuild } from './files.ts';
@@ -112,6 +113,7 @@ async function send(context: JobContext, artifact: JobArtifact, path: string): P
   const query = new URLSearchParams({ artifact_format: artifact.artifact_format, artifact_type: artifact.artifact_type });
   if (artifact.expire_in !== null) query.set('expire_in', artifact.expire_in);
   const name = expander(variables.all)(artifact.name ?? '');
+  new Masker({ phrases: [], watched: context.watched, prefixes: [] }).write(Buffer.from(name));
   for (let attempt = 1; ; attempt += 1) {
     const { type, body } = multipart(`${name === '' ? 'artifacts' : name}${endings[artifact.artifact_format]}`, createReadStream(path));
     const status = await client.uploadArtifacts(job.id, token, query, type, body, control.all).catch((error: unknown) => {
