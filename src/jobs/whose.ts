@@ -96,6 +96,9 @@ async function settersBehind(deps: JobsDeps, bridges: readonly JobId[]): Promise
 
 type Line = { readonly creators: readonly UserId[]; readonly carriesVariables: boolean; readonly byPass: boolean };
 
+/** What somebody wrote stands in the variables of their jobs: a description, a title, the branch that a request is for (A56). */
+const writtenSources: ReadonlySet<PipelineRecord['source']> = new Set(['merge_request_event', 'schedule']);
+
 /**
  * The pipeline and its ancestors, newest first: over the bridge that triggered it, else over the job whose pass started it.
  * @returns whole = false where one of them is gone, or was not wholly known itself: then whoever stood behind it is not provable (R3). `parents` are those
@@ -117,10 +120,10 @@ async function lineage(
   let isChild = true;
   let current = pipeline;
   while (line.length <= limits.principals) {
-    const { creators, variables, inputs, parentJobId, upstream } = current;
+    const { creators, variables, inputs, source, parentJobId, upstream } = current;
     const byPass = parentJobId !== null || upstream !== null || creators.length > 1;
-    line.push({ creators, carriesVariables: variables.length > 0 || Object.keys(inputs).length > 0, byPass });
-    isChild &&= current.source === 'parent_pipeline';
+    line.push({ creators, carriesVariables: variables.length > 0 || Object.keys(inputs).length > 0 || writtenSources.has(source), byPass });
+    isChild &&= source === 'parent_pipeline';
     if (isChild && upstream !== null) bridges.push(upstream.jobId);
     if (upstream?.unprovable === true) return end(false);
     const above: JobId | null = upstream?.jobId ?? parentJobId;

@@ -116,6 +116,20 @@ describe('schedules, on SQLite and real git', () => {
     expect(pass?.principals[0]).toMatchObject({ userId: alice.id, reason: 'starter' });
   });
 
+  test('A56 who described a schedule is a principal of its jobs, also where another runs them again', async () => {
+    const app = await project();
+    const made = await make(app, bob.token, { description: '$(evil)' });
+    await comeDue(made['id']);
+    await server.jobs.runSchedules();
+    const job = await server.claim(runner.token);
+    if (job === undefined) throw new Error('no job to take');
+    await server.finish(job, 'failed');
+    await server.must('POST', `/api/v4/projects/${app}/jobs/${job.id}/retry`, {}, alice.token);
+    const again = await server.claim(runner.token);
+    const [pass] = await server.store.passes.forJob(null, id<JobId>(again?.id ?? 0));
+    expect(pass?.principals.map(({ userId }) => userId)).toEqual([alice.id, bob.id]);
+  });
+
   test('A4 a developer does not touch somebody else’s schedule, nor see its variables', async () => {
     const app = await project();
     const made = await make(app, alice.token);

@@ -39,4 +39,13 @@ export const scheduleMutants: readonly Mutant[] = [
     test: suite,
     name: 'A4 who edits',
   },
+  {
+    id: 'A56',
+    defence: 'who described a schedule steers its jobs, whoever runs them again',
+    file: 'src/jobs/whose.ts',
+    find: "['merge_request_event', 'schedule']",
+    replace: "['merge_request_event']",
+    test: suite,
+    name: 'A56 who described',
+  },
 ];

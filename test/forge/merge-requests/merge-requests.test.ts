@@ -300,6 +300,26 @@ describe('merge requests, on SQLite and real git', () => {
     expect(await behind(await claim())).toEqual([alice.id, bob.id, carol.id]);
   });
 
+  test('A56 who opened it is a principal of its jobs, also where another runs them again', async () => {
+    const app = await project(forRequests);
+    await open(app, carol.token, { title: '$(evil)' });
+    const job = await claim();
+    await server.finish(job, 'failed');
+    await server.must('POST', `/api/v4/projects/${app}/jobs/${job.id}/retry`, {}, alice.token);
+    expect(await behind(await claim())).toEqual([alice.id, carol.id, bob.id]);
+  });
+
+  test('A56 who chose its target is a principal of the jobs that read it', async () => {
+    const app = await project(forRequests);
+    await open(app);
+    await drain();
+    await server.must('POST', `/api/v4/projects/${app}/repository/branches`, { branch: 'evil', ref: 'main' }, carol.token);
+    await drain();
+    await server.must('PUT', `${M(app)}/1`, { target_branch: 'evil' }, carol.token);
+    await server.must('POST', `${M(app)}/1/pipelines`, {}, alice.token);
+    expect(await behind(await claim())).toEqual([alice.id, bob.id, carol.id]);
+  });
+
   test('A7 the right to run it is asked again when a runner takes the job', async () => {
     const app = await project(forRequests);
     await open(app);

@@ -124,7 +124,8 @@ export function makeMergeRequestForge(deps: MergeRequestDeps): MergeRequestForge
           const request = present(await mergeRequests.lock(tx, known.id), 'the merge request');
           const now = clock.now();
           const moved = stateChange(request, event, grant, now);
-          const rewritten = texts.title !== undefined || texts.description !== undefined || texts.labels !== undefined;
+          // All but that stand in the variables of its jobs (A56).
+          const rewritten = targetBranch !== undefined || Object.keys(texts).some((name) => name !== 'removeSourceBranch');
           const writers = rewritten ? { writers: [...new Set([...request.writers, ...grant.principals])] } : {};
           const target = targetBranch === undefined ? {} : { targetBranch };
           await mergeRequests.change(tx, known.id, { ...texts, ...target, ...moved, ...writers, updatedAt: now });
