@@ -1,4 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { ok } from '../support/git-http.ts';
 import { type Claimed, oneJob, startTestServer, type TestServer } from '../support/server.ts';
 
 describe('whose rights a job has, and what users and admins say about it', () => {
@@ -45,6 +49,42 @@ describe('whose rights a job has, and what users and admins say about it', () =>
     const gone = () => server.call('DELETE', `/api/v4/user/jobpass/trusted_projects/${app}`, { token: alice.token });
     expect([(await gone()).status, (await gone()).status]).toEqual([204, 404]);
     expect(await principals(await start())).toEqual(['alice: starter', 'carol: last_merger']);
+  });
+
+  test('R3 A59 who moved the protected ref answers for it also while the push goes on with its other refs', async () => {
+    await server.commit(app, 'hers.txt', 'x', { token: alice.token });
+    for (let job = await server.claim(runner.token); job !== undefined; job = await server.claim(runner.token)) await server.finish(job);
+    const folder = await mkdtemp(join(tmpdir(), 'jobpass-push-'));
+    const header = `http.extraHeader=Authorization: Basic ${Buffer.from(`carol:${carol.token}`).toString('base64')}`;
+    await ok(folder, '-c', header, 'clone', '-q', `${server.url}/team/app.git`, '.');
+    const evil = await ok(folder, 'commit-tree', '-p', 'HEAD', '-m', 'evil', 'HEAD^{tree}');
+    // Asked once for the whole push, then for each ref that moves: main has moved when the other one is asked about.
+    const { directory } = server.store;
+    const { protectedRefs } = directory;
+    const [moved, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let asked = 0;
+    const held: typeof protectedRefs = async (...of) => {
+      if ((asked += 1) === 3) {
+        moved.resolve();
+        await goOn.promise;
+      }
+      return protectedRefs(...of);
+    };
+    Object.assign(directory, { protectedRefs: held });
+    const pushing = ok(folder, '-c', header, 'push', '-q', 'origin', `${evil}:refs/heads/main`, `${evil}:refs/heads/other`);
+    try {
+      await Promise.race([moved.promise, pushing]);
+      const job = await start();
+      expect([(job.payload['git_info'] as { sha: string }).sha, await principals(job)]).toEqual([
+        evil,
+        ['alice: starter', 'carol: last_merger'],
+      ]);
+    } finally {
+      goOn.resolve();
+      await pushing;
+      Object.assign(directory, { protectedRefs });
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 
   test('R3 A59 a branch that was cut from a protected one is answered for by who last merged there, also below commits of its own', async () => {

@@ -341,4 +341,22 @@ export const pipelineMutants: readonly Mutant[] = [
     test: cases,
     name: 'test/cases/workflow',
   },
+  {
+    id: 'A59',
+    defence: 'a push that is not settled counts for the refs that it may have moved',
+    file: 'src/store/repositories/push-log.ts',
+    find: '...moving.flatMap(({ pushers }) => pushers)',
+    replace: '...moving.flatMap(() => [])',
+    test: 'test/jobs/trust.test.ts',
+    name: 'R3 A59 who moved the protected ref',
+  },
+  {
+    id: 'A59',
+    defence: 'a copy knows nobody who last moved what was just moving',
+    file: 'src/store/repositories/push-log.ts',
+    find: 'for (const refs of chunks((await underWay(on, from))',
+    replace: 'for (const refs of chunks((await underWay(on, to))',
+    test: 'test/conformance/store/sqlite.test.ts',
+    name: 'R3 A59 a copy knows nobody',
+  },
 ];

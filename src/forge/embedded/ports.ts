@@ -200,9 +200,9 @@ export interface PushLogStore {
   pushersOf(tx: MaybeTx, project: ProjectId, commits: readonly Oid[]): Promise<ReadonlyMap<Oid, readonly UserId[]>>;
   /** Of these commits, those that `from` knows the pushers of are known to `to` as well: it got them from there. */
   share(tx: Tx, from: ProjectId, to: ProjectId, commits: readonly Oid[]): Promise<void>;
-  /** Everything that `from` knows of its commits and refs, for a copy of it. */
+  /** Everything that `from` knows of its commits and refs, for a copy of it; but for refs that a push may be moving. */
   shareAll(tx: Tx, from: ProjectId, to: ProjectId): Promise<void>;
-  /** Who last moved the ref. */
+  /** Who last moved the ref, and whoever may be moving it now; undefined where nobody is known to have moved it before. */
   lastPushers(tx: MaybeTx, project: ProjectId, ref: RefName): Promise<readonly UserId[] | undefined>;
 }
 

@@ -1,5 +1,5 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
-import { id, type JobId, millis, type Oid, type PassId, type ProjectId, type PushId, type UserId } from '../../base/ids.ts';
+import { id, type JobId, millis, type Oid, type PassId, type ProjectId, type PushId, type RefName, type UserId } from '../../base/ids.ts';
 import type { NewPush, ProtectedRefStore, PushLogStore, PushRecord } from '../../forge/embedded/ports.ts';
 import { type Database, readJson } from '../database.ts';
 import type { PushesTable, Schema } from '../schema.ts';
@@ -118,8 +118,17 @@ export function pushLogRepository(db: Database): PushLogStore {
         )
         .onConflict((conflict) => conflict.columns(['projectId', 'ref']).doNothing())
         .execute();
+      // Nobody can tell whether the copy has them before or after that.
+      for (const refs of chunks((await underWay(on, from)).flatMap((push) => push.refs)))
+        await on
+          .deleteFrom('refPushes')
+          .where('projectId', '=', to)
+          .where('ref', 'in', [...refs])
+          .execute();
     },
     async lastPushers(tx, project, ref) {
+      // First: one that is settled meanwhile stands in the second answer.
+      const moving = (await underWay(db.on(tx), project)).filter(({ refs }) => refs.includes(ref));
       const row = await db
         .on(tx)
         .selectFrom('refPushes')
@@ -128,9 +137,29 @@ export function pushLogRepository(db: Database): PushLogStore {
         .where('refPushes.projectId', '=', project)
         .where('refPushes.ref', '=', ref)
         .executeTakeFirst();
-      return row === undefined ? undefined : readJson<UserId[]>(row.pushers);
+      return row === undefined
+        ? undefined
+        : [...new Set([...readJson<UserId[]>(row.pushers), ...moving.flatMap(({ pushers }) => pushers)])];
     },
   };
+}
+
+/** Pushes that are not settled: git moves one ref of them after the other, and each may have moved already (A59). */
+async function underWay(
+  on: Kysely<Schema>,
+  project: number,
+): Promise<readonly { readonly refs: readonly RefName[]; readonly pushers: readonly UserId[] }[]> {
+  const rows = await on
+    .selectFrom('pushes')
+    .select(['changes', 'pushers'])
+    .where('handled', '=', 0)
+    .where('state', '=', 'prepared')
+    .where('projectId', '=', project)
+    .execute();
+  return rows.map(({ changes, pushers }) => ({
+    refs: readJson<NewPush['changes']>(changes).map(({ ref }) => ref),
+    pushers: readJson<UserId[]>(pushers),
+  }));
 }
 
 /** The record of a push is made under its refs' locks, so a greater id moved a ref later; being settled, it holds none any more. */

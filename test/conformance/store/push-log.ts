@@ -71,6 +71,29 @@ export function pushLogCases(bench: Bench): void {
     expect(await pushLog.lastPushers(null, project, main)).toEqual([two]);
   });
 
+  test('R3 A59 a push that is not settled may have moved its refs already: who pushes counts beside the last one', async () => {
+    const { transactor, forge } = bench.store;
+    const { pushLog } = forge;
+    const { project, one, two } = await place();
+    const prepared = await transactor.write((tx) => pushLog.prepare(tx, newPush(project, [two], [], [main, other])));
+    // Who moved it before, if anybody did, stays unknown.
+    expect(await pushLog.lastPushers(null, project, main)).toBeUndefined();
+    await push(newPush(project, [one], []));
+    expect(await pushLog.lastPushers(null, project, main)).toEqual([one, two]);
+    await transactor.write((tx) => pushLog.finish(tx, prepared, 'dropped', []));
+    expect(await pushLog.lastPushers(null, project, main)).toEqual([one]);
+  });
+
+  test('R3 A59 a copy knows nobody who last moved a ref that a push was moving', async () => {
+    const { transactor, forge } = bench.store;
+    const { pushLog } = forge;
+    const [{ project, one, two }, copy] = [await place(), (await place()).project];
+    await push(newPush(project, [one], [], [main, other]), [main, other]);
+    await transactor.write((tx) => pushLog.prepare(tx, newPush(project, [two], [])));
+    await transactor.write((tx) => pushLog.shareAll(tx, project, copy));
+    expect([await pushLog.lastPushers(null, copy, main), await pushLog.lastPushers(null, copy, other)]).toEqual([undefined, [one]]);
+  });
+
   test('only refs that really moved are remembered', async () => {
     const { pushLog } = bench.store.forge;
     const { project, one } = await place();
