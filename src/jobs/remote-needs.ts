@@ -1,6 +1,7 @@
 import { JobpassError } from '../base/errors.ts';
 import { type JobId, parseId, type PipelineId, type ProjectId } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
+import type { Permission } from '../pass/grant.ts';
 import type { Principals } from '../pass/principals.ts';
 import type { PlanJob, PlanRemoteNeed } from '../pipeline/plan.ts';
 import type { Expander } from '../pipeline/variables.ts';
@@ -61,10 +62,24 @@ export async function remoteRefusal(
   needs: readonly (JobRecord | undefined)[],
 ): Promise<string | undefined> {
   const missing = 'an artifact that it needs of another pipeline is not there, or not for everybody behind the job';
-  const projects = new Set(needs.flatMap((need) => need?.projectId ?? []));
-  projects.delete(job.projectId);
-  for (const project of projects) if (!(await mayRead(deps, job, pipeline, principals, project))) return missing;
+  const asked = new Set<string>();
+  for (const need of needs) {
+    if (need === undefined || need.projectId === job.projectId) continue;
+    const permissions = readersOf(need);
+    const key = `${need.projectId} ${permissions?.join(' ') ?? ''}`;
+    if (asked.has(key)) continue;
+    asked.add(key);
+    if (!(await mayRead(deps, job, pipeline, principals, need.projectId, permissions))) return missing;
+  }
   return needs.includes(undefined) ? missing : undefined;
+}
+
+/** What its archive takes over the API, it takes here (`artifacts:access`). @returns undefined where it is for its own project's jobs alone */
+function readersOf({ plan }: JobRecord): readonly Permission[] | undefined {
+  const { job }: { job: PlanJob } = JSON.parse(plan);
+  const access = job.artifacts?.access ?? 'all';
+  if (access === 'none') return undefined;
+  return access === 'all' ? ['artifact:read'] : ['artifact:read', `artifact:read_${access}`];
 }
 
 async function mayRead(
@@ -73,14 +88,21 @@ async function mayRead(
   pipeline: PipelineRecord,
   principals: Principals,
   project: ProjectId,
+  permissions: readonly Permission[] | undefined,
 ): Promise<boolean> {
+  if (permissions === undefined) return false;
   const identity = await bridgeIdentity(deps, job, pipeline, principals, false);
-  const admission = await deps.gatekeeper.admit(identity, [{ permission: 'artifact:read', resource: { kind: 'project', id: project } }], {
-    door: 'jobs',
-    endpoint: 'needs:project',
-    requestId: `job-${job.id}`,
-    secure: true,
-  });
+  const resource = { kind: 'project', id: project } as const;
+  const admission = await deps.gatekeeper.admit(
+    identity,
+    permissions.map((permission) => ({ permission, resource })),
+    {
+      door: 'jobs',
+      endpoint: 'needs:project',
+      requestId: `job-${job.id}`,
+      secure: true,
+    },
+  );
   if (admission.ok) await deps.gatekeeper.settle(admission.grant, 'done');
   return admission.ok;
 }
@@ -94,7 +116,7 @@ export async function remoteSource(deps: JobsDeps, job: JobRecord, wanted: JobId
   if (source === undefined || pipeline === undefined || rights === undefined || source.artifactsFile === null) return undefined;
   if (source.artifactsExpireAt !== null && deps.clock.now() >= source.artifactsExpireAt) return undefined;
   const principals = { list: rights.principals.slice(0, limits.principals), ownProjectOnly: !rights.provable, notes: [] };
-  if (source.projectId !== job.projectId && !(await mayRead(deps, job, pipeline, principals, source.projectId)))
+  if (source.projectId !== job.projectId && !(await mayRead(deps, job, pipeline, principals, source.projectId, readersOf(source))))
     throw new JobpassError('access_denied', 'Not everybody behind this job may read that artifact any more.');
   return source;
 }

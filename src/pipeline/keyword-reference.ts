@@ -9,6 +9,7 @@ and \`!reference\` work as in GitLab. A key that stands twice in one map is an e
 
 - \`cache\`: the server puts trust tier and principals behind each key (R15, [doors/runner.md](doors/runner.md)), so \`unprotect: true\` is refused; files of a key are paths without \`*\`.
 - \`id_tokens\`: [id-tokens.md](id-tokens.md).
+- \`artifacts:access\` counts for \`needs:project\`, too: whoever could not download the archive over the API gets it into no job of another project.
 - \`variables\` and \`parallel:matrix\` take texts and whole numbers: \`1.10\` would be 1.1, so it is to be quoted. \`$[[ matrix.NAME ]]\` in \`needs:parallel:matrix\` is not supported: write the values.
 - \`JOBPASS_EXPOSE\`, \`JOBPASS_PERMISSIONS\` and names like these, where they mean nothing, are warnings of \`ci/lint\`.
 - \`trigger\`: what runs again in a downstream pipeline reopens the bridge that waited for it, where who retries may run jobs there. With \`strategy: mirror\` a bridge is

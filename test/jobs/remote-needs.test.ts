@@ -72,6 +72,29 @@ test('R3 A57 an artifact of another project comes to those who may read it there
   expect(rows.filter(({ endpoint }) => endpoint === 'needs:project').map(({ decision }) => decision)).toContain('allow');
 });
 
+test('R1 an artifact that is for developers, or for nobody, comes to no job of another project whose people could not download it', async () => {
+  const file =
+    'build: {script: x, artifacts: {paths: [out], access: developer}}\nown: {script: x, artifacts: {paths: [out], access: none}}\n';
+  const lib = await project('kept/lib', { '.gitlab-ci.yml': file }, bob);
+  const source = await build();
+  await build();
+  await server.member(lib, alice.id, 20);
+  const use = (job: string) => `use: {script: x, needs: [{project: kept/lib, ref: main, job: ${job}}]}\n`;
+  const app = await project('kept/app', { '.gitlab-ci.yml': use('build') }, alice);
+  expect((await server.call('GET', `/api/v4/projects/${lib}/jobs/${source.id}/artifacts`, { token: alice.token })).status).toBe(403);
+  expect(await server.claim(runner)).toBeUndefined();
+  expect(await failed(app)).toMatchObject([{ failure_reason: 'missing_dependency_failure' }]);
+  await server.must('PUT', `/api/v4/projects/${lib}/members/${alice.id}`, { access_level: 30 });
+  await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token);
+  const job = await claim();
+  expect((await fetchArchive(job, source)).status).toBe(200);
+  await server.must('PUT', `/api/v4/projects/${lib}/members/${alice.id}`, { access_level: 20 });
+  expect((await fetchArchive(job, source)).status).toBe(403);
+  await server.finish(job);
+  await project('kept/other', { '.gitlab-ci.yml': use('own') }, bob);
+  expect(await server.claim(runner)).toBeUndefined();
+});
+
 test('a child takes an artifact of its parent, and of no pipeline beside its tree', async () => {
   const parent = `stages: [a, b]\n${maker.replace('{', '{stage: a, ')}hop: {stage: b, trigger: {include: child.yml}, variables: {PARENT: $CI_PIPELINE_ID}}\n`;
   const child = 'use: {script: x, needs: [{pipeline: $PARENT, job: build}]}\n';

@@ -171,7 +171,7 @@ export const downstreamMutants: readonly Mutant[] = [
     id: 'R3',
     defence: 'everybody behind a job may read what it takes of another project',
     file: 'src/jobs/remote-needs.ts',
-    find: 'for (const project of projects) if (!(await mayRead(deps, job, pipeline, principals, project))) return missing;',
+    find: 'if (!(await mayRead(deps, job, pipeline, principals, need.projectId, permissions))) return missing;',
     replace: '',
     test: 'test/jobs/remote-needs.test.ts',
     name: 'R3 A57 an artifact of another project',

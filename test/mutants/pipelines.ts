@@ -359,4 +359,13 @@ export const pipelineMutants: readonly Mutant[] = [
     test: 'test/conformance/store/sqlite.test.ts',
     name: 'R3 A59 a copy knows nobody',
   },
+  {
+    id: 'R1',
+    defence: 'artifacts:access counts for other projects, too',
+    file: 'src/jobs/remote-needs.ts',
+    find: "access === 'all' ? ['artifact:read'] :",
+    replace: "access !== 'none' ? ['artifact:read'] :",
+    test: 'test/jobs/remote-needs.test.ts',
+    name: 'R1 an artifact that is for developers',
+  },
 ];
