@@ -1,1 +1,1 @@
-export { type Ceiling, readCeiling } from '../policy/ceiling.ts';
+export { type Ceiling, ceilingLimits, readCeiling } from '../policy/ceiling.ts';

@@ -3,6 +3,9 @@ import { parseId } from '../base/ids.ts';
 import type { Ceiling } from '../policy/ceiling.ts';
 import type { Directory } from '../ports/directory.ts';
 
+/** What looks names up. */
+export type PlaceDirectory = Pick<Directory, 'project' | 'projectByPath' | 'groupByPath'>;
+
 export interface NamedPlaces {
   readonly places: NonNullable<Ceiling['places']>;
   /** What means nothing now: it gives nothing away, today or when something takes the name. */
@@ -13,7 +16,7 @@ export interface NamedPlaces {
  * Names become numbers once, when a ceiling is made (R14): `group/app` or `42` is a project, `group/*` is everything in a group.
  * Whether a caller may know of what is found is for the caller to ask.
  */
-export async function namePlaces(directory: Directory, names: readonly string[]): Promise<NamedPlaces> {
+export async function namePlaces(directory: PlaceDirectory, names: readonly string[]): Promise<NamedPlaces> {
   const projectIds: ProjectId[] = [];
   const groupIds: GroupId[] = [];
   const unknown: string[] = [];

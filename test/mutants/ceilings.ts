@@ -160,4 +160,13 @@ export const ceilingMutants: readonly Mutant[] = [
     test: 'test/jobs/less-trust.test.ts',
     name: 'R7 trust fetch',
   },
+  {
+    id: 'R4',
+    defence: 'no job has more names looked up than a ceiling may have',
+    file: 'src/jobs/job-limits.ts',
+    find: 'names.length > ceilingLimits.entries',
+    replace: 'names.length > Infinity',
+    test: 'test/doors/oauth/narrowing.test.ts',
+    name: 'R4 R13 more names',
+  },
 ];

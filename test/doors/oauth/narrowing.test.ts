@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { millis } from '../../../src/base/ids.ts';
+import { jobLimits } from '../../../src/jobs/job-limits.ts';
+import type { PlaceDirectory } from '../../../src/pass/name-places.ts';
 import { passFor } from '../../support/pass.ts';
 import { type Claimed, oneJob, startTestServer, type TestServer } from '../../support/server.ts';
 
@@ -217,5 +219,23 @@ describe('ceilings and narrowed passes', () => {
     const variables = [{ key: 'JOBPASS_PERMISSIONS', value: '*' }];
     await server.must('POST', `/api/v4/projects/${bounded}/pipeline`, { ref: 'main', variables }, alice.token);
     expect(await limitsOf()).toEqual(['bounded by the job: project:read code:* in libs/one', 'bounded by the pipeline: *']);
+  });
+
+  test('R4 R13 more names than a ceiling may have bound a job to nothing, and none of them is looked up', async () => {
+    const many = Array.from({ length: 201 }, (_, index) => `libs/${index}`);
+    const asked: string[] = [];
+    const directory: PlaceDirectory = {
+      project: async () => undefined,
+      projectByPath: async (_tx, path) => void asked.push(path),
+      groupByPath: async () => undefined,
+    };
+    const bound = (projects: string) => jobLimits(directory, [{ by: 'the job', permissions: undefined, projects }]);
+    expect(await bound(many.join(' '))).toEqual({
+      limits: [{ by: 'the job', permissions: [], places: { projectIds: [], groupIds: [] }, rule: 'R4' }],
+      notes: ['JOBPASS_PROJECTS: at most 200 projects and groups; the pass may do nothing', 'bounded by the job: nothing'],
+    });
+    expect(asked).toEqual([]);
+    await bound(many.slice(1).join('\n'));
+    expect(asked).toHaveLength(200);
   });
 });
