@@ -3,9 +3,11 @@ import { gunzipSync } from 'node:zlib';
 import { JobpassError } from '../base/errors.ts';
 import { type EpochMillis, type JobId, millis } from '../base/ids.ts';
 import { limits } from '../base/limits.ts';
+import { randomBase62 } from '../base/secret.ts';
 import type { PlanJob } from '../pipeline/plan.ts';
 import type { StoredBlob } from '../ports/blobs.ts';
 import type { JobRecord, PipelineVariable } from '../ports/jobs.ts';
+import type { Tx } from '../ports/tx.ts';
 import { dependenciesOf } from './dependencies.ts';
 import type { JobsDeps } from './deps.ts';
 import { parseDotenv } from './dotenv.ts';
@@ -26,9 +28,9 @@ export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 
     if (hasEnded(job.status)) throw ended();
     return job;
   };
-  /** One at a time for each key, so that nothing replaces what was stored: not a second upload, and not one that outlives the job. */
+  /** One at a time for each key: a second upload need not be sent whole to be refused. */
   async function once<Result>(key: string, stored: boolean, work: () => Promise<Result>): Promise<Result> {
-    if (stored || uploading.has(key)) throw new JobpassError('invalid_input', 'The job has uploaded this already.');
+    if (stored || uploading.has(key)) throw already();
     uploading.add(key);
     try {
       return await work();
@@ -36,15 +38,39 @@ export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 
       uploading.delete(key);
     }
   }
-  /** Stores what has no pass in it; one that has is dead before anybody could read it (R12, A27). */
-  async function keep(id: JobId, key: string, body: Readable, maxBytes: number): Promise<StoredBlob> {
+  /**
+   * Stores what has no pass in it; one that has is dead before anybody could read it (R12, A27). It stands apart until the transaction that makes its row,
+   * so that nothing replaces what was stored: not a second upload, on whichever node, and not one that outlives the job (R2).
+   * @param row false where the job has ended
+   */
+  async function keep(
+    id: JobId,
+    key: string,
+    body: Readable,
+    maxBytes: number,
+    row: (tx: Tx, sizeBytes: number) => Promise<boolean>,
+  ): Promise<StoredBlob> {
+    const apart = `${key}.${randomBase62(16)}`;
     const search = new UploadSearch();
-    const stored = await deps.blobs.write(key, search.through(body), maxBytes);
-    const leaked = await deps.leaks.revokeAll(search.found, { door: 'runner', what: `an upload of job ${id}`, requestId: `job ${id}` });
-    if (leaked === 0) return stored;
-    await deps.blobs.remove(key);
-    throw new JobpassError('invalid_input', 'A pass (jpt_…) stands in what was uploaded: it is revoked now, and nothing is kept (R12).');
+    const stored = await deps.blobs.write(apart, search.through(body), maxBytes);
+    try {
+      const place = { door: 'runner', what: `an upload of job ${id}`, requestId: `job ${id}` };
+      if ((await deps.leaks.revokeAll(search.found, place)) > 0)
+        throw new JobpassError(
+          'invalid_input',
+          'A pass (jpt_…) stands in what was uploaded: it is revoked now, and nothing is kept (R12).',
+        );
+      await transactor.write(async (tx) => {
+        if (!(await row(tx, stored.sizeBytes))) throw ended();
+        await deps.blobs.move(apart, key);
+      });
+      return stored;
+    } catch (error) {
+      await deps.blobs.remove(apart);
+      throw error;
+    }
   }
+  const alive = ['running', 'canceling'] as const;
   const endOf = (seconds: number | null): EpochMillis | null => (seconds === null ? null : millis(clock.now() + seconds * 1000));
 
   return {
@@ -52,16 +78,14 @@ export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 
       const job = await running(id);
       const key = artifactKey(id);
       return once(key, job.artifactsFile !== null, async () => {
-        const { sizeBytes } = await keep(id, key, body, limits.artifactBytes);
-        const change = {
-          artifactsFile: filename,
-          artifactsSizeBytes: sizeBytes,
-          artifactsExpireAt: endOf(expireInSeconds),
-          contactAt: clock.now(),
-        };
-        if (await transactor.write((tx) => jobs.changeJob(tx, id, ['running', 'canceling'], change))) return { sizeBytes };
-        await deps.blobs.remove(key);
-        throw ended();
+        const { sizeBytes } = await keep(id, key, body, limits.artifactBytes, async (tx, artifactsSizeBytes) => {
+          // The row is this transaction's from here on.
+          if (!(await jobs.changeJob(tx, id, alive, { contactAt: clock.now() }))) return false;
+          if ((await jobs.job(tx, id))?.artifactsFile !== null) throw already();
+          const artifactsExpireAt = endOf(expireInSeconds);
+          return jobs.changeJob(tx, id, alive, { artifactsFile: filename, artifactsSizeBytes, artifactsExpireAt });
+        });
+        return { sizeBytes };
       });
     },
     async storeReport(id, { type, format, filename }, body, expireInSeconds) {
@@ -70,15 +94,14 @@ export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 
       const stored = (await jobs.reportsOf(null, id)).some((report) => report.type === type);
       return once(key, stored, async () => {
         const { dotenv, content } = type === 'dotenv' ? await readDotenv(body) : { dotenv: undefined, content: body };
-        const { sizeBytes } = await keep(id, key, content, limits.reportBytes);
-        const kept = await transactor.write(async (tx) => {
+        const { sizeBytes } = await keep(id, key, content, limits.reportBytes, async (tx, bytes) => {
           const change = { contactAt: clock.now(), ...(dotenv === undefined ? {} : { dotenv }) };
-          if (!(await jobs.changeJob(tx, id, ['running', 'canceling'], change))) return false;
-          return jobs.insertReport(tx, { jobId: id, type, format, filename, sizeBytes, expireAt: endOf(expireInSeconds) });
+          if (!(await jobs.changeJob(tx, id, alive, change))) return false;
+          const report = { jobId: id, type, format, filename, sizeBytes: bytes, expireAt: endOf(expireInSeconds) };
+          if (!(await jobs.insertReport(tx, report))) throw already();
+          return true;
         });
-        if (kept) return { sizeBytes };
-        await deps.blobs.remove(key);
-        throw ended();
+        return { sizeBytes };
       });
     },
     async dependencyArtifacts(asking, wanted) {
@@ -92,6 +115,10 @@ export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 
       return { filename: source.artifactsFile, ...(await deps.blobs.open(artifactKey(wanted))) };
     },
   };
+}
+
+function already(): JobpassError {
+  return new JobpassError('invalid_input', 'The job has uploaded this already.');
 }
 
 function ended(): JobpassError {

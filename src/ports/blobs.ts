@@ -14,6 +14,8 @@ export interface Blobs {
   open(key: string): Promise<{ readonly sizeBytes: number; readonly body: Readable }>;
   /** A part of one. @param endByte the first that is left out @returns less where the file ends before @throws not_found */
   part(key: string, fromByte: number, endByte: number): Promise<Buffer>;
+  /** Under another key from now on, in place of what may stand there. @throws not_found */
+  move(from: string, to: string): Promise<void>;
   remove(key: string): Promise<void>;
 }
 

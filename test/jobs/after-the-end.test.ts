@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdir, readFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { id, type JobId, millis } from '../../src/base/ids.ts';
 import { silentLog } from '../../src/base/log.ts';
@@ -116,6 +118,58 @@ describe('what becomes of a job after its end', () => {
     await server.must('POST', `/api/v4/projects/${app}/jobs/${again.id}/cancel`, {}, alice.token);
     await again.finish('failed');
     expect(await next()).toBeUndefined();
+  });
+
+  /** As an upload on another node meets it: `meanwhile` happens when it has just found the job running and nothing stored. */
+  async function overtaken(job: RunnerJob, query: string, meanwhile: () => Promise<unknown>): Promise<number> {
+    const { jobs } = server.store;
+    const { job: look } = jobs;
+    let first = true;
+    const late: typeof look = async (tx, wanted) => {
+      const found = await look(tx, wanted);
+      if (!first || tx !== null || wanted !== job.id) return found;
+      first = false;
+      await meanwhile();
+      return found;
+    };
+    Object.assign(jobs, { job: late });
+    try {
+      return (await job.upload('late', 'late.zip', query)).status;
+    } finally {
+      Object.assign(jobs, { job: look });
+    }
+  }
+  const kinds = [
+    ['archive', 'artifact_format=zip&artifact_type=archive'],
+    ['report', 'artifact_format=gzip&artifact_type=junit'],
+  ] as const;
+  async function contentOf(job: { id: number }, kind: 'archive' | 'report'): Promise<string> {
+    const number = id<JobId>(job.id);
+    const key = kind === 'archive' ? artifactKey(number) : reportKey(number, 'junit');
+    const folder = dirname(join(server.dataDir, 'blobs', key));
+    expect((await readdir(folder)).filter((name) => name.startsWith(`${basename(key)}.`))).toEqual([]);
+    return readFile(join(server.dataDir, 'blobs', key), 'utf8');
+  }
+
+  test.each(kinds)('R2 an upload that outlives its job replaces nothing, and takes nothing away: %s', async (kind, query) => {
+    await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token);
+    const job = await take();
+    const status = await overtaken(job, query, async () => {
+      // On the node that was faster.
+      const key = kind === 'archive' ? artifactKey(id<JobId>(job.id)) : reportKey(id<JobId>(job.id), 'junit');
+      await fileBlobs(join(server.dataDir, 'blobs')).write(key, Readable.from([Buffer.from('first')]), 10);
+      await job.finish('success');
+    });
+    expect([status, await contentOf(job, kind)]).toEqual([403, 'first']);
+  });
+
+  test.each(kinds)('R3 a second upload replaces nothing, whatever was found at its start: %s', async (kind, query) => {
+    await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token);
+    const job = await take();
+    const status = await overtaken(job, query, () => job.upload('first', 'first.zip', query));
+    expect([status, await contentOf(job, kind)]).toEqual([400, 'first']);
+    expect((await row(job)).artifactsFile).toBe(kind === 'archive' ? 'first.zip' : null);
+    await job.finish('success');
   });
 
   test('expire_in: archive and reports are gone once it is over, files and rows; what never expires stays', async () => {

@@ -368,4 +368,22 @@ export const pipelineMutants: readonly Mutant[] = [
     test: 'test/jobs/remote-needs.test.ts',
     name: 'R1 an artifact that is for developers',
   },
+  {
+    id: 'R2',
+    defence: 'an upload stands apart until its row is made',
+    file: 'src/jobs/artifacts.ts',
+    find: 'const apart = `${key}.${randomBase62(16)}`;',
+    replace: 'const apart = key;',
+    test: 'test/jobs/after-the-end.test.ts',
+    name: 'R2 an upload that outlives its job',
+  },
+  {
+    id: 'R3',
+    defence: 'a second archive replaces none, whatever the first look said',
+    file: 'src/jobs/artifacts.ts',
+    find: 'if ((await jobs.job(tx, id))?.artifactsFile !== null) throw already();',
+    replace: '',
+    test: 'test/jobs/after-the-end.test.ts',
+    name: 'R3 a second upload',
+  },
 ];

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { JobpassError } from '../../base/errors.ts';
+import { hasCode, JobpassError } from '../../base/errors.ts';
 import type { Blobs } from '../../ports/blobs.ts';
 
 const bufferBytes = 1024 * 1024;
@@ -54,6 +54,14 @@ export function fileBlobs(root: string): Blobs {
       } finally {
         await file.close();
       }
+    },
+    async move(from, to) {
+      const [source, target] = [pathOfKey(root, from), pathOfKey(root, to)];
+      await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+      await rename(source, target).catch((error: unknown) => {
+        throw hasCode(error, 'ENOENT') ? new JobpassError('not_found', { what: 'File' }) : error;
+      });
+      await syncFolder(dirname(target));
     },
     async remove(key) {
       await rm(pathOfKey(root, key), { force: true });

@@ -41,6 +41,14 @@ test('a second write replaces the first; a removed blob is gone, and may be remo
   await expect(blobs.open('a')).rejects.toThrow(expect.objectContaining({ code: 'not_found' }));
 });
 
+test('what is moved stands under its new key alone, in place of what was there', async () => {
+  await blobs.write('a/b', Readable.from([Buffer.from('one')]), 10);
+  await blobs.write('c/d', Readable.from([Buffer.from('two')]), 10);
+  await blobs.move('a/b', 'c/d');
+  expect([await files(), (await buffer((await blobs.open('c/d')).body)).toString()]).toEqual([['d'], 'one']);
+  await expect(blobs.move('a/b', 'c/d')).rejects.toThrow(expect.objectContaining({ code: 'not_found' }));
+});
+
 test('too much, or a body that breaks off, leaves nothing behind, and what was there stays', async () => {
   await blobs.write('a/b', Readable.from([Buffer.from('kept')]), 4);
   const large = blobs.write('a/b', Readable.from([Buffer.from('12345')]), 4);
