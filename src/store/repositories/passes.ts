@@ -6,6 +6,15 @@ import { notifyRevoked } from '../postgres/revocations.ts';
 import type { PassesTable } from '../schema.ts';
 
 export function passRepository(db: Database): PassStore {
+  /**
+   * Where rows are locked one by one, a revocation may have waited for a pass that was just making a child: its own look at the rows is older than
+   * that child. So it looks again, until there is none that lives.
+   */
+  async function untilNone<Row>(revokeSome: () => Promise<readonly Row[]>): Promise<readonly Row[]> {
+    const dead: Row[] = [];
+    for (let some = await revokeSome(); some.length > 0; some = db.engine.rowLocks ? await revokeSome() : []) dead.push(...some);
+    return dead;
+  }
   const byDigest = db.prepared(['digest'], (on, { digest }: { digest: SecretDigest }) =>
     on.selectFrom('passes').selectAll().where('digest', '=', digest),
   );
@@ -45,26 +54,30 @@ export function passRepository(db: Database): PassStore {
       return (await db.on(tx).selectFrom('passes').selectAll().where('jobId', '=', job).orderBy('id').execute()).map(toPass);
     },
     async revoke(tx, passId, reason, at) {
-      // A child is never wider and dies with its parent (R9), however deep.
-      const done = await sql<{ id: number }>`with recursive "line" ("id") as (
+      const dead = await untilNone(async () => {
+        // A child is never wider and dies with its parent (R9), however deep.
+        const done = await sql<{ id: number }>`with recursive "line" ("id") as (
           select "id" from "passes" where "id" = ${passId} union select "passes"."id" from "passes" join "line" on "passes"."parentId" = "line"."id")
         update "passes" set "revokedAt" = ${at}, "revokedReason" = ${reason} where "revokedAt" is null and "id" in (select "id" from "line") returning "id"`.execute(
-        db.on(tx),
-      );
-      const dead = done.rows.map((row) => id<PassId>(row.id));
+          db.on(tx),
+        );
+        return done.rows.map((row) => id<PassId>(row.id));
+      });
       if (dead.length > 0 && db.engine.notifies) await notifyRevoked(db, tx, { kind: 'passes', passIds: dead });
       return dead;
     },
     async revokeForJob(tx, job, reason, at) {
-      const done = await db
-        .on(tx)
-        .updateTable('passes')
-        .set({ revokedAt: at, revokedReason: reason })
-        .where('jobId', '=', job)
-        .where('revokedAt', 'is', null)
-        .executeTakeFirst();
-      if (done.numUpdatedRows > 0n && db.engine.notifies) await notifyRevoked(db, tx, { kind: 'job', jobId: job });
-      return Number(done.numUpdatedRows);
+      const dead = await untilNone(async () => {
+        const alive = db
+          .on(tx)
+          .updateTable('passes')
+          .set({ revokedAt: at, revokedReason: reason })
+          .where('jobId', '=', job)
+          .where('revokedAt', 'is', null);
+        return alive.returning('id').execute();
+      });
+      if (dead.length > 0 && db.engine.notifies) await notifyRevoked(db, tx, { kind: 'job', jobId: job });
+      return dead.length;
     },
   };
 }

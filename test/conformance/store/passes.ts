@@ -43,6 +43,36 @@ export function passCases(bench: Bench): void {
     expect(await passes.byId(null, beside.id)).toMatchObject({ revokedReason: 'ended' });
   });
 
+  test.each(['revoke', 'revokeForJob'] as const)(
+    'R9 R12 a child that is being made while its parent is revoked dies with it: %s',
+    async (how) => {
+      const { transactor, passes } = bench.store;
+      const job = await addJob(bench.store, 'running');
+      const root = await addPass(bench.store, job);
+      const parent = await addPass(bench.store, job, { kind: 'narrowed', parentId: root.id });
+      const [asked, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const making = transactor.write(async (tx) => {
+        // As an exchange asks at its effect: from here on a revocation waits for it.
+        await passes.byId(tx, parent.id);
+        asked.resolve();
+        await goOn.promise;
+        const { id: _id, revokedAt: _at, revokedReason: _reason, ...fields } = parent;
+        return passes.insert(tx, { ...fields, digest: digestOf(), parentId: parent.id });
+      });
+      await asked.promise;
+      const revoking = transactor.write<unknown>((tx) =>
+        how === 'revoke' ? passes.revoke(tx, root.id, 'leaked', now) : passes.revokeForJob(tx, job.id, 'the job reported its end', now),
+      );
+      // Its turn to begin.
+      for (let turn = 0; turn < 50; turn += 1) await passes.byId(null, root.id);
+      goOn.resolve();
+      const child = await making;
+      await revoking;
+      const all = await passes.forJob(null, job.id);
+      expect(all.map(({ id: pass, revokedAt }) => [pass, revokedAt])).toEqual([root.id, parent.id, child].map((pass) => [pass, now]));
+    },
+  );
+
   test('R2 every state of a job says how alive it is; an unknown job is not', async () => {
     const { liveness, jobs, transactor } = bench.store;
     const expected: Readonly<Record<JobStatus, string>> = {
