@@ -8,7 +8,7 @@ export interface RedirectOptions {
 }
 
 /** How the clouds' storage names the part of a URL that is a credential. */
-const signature = /^(?:x-amz-(?:signature|security-token)|x-goog-signature|signature|sig|awsaccesskeyid|googleaccessid|se|temp_url_sig)$/i;
+const signature = /^(?:(?:[a-z0-9]+-)*(?:signature|security-token)|sig|awsaccesskeyid|googleaccessid|se|temp_url_sig)$/i;
 
 /**
  * What an answer to a pass may send its client to. A signed URL works for anybody and outlives the pass (R5), so it goes nowhere; the gateway itself

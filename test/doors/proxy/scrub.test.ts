@@ -114,6 +114,9 @@ describe('A21 where answers to a pass send the client', () => {
     'https://x.blob.core.windows.net/c/k?sv=1&se=2&sp=r&sig=0123',
     'https://swift.example.com/v1/a/c/k?temp_url_sig=0123&temp_url_expires=2',
     'https://cdn.example/k?Expires=1&Signature=0123&Key-Pair-Id=1',
+    'https://b.oss-cn-hangzhou.aliyuncs.com/k?x-oss-signature-version=OSS4-HMAC-SHA256&x-oss-signature=0123',
+    'https://b.cos.ap-guangzhou.myqcloud.com/k?q-sign-algorithm=sha1&q-signature=0123',
+    'https://b.oss-cn-hangzhou.aliyuncs.com/k?security-token=0123',
     'http://[',
   ])('a signed URL to a server that is not named goes nowhere: %s', (location) =>
     expect(() => storageUrl(options, location)).toThrow(expect.objectContaining({ code: 'upstream_failed' })),
