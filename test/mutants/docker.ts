@@ -66,4 +66,13 @@ export const dockerMutants: readonly Mutant[] = [
     test: 'test/runner/own-user.test.ts',
     name: 'R15',
   },
+  {
+    id: 'R6',
+    defence: 'no log of what a job says',
+    file: 'src/runner/executors/docker/container.ts',
+    find: "LogConfig: { Type: 'none' },",
+    replace: '',
+    test: executor,
+    name: 'R6 R12 the engine keeps no log',
+  },
 ];

@@ -273,6 +273,19 @@ describe.each([
       await configure('');
     });
 
+    test('R6 R12 the engine keeps no log of what a job and its services say, which is not masked there', async () => {
+      const services = [{ name: own.image, command: ['sh', '-c', 'env; sleep 600'] }];
+      const payload = jobPayload(['echo a word of the job', 'while [ ! -e go ]; do sleep 0.1; done'], { services });
+      forge.give(payload);
+      await forge.when(() => textOf(forge.report(payload.id).trace).includes('a word of the job\n'));
+      const inspected: unknown = JSON.parse(own.cli('inspect', ...left().split('\n')));
+      const without = { HostConfig: { LogConfig: { Type: 'none' } } };
+      expect(inspected).toMatchObject([without, without]);
+      const [place] = (await readdir(join(dir, 'builds'), { recursive: true })).filter((name) => name.endsWith('/app'));
+      await writeFile(join(dir, 'builds', place ?? '', 'go'), '');
+      expect((await forge.ended(payload.id)).final).toMatchObject({ state: 'success' });
+    });
+
     test('what a killed runner left behind goes at the next start; what a living one runs stays', async () => {
       expect(await readFile(configPath, 'utf8')).toContain(`"${token.reveal()}"`);
       const payload = jobPayload(['echo label; sleep 0.1']);

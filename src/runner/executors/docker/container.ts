@@ -57,7 +57,8 @@ export async function createContainer(parts: DockerParts, order: ContainerOrder)
       Mounts: mounts,
       NetworkMode: mode,
       ...(podman ? { Ulimits: podmanLimits } : {}),
-      LogConfig: order.stdin && !podman ? { Type: 'none' } : undefined,
+      // What a script says is heard as it comes. A log of the engine's would hold it unmasked, and without a bound; of a service, too.
+      LogConfig: { Type: 'none' },
     },
     ...(named ? { NetworkingConfig: { EndpointsConfig: { [mode]: { Aliases: order.aliases } } } } : {}),
   });
