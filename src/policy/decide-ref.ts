@@ -51,7 +51,9 @@ function objection(change: RefChange, facts: RefFacts): string {
   if (facts.byPass && change.touchesJobpass) return 'A pass may not change anything below .jobpass/ (R4).';
   if (change.ref.startsWith('refs/heads/')) return branchObjection(change, facts, change.ref.slice('refs/heads/'.length));
   if (change.ref.startsWith('refs/tags/')) return tagObjection(change, facts, change.ref.slice('refs/tags/'.length));
-  return `You may push to refs/heads/ and refs/tags/ only, not to ${change.ref}.`;
+  // No pipeline runs there, and nothing protects it: who may push code may move it, as in GitLab. semantic-release keeps its channels there.
+  if (change.ref.startsWith('refs/notes/')) return facts.lowestLevel >= 30 ? '' : 'You are not allowed to push code to this project.';
+  return `You may push to refs/heads/, refs/tags/ and refs/notes/ only, not to ${change.ref}.`;
 }
 
 /** A name that reads as a commit's would stand in for it wherever either is taken. */

@@ -143,6 +143,17 @@ export function gitSuite(where: string, open: () => Promise<Place>): void {
       expect(await refused(job.pass, 'lease', 'push', '--force-with-lease', 'origin', 'main')).toContain('not allowed to force push');
     });
 
+    test('R1 notes go up with a pass and come down again, as semantic-release keeps its channels', async () => {
+      await must(job.fetchPass, '.', 'clone', '-q', url('team/app'), 'noted');
+      await must('', 'noted', 'notes', '--ref=semantic-release-v1', 'add', '-m', '{"channels":[null]}', 'HEAD');
+      const push = ['push', url('team/app'), 'refs/notes/semantic-release-v1'];
+      await refused(job.fetchPass, 'noted', ...push);
+      await must(job.pass, 'noted', ...push);
+      await must('', 'noted', 'update-ref', '-d', 'refs/notes/semantic-release-v1');
+      await must(job.fetchPass, 'noted', 'fetch', '-q', url('team/app'), '+refs/notes/*:refs/notes/*');
+      expect(await must('', 'noted', 'notes', '--ref=semantic-release-v1', 'show', 'HEAD')).toBe('{"channels":[null]}');
+    });
+
     test('R5 R11 no push option but ci.skip, and git tells its user why', async () => {
       // More than what a connection holds: git hears the answer once it has sent all.
       await writeFile(join(dir, 'lease', 'large'), randomBytes(20 * 1024 * 1024));

@@ -83,8 +83,17 @@ describe('decideRef', () => {
       expect([name, may(change(`refs/heads/${name}`), facts({ rules }))]).toEqual([name, true]);
   });
 
-  test('R13 only branches and tags: no other ref, whoever asks', () => {
-    for (const ref of ['refs/merge-requests/1/head', 'refs/keep-around/x', 'refs/pipelines/1', 'refs/replace/x', 'refs/notes/commits'])
+  test('R1 notes are moved by who may push, and are neither branch nor tag', () => {
+    const rules = [branch('*', 0)];
+    for (const kind of ['create', 'update', 'delete'] as const) {
+      expect(may(change('refs/notes/semantic-release', kind, { forced: kind === 'update' }), facts({ rules, lowestLevel: 30 }))).toBe(true);
+      expect(may(change('refs/notes/commits', kind), facts({ rules, lowestLevel: 20 }))).toBe(false);
+    }
+    expect(may(change('refs/notes/x', 'create', { touchesJobpass: true }), facts({ byPass: true }))).toBe(false);
+  });
+
+  test('R13 only branches, tags and notes: no other ref, whoever asks', () => {
+    for (const ref of ['refs/merge-requests/1/head', 'refs/keep-around/x', 'refs/pipelines/1', 'refs/replace/x', 'refs/notesx'])
       expect([ref, may(change(ref, 'create'), facts({ lowestLevel: 50 }))]).toEqual([ref, false]);
   });
 
