@@ -168,7 +168,6 @@ export interface ProjectForge extends MemberForge<ProjectId> {
       readonly visibility: Visibility;
       readonly defaultBranch: string;
       readonly creatorId: UserId;
-      readonly initializeWithReadme: boolean;
     },
   ): Promise<Project>;
   /**

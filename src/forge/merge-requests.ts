@@ -133,6 +133,10 @@ export interface MergeRequestForge {
   notes(grant: Grant, project: ProjectId, iid: number, page: Page): Promise<Paged<MergeRequestNote> | undefined>;
   /** merge_request:update. */
   addNote(grant: Grant, project: ProjectId, iid: number, body: string): Promise<MergeRequestNote | undefined>;
+  /** merge_request:read. */
+  note(grant: Grant, project: ProjectId, iid: number, note: number): Promise<MergeRequestNote | undefined>;
+  /** merge_request:update, of one's own. @param body null = it is removed @throws access_denied, invalid_input */
+  changeNote(grant: Grant, project: ProjectId, iid: number, note: number, body: string | null): Promise<MergeRequestNote | undefined>;
   /** Those that brought a commit; merge_request:read. */
   ofCommit(grant: Grant, project: ProjectId, commit: Oid): Promise<readonly MergeRequest[]>;
 }

@@ -1,6 +1,6 @@
 import type { AuditEntry, AuditTrail } from '../audit/trail.ts';
 import { JobpassError } from '../base/errors.ts';
-import type { AuditId, ProjectId } from '../base/ids.ts';
+import { type AuditId, type ProjectId, zeroOid } from '../base/ids.ts';
 import type { RefChange, RefDecision } from '../base/refs.ts';
 import { accessText, type Access } from '../policy/access.ts';
 import { decideRef, type RefFacts } from '../policy/decide-ref.ts';
@@ -184,6 +184,13 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
   return {
     admit,
     admitRefs,
+    async mayMerge(grant, projectId, ref) {
+      const { identity } = grant;
+      const facts = await gatherRefs(deps, identity, projectId);
+      if (facts === undefined) return false;
+      const change = { projectId, ref, oldOid: zeroOid, newOid: zeroOid, kind: 'update', forced: false, touchesJobpass: false } as const;
+      return decideRef(change, { ...facts, merging: true }).allowed;
+    },
     async settle(grant, outcome, detail) {
       leave.get(grant)?.();
       // A ref that was decided shares the outcome of its push.

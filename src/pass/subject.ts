@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../base/errors.ts';
 import type { Secret } from '../base/secret.ts';
-import type { PassId, UserId } from '../base/ids.ts';
+import type { PassId, ProjectId, RefName, UserId } from '../base/ids.ts';
 import type { Access } from '../policy/access.ts';
 import type { RefChange, RefDecision } from '../base/refs.ts';
 import type { BridgeIdentity, Grant, SystemReason } from './grant.ts';
@@ -64,6 +64,8 @@ export interface Gatekeeper {
   /** Decides each ref of an admitted push or API write from the facts in quarantine, and audits each (DESIGN §4). */
   /** @param again at the moment of effect: an allow has its row already, and costs no quota */
   admitRefs(grant: Grant, changes: readonly RefChange[], again?: 'again'): Promise<readonly RefDecision[]>;
+  /** What `admitRefs` would say of a merge into this branch, of what is known without the merge; nothing is decided by it, and it leaves no row. */
+  mayMerge(grant: Grant, project: ProjectId, branch: RefName): Promise<boolean>;
   /** Writes the outcome of an admitted request. */
   settle(grant: Grant, outcome: 'done' | 'failed' | 'refused' | 'cut', detail?: string): Promise<void>;
 }

@@ -26,16 +26,11 @@ export const gatewayEndpoints: readonly Endpoint[] = [
   row('GET', '/repository/commits/:sha/comments', ['commit:read'], personal),
 
   // Merge requests
-  row('GET', '/merge_requests/:iid/approvals', ['merge_request:read']),
   row('POST', '/merge_requests/:iid/approve', ['merge_request:approve']),
   row('POST', '/merge_requests/:iid/unapprove', ['merge_request:approve']),
-  row('GET', '/merge_requests/:iid/notes/:note_id', ['merge_request:read'], personal),
-  row('PUT', '/merge_requests/:iid/notes/:note_id', ['merge_request:update']),
-  row('GET', '/merge_requests/:iid/discussions', ['merge_request:read'], personal),
   row('POST', '/merge_requests/:iid/discussions', ['merge_request:update']),
 
   // Issues
-  row('GET', '/issues', ['work_item:read'], personal),
   row('POST', '/issues', ['work_item:write']),
   row('GET', '/issues/:iid', ['work_item:read'], personal),
   row('PUT', '/issues/:iid', ['work_item:write']),

@@ -98,6 +98,9 @@ export interface MergeRequestStore {
   /** Those of the project that hold the commit, or were merged by it; newest first. */
   ofCommit(tx: MaybeTx, project: ProjectId, commit: Oid): Promise<readonly MergeRequestRecord[]>;
   addNote(tx: Tx, id: MergeRequestId, note: Omit<NoteRecord, 'id'>): Promise<NoteRecord>;
+  note(tx: MaybeTx, id: MergeRequestId, note: number): Promise<NoteRecord | undefined>;
+  changeNote(tx: Tx, id: MergeRequestId, note: number, body: string): Promise<void>;
+  removeNote(tx: Tx, id: MergeRequestId, note: number): Promise<void>;
   /** Newest first. */
   notes(tx: MaybeTx, id: MergeRequestId, page: Page): Promise<Paged<NoteRecord>>;
   noteCount(tx: MaybeTx, id: MergeRequestId): Promise<number>;

@@ -39,8 +39,10 @@ Behind \`jobpass gateway\` GitLab itself answers, and has it all. Of \`jobpass s
 - **Pages to look at.** There are none: \`web_url\` in an answer is a name and leads nowhere. \`glab\`, curl and python-gitlab show pipelines, traces and merge requests.
 - **Signing in** by password, SSO or a second factor: people have personal access tokens, which an administrator makes first. No git over SSH, no deploy keys and tokens, no tokens of
   projects and groups.
-- **Planning**: issues, labels of a project, milestones, boards, epics, wikis, snippets; GraphQL; search.
-- **Of merge requests**: approvals, discussions and suggestions, auto-merge, merge trains, rebasing.
+- **Planning**: issues (their list is empty), labels of a project, milestones, boards, epics, wikis, snippets; GraphQL; search; lists over all projects but that of projects.
+- **Of merge requests**: approvals (nobody's is asked for), reviewers, threads and suggestions (each note stands by itself; one is changed by who wrote it), earlier versions of the differences, auto-merge, merge trains, rebasing.
+- **Of repositories**: blame, contributors, languages, single blobs; comments on commits, and cherry-picks and reverts over the API. What is pushed are branches, tags and notes (\`refs/notes/\`).
+- **Two credentials at once** are refused (R17), also a personal token beside a trigger token: python-gitlab's \`trigger_pipeline\` is called on a \`Gitlab\` without \`private_token\`.
 - **Of pipelines**: what [keywords.md](keywords.md) and [variables.md](variables.md) list as refused, with the reason: templates, components and \`include:remote\`, Pages, \`secrets\`. Reports other than
   \`dotenv\` are kept as artifacts and not evaluated. No protected environments, no secure files, no Terraform state, no feature flags, no Auto DevOps.
 - **Packages** of other types than generic; the dependency proxy; clean-up policies of images.

@@ -176,9 +176,10 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
   const link = { name: 'tool', url: 'https://example.com/tool', direct_asset_path: '/bin/tool' };
   const release = await must('POST', `${P}/releases`, { tag_name: 'v1', description: 'first', assets: { links: [link] } });
   for (const where of [P, `/api/v4/groups/${groupId}`]) await must('POST', `${where}/variables`, { key: 'WALKED', value: 'x' });
-  await must('POST', `${P}/protected_tags`, { name: 'r*', create_access_level: 40 });
+  for (const name of ['r*', 'kept']) await must('POST', `${P}/protected_tags`, { name, create_access_level: 40 });
   const schedule = await must('POST', `${P}/pipeline_schedules`, { description: 'nightly', ref: 'work', cron: '0 4 1 1 *' });
   const request = await must('POST', `${P}/merge_requests`, { source_branch: 'request', target_branch: 'main', title: 'walk' });
+  const note = await must('POST', `${P}/merge_requests/${String(request['iid'])}/notes`, { body: 'walk' });
   const file = { headers: { 'private-token': server.root }, raw: 'walk' };
   await server.call('PUT', `${P}/packages/generic/tool/1/tool`, file);
   const { list: held } = await server.call('GET', `${P}/packages`, { token: server.root });
@@ -215,6 +216,8 @@ async function makeTarget(server: TestServer, people: readonly Person[], { key, 
       schedule_id: String(schedule['id']),
       trigger_id: String(trigger['id']),
       iid: String(request['iid']),
+      note_id: String(note['id']),
+      version_id: String(request['id']),
       package_name: 'tool',
       package_version: '1',
       package_id: String(held[0]?.['id']),

@@ -15,7 +15,8 @@ export function lintRoutes(deps: ApiDeps): RouteTable {
       return answer(deps, call, { ...(contentRef === undefined ? {} : { contentRef }), ...(ref === undefined ? {} : { ref }) });
     },
     [`POST ${P}/ci/lint`]: (call) => {
-      const ref = call.params.optionalText('ref');
+      // Clients send an empty one for none.
+      const ref = call.params.optionalText('ref') || undefined;
       return answer(deps, call, { content: call.params.text('content'), ...(ref === undefined ? {} : { ref }) });
     },
   };

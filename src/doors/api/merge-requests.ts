@@ -1,18 +1,19 @@
 import { JobpassError } from '../../base/errors.ts';
-import { id, parseId, type ProjectId, type UserId } from '../../base/ids.ts';
+import { id, parseId, parseRefName, type ProjectId, type UserId } from '../../base/ids.ts';
 import type { MergeRequestTexts } from '../../forge/merge-requests.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { Access } from '../../pass/subject.ts';
 import type { MergeRequestId } from '../../ports/merge-requests.ts';
-import { checkText } from '../proxy/params.ts';
 import { signatureOf } from './actor.ts';
 import { ParamError } from './errors.ts';
 import { presenter } from './job-presenter.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
 import { commit, pipeline } from './present.ts';
-import { fileDiff, mergeRequest, mergeRequestFull, note } from './present-merge-request.ts';
+import { noteRoutes, refuseActions } from './notes.ts';
+import { fileDiff, mergeRequest, mergeRequestFull } from './present-merge-request.ts';
 import { deciderOf } from './repository.ts';
+import { absentRoutes, versionRoutes } from './merge-request-versions.ts';
 import type { ApiDeps, Call, RouteTable } from './route.ts';
 
 const P = '/api/v4/projects/:id';
@@ -29,7 +30,16 @@ export function mergeRequestRoutes(deps: ApiDeps): RouteTable {
     const found = await one(call, grant);
     // A pipeline of a fork is for who may see the fork.
     const head = await pipelines.head(id<MergeRequestId>(found.id));
-    return mergeRequestFull(deps, call.project.path, found, head?.projectId === call.project.id ? head : undefined);
+    const target = parseRefName(`refs/heads/${found.targetBranch}`);
+    const canMerge = target !== undefined && (await deps.gatekeeper.mayMerge(grant, call.project.id, target));
+    return mergeRequestFull(deps, call.project.path, found, head?.projectId === call.project.id ? head : undefined, canMerge);
+  };
+  /** `add_labels` and `remove_labels` change those that are there. */
+  const labelsOf = async (call: Call) => {
+    const [added, removed] = [call.params.words('add_labels'), call.params.words('remove_labels')];
+    if (added === undefined && removed === undefined) return undefined;
+    const before = call.params.words('labels') ?? (await one(call)).labels;
+    return [...new Set([...before, ...(added ?? [])])].filter((label) => removed?.includes(label) !== true);
   };
   return {
     [`GET ${M}`]: async (call) => {
@@ -66,8 +76,10 @@ export function mergeRequestRoutes(deps: ApiDeps): RouteTable {
       refuseActions(call.grant, params);
       const targetBranch = params.optionalText('target_branch');
       const event = params.oneOf('state_event', ['close', 'reopen']);
+      const labels = await labelsOf(call);
       const change = {
         ...textsOf(params),
+        ...(labels === undefined ? {} : { labels }),
         ...(targetBranch === undefined ? {} : { targetBranch }),
         ...(event === undefined ? {} : { event }),
       };
@@ -118,20 +130,9 @@ export function mergeRequestRoutes(deps: ApiDeps): RouteTable {
       const found = (await mergeRequests.diffs(call.grant, call.project.id, iidOf(call), { page: 1, perPage: 100 })) ?? gone();
       return { body: { ...(await full(call)), changes: found.rows.map(fileDiff), overflow: found.total > found.rows.length } };
     },
-    [`GET ${M}/:iid/notes`]: async (call) => {
-      const page = pageOf(call.params);
-      const found = (await mergeRequests.notes(call.grant, call.project.id, iidOf(call), page)) ?? gone();
-      const request = await one(call);
-      return {
-        body: await Promise.all(found.rows.map((each) => note(deps, request, each))),
-        headers: pageHeaders(page, found.total, call.url),
-      };
-    },
-    [`POST ${M}/:iid/notes`]: async (call) => {
-      refuseActions(call.grant, call.params);
-      const made = await mergeRequests.addNote(call.grant, call.project.id, iidOf(call), call.params.text('body'));
-      return { body: await note(deps, await one(call), made ?? gone()) };
-    },
+    ...versionRoutes(deps),
+    ...absentRoutes(deps),
+    ...noteRoutes(deps),
     // There are no issues here: a client that comments on them after a release finds none to comment on.
     [`GET ${M}/:iid/closes_issues`]: async (call) => {
       await one(call);
@@ -157,13 +158,6 @@ const on = (permission: Access['permission'], project: ProjectId): Access => ({ 
 /** Source and target are decided together (A12). A hidden target is answered as one that is not there (A41). */
 function admitBoth(call: Call, source: ProjectId, target: ProjectId): Promise<Grant> {
   return call.admit([on('merge_request:create', source), on('merge_request:read', target), on('code:download', target)]);
-}
-
-/** Quick actions are stored as they are and never carried out; a pass may not even write one, nor ask for what is done later (R5, A62). */
-function refuseActions(grant: Grant, params: Params): void {
-  if (grant.identity.kind !== 'pass') return;
-  const fields = ['title', 'description', 'body', 'merge_when_pipeline_succeeds', 'auto_merge'];
-  checkText(Object.fromEntries(fields.flatMap((field) => (params.given(field) ? [[field, params.optionalText(field) ?? '']] : []))));
 }
 
 function textsOf(params: Params): Partial<MergeRequestTexts> {

@@ -66,7 +66,13 @@ export async function mergeRequest(deps: ApiDeps, path: string, one: MergeReques
 }
 
 /** One of them, with what was looked at closely. */
-export async function mergeRequestFull(deps: ApiDeps, path: string, one: MergeRequestDetail, head: PipelineRecord | undefined) {
+export async function mergeRequestFull(
+  deps: ApiDeps,
+  path: string,
+  one: MergeRequestDetail,
+  head: PipelineRecord | undefined,
+  canMerge: boolean,
+) {
   const web = `${deps.externalUrl}/${path}`;
   const shown = head === undefined ? null : pipeline(web, head);
   return {
@@ -75,6 +81,7 @@ export async function mergeRequestFull(deps: ApiDeps, path: string, one: MergeRe
     diff_refs: { base_sha: one.baseSha, head_sha: one.headSha, start_sha: one.targetSha },
     head_pipeline: shown,
     pipeline: shown,
+    user: { can_merge: canMerge },
   };
 }
 

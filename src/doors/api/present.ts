@@ -215,13 +215,15 @@ export function tag(web: string, one: Tag, release: Release | undefined) {
   };
 }
 
-export function releaseLink(web: string, tagName: string, link: ReleaseLinkEntry) {
-  const direct =
-    link.directAssetPath === null ? link.url : `${web}/-/releases/${encodeURIComponent(tagName)}/downloads${link.directAssetPath}`;
+/** @param path of the project. There are no pages: a link's own address is the API's, where a token is heard, too. */
+export function releaseLink(base: string, path: string, tagName: string, link: ReleaseLinkEntry) {
+  const root = `${base}/api/v4/projects/${encodeURIComponent(path)}/releases/${encodeURIComponent(tagName)}`;
+  const direct = link.directAssetPath === null ? link.url : `${root}/downloads${link.directAssetPath}`;
   return { id: link.id, name: link.name, url: link.url, direct_asset_url: direct, link_type: link.linkType };
 }
 
-export function release(base: string, web: string, one: Release, now: number) {
+export function release(base: string, path: string, one: Release, now: number) {
+  const web = `${base}/${path}`;
   const tagName = encodeURIComponent(one.tag);
   return {
     tag_name: one.tag,
@@ -235,7 +237,7 @@ export function release(base: string, web: string, one: Release, now: number) {
     milestones: [],
     commit_path: `${new URL(web).pathname}/-/commit/${one.sha}`,
     tag_path: `${new URL(web).pathname}/-/tags/${tagName}`,
-    assets: { count: one.links.length, sources: [], links: one.links.map((link) => releaseLink(web, one.tag, link)) },
+    assets: { count: one.links.length, sources: [], links: one.links.map((link) => releaseLink(base, path, one.tag, link)) },
     evidences: [],
     _links: { self: `${web}/-/releases/${tagName}`, edit_url: `${web}/-/releases/${tagName}/edit` },
   };

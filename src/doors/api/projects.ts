@@ -1,11 +1,13 @@
 import { JobpassError } from '../../base/errors.ts';
 import { type GroupId, parseId } from '../../base/ids.ts';
 import type { Grant } from '../../pass/grant.ts';
-import { actorId } from './actor.ts';
+import { actorId, signatureOf } from './actor.ts';
+import type { Project } from '../../forge/forge.ts';
 import { ParamError } from './errors.ts';
 import { listFilter } from './groups.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import { project, protection } from './present.ts';
+import { deciderOf } from './repository.ts';
 import { type ApiDeps, type Call, type Handler, nobody, type RouteTable } from './route.ts';
 
 const P = '/api/v4/projects/:id';
@@ -78,10 +80,11 @@ export function projectRoutes(deps: ApiDeps): RouteTable {
         namespaceId,
         description: params.optionalText('description') ?? '',
         visibility: params.visibility() ?? 'private',
-        defaultBranch: branchName(params.optionalText('default_branch') ?? 'main'),
+        // Clients send an empty one for none.
+        defaultBranch: branchName(params.optionalText('default_branch') || 'main'),
         creatorId: actorId(grant),
-        initializeWithReadme: false,
       });
+      if (params.flag('initialize_with_readme') === true) await addReadme(deps, admit, made);
       return { body: project(deps, made) };
     },
     [`POST ${P}/fork`]: async ({ params, admit, project: source }) => {
@@ -167,6 +170,11 @@ function protectionRoutes(deps: ApiDeps, kind: 'branch' | 'tag'): RouteTable {
     [`GET ${root}`]: async ({ grant, project: facts }) => ({
       body: (await deps.forge.projects.protections(grant, facts.id, kind)).map(protection),
     }),
+    [`GET ${root}/:name`]: async ({ grant, project: facts, path }) => {
+      const found = (await deps.forge.projects.protections(grant, facts.id, kind)).find(({ pattern }) => pattern === path('name'));
+      if (found === undefined) throw new JobpassError('not_found', {});
+      return { body: protection(found) };
+    },
     [`POST ${root}`]: async (call) => {
       const pushLevel = level(call, kind === 'branch' ? 'push_access_level' : 'create_access_level');
       const mergeLevel = kind === 'branch' ? level(call, 'merge_access_level') : pushLevel;
@@ -184,6 +192,19 @@ function protectionRoutes(deps: ApiDeps, kind: 'branch' | 'tag'): RouteTable {
       return { status: 204 };
     },
   };
+}
+
+/** The first commit, as the caller's own. */
+async function addReadme(deps: ApiDeps, admit: Call['admit'], { id, name, description, defaultBranch }: Project): Promise<void> {
+  const grant = await admit([{ permission: 'commit:create', resource: { kind: 'project', id } }]);
+  const content = Buffer.from(`# ${name}\n${description === '' ? '' : `\n${description}\n`}`);
+  const request = {
+    branch: defaultBranch,
+    message: 'Initial commit',
+    actions: [{ action: 'create', path: 'README.md', content }] as const,
+    author: await signatureOf(deps, grant),
+  };
+  await deps.forge.repository.createCommit(grant, id, request, deciderOf(deps, grant));
 }
 
 function branchName(name: string): string {

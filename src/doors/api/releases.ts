@@ -18,8 +18,7 @@ const noProject = nobody as ProjectId;
 /** @see GitLab REST API, "Releases" and "Release links" */
 export function releaseRoutes(deps: ApiDeps): RouteTable {
   const { releases, repository } = deps.forge;
-  const webOf = (call: Call): string => `${deps.externalUrl}/${call.project.path}`;
-  const shown = (call: Call, one: Parameters<typeof release>[2]) => release(deps.externalUrl, webOf(call), one, deps.clock.now());
+  const shown = (call: Call, one: Parameters<typeof release>[2]) => release(deps.externalUrl, call.project.path, one, deps.clock.now());
   const found = async (call: Call) => {
     const one = await releases.one(call.grant, call.project.id, call.path('tag_name'));
     if (one === undefined) throw new JobpassError('not_found', {});
@@ -105,15 +104,11 @@ export function releaseRoutes(deps: ApiDeps): RouteTable {
       if (gone === undefined) throw new JobpassError('not_found', {});
       return { body: shown(call, gone) };
     },
-    ...linkRoutes(deps, webOf, found),
+    ...linkRoutes(deps, found),
   };
 }
 
-function linkRoutes(
-  deps: ApiDeps,
-  webOf: (call: Call) => string,
-  found: (call: Call) => ReturnType<ApiDeps['forge']['releases']['create']>,
-): RouteTable {
+function linkRoutes(deps: ApiDeps, found: (call: Call) => ReturnType<ApiDeps['forge']['releases']['create']>): RouteTable {
   const { releases } = deps.forge;
   const root = `${R}/:tag_name/assets/links`;
   const one = async (call: Call) => {
@@ -121,7 +116,8 @@ function linkRoutes(
     if (link === undefined) throw new JobpassError('not_found', {});
     return link;
   };
-  const shown = (call: Call, link: Parameters<typeof releaseLink>[2]) => releaseLink(webOf(call), call.path('tag_name'), link);
+  const shown = (call: Call, link: Parameters<typeof releaseLink>[3]) =>
+    releaseLink(deps.externalUrl, call.project.path, call.path('tag_name'), link);
   return {
     [`GET ${root}`]: async (call) => {
       const page = pageOf(call.params);

@@ -152,6 +152,22 @@ export function mergeRequestRepository(db: Database): MergeRequestStore {
         .executeTakeFirstOrThrow();
       return toNote(row);
     },
+    async note(tx, request, note) {
+      const row = await db
+        .on(tx)
+        .selectFrom('mergeRequestNotes')
+        .selectAll()
+        .where('mergeRequestId', '=', request)
+        .where('id', '=', note)
+        .executeTakeFirst();
+      return row === undefined ? undefined : toNote(row);
+    },
+    async changeNote(tx, request, note, body) {
+      await db.on(tx).updateTable('mergeRequestNotes').set({ body }).where('mergeRequestId', '=', request).where('id', '=', note).execute();
+    },
+    async removeNote(tx, request, note) {
+      await db.on(tx).deleteFrom('mergeRequestNotes').where('mergeRequestId', '=', request).where('id', '=', note).execute();
+    },
     notes: (tx, request, page) =>
       paged(
         db.on(tx).selectFrom('mergeRequestNotes').where('mergeRequestId', '=', request),

@@ -113,6 +113,15 @@ const request = async (world: World, target: Target): Promise<Params> => {
   const { iid } = await world.server.must('POST', `/api/v4/projects/${target.id}/merge_requests`, { ...branches, title: 'fresh' });
   return { iid: String(iid) };
 };
+/** By the caller: a note is its writer's. */
+const noted = async (world: World, target: Target, _person: Person, headers: Readonly<Record<string, string>>): Promise<Params> => {
+  const { iid = '' } = await request(world, target);
+  const reply = await world.server.call('POST', `/api/v4/projects/${target.id}/merge_requests/${iid}/notes`, {
+    headers,
+    body: { body: 'fresh' },
+  });
+  return { iid, note_id: String(reply.body['id']) };
+};
 const packaged = async ({ server, next }: World, target: Target): Promise<Params> => {
   const root = `/api/v4/projects/${target.id}/packages`;
   const version = String(next());
@@ -264,6 +273,8 @@ export const writes: Samples = {
   // Into a branch of its own: `main` is for maintainers.
   [`PUT ${P}/merge_requests/:iid/merge`]: { fresh: request },
   [`POST ${P}/merge_requests/:iid/notes`]: { fresh: request, body: () => ({ body: 'walked' }) },
+  [`PUT ${P}/merge_requests/:iid/notes/:note_id`]: { fresh: noted, body: () => ({ body: 'walked' }) },
+  [`DELETE ${P}/merge_requests/:iid/notes/:note_id`]: { ok: 204, fresh: noted },
   // The file has no job for it.
   [`POST ${P}/merge_requests/:iid/pipelines`]: { ok: 400, fresh: request, pass: chain },
 

@@ -199,12 +199,34 @@ export function makeMergeRequestForge(deps: MergeRequestDeps): MergeRequestForge
     },
     async addNote(grant, project, iid, body) {
       verifyGrant(grant, 'merge_request:update', on(project));
-      if (body.trim() === '' || body.length > longestNote) throw invalid('note', `is between 1 and ${longestNote} characters long`);
+      checkNote(body);
       const request = await mergeRequests.byIid(null, project, iid);
       if (request === undefined) return undefined;
       return transactor.write(async (tx) => {
         await grant.confirm(tx);
         return mergeRequests.addNote(tx, request.id, { authorId: actorOf(grant), body, system: false, createdAt: clock.now() });
+      });
+    },
+    async note(grant, project, iid, note) {
+      reads(grant, project);
+      const request = await mergeRequests.byIid(null, project, iid);
+      return request === undefined ? undefined : mergeRequests.note(null, request.id, note);
+    },
+    async changeNote(grant, project, iid, note, body) {
+      verifyGrant(grant, 'merge_request:update', on(project));
+      if (body !== null) checkNote(body);
+      const request = await mergeRequests.byIid(null, project, iid);
+      if (request === undefined) return undefined;
+      return transactor.write(async (tx) => {
+        await grant.confirm(tx);
+        const found = await mergeRequests.note(tx, request.id, note);
+        if (found === undefined) return undefined;
+        // What the forge itself wrote stays, and nobody's words are put in another's mouth.
+        if (found.system || found.authorId !== actorOf(grant))
+          throw new JobpassError('access_denied', 'A note is changed by the one who wrote it.');
+        if (body === null) await mergeRequests.removeNote(tx, request.id, note);
+        else await mergeRequests.changeNote(tx, request.id, note, body);
+        return { ...found, body: body ?? found.body };
       });
     },
     async ofCommit(grant, project, commit) {
@@ -248,6 +270,10 @@ function stateChange(
   return event === 'close'
     ? { state: 'closed', closedById: grant.principals[0] ?? unnamed(), closedAt: now }
     : { state: 'opened', closedById: null, closedAt: null };
+}
+
+function checkNote(body: string): void {
+  if (body.trim() === '' || body.length > longestNote) throw invalid('note', `is between 1 and ${longestNote} characters long`);
 }
 
 function alreadyOpen(error: unknown): never {

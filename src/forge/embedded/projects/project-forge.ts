@@ -80,13 +80,12 @@ export function makeProjectForge(
     },
     async create(grant, request) {
       verifyGrant(grant, 'project:create', { kind: 'group', id: request.namespaceId });
-      const { initializeWithReadme: _readme, ...fields } = request;
       checkSlug(request.slug, 'project');
       const record = await transactor.write(async (tx) => {
         await grant.confirm(tx);
         const namespace = present(await stores.groups.byId(tx, request.namespaceId), 'the namespace');
         checkVisibility(request.visibility, namespace.kind === 'user' ? 'public' : namespace.visibility);
-        const made = await stores.projects.insert(tx, { ...fields, createdAt: clock.now() });
+        const made = await stores.projects.insert(tx, { ...request, createdAt: clock.now() });
         await settleNew(tx, made.id, request.defaultBranch, request.creatorId);
         return made;
       });

@@ -96,8 +96,15 @@ export function refLists(
   reads: RefReads,
 ): Pick<RepositoryForge, 'branches' | 'branch' | 'tags' | 'tag' | 'refsWith' | 'unprotectedCommits' | 'protectedBases'> {
   const { git, repositories, directory } = deps;
-  const matching = (names: readonly string[], search: string | undefined): readonly string[] =>
-    search === undefined ? names : names.filter((name) => name.toLowerCase().includes(search.toLowerCase()));
+  /** GitLab: `^term` begins with it, `term$` ends with it. */
+  const matching = (names: readonly string[], search: string | undefined): readonly string[] => {
+    if (search === undefined) return names;
+    const [, begins = '', term = '', ends = ''] = /^(\^?)(.*?)(\$?)$/s.exec(search.toLowerCase()) ?? [];
+    return names.filter((name) => {
+      const text = name.toLowerCase();
+      return text.includes(term) && (begins === '' || text.startsWith(term)) && (ends === '' || text.endsWith(term));
+    });
+  };
 
   /** Those that are there and that a rule covers. */
   const protectedRefs = async (repository: string, project: ProjectId): Promise<readonly RefName[]> => {
