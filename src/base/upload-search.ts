@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { limits } from './limits.ts';
-import { PassSearch } from './pass-search.ts';
+import { PassSearch, passesInText } from './pass-search.ts';
 import { Unpacking } from './unpacking.ts';
 
 /** A local file header of a zip archive. @see APPNOTE.TXT 4.3.7 */
@@ -30,11 +30,17 @@ interface Budget {
 export class UploadSearch {
   readonly #budget: Budget;
   readonly #top: Level;
+  readonly #named = new Set<string>();
 
   /** @param limitBytes how much is unpacked, on all levels together */
   constructor(limitBytes: number = limits.searchedUploadBytes) {
     this.#budget = { raw: limits.searchedUploadBytes, unpacked: limitBytes };
     this.#top = new Level(this.#budget, 0);
+  }
+
+  /** What it will be called. */
+  named(name: string): void {
+    for (const { pass } of passesInText(name)) this.#named.add(pass);
   }
 
   /** The same bytes, looked at. */
@@ -58,7 +64,7 @@ export class UploadSearch {
 
   /** Candidates, once all has come. */
   get found(): ReadonlySet<string> {
-    return new Set(this.#top.found());
+    return new Set([...this.#named, ...this.#top.found()]);
   }
 
   async #push(bytes: Buffer): Promise<void> {

@@ -46,12 +46,14 @@ export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 
   async function keep(
     id: JobId,
     key: string,
+    filename: string,
     body: Readable,
     maxBytes: number,
     row: (tx: Tx, sizeBytes: number) => Promise<boolean>,
   ): Promise<StoredBlob> {
     const apart = `${key}.${randomBase62(16)}`;
     const search = new UploadSearch();
+    search.named(filename);
     const stored = await deps.blobs.write(apart, search.through(body), maxBytes);
     try {
       const place = { door: 'runner', what: `an upload of job ${id}`, requestId: `job ${id}` };
@@ -78,7 +80,7 @@ export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 
       const job = await running(id);
       const key = artifactKey(id);
       return once(key, job.artifactsFile !== null, async () => {
-        const { sizeBytes } = await keep(id, key, body, limits.artifactBytes, async (tx, artifactsSizeBytes) => {
+        const { sizeBytes } = await keep(id, key, filename, body, limits.artifactBytes, async (tx, artifactsSizeBytes) => {
           // The row is this transaction's from here on.
           if (!(await jobs.changeJob(tx, id, alive, { contactAt: clock.now() }))) return false;
           if ((await jobs.job(tx, id))?.artifactsFile !== null) throw already();
@@ -94,7 +96,7 @@ export function makeArtifacts(deps: JobsDeps): Pick<Reports, 'storeArtifacts' | 
       const stored = (await jobs.reportsOf(null, id)).some((report) => report.type === type);
       return once(key, stored, async () => {
         const { dotenv, content } = type === 'dotenv' ? await readDotenv(body) : { dotenv: undefined, content: body };
-        const { sizeBytes } = await keep(id, key, content, limits.reportBytes, async (tx, bytes) => {
+        const { sizeBytes } = await keep(id, key, filename, content, limits.reportBytes, async (tx, bytes) => {
           const change = { contactAt: clock.now(), ...(dotenv === undefined ? {} : { dotenv }) };
           if (!(await jobs.changeJob(tx, id, alive, change))) return false;
           const report = { jobId: id, type, format, filename, sizeBytes: bytes, expireAt: endOf(expireInSeconds) };

@@ -34,8 +34,8 @@ describe('R12 A27 a pass in what a job leaves behind', () => {
 
   const alive = async (): Promise<number> => (await server.call('GET', '/api/v4/user', { token: pass })).status;
 
-  function upload(bytes: Buffer, query = 'artifact_type=archive&artifact_format=zip'): Promise<Reply> {
-    const head = '--x\r\nContent-Disposition: form-data; name="file"; filename="a.zip"\r\nContent-Type: application/octet-stream\r\n\r\n';
+  function upload(bytes: Buffer, query = 'artifact_type=archive&artifact_format=zip', name = 'a.zip'): Promise<Reply> {
+    const head = `--x\r\nContent-Disposition: form-data; name="file"; filename="${name}"\r\nContent-Type: application/octet-stream\r\n\r\n`;
     return server.call('POST', `/api/v4/jobs/${job.id}/artifacts?${query}`, {
       headers: { 'job-token': job.token, 'content-type': 'multipart/form-data; boundary=x' },
       raw: Buffer.concat([Buffer.from(head), bytes, Buffer.from('\r\n--x--\r\n')]),
@@ -64,6 +64,28 @@ describe('R12 A27 a pass in what a job leaves behind', () => {
     // The job goes on, and may leave something better; its dead pass harms nobody.
     expect((await upload(await zip('nothing'))).status).toBe(201);
     expect((await server.finish(job)).status).toBe(200);
+  });
+
+  test('R12 A27 a pass in the name of an archive, a report, an upload or a package is as bad as one in it', async () => {
+    const dead = async (answer: Promise<Reply>, named: string): Promise<void> => {
+      expect((await answer).status).toBe(400);
+      expect((await server.call('GET', '/api/v4/user', { token: named })).status).toBe(401);
+    };
+    const [second, third, fourth] = [
+      await passFor(server, job, [alice.id]),
+      await passFor(server, job, [alice.id]),
+      await passFor(server, job, [alice.id]),
+    ];
+    await dead(upload(await zip('nothing'), undefined, `of-${pass}.zip`), pass);
+    await dead(upload(gzipSync('<testsuite/>'), 'artifact_type=junit&artifact_format=gzip', `${second}.gz`), second);
+    const raw = `--b\r\ncontent-disposition: form-data; name="file"; filename="${third}"\r\n\r\nx\r\n--b--\r\n`;
+    const headers = { 'private-token': alice.token, 'content-type': 'multipart/form-data; boundary=b' };
+    await dead(server.call('POST', `/api/v4/projects/${app}/uploads`, { headers, raw }), third);
+    const named = Buffer.from(fourth).toString('hex');
+    const at = `/api/v4/projects/${app}/packages/generic/tool/1.0.1/${named}`;
+    await dead(server.call('PUT', at, { headers: { 'private-token': alice.token }, raw: 'x' }), fourth);
+    expect((await upload(await zip('nothing'))).status).toBe(201);
+    await server.finish(job);
   });
 
   test('R12 A27 a report is refused like an archive; one that has a dead pass is not', async () => {

@@ -159,4 +159,22 @@ export const leakMutants: readonly Mutant[] = [
     test: 'test/runner/artifacts.test.ts',
     name: 'A27 R12 a pass that the archive is named',
   },
+  {
+    id: 'R12',
+    defence: 'the name of an archive is looked at',
+    file: 'src/jobs/artifacts.ts',
+    find: 'search.named(filename);',
+    replace: '',
+    test: content,
+    name: 'R12 A27 a pass in the name of an archive',
+  },
+  {
+    id: 'R12',
+    defence: 'the name of an upload is looked at',
+    file: 'src/forge/embedded/searched.ts',
+    find: "search.named(name ?? '');",
+    replace: '',
+    test: content,
+    name: 'R12 A27 a pass in the name of an archive',
+  },
 ];

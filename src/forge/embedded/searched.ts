@@ -9,6 +9,8 @@ export interface Searched<Stored> {
   /** In words and ids: `a package of project 7`. */
   readonly what: string;
   readonly door: string;
+  /** What it will be called, where somebody chose that. */
+  readonly name?: string;
   /** Takes the bytes; nobody can read them yet. */
   store(body: Readable): Promise<Stored>;
   remove(): Promise<void>;
@@ -19,9 +21,10 @@ export async function searched<Stored>(
   leaks: Pick<Leaks, 'revokeAll'>,
   grant: Grant,
   body: Readable,
-  { what, door, store, remove }: Searched<Stored>,
+  { what, door, name, store, remove }: Searched<Stored>,
 ): Promise<Stored> {
   const search = new UploadSearch();
+  search.named(name ?? '');
   const stored = await store(search.through(body));
   if ((await leaks.revokeAll(search.found, { door, what, requestId: grant.requestId })) === 0) return stored;
   await remove();

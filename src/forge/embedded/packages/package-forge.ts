@@ -33,6 +33,7 @@ export function makePackageForge({ packages, blobs, transactor, clock, leaks }: 
   async function keep<Row>(
     grant: Grant,
     project: ProjectId,
+    name: string,
     body: Readable,
     maxBytes: number,
     row: (tx: Tx, stored: { readonly blobKey: string; readonly sizeBytes: number; readonly sha256: string }) => Promise<Row>,
@@ -41,6 +42,7 @@ export function makePackageForge({ packages, blobs, transactor, clock, leaks }: 
     const { sizeBytes, sha256 } = await searched(leaks, grant, cut(grant, body), {
       what: `a file of project ${project}`,
       door: 'api',
+      name,
       store: (bytes) => blobs.write(blobKey, bytes, maxBytes),
       remove: () => blobs.remove(blobKey),
     });
@@ -62,7 +64,7 @@ export function makePackageForge({ packages, blobs, transactor, clock, leaks }: 
       checkName('package_version', place.version, /^[A-Za-z0-9.+_-]{1,255}$/);
       checkName('file_name', fileName, /^[A-Za-z0-9._+~@-]{1,255}(?:\/[A-Za-z0-9._+~@-]{1,255}){0,19}$/);
       const creatorId = actorOf(grant);
-      return keep(grant, project, body, limits.packageFileBytes, async (tx, stored) => {
+      return keep(grant, project, [place.name, place.version, fileName].join('\n'), body, limits.packageFileBytes, async (tx, stored) => {
         if ((await packages.count(tx, project)) >= limits.packageFilesPerProject)
           throw new JobpassError('too_large', `A project has at most ${limits.packageFilesPerProject} package files.`);
         const made = await packages.ensure(tx, { ...place, projectId: project, creatorId, createdAt: clock.now() });
@@ -100,7 +102,7 @@ export function makePackageForge({ packages, blobs, transactor, clock, leaks }: 
     async upload(grant, project, fileName, body) {
       verifyGrant(grant, 'upload:create', on(project));
       const creatorId = actorOf(grant);
-      return keep(grant, project, body, limits.uploadBytes, (tx, { blobKey, sizeBytes }) => {
+      return keep(grant, project, fileName, body, limits.uploadBytes, (tx, { blobKey, sizeBytes }) => {
         const secret = randomBase62(32);
         return packages.addUpload(tx, { projectId: project, secret, fileName, sizeBytes, blobKey, creatorId, createdAt: clock.now() });
       });
