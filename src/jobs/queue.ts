@@ -277,7 +277,7 @@ async function start(deps: JobsDeps, { runner, managerId }: Asking, prepared: Pr
   const now = deps.clock.now();
   const started = await deps.transactor.write(async (tx) => {
     // What the runner was trusted with may have changed while git was read.
-    const current = await deps.runners.byId(tx, runner.id);
+    const current = await deps.runners.held(tx, runner.id);
     if (current === undefined || current.paused || !sameTrust(current, runner)) return undefined;
     if (!withinBounds(exposure, await boundsOf(deps, tx, project, job.userId))) return undefined;
     await deps.jobs.lockPipeline(tx, pipeline.id);

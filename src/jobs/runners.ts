@@ -27,6 +27,8 @@ export function makeRunners(deps: JobsDeps): Runners {
   };
   /** What it holds of its jobs' passes dies with its registration (R2, R7); the jobs themselves may still be reported. */
   const forget = async (tx: Tx, id: RunnerId): Promise<readonly JobId[]> => {
+    // A job that it was just being given counts.
+    await runners.lock(tx, id);
     const taken = await jobs.runningOn(tx, id);
     for (const job of taken) await revoker.revokeForJob(tx, job, 'its runner was removed');
     await runners.remove(tx, id);
@@ -84,7 +86,7 @@ export function makeRunners(deps: JobsDeps): Runners {
       admin(grant, 'runner:write');
       const changed = await transactor.write(async (tx) => {
         await grant.confirm(tx);
-        const known = await runners.byId(tx, id);
+        const known = await runners.lock(tx, id);
         if (known === undefined) return undefined;
         const { pinned, ...rest } = change;
         const pin = pinned === undefined ? {} : { pinned: pinned === null ? null : { ...pinned, at: clock.now() } };
@@ -155,7 +157,7 @@ export function makeRunners(deps: JobsDeps): Runners {
     },
     async pinKey(id, publicKey) {
       await transactor.write(async (tx) => {
-        const runner = await runners.byId(tx, id);
+        const runner = await runners.lock(tx, id);
         if (runner === undefined) throw new JobpassError('credential_invalid');
         if (runner.publicKey === publicKey) return;
         // A stolen token must not bring its own key (A60).

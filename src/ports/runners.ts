@@ -109,6 +109,10 @@ export interface NewRegistrationToken {
 export interface RunnerStore {
   insert(tx: Tx, runner: NewRunner): Promise<RunnerRecord>;
   byId(tx: MaybeTx, id: RunnerId): Promise<RunnerRecord | undefined>;
+  /** As it is until the transaction ends: nobody changes or removes it before, and nobody who has locked it is still at work. */
+  held(tx: Tx, id: RunnerId): Promise<RunnerRecord | undefined>;
+  /** Waits for whoever holds it, and keeps others from holding it: what they did with it is seen from here on. */
+  lock(tx: Tx, id: RunnerId): Promise<RunnerRecord | undefined>;
   list(tx: MaybeTx, page: Page): Promise<Paged<RunnerRecord>>;
   /** Who runs this job, where its `assist` is not `none`. */
   assisting(tx: MaybeTx, job: JobId): Promise<RunnerRecord | undefined>;

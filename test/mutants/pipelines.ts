@@ -386,4 +386,13 @@ export const pipelineMutants: readonly Mutant[] = [
     test: 'test/jobs/after-the-end.test.ts',
     name: 'R3 a second upload',
   },
+  {
+    id: 'R7',
+    defence: 'a runner that takes a job is held until the job is its own',
+    file: 'src/jobs/queue.ts',
+    find: 'deps.runners.held(tx, runner.id)',
+    replace: 'deps.runners.byId(tx, runner.id)',
+    test: 'test/jobs/less-trust.test.ts',
+    name: 'R7 R2 and',
+  },
 ];

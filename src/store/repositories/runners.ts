@@ -1,6 +1,7 @@
 import type { Selectable } from 'kysely';
 import { id, type ManagerId, millis, type RunnerId, type SecretDigest, type UserId } from '../../base/ids.ts';
 import type { ManagerRecord, PinnedGate, RunnerRecord, RunnerStore } from '../../ports/runners.ts';
+import type { MaybeTx } from '../../ports/tx.ts';
 import { type Database, readJson } from '../database.ts';
 import type { RunnerManagersTable, RunnersTable } from '../schema.ts';
 import { paged } from './paged.ts';
@@ -9,6 +10,11 @@ import { paged } from './paged.ts';
 const nonceLifeMs = 10 * 60_000;
 
 export function runnerRepository(db: Database): RunnerStore {
+  const byId = (tx: MaybeTx, runnerId: RunnerId) => db.on(tx).selectFrom('runners').selectAll().where('id', '=', runnerId);
+  const one = async (query: ReturnType<typeof byId>): Promise<RunnerRecord | undefined> => {
+    const row = await query.executeTakeFirst();
+    return row === undefined ? undefined : toRunner(row);
+  };
   return {
     async insert(tx, runner) {
       const { tags, runUntagged, protectedOnly, paused, locked = false, selfRegistered = false, ...rest } = runner;
@@ -36,8 +42,13 @@ export function runnerRepository(db: Database): RunnerStore {
       return toRunner(row);
     },
     async byId(tx, runnerId) {
-      const row = await db.on(tx).selectFrom('runners').selectAll().where('id', '=', runnerId).executeTakeFirst();
-      return row === undefined ? undefined : toRunner(row);
+      return one(byId(tx, runnerId));
+    },
+    async held(tx, runnerId) {
+      return one(db.engine.rowLocks ? byId(tx, runnerId).forShare() : byId(tx, runnerId));
+    },
+    async lock(tx, runnerId) {
+      return one(db.engine.rowLocks ? byId(tx, runnerId).forUpdate() : byId(tx, runnerId));
     },
     list: (tx, page) => paged(db.on(tx).selectFrom('runners'), page, (rows) => rows.selectAll().orderBy('id').execute(), toRunner),
     async assisting(tx, jobId) {

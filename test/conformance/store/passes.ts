@@ -63,8 +63,7 @@ export function passCases(bench: Bench): void {
       const revoking = transactor.write<unknown>((tx) =>
         how === 'revoke' ? passes.revoke(tx, root.id, 'leaked', now) : passes.revokeForJob(tx, job.id, 'the job reported its end', now),
       );
-      // Its turn to begin.
-      for (let turn = 0; turn < 50; turn += 1) await passes.byId(null, root.id);
+      await expect.poll(() => bench.engine.blocked(bench.url), { timeout: 20_000, interval: 20 }).toBe(true);
       goOn.resolve();
       const child = await making;
       await revoking;
