@@ -115,9 +115,11 @@ export function makeGatekeeper(deps: GatekeeperDeps): Gatekeeper {
 
   async function aliveNow(tx: MaybeTx, identity: Identity, subject: Subject, context: AskContext) {
     if (identity.kind !== 'pass') return identify(subject, context, tx, true);
+    // The job's row first, as whoever ends the job locks it before its passes: else each would wait for the other.
+    const life = await deps.liveness.jobLife(tx, identity.jobId);
     const pass = await deps.passes.byId(tx, identity.passId);
     if (pass === undefined) return { ok: false, refusal: { code: 'pass_dead', rule: 'R2', message: 'The pass is unknown.' } } as const;
-    return alivePass(deps, pass, tx);
+    return alivePass(deps, pass, life);
   }
 
   function refuse(

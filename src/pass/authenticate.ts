@@ -7,7 +7,7 @@ import type { ProjectId, SecretDigest, TokenId } from '../base/ids.ts';
 import type { Secret } from '../base/secret.ts';
 import type { Credentials } from '../ports/credentials.ts';
 import type { Directory } from '../ports/directory.ts';
-import type { Liveness, PassRecord, PassStore } from '../ports/passes.ts';
+import type { JobLife, Liveness, PassRecord, PassStore } from '../ports/passes.ts';
 import type { RegistryToken, RegistryTokens } from '../ports/registry-tokens.ts';
 import type { MaybeTx } from '../ports/tx.ts';
 import type { TriggerStore } from '../ports/triggers.ts';
@@ -101,15 +101,18 @@ async function authenticatePassDigest(deps: AuthenticateDeps, digest: SecretDige
   if (!secure) return no('insecure_transport', 'R16', 'A pass is accepted over TLS, loopback or a unix socket only.');
   const pass = await deps.passes.byDigest(tx, digest);
   if (pass === undefined) return no('credential_invalid', 'R2', 'The pass is unknown.');
-  return alivePass(deps, pass, tx);
+  return alivePass(deps, pass, await deps.liveness.jobLife(tx, pass.jobId));
 }
 
 const unansweredRefusal: Refusal = { code: 'job_unanswered', rule: 'R2', message: errorCodes.job_unanswered.meaning };
 
-/** Asks whether a known pass is alive; used again at the moment of effect. */
-export async function alivePass(deps: AuthenticateDeps, pass: PassRecord, tx: MaybeTx): Promise<Authentication> {
+/** Whether a known pass is alive; used again at the moment of effect. @param life of its job, as it was just told */
+export function alivePass(
+  deps: Pick<AuthenticateDeps, 'clock'>,
+  pass: PassRecord,
+  life: JobLife | 'unanswered' | undefined,
+): Authentication {
   const identity = passIdentity(pass);
-  const life = await deps.liveness.jobLife(tx, pass.jobId);
   const death = deathOf(pass, life, deps.clock.now());
   if (death === unanswered) return { ok: false, identity, refusal: unansweredRefusal };
   if (death !== undefined)

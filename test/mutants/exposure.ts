@@ -82,4 +82,17 @@ export const exposureMutants: readonly Mutant[] = [
     test: 'test/pipeline/parse.test.ts',
     name: 'what it refuses',
   },
+  {
+    id: 'R2',
+    defence: 'a write locks the job before its pass, as the end of the job does',
+    file: 'src/pass/admit.ts',
+    find: `    const life = await deps.liveness.jobLife(tx, identity.jobId);
+    const pass = await deps.passes.byId(tx, identity.passId);
+`,
+    replace: `    const pass = await deps.passes.byId(tx, identity.passId);
+    const life = await deps.liveness.jobLife(tx, identity.jobId);
+`,
+    test: 'test/jobs/end-and-effect.test.ts',
+    name: 'R2 the end waits for no write',
+  },
 ];
