@@ -111,6 +111,19 @@ describe('R12 A27 a pass in what a job leaves behind', () => {
     await server.finish(job);
   });
 
+  test('R12 a branch or a tag that is made over the API is not called so', async () => {
+    for (const [kind, name] of [
+      ['branches', 'branch'],
+      ['tags', 'tag_name'],
+    ] as const) {
+      const named = await passFor(server, job, [alice.id]);
+      const body = { [name]: `of-${named}`, ref: 'main' };
+      const refused = await server.call('POST', `/api/v4/projects/${app}/repository/${kind}`, { token: alice.token, body });
+      expect([refused.status >= 400, (await server.call('GET', '/api/v4/user', { token: named })).status]).toEqual([true, 401]);
+    }
+    await server.finish(job);
+  });
+
   test('R12 A13 an image whose configuration, small layer or annotation has a pass is not taken; blobs of elsewhere are not looked at', async () => {
     const alices = new RegistryClient(server, basic(alice.token));
     const put = (name: string, raw: string) =>

@@ -67,6 +67,12 @@ describe('a push', () => {
     await commit('b');
     await ok(work, 'commit', '-q', '--amend', '-m', `with ${inMessage}`);
     await refused(inMessage);
+    // A branch or a tag is called so, and brings no object.
+    for (const kind of ['heads', 'tags']) {
+      const { code, text } = await client(work, 'push', '-q', 'origin', `origin/main:refs/${kind}/of-${inName}`);
+      expect([code, text]).toEqual([1, expect.stringContaining('a pass (jpt_…) stands in this push: it is revoked now')]);
+      expect([forge.leaked.splice(0), await tips()]).toEqual([[inName], before]);
+    }
     // In a pack of many objects as well as loose, and in a commit that another one takes back.
     for (let index = 0; index < 120; index += 1) await writeFile(join(work, `many-${index}`), `${index} ${index === 60 ? inFile : ''}`);
     await commit('c');

@@ -12,6 +12,7 @@ import type { NewPush, PushLogStore } from '../ports.ts';
 import { pushFacts } from './change-facts.ts';
 import { hookReader, type HookQuestion } from './hooks.ts';
 import { passesInPush } from './leak-search.ts';
+import { passesInText } from '../../../base/pass-search.ts';
 import type { GitEnd, GitOptions, GitRunner } from './processes.ts';
 import { readRefs } from './refs.ts';
 import { removeStaleLocks } from './stale-locks.ts';
@@ -151,7 +152,7 @@ export class Push {
     const refused = await this.#objections(facts.changes, undefined, pushers);
     if (refused.length > 0) return refused;
     this.#decided = facts.changes;
-    if (await this.#leaks(objects.join(' '))) return leakWords;
+    if (await this.#leaks(objects.join(' '), facts.changes)) return leakWords;
     const { identity } = this.#grant;
     const push: NewPush = {
       projectId: this.#project,
@@ -183,9 +184,11 @@ export class Push {
   }
 
   /** A pass that would be published is dead before anybody reads it (R12). */
-  async #leaks(objects: string): Promise<boolean> {
+  async #leaks(objects: string, changes: readonly RefChange[]): Promise<boolean> {
     const { git, leaks } = this.#deps;
-    const found = await passesInPush(git, this.#repository, objects, this.#grant.signal);
+    const inside = await passesInPush(git, this.#repository, objects, this.#grant.signal);
+    const names = changes.flatMap(({ ref, kind }) => (kind === 'delete' ? [] : [...passesInText(ref)].map(({ pass }) => pass)));
+    const found = new Set([...inside, ...names]);
     const place = { door: 'git', what: `a push to project ${this.#project}`, requestId: this.#grant.requestId };
     return (await leaks.revokeAll(found, place)) > 0;
   }
