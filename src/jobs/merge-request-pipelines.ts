@@ -6,6 +6,7 @@ import { type Grant, jobBehind, verifyGrant } from '../pass/grant.ts';
 import type { PipelineRecord } from '../ports/jobs.ts';
 import type { MergeRequestId, MergeRequestRecord } from '../ports/merge-requests.ts';
 import type { ProjectFacts } from '../ports/directory.ts';
+import type { MaybeTx, Tx } from '../ports/tx.ts';
 import { chainDepthFor, createPipeline, type CreateRequest, everybodyBehind, startsNothing, unlessHopeless } from './create.ts';
 import type { JobsDeps } from './deps.ts';
 import { openRequests } from './open-requests.ts';
@@ -53,8 +54,14 @@ export function makeMergeRequestPipelines(deps: JobsDeps): MergeRequestPipelines
       if (started === undefined) return deps.log.info('pipeline.chain_stopped', { project: project.id, mergeRequest: requestId });
       // Opening one takes less than running jobs on a protected branch does.
       const ref = project.id === request.projectId ? headOf(request) : request.sourceBranch;
-      if (!(await mayRunOn(deps, null, started.creators, project.id, { name: ref, tag: false }, started.parentJobId === null))) return;
-      await start(deps, request, project, started).catch((error: unknown) =>
+      const may = (tx: MaybeTx) =>
+        mayRunOn(deps, tx, started.creators, project.id, { name: ref, tag: false }, started.parentJobId === null);
+      if (!(await may(null))) return;
+      const confirm = async (tx: Tx): Promise<void> => {
+        await grant.confirm(tx);
+        if (!(await may(tx))) throw new JobpassError('access_denied', refText);
+      };
+      await start(deps, request, project, { ...started, confirm }).catch((error: unknown) =>
         deps.log.error('merge_request.no_pipeline', { mergeRequest: requestId }, error),
       );
     },

@@ -93,4 +93,13 @@ export const mergeRequestMutants: readonly Mutant[] = [
     test: 'test/forge/merge-requests/forks.test.ts',
     name: 'R3 a fork knows',
   },
+  {
+    id: 'R2',
+    defence: 'a pass is asked again for the pipeline of the request that it opened',
+    file: 'src/jobs/merge-request-pipelines.ts',
+    find: '{ ...started, confirm }',
+    replace: 'started',
+    test: suite,
+    name: 'R2 a pass that dies while it opens one',
+  },
 ];

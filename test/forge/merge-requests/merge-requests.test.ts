@@ -365,6 +365,31 @@ describe('merge requests, on SQLite and real git', () => {
     expect(await server.store.mergeRequests.byIid(null, id<ProjectId>(app), 1)).toMatchObject({ writers: [alice.id, bob.id] });
   });
 
+  test('R2 a pass that dies while it opens one starts no pipeline any more', async () => {
+    const app = await project(forRequests);
+    await server.must('PUT', `/api/v4/projects/${app}`, { jobpass_chain_depth: 1 });
+    await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token);
+    const job = await claim();
+    const pass = await passFor(server, job, [alice.id]);
+    const { mergeRequests } = server.store;
+    const { byId } = mergeRequests;
+    // It stands, and what is to run on it is about to be looked up.
+    const ended: typeof byId = async (tx, request) => {
+      Object.assign(mergeRequests, { byId });
+      await server.finish(job);
+      return byId(tx, request);
+    };
+    Object.assign(mergeRequests, { byId: ended });
+    await open(app, pass);
+    expect(await pipelines(app, 'merge_request_event')).toEqual([]);
+    // One that lives starts it.
+    await server.must('POST', `/api/v4/projects/${app}/pipeline`, { ref: 'main' }, alice.token);
+    const alive = await passFor(server, await claim(), [alice.id]);
+    await server.must('POST', `/api/v4/projects/${app}/repository/branches`, { branch: 'other', ref: 'work' }, bob.token);
+    await open(app, alive, { source_branch: 'other' });
+    expect(await pipelines(app, 'merge_request_event')).toHaveLength(1);
+  });
+
   test('R4 A66 a merge by a pass brings nothing below .jobpass/', async () => {
     const app = await project();
     await write(app, '.jobpass/policy.yml', 'x', 'work', bob.token);
