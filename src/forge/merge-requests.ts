@@ -94,6 +94,9 @@ export interface MergeRequestForge {
       readonly targetBranch?: string;
       readonly iids?: readonly number[];
       readonly authorId?: UserId;
+      readonly assigneeId?: UserId;
+      readonly labels?: readonly string[];
+      readonly search?: string;
     },
     page: Page,
   ): Promise<Paged<MergeRequest>>;

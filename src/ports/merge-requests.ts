@@ -69,6 +69,11 @@ export interface MergeRequestFilter {
   readonly targetBranch?: string;
   readonly iids?: readonly number[];
   readonly authorId?: UserId;
+  readonly assigneeId?: UserId;
+  /** All of them. */
+  readonly labels?: readonly string[];
+  /** Stands in title or description, without case. */
+  readonly search?: string;
 }
 export interface NoteRecord {
   readonly id: NoteId;

@@ -4,7 +4,7 @@ import type { MergeRequestTexts } from '../../forge/merge-requests.ts';
 import type { Grant } from '../../pass/grant.ts';
 import type { Access } from '../../pass/subject.ts';
 import type { MergeRequestId } from '../../ports/merge-requests.ts';
-import { signatureOf } from './actor.ts';
+import { actorId, signatureOf } from './actor.ts';
 import { ParamError } from './errors.ts';
 import { presenter } from './job-presenter.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
@@ -14,7 +14,7 @@ import { noteRoutes, refuseActions } from './notes.ts';
 import { fileDiff, mergeRequest, mergeRequestFull } from './present-merge-request.ts';
 import { deciderOf } from './repository.ts';
 import { absentRoutes, versionRoutes } from './merge-request-versions.ts';
-import type { ApiDeps, Call, RouteTable } from './route.ts';
+import { type ApiDeps, type Call, nobody, type RouteTable } from './route.ts';
 
 const P = '/api/v4/projects/:id';
 const M = `${P}/merge_requests`;
@@ -44,7 +44,7 @@ export function mergeRequestRoutes(deps: ApiDeps): RouteTable {
   return {
     [`GET ${M}`]: async (call) => {
       const page = pageOf(call.params);
-      const found = await mergeRequests.list(call.grant, call.project.id, filterOf(call.params), page);
+      const found = await mergeRequests.list(call.grant, call.project.id, await filterOf(deps, call), page);
       const rows = await Promise.all(found.rows.map((each) => mergeRequest(deps, call.project.path, each)));
       return { body: rows, headers: pageHeaders(page, found.total, call.url) };
     },
@@ -180,17 +180,44 @@ function peopleOf(words: readonly string[]): readonly UserId[] {
   return words.filter((word) => word !== '0').map((word) => parseId<UserId>(word) ?? bad('assignee_ids'));
 }
 
-function filterOf(params: Params) {
+/** By what it is not known here which ones are meant: a list of all would be taken for the answer (R13). */
+const unknownFilters = [
+  'not',
+  'milestone',
+  'reviewer_id',
+  'reviewer_username',
+  'my_reaction_emoji',
+  'wip',
+  'draft',
+  'in',
+  'approved_by_ids',
+];
+
+async function filterOf(deps: ApiDeps, { params, grant }: Call) {
+  for (const name of unknownFilters)
+    if (params.given(name)) throw new ParamError(`${name} is not supported here: merge requests are not listed by it`);
   const state = params.oneOf('state', ['opened', 'closed', 'merged', 'all']);
+  const scope = params.oneOf('scope', ['all', 'created_by_me', 'assigned_to_me']);
   const [sourceBranch, targetBranch] = [params.optionalText('source_branch'), params.optionalText('target_branch')];
   const iids = params.numbers('iids');
-  const author = params.optionalText('author_id');
+  const [labels, search] = [params.words('labels'), params.optionalText('search')];
+  const personOf = async (kind: 'author' | 'assignee', mine: boolean): Promise<UserId | undefined> => {
+    const [given, name] = [params.optionalText(`${kind}_id`), params.words(`${kind}_username`)?.[0]];
+    if (given !== undefined) return parseId<UserId>(given) ?? bad(`${kind}_id`);
+    if (name !== undefined) return (await deps.directory.userByName(null, name))?.id ?? (nobody as UserId);
+    return mine ? actorId(grant) : undefined;
+  };
+  const authorId = await personOf('author', scope === 'created_by_me');
+  const assigneeId = await personOf('assignee', scope === 'assigned_to_me');
   return {
     ...(state === undefined || state === 'all' ? {} : { state }),
     ...(sourceBranch === undefined ? {} : { sourceBranch }),
     ...(targetBranch === undefined ? {} : { targetBranch }),
     ...(iids === undefined ? {} : { iids: iids.map((word) => parseId<MergeRequestId>(word) ?? bad('iids')) }),
-    ...(author === undefined ? {} : { authorId: parseId<UserId>(author) ?? bad('author_id') }),
+    ...(authorId === undefined ? {} : { authorId }),
+    ...(assigneeId === undefined ? {} : { assigneeId }),
+    ...(labels === undefined ? {} : { labels }),
+    ...(search === undefined ? {} : { search }),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import { id, millis, type Oid, type ProjectId, type UserId } from '../../base/ids.ts';
 import type {
   MergeRequestChange,
@@ -9,7 +9,7 @@ import type {
   NoteId,
   NoteRecord,
 } from '../../ports/merge-requests.ts';
-import { type Database, readJson } from '../database.ts';
+import { type Database, likePattern, readJson } from '../database.ts';
 import type { MergeRequestNotesTable, MergeRequestsTable } from '../schema.ts';
 import { paged } from './paged.ts';
 
@@ -76,6 +76,14 @@ export function mergeRequestRepository(db: Database): MergeRequestStore {
       if (filter.targetBranch !== undefined) query = query.where('targetBranch', '=', filter.targetBranch);
       if (filter.authorId !== undefined) query = query.where('authorId', '=', filter.authorId);
       if (filter.iids !== undefined) query = query.where('iid', 'in', filter.iids.length === 0 ? [0] : [...filter.iids]);
+      if (filter.assigneeId !== undefined)
+        query = query.where(sql<boolean>`replace(replace("assigneeIds", '[', ','), ']', ',') like ${`%,${filter.assigneeId},%`}`);
+      // Kept as JSON: an element ends at a quote and a comma, and a quote inside of one has a backslash.
+      const elements = sql`(',' || substr("labels", 2, length("labels") - 2) || ',')`;
+      for (const label of filter.labels ?? [])
+        query = query.where(sql<boolean>`replace(${elements}, ${`,${JSON.stringify(label)},`}, '') <> ${elements}`);
+      if (filter.search !== undefined)
+        query = query.where(sql<boolean>`lower("title" || ' ' || "description") like ${likePattern(filter.search)} escape '\\'`);
       return paged(query, page, (rows) => rows.selectAll().orderBy('id', 'desc').execute(), toRequest);
     },
     async openFrom(tx, source, branch) {

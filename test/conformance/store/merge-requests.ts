@@ -39,6 +39,11 @@ export function mergeRequestCases(bench: Bench): void {
       [],
       [],
     ]);
+    await transactor.write((tx) =>
+      mergeRequests.change(tx, first.id, { labels: ['a"b', 'c'], assigneeIds: [wanted.authorId], description: 'Of a Tool' }),
+    );
+    const by = [{ labels: ['c', 'a"b'] }, { labels: ['b'] }, { assigneeId: wanted.authorId }, { assigneeId: 1e9 }, { search: 'a tOOl' }];
+    expect(await Promise.all(by.map(listed))).toEqual([[1], [], [2, 1], [], [1]]);
   });
 
   test('it is found by its commits, has notes and pipelines, and goes with its project', async () => {

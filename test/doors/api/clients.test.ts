@@ -90,6 +90,32 @@ describe('clients of GitLab go on to the end', () => {
     expect(await labels({ remove_labels: 'a' })).toEqual(['c']);
   });
 
+  test('R13 merge requests are listed by what was asked for, or not at all', async () => {
+    await call('PUT', request, alice.token, { labels: 'To do,x%', assignee_ids: [bob.id], description: 'Fixes the Tool' });
+    const found = async (query: string) => {
+      const { status, list } = await call('GET', `${P()}/merge_requests?${query}`);
+      return status === 200 ? list.length : status;
+    };
+    const by = { labels: ['To do', 'To do,x%', 'do', 'To do,other', 'x_', '%'], search: ['tool', 'WORK', 'nowhere', '%'] };
+    expect(await Promise.all(by.labels.map((text) => found(`labels=${encodeURIComponent(text)}`)))).toEqual([1, 1, 0, 0, 0, 0]);
+    expect(await Promise.all(by.search.map((text) => found(`search=${encodeURIComponent(text)}`)))).toEqual([1, 1, 0, 0]);
+    for (const [query, right] of [
+      [`author_username=bob&assignee_username=bob`, 1],
+      [`author_username=alice`, 0],
+      [`author_username=nobody`, 0],
+      [`assignee_id=${bob.id}`, 1],
+      [`assignee_id=${alice.id}`, 0],
+      ['scope=created_by_me', 0],
+      ['scope=assigned_to_me', 0],
+      ['scope=all&order_by=updated_at&sort=desc', 1],
+      ['milestone=one', 400],
+      ['reviewer_username=bob', 400],
+      ['not[labels]=x', 400],
+      ['draft=true', 400],
+    ] as const)
+      expect([query, await found(query)]).toEqual([query, right]);
+  });
+
   test('an empty default branch is none, and a README stands in a project that is to have one', async () => {
     const fields = { name: 'fresh', description: 'of alice', default_branch: '', initialize_with_readme: true };
     const { body, status } = await call('POST', '/api/v4/projects', alice.token, fields);
