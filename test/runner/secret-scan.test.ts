@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { formsOf } from '../../src/runner/trace/forms.ts';
 import { passesIn } from '../support/pass-forms.ts';
 import { jobPayload, makeScene, passesFor, sourcesOf, textOf } from './support/jobs.ts';
@@ -12,6 +12,8 @@ import { jobPayload, makeScene, passesFor, sourcesOf, textOf } from './support/j
  */
 test('R6 R8 A26 A30 no pass in an argv while git fetches; in no environment, .git, build tree nor trace afterwards; raw, base64, URL or hex', async () => {
   const scene = await makeScene();
+  // Also where it fails: its job would wait for ever.
+  onTestFinished(() => scene.close());
   const { forge } = scene;
   const lib = forge.repository('libs/one', { one: '1' });
   const sha = forge.repository('group/app', { a: 'text\n' }, { lib: ['../../libs/one.git', lib] });
@@ -58,7 +60,6 @@ test('R6 R8 A26 A30 no pass in an argv while git fetches; in no environment, .gi
   expect(report.final).toMatchObject({ state: 'success' });
   expect(passesIn(textOf(report.trace))).toEqual([]);
   for (const { path, text } of await everyFile(scene.buildsDir)) expect([path, ...passesIn(text)]).toEqual([path]);
-  await scene.close();
 });
 
 async function everyProcess(kind: 'cmdline' | 'environ'): Promise<string> {
