@@ -4,17 +4,7 @@ import type { EpochMillis, JobId, ManagerId, PipelineId, ProjectId, RunnerId, Us
 import type { Secret } from '../base/secret.ts';
 import type { RefsUpdated } from '../forge/forge.ts';
 import type { Grant } from '../pass/grant.ts';
-import type {
-  JobRecord,
-  JobReport,
-  JobStatus,
-  Page,
-  Paged,
-  PipelineRecord,
-  PipelineSource,
-  PipelineStatus,
-  PipelineVariable,
-} from '../ports/jobs.ts';
+import type { JobRecord, JobReport, JobStatus, Page, Paged, PipelineRecord, PipelineFilter, PipelineVariable } from '../ports/jobs.ts';
 import type { Assist, ManagerInfo, ManagerRecord, NewRunner, PinnedGate, RunnerRecord, RunnerTrust } from '../ports/runners.ts';
 import type { RecordedRights } from '../ports/job-rights.ts';
 import type { PassRecord } from '../ports/passes.ts';
@@ -90,12 +80,7 @@ export interface Pipelines {
     },
   ): Promise<PipelineRecord>;
   one(grant: Grant, project: ProjectId, id: PipelineId): Promise<PipelineRecord | undefined>;
-  list(
-    grant: Grant,
-    project: ProjectId,
-    filter: { readonly ref?: string; readonly sha?: string; readonly status?: PipelineStatus; readonly source?: PipelineSource },
-    page: Page,
-  ): Promise<Paged<PipelineRecord>>;
+  list(grant: Grant, project: ProjectId, filter: PipelineFilter, page: Page): Promise<Paged<PipelineRecord>>;
   jobsOf(grant: Grant, project: ProjectId, id: PipelineId): Promise<readonly JobRecord[]>;
   /** Bridges of the pipeline with what they triggered; job:read. */
   bridgesOf(

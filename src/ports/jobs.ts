@@ -15,6 +15,7 @@ import type {
 } from '../base/ids.ts';
 import type { FailureReason } from '../wire/runner.ts';
 import type { EnvironmentAction } from './environments.ts';
+import type { Descending, TimeRanges } from './listing.ts';
 import type { MergeRequestId } from './merge-requests.ts';
 import type { MaybeTx, Tx } from './tx.ts';
 
@@ -269,6 +270,18 @@ export interface ClaimFilter {
 /** What decides which runner may have a job. */
 export type WaitingJob = Pick<JobRecord, 'id' | 'projectId' | 'ref' | 'tag' | 'tags'>;
 
+export interface PipelineFilter extends TimeRanges, Descending {
+  readonly ref?: string;
+  readonly sha?: string;
+  readonly status?: PipelineStatus;
+  /** Left out: all but child pipelines. */
+  readonly source?: PipelineSource;
+  readonly name?: string;
+  readonly userId?: UserId;
+  /** `id` where it is left out; what is equal comes by its id. */
+  readonly orderBy?: 'id' | 'status' | 'ref' | 'updatedAt' | 'userId';
+}
+
 export interface JobStore {
   insertPipeline(tx: Tx, pipeline: NewPipeline): Promise<PipelineRecord>;
   insertJobs(tx: Tx, jobs: readonly NewJob[]): Promise<readonly JobRecord[]>;
@@ -281,12 +294,7 @@ export interface JobStore {
   reportTypesOf(tx: MaybeTx, project: ProjectId): Promise<ReadonlyMap<JobId, readonly string[]>>;
   /** Pipelines that run for a merge request, newest first. */
   ofMergeRequest(tx: MaybeTx, id: MergeRequestId, limit: number): Promise<readonly PipelineRecord[]>;
-  listPipelines(
-    tx: MaybeTx,
-    project: ProjectId,
-    filter: { ref?: string; sha?: string; status?: PipelineStatus; /** Left out: all but child pipelines. */ source?: PipelineSource },
-    page: Page,
-  ): Promise<Paged<PipelineRecord>>;
+  listPipelines(tx: MaybeTx, project: ProjectId, filter: PipelineFilter, page: Page): Promise<Paged<PipelineRecord>>;
   /** Builds, newest first; `statuses` empty = all. */
   listJobs(tx: MaybeTx, project: ProjectId, statuses: readonly JobStatus[], page: Page): Promise<Paged<JobRecord>>;
   /** Oldest pending jobs that match; in a transaction locked (PostgreSQL: skip locked), else as last committed. */

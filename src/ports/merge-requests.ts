@@ -1,5 +1,6 @@
 import type { Branded, EpochMillis, Oid, ProjectId, UserId } from '../base/ids.ts';
 import type { Page, Paged } from '../base/page.ts';
+import type { Descending, TimeRanges } from './listing.ts';
 import type { MaybeTx, Tx } from './tx.ts';
 
 export type MergeRequestId = Branded<number, 'MergeRequestId'>;
@@ -63,7 +64,7 @@ export type MergeRequestChange = Partial<
     | 'updatedAt'
   >
 >;
-export interface MergeRequestFilter {
+export interface MergeRequestFilter extends TimeRanges, Descending {
   readonly state?: MergeRequestState;
   readonly sourceBranch?: string;
   readonly targetBranch?: string;
@@ -74,6 +75,8 @@ export interface MergeRequestFilter {
   readonly labels?: readonly string[];
   /** Stands in title or description, without case. */
   readonly search?: string;
+  /** `createdAt` where it is left out; what is equal comes by its id. */
+  readonly orderBy?: 'createdAt' | 'updatedAt' | 'title';
 }
 export interface NoteRecord {
   readonly id: NoteId;

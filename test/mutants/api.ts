@@ -7,6 +7,15 @@ const renamed = 'test/doors/renamed.test.ts';
 /** Of what clients of GitLab's API call beside the rest. */
 export const apiMutants: readonly Mutant[] = [
   {
+    id: 'R13',
+    defence: 'a list is narrowed by what was asked for, or refused',
+    file: 'src/doors/api/route.ts',
+    find: 'refuseUnheardFilters(call.params, answer);',
+    replace: '',
+    test: 'test/doors/api/list-filters.test.ts',
+    name: 'R13 what no list here',
+  },
+  {
     id: 'A7',
     defence: 'who says something on a protected ref may push or merge there',
     file: 'src/jobs/commit-statuses.ts',

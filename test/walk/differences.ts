@@ -45,6 +45,7 @@ Behind \`jobpass gateway\` GitLab itself answers, and has it all. Of \`jobpass s
 - **Two credentials at once** are refused (R17), also a personal token beside a trigger token: python-gitlab's \`trigger_pipeline\` is called on a \`Gitlab\` without \`private_token\`.
 - **Of pipelines**: what [keywords.md](keywords.md) and [variables.md](variables.md) list as refused, with the reason: templates, components and \`include:remote\`, Pages, \`secrets\`. Reports other than
   \`dotenv\` are kept as artifacts and not evaluated. No protected environments, no secure files, no Terraform state, no feature flags, no Auto DevOps.
+- **Lists** by what is not looked at here (commits by \`since\`, say, or members by \`query\`): such a parameter is refused, where GitLab lists fewer. Not so what only orders a list.
 - **Packages** of other types than generic; the dependency proxy; clean-up policies of images.
 - **Around it**: webhooks, mail, integrations, mirrors, import and export; groups are neither renamed nor removed over the API.
 `;

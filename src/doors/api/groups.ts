@@ -7,12 +7,16 @@ import type { Params } from './params.ts';
 import { group, project } from './present.ts';
 import type { ApiDeps, RouteTable } from './route.ts';
 
-/** `search`, and `owned`/`min_access_level` as a level. */
+const levels = [5, 10, 15, 20, 30, 40, 50] as const;
+
+/** `search`, and the highest level that `membership`, `min_access_level` and `owned` ask for. */
 export function listFilter(params: Params): { search?: string; minLevel?: AccessLevel } {
   const search = params.optionalText('search');
-  const min = params.flag('owned') === true ? 50 : params.flag('membership') === true ? 10 : params.integer('min_access_level');
-  const minLevel = ([5, 10, 15, 20, 30, 40, 50] as const).find((level) => level === min);
-  if (min !== undefined && minLevel === undefined) throw new ParamError('min_access_level does not have a valid value');
+  const given = params.integer('min_access_level');
+  const known = levels.find((level) => level === given);
+  if (given !== undefined && known === undefined) throw new ParamError('min_access_level does not have a valid value');
+  const asked = [known, params.flag('membership') === true ? 10 : undefined, params.flag('owned') === true ? 50 : undefined];
+  const minLevel = levels.findLast((level) => asked.includes(level));
   return { ...(search === undefined || search === '' ? {} : { search }), ...(minLevel === undefined ? {} : { minLevel }) };
 }
 

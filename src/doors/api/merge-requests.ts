@@ -7,6 +7,7 @@ import type { MergeRequestId } from '../../ports/merge-requests.ts';
 import { actorId, signatureOf } from './actor.ts';
 import { ParamError } from './errors.ts';
 import { presenter } from './job-presenter.ts';
+import { descendingOf, rangesOf } from './list-params.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
 import { commit, pipeline } from './present.ts';
@@ -218,6 +219,11 @@ async function filterOf(deps: ApiDeps, { params, grant }: Call) {
     ...(assigneeId === undefined ? {} : { assigneeId }),
     ...(labels === undefined ? {} : { labels }),
     ...(search === undefined ? {} : { search }),
+    ...rangesOf(params),
+    ...descendingOf(params),
+    orderBy: ({ created_at: 'createdAt', updated_at: 'updatedAt', title: 'title' } as const)[
+      params.oneOf('order_by', ['created_at', 'updated_at', 'title']) ?? 'created_at'
+    ],
   };
 }
 

@@ -6,6 +6,7 @@ import { ParamError } from './errors.ts';
 /** Fields of query and body together, as GitLab takes them: the body wins. Names are looked up safely. */
 export class Params {
   readonly #values: ReadonlyMap<string, unknown>;
+  readonly #read = new Set<string>();
 
   constructor(query: URLSearchParams, body: unknown) {
     const values = new Map<string, unknown>();
@@ -17,13 +18,24 @@ export class Params {
     this.#values = values;
   }
 
+  #take(name: string): unknown {
+    this.#read.add(name);
+    return this.#values.get(name);
+  }
+
+  /** True where the field was sent, and nobody has looked at it. */
+  unread(name: string): boolean {
+    return this.#values.has(name) && !this.#read.has(name);
+  }
+
   /** True where the field was sent, also as null or empty. */
   given(name: string): boolean {
+    this.#read.add(name);
     return this.#values.has(name);
   }
 
   has(name: string): boolean {
-    return this.#values.get(name) !== undefined && this.#values.get(name) !== null;
+    return this.#take(name) !== undefined && this.#take(name) !== null;
   }
 
   text(name: string): string {
@@ -34,7 +46,7 @@ export class Params {
   }
 
   optionalText(name: string): string | undefined {
-    const value = this.#values.get(name);
+    const value = this.#take(name);
     if (value === undefined || value === null) return undefined;
     if (typeof value === 'number' || typeof value === 'boolean') return String(value);
     if (typeof value !== 'string') throw new ParamError(`${name} is invalid`);
@@ -78,7 +90,7 @@ export class Params {
 
   /** A list of words: an array, or one text with commas. */
   words(name: string): readonly string[] | undefined {
-    const value = this.#values.get(name);
+    const value = this.#take(name);
     if (value === undefined || value === null) return undefined;
     const list = Array.isArray(value) ? value : typeof value === 'string' ? value.split(',') : undefined;
     if (list === undefined || list.length > 100 || !list.every((word) => typeof word === 'string'))
@@ -88,7 +100,7 @@ export class Params {
 
   /** A list of numbers, as texts: an array, one number, or one text with commas. */
   numbers(name: string): readonly string[] | undefined {
-    const value = this.#values.get(name);
+    const value = this.#take(name);
     if (typeof value === 'number') return [String(value)];
     if (!Array.isArray(value)) return this.words(name);
     if (value.length > 100) throw new ParamError(`${name} is invalid`);
@@ -97,14 +109,14 @@ export class Params {
 
   /** A list of sentences: an array of at most 100 texts, taken as they are. */
   texts(name: string): readonly string[] | undefined {
-    const value = this.#values.get(name);
+    const value = this.#take(name);
     if (value === undefined || value === null) return undefined;
     if (!Array.isArray(value) || value.length > 100) throw new ParamError(`${name} is invalid`);
     return value.map((one: unknown) => (typeof one === 'string' ? one : fail(name)));
   }
 
   list(name: string): readonly Params[] {
-    const value = this.#values.get(name);
+    const value = this.#take(name);
     if (value === undefined || value === null) return [];
     if (!Array.isArray(value) || value.length > 1000) throw new ParamError(`${name} is invalid`);
     return value.map((item) => new Params(new URLSearchParams(), item));
@@ -112,19 +124,19 @@ export class Params {
 
   /** A nested object, empty where it is missing. */
   nested(name: string): Params {
-    const value = this.#values.get(name);
+    const value = this.#take(name);
     if (value instanceof Map) return new Params(new URLSearchParams(), Object.fromEntries(value));
     return new Params(new URLSearchParams(), typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {});
   }
 
   /** Anything, as it came. */
   value(name: string): unknown {
-    return this.#values.get(name);
+    return this.#take(name);
   }
 
   /** A map of anything, as JSON or as a form's `name[K]=v`. @returns undefined where it is missing */
   map(name: string): Readonly<Record<string, unknown>> | undefined {
-    const value = this.#values.get(name);
+    const value = this.#take(name);
     if (value === undefined || value === null) return undefined;
     if (value instanceof Map) return Object.fromEntries(value);
     if (typeof value !== 'object' || Array.isArray(value)) throw new ParamError(`${name} is invalid`);
@@ -133,7 +145,7 @@ export class Params {
 
   /** A map of texts: `{K: v}` or `name[K]=v`. @throws ParamError for anything nested */
   pairs(name: string): readonly (readonly [string, string])[] {
-    const value = this.#values.get(name);
+    const value = this.#take(name);
     if (value === undefined || value === null) return [];
     if (typeof value !== 'object' || Array.isArray(value)) throw new ParamError(`${name} is invalid`);
     const entries: readonly (readonly [unknown, unknown])[] = value instanceof Map ? [...value] : Object.entries(value);

@@ -1,6 +1,7 @@
 import { JobpassError } from '../../base/errors.ts';
-import { type JobId, parseId, type PipelineId } from '../../base/ids.ts';
+import { type JobId, parseId, type PipelineId, type UserId } from '../../base/ids.ts';
 import type { PipelineSource, PipelineVariable } from '../../ports/jobs.ts';
+import { descendingOf, rangesOf } from './list-params.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
 import { askAbove } from './ask-above.ts';
@@ -8,11 +9,12 @@ import { inputsOf } from './inputs.ts';
 import { scopeOf, statuses } from './job-scope.ts';
 import { type Presenter, presenter } from './job-presenter.ts';
 import { pipeline } from './present.ts';
-import type { Answer, ApiDeps, Call, RouteTable } from './route.ts';
+import { type Answer, type ApiDeps, type Call, nobody, type RouteTable } from './route.ts';
 import { sentFile } from './sent-file.ts';
 import { namedVariable } from './named-variable.ts';
 
 const P = '/api/v4/projects/:id';
+const orders = { id: 'id', status: 'status', ref: 'ref', updated_at: 'updatedAt', user_id: 'userId' } as const;
 const sources = [
   'push',
   'api',
@@ -43,6 +45,8 @@ export function pipelineRoutes(deps: ApiDeps): RouteTable {
       const [ref, sha] = [call.params.optionalText('ref'), call.params.optionalText('sha')];
       const status = call.params.oneOf('status', statuses);
       const source = call.params.oneOf('source', sources);
+      const [name, username] = [call.params.optionalText('name'), call.params.optionalText('username')];
+      const user = username === undefined ? undefined : ((await deps.directory.userByName(null, username))?.id ?? (nobody as UserId));
       const found = await pipelines.list(
         call.grant,
         call.project.id,
@@ -51,6 +55,11 @@ export function pipelineRoutes(deps: ApiDeps): RouteTable {
           ...(sha === undefined ? {} : { sha }),
           ...(status === undefined ? {} : { status }),
           ...(source === undefined ? {} : { source }),
+          ...(name === undefined ? {} : { name }),
+          ...(user === undefined ? {} : { userId: user }),
+          ...rangesOf(call.params),
+          ...descendingOf(call.params),
+          orderBy: orders[call.params.oneOf('order_by', ['id', 'status', 'ref', 'updated_at', 'user_id']) ?? 'id'],
         },
         page,
       );

@@ -21,6 +21,7 @@ import type { OpenGits } from '../git/open-gits.ts';
 import { factsOf } from '../http.ts';
 import { answerFor, errorOfRefusal, MovedProject, ParamError } from './errors.ts';
 import { Params } from './params.ts';
+import { refuseUnheardFilters } from './unheard-filters.ts';
 
 /** What any API route of ours needs to be asked and answered. */
 export interface RouteDeps {
@@ -109,6 +110,7 @@ async function serve(
     const call = await prepare(deps, endpoint, request, granted);
     if (endpoint.path.includes('/repository/')) leave = deps.openGits?.enter(call.grant.identity);
     answer = await handler(call);
+    refuseUnheardFilters(call.params, answer);
     if (request.method === 'HEAD' && answer.stream !== undefined) answer = headOf(answer, answer.stream);
     if (answer.stream !== undefined) follow(deps, granted, answer.stream);
   } catch (error) {

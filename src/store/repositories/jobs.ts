@@ -32,6 +32,7 @@ import { tagsFit } from '../../base/tags.ts';
 import { type Database, readJson } from '../database.ts';
 import type { JobReportsTable, JobsTable, PipelinesTable, Schema } from '../schema.ts';
 import { paged } from './paged.ts';
+import { within } from './time-ranges.ts';
 
 /** Pending jobs that are looked through at a time. */
 const scanSize = 500;
@@ -112,7 +113,16 @@ export function jobRepository(db: Database): JobStore {
       if (filter.sha !== undefined) query = query.where('sha', '=', filter.sha);
       if (filter.status !== undefined) query = query.where('status', '=', filter.status);
       query = filter.source === undefined ? query.where('source', '!=', 'parent_pipeline') : query.where('source', '=', filter.source);
-      return paged(query, page, (rows) => rows.selectAll().orderBy('id', 'desc').execute(), toPipeline);
+      if (filter.name !== undefined) query = query.where('name', '=', filter.name);
+      if (filter.userId !== undefined) query = query.where('userId', '=', filter.userId);
+      const { orderBy = 'id', descending = true } = filter;
+      const way = descending ? 'desc' : 'asc';
+      return paged(
+        query.where(within(filter)),
+        page,
+        (rows) => rows.selectAll().orderBy(orderBy, way).orderBy('id', way).execute(),
+        toPipeline,
+      );
     },
     listJobs(tx, project, statuses, page) {
       let query = db.on(tx).selectFrom('jobs').where('projectId', '=', project).where('kind', '=', 'build');

@@ -10,6 +10,7 @@ import type {
   NoteRecord,
 } from '../../ports/merge-requests.ts';
 import { type Database, likePattern, readJson } from '../database.ts';
+import { within } from './time-ranges.ts';
 import type { MergeRequestNotesTable, MergeRequestsTable } from '../schema.ts';
 import { paged } from './paged.ts';
 
@@ -84,7 +85,14 @@ export function mergeRequestRepository(db: Database): MergeRequestStore {
         query = query.where(sql<boolean>`replace(${elements}, ${`,${JSON.stringify(label)},`}, '') <> ${elements}`);
       if (filter.search !== undefined)
         query = query.where(sql<boolean>`lower("title" || ' ' || "description") like ${likePattern(filter.search)} escape '\\'`);
-      return paged(query, page, (rows) => rows.selectAll().orderBy('id', 'desc').execute(), toRequest);
+      const { orderBy = 'createdAt', descending = true } = filter;
+      const way = descending ? 'desc' : 'asc';
+      return paged(
+        query.where(within(filter)),
+        page,
+        (rows) => rows.selectAll().orderBy(orderBy, way).orderBy('id', way).execute(),
+        toRequest,
+      );
     },
     async openFrom(tx, source, branch) {
       const rows = await db

@@ -40,10 +40,19 @@ export function mergeRequestCases(bench: Bench): void {
       [],
     ]);
     await transactor.write((tx) =>
-      mergeRequests.change(tx, first.id, { labels: ['a"b', 'c'], assigneeIds: [wanted.authorId], description: 'Of a Tool' }),
+      mergeRequests.change(tx, first.id, {
+        labels: ['a"b', 'c'],
+        assigneeIds: [wanted.authorId],
+        description: 'Of a Tool',
+        updatedAt: millis(now + 5),
+      }),
     );
     const by = [{ labels: ['c', 'a"b'] }, { labels: ['b'] }, { assigneeId: wanted.authorId }, { assigneeId: 1e9 }, { search: 'a tOOl' }];
     expect(await Promise.all(by.map(listed))).toEqual([[1], [], [2, 1], [], [1]]);
+    const at = { createdAfter: millis(wanted.createdAt - 1), createdBefore: millis(wanted.createdAt + 1) };
+    const ordered = [at, { ...at, createdBefore: wanted.createdAt }, { updatedAfter: wanted.createdAt }, { descending: false }];
+    expect(await Promise.all(ordered.map(listed))).toEqual([[2, 1], [], [1], [1, 2]]);
+    expect(await listed({ orderBy: 'updatedAt' })).toEqual([1, 2]);
   });
 
   test('it is found by its commits, has notes and pipelines, and goes with its project', async () => {
