@@ -34,3 +34,8 @@ export function decodeOnce(segment: string): string | undefined {
     return undefined;
   }
 }
+
+/** What stands behind the first `?` of a request's target; empty where there is nothing. */
+export function queryOf(url: string | undefined): string {
+  return (url ?? '').split('?').slice(1).join('?');
+}

@@ -1,4 +1,5 @@
 import type { Oid, ProjectId, UserId } from '../base/ids.ts';
+import type { Descending, TimeRanges } from '../base/listing.ts';
 import type { Page, Paged } from '../base/page.ts';
 import type { DecideRefs } from '../base/refs.ts';
 import type { Grant } from '../pass/grant.ts';
@@ -88,16 +89,18 @@ export interface MergeRequestForge {
   list(
     grant: Grant,
     project: ProjectId,
-    filter: {
-      readonly state?: MergeRequest['state'];
-      readonly sourceBranch?: string;
-      readonly targetBranch?: string;
-      readonly iids?: readonly number[];
-      readonly authorId?: UserId;
-      readonly assigneeId?: UserId;
-      readonly labels?: readonly string[];
-      readonly search?: string;
-    },
+    filter: TimeRanges &
+      Descending & {
+        readonly orderBy?: 'createdAt' | 'updatedAt' | 'title';
+        readonly state?: MergeRequest['state'];
+        readonly sourceBranch?: string;
+        readonly targetBranch?: string;
+        readonly iids?: readonly number[];
+        readonly authorId?: UserId;
+        readonly assigneeId?: UserId;
+        readonly labels?: readonly string[];
+        readonly search?: string;
+      },
     page: Page,
   ): Promise<Paged<MergeRequest>>;
   one(grant: Grant, project: ProjectId, iid: number): Promise<MergeRequestDetail | undefined>;

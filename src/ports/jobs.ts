@@ -1,3 +1,4 @@
+import type { Descending, TimeRanges } from '../base/listing.ts';
 import type { Page, Paged } from '../base/page.ts';
 import type {
   EnvironmentId,
@@ -15,7 +16,6 @@ import type {
 } from '../base/ids.ts';
 import type { FailureReason } from '../wire/runner.ts';
 import type { EnvironmentAction } from './environments.ts';
-import type { Descending, TimeRanges } from './listing.ts';
 import type { MergeRequestId } from './merge-requests.ts';
 import type { MaybeTx, Tx } from './tx.ts';
 

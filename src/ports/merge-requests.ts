@@ -1,6 +1,6 @@
 import type { Branded, EpochMillis, Oid, ProjectId, UserId } from '../base/ids.ts';
+import type { Descending, TimeRanges } from '../base/listing.ts';
 import type { Page, Paged } from '../base/page.ts';
-import type { Descending, TimeRanges } from './listing.ts';
 import type { MaybeTx, Tx } from './tx.ts';
 
 export type MergeRequestId = Branded<number, 'MergeRequestId'>;

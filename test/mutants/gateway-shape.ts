@@ -44,7 +44,7 @@ export const gatewayShapeMutants: readonly Mutant[] = [
     id: 'A66',
     defence: 'the query is looked into as well',
     file: 'src/doors/proxy/pass-requests.ts',
-    find: "checkReserved(wanted.params, [said, formOf((this.#request.url ?? '').split('?').slice(1).join('?'))]);",
+    find: 'checkReserved(wanted.params, [said, formOf(queryOf(this.#request.url))]);',
     replace: 'checkReserved(wanted.params, said);',
     test,
     name: 'R4 A66 below .jobpass/',

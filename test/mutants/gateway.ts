@@ -234,7 +234,7 @@ export const gatewayMutants: readonly Mutant[] = [
     id: 'A62',
     defence: 'the query is searched for quick actions, too',
     file: 'src/doors/proxy/request-shape.ts',
-    find: "checkText(formOf((url ?? '').split('?').slice(1).join('?')));",
+    find: 'checkText(formOf(queryOf(url)));',
     replace: '',
     test: rows,
     name: 'R13 A62 a quick action is refused in the query',

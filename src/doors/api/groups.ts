@@ -10,7 +10,7 @@ import type { ApiDeps, RouteTable } from './route.ts';
 const levels = [5, 10, 15, 20, 30, 40, 50] as const;
 
 /** `search`, and the highest level that `membership`, `min_access_level` and `owned` ask for. */
-export function listFilter(params: Params): { search?: string; minLevel?: AccessLevel } {
+function listFilter(params: Params): { search?: string; minLevel?: AccessLevel } {
   const search = params.optionalText('search');
   const given = params.integer('min_access_level');
   const known = levels.find((level) => level === given);
@@ -18,6 +18,12 @@ export function listFilter(params: Params): { search?: string; minLevel?: Access
   const asked = [known, params.flag('membership') === true ? 10 : undefined, params.flag('owned') === true ? 50 : undefined];
   const minLevel = levels.findLast((level) => asked.includes(level));
   return { ...(search === undefined || search === '' ? {} : { search }), ...(minLevel === undefined ? {} : { minLevel }) };
+}
+
+/** The same of projects, with `visibility` and `archived`. */
+export function projectFilter(params: Params) {
+  const [visibility, archived] = [params.visibility(), params.flag('archived')];
+  return { ...listFilter(params), ...(visibility === undefined ? {} : { visibility }), ...(archived === undefined ? {} : { archived }) };
 }
 
 /** @see GitLab REST API, "Groups" */
@@ -51,7 +57,7 @@ export function groupRoutes(deps: ApiDeps): RouteTable {
     'GET /api/v4/groups/:id': async ({ grant, group: facts }) => ({ body: group(base, await forge.groups.one(grant, facts.id)) }),
     'GET /api/v4/groups/:id/projects': async ({ grant, group: facts, params, url }) => {
       const page = pageOf(params);
-      const found = await forge.projects.list(grant, { ...listFilter(params), groupId: facts.id }, page);
+      const found = await forge.projects.list(grant, { ...projectFilter(params), groupId: facts.id }, page);
       return { body: found.rows.map((one) => project(deps, one)), headers: pageHeaders(page, found.total, url) };
     },
     'GET /api/v4/groups/:id/subgroups': async ({ grant, group: facts, params, url }) => {

@@ -1,4 +1,4 @@
-import type { Descending, TimeRanges } from '../../ports/listing.ts';
+import type { Descending, TimeRanges } from '../../base/listing.ts';
 import type { Params } from './params.ts';
 
 /** `created_after`, `created_before`, `updated_after`, `updated_before`: a day or a time, none of them itself. */

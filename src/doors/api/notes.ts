@@ -1,7 +1,7 @@
 import { JobpassError } from '../../base/errors.ts';
 import { parseId } from '../../base/ids.ts';
 import type { Grant } from '../../pass/grant.ts';
-import type { MergeRequestId } from '../../ports/merge-requests.ts';
+import type { MergeRequestId, NoteId } from '../../ports/merge-requests.ts';
 import { checkText } from '../proxy/params.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import type { Params } from './params.ts';
@@ -64,7 +64,7 @@ export function refuseActions(grant: Grant, params: Params): void {
   checkText(Object.fromEntries(fields.flatMap((field) => (params.given(field) ? [[field, params.optionalText(field) ?? '']] : []))));
 }
 
-const numberOf = (call: Call): number => parseId<MergeRequestId>(call.path('note_id')) ?? gone('Note');
+const numberOf = (call: Call): number => parseId<NoteId>(call.path('note_id')) ?? gone('Note');
 
 function gone(what = 'Merge request'): never {
   throw new JobpassError('not_found', { what });

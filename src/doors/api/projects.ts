@@ -4,7 +4,7 @@ import type { Grant } from '../../pass/grant.ts';
 import { actorId, signatureOf } from './actor.ts';
 import type { Project } from '../../forge/forge.ts';
 import { ParamError } from './errors.ts';
-import { listFilter } from './groups.ts';
+import { projectFilter } from './groups.ts';
 import { pageHeaders, pageOf } from './pagination.ts';
 import { project, protection } from './present.ts';
 import { deciderOf } from './repository.ts';
@@ -53,13 +53,7 @@ export function projectRoutes(deps: ApiDeps): RouteTable {
   return {
     'GET /api/v4/projects': async ({ grant, params, url }) => {
       const page = pageOf(params);
-      const visibility = params.visibility();
-      const archived = params.flag('archived');
-      const found = await forge.projects.list(
-        grant,
-        { ...listFilter(params), ...(visibility === undefined ? {} : { visibility }), ...(archived === undefined ? {} : { archived }) },
-        page,
-      );
+      const found = await forge.projects.list(grant, projectFilter(params), page);
       return { body: found.rows.map((one) => project(deps, one)), headers: pageHeaders(page, found.total, url) };
     },
     'POST /api/v4/projects': async ({ params, admit }) => {
@@ -117,7 +111,7 @@ export function projectRoutes(deps: ApiDeps): RouteTable {
     },
     [`GET ${P}/forks`]: async ({ grant, project: source, params, url }) => {
       const page = pageOf(params);
-      const found = await forge.projects.list(grant, { ...listFilter(params), forkedFromId: source.id }, page);
+      const found = await forge.projects.list(grant, { ...projectFilter(params), forkedFromId: source.id }, page);
       return { body: found.rows.map((one) => project(deps, one)), headers: pageHeaders(page, found.total, url) };
     },
     [`GET ${P}`]: async ({ grant, project: facts }) => ({ body: await shown(grant, await forge.projects.one(grant, facts.id)) }),

@@ -19,6 +19,7 @@ import type { Directory, FormerPaths, GroupFacts, ProjectFacts, UserFacts } from
 import { credentialOf, holdsPass } from '../credential.ts';
 import type { OpenGits } from '../git/open-gits.ts';
 import { factsOf } from '../http.ts';
+import { queryOf } from '../paths.ts';
 import { answerFor, errorOfRefusal, MovedProject, ParamError } from './errors.ts';
 import { Params } from './params.ts';
 import { refuseUnheardFilters } from './unheard-filters.ts';
@@ -185,7 +186,7 @@ export async function answerError(
 
 /** The subject of a request. @throws credential_misplaced, credential_invalid */
 export function subjectOf(request: FastifyRequest, endpoint?: Endpoint): { subject: Subject; query: URLSearchParams } {
-  const query = new URLSearchParams((request.raw.url ?? '').split('?').slice(1).join('?'));
+  const query = new URLSearchParams(queryOf(request.raw.url));
   const read = credentialOf(request.headers, request.raw.rawHeaders, query);
   if ('refusal' in read) throw errorOfRefusal(read.refusal);
   if (holdsPass(request.body instanceof URLSearchParams ? [...request.body] : request.body)) {

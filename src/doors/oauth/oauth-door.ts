@@ -6,6 +6,7 @@ import { errorOfRefusal } from '../api/errors.ts';
 import { credentialOf, holdsPass } from '../credential.ts';
 import type { Door } from '../door.ts';
 import { factsOf } from '../http.ts';
+import { queryOf } from '../paths.ts';
 import type { PassRecord, PassStore } from '../../ports/passes.ts';
 import type { Transactor } from '../../ports/tx.ts';
 import { exchangeGrant, exchangeRoute } from './exchange.ts';
@@ -24,7 +25,7 @@ export function makeOauthDoor(deps: OauthDeps): Door {
     const [text, ...more] = form.getAll(field);
     if (text === undefined || text === '' || more.length > 0)
       throw new JobpassError('invalid_input', `Send the pass as the form field \`${field}\`, once.`);
-    const query = new URLSearchParams((request.raw.url ?? '').split('?').slice(1).join('?'));
+    const query = new URLSearchParams(queryOf(request.raw.url));
     const read = credentialOf(request.headers, request.raw.rawHeaders, query);
     if ('refusal' in read) throw errorOfRefusal(read.refusal);
     if (read.subject.kind !== 'anonymous' || holdsPass([...form].filter(([name]) => name !== field))) {

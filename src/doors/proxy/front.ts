@@ -4,6 +4,7 @@ import type { Log } from '../../base/log.ts';
 import { passesInText } from '../../base/pass-search.ts';
 import { parseBasic, targetHoldsPass } from '../credential.ts';
 import type { Front } from '../http.ts';
+import { queryOf } from '../paths.ts';
 import { audienceOf, sayNo } from './answers.ts';
 import { type AssistedDeps, isAssisted, mayBeAssisted } from './assisted.ts';
 import type { Asked, Told } from './exchange.ts';
@@ -34,7 +35,7 @@ export function makeFront(deps: FrontDeps): Front {
       const method = request.method ?? '';
       const serve = async (): Promise<unknown> => {
         const plain = (): Promise<unknown> => deps.forwarder.forward(request, response);
-        const query = (): URLSearchParams => new URLSearchParams((request.url ?? '').split('?').slice(1).join('?'));
+        const query = (): URLSearchParams => new URLSearchParams(queryOf(request.url));
         const judged = async (): Promise<unknown> => {
           checkHeaders(request);
           return servePass(request, response, { requestId, secure, path, query: query() });

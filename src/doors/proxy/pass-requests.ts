@@ -12,7 +12,7 @@ import type { Directory } from '../../ports/directory.ts';
 import type { ActingCredentials, Channel, UpstreamHistory } from '../../ports/gateway.ts';
 import { parseJson } from '../api/api-door.ts';
 import { credentialOf } from '../credential.ts';
-import { pathProblem } from '../paths.ts';
+import { pathProblem, queryOf } from '../paths.ts';
 import { asksForForce, batchOf } from '../git/lfs/body.ts';
 import { service } from '../registry/challenge.ts';
 import { audienceOf, sayNo } from './answers.ts';
@@ -239,7 +239,7 @@ class PassRequest {
     onePrincipal(grant);
     const body = await readBody(this.#request, maxBytes);
     const said = checkBody(body, this.#request.headers['content-type']);
-    checkReserved(wanted.params, [said, formOf((this.#request.url ?? '').split('?').slice(1).join('?'))]);
+    checkReserved(wanted.params, [said, formOf(queryOf(this.#request.url))]);
     if (await this.#deps.search(jobOf(grant))(body))
       throw new JobpassError('credential_misplaced', 'A pass stands in the body. It is revoked by now.');
     const trace = traceOf(this.#deps.history, wanted, said, this.#facts.query);
@@ -362,7 +362,7 @@ class PassRequest {
 
   async #forward(grant: Grant, wanted: Wanted, change: ForwardChange): Promise<Outcome> {
     const credential = await this.#credentialFor(grant, wanted);
-    const query = (this.#request.url ?? '').split('?').slice(1).join('?');
+    const query = queryOf(this.#request.url);
     const target = change.target ?? `${wanted.path ?? this.#facts.path}${query === '' ? '' : `?${query}`}`;
     this.#fate = 'sent';
     const { outcome, status } = await this.#deps.forwarder.forward(this.#request, this.#response, {

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { JobpassError } from '../../base/errors.ts';
+import { queryOf } from '../paths.ts';
 import { fileFormOf } from './file-form.ts';
 import { formOf, mediaType } from './json-body.ts';
 import type { Wanted } from './judge.ts';
@@ -19,7 +20,7 @@ const parameters = /^(?:application\/(?:[a-z.+-]*json|x-www-form-urlencoded)|mul
 export function checkShape({ headers, rawHeaders, url, method }: IncomingMessage, { kind, writes, endpoint }: Wanted): void {
   const override = overriding.find((name) => headers[name] !== undefined);
   if (override !== undefined) throw new JobpassError('invalid_input', `The ${override} header is not supported.`);
-  checkText(formOf((url ?? '').split('?').slice(1).join('?')));
+  checkText(formOf(queryOf(url)));
   const type = mediaType(headers['content-type']);
   // Of two, and of a list, one reader takes the first and another the last.
   if ((type !== '' && !mediaTypeShape.test(type)) || rawHeaders.filter(isContentType).length > 1)

@@ -1,5 +1,5 @@
 import { type ExpressionBuilder, type ExpressionWrapper, type SqlBool } from 'kysely';
-import type { TimeRanges } from '../../ports/listing.ts';
+import type { TimeRanges } from '../../base/listing.ts';
 import type { Schema } from '../schema.ts';
 
 type Timed = 'pipelines' | 'mergeRequests';

@@ -33,6 +33,9 @@ describe('what narrows a list', () => {
       ['pipelines?scope=finished', 'scope'],
       ['members?query=bob', 'query'],
       ['events?before=2001-01-01', 'before'],
+      ['pipelines?yaml_errors=false', 'yaml_errors'],
+      ['merge_requests?draft=false', 'draft'],
+      ['members?state=all', 'state'],
     ] as const) {
       const { status, body } = await ask(path);
       expect([path, status, body]).toEqual([path, 400, { error: `${name} is not supported here: this list is not narrowed by it` }]);
@@ -59,6 +62,9 @@ describe('what narrows a list', () => {
       'owned=true&min_access_level=10',
     ];
     expect(await Promise.all(queries.map(count))).toEqual([1, 1, 0, 0]);
+    const ofGroup = async (archived: boolean) =>
+      (await server.call('GET', `/api/v4/groups/team/projects?archived=${archived}`, { token: server.root })).list.length;
+    expect([await ofGroup(false), await ofGroup(true)]).toEqual([1, 0]);
   });
 
   test.each(['pipelines', 'merge_requests'])('%s by time, and the other way round', async (what) => {

@@ -1,4 +1,4 @@
-import type { EpochMillis } from '../base/ids.ts';
+import type { EpochMillis } from './ids.ts';
 
 /** What a list is narrowed by; the bounds themselves are outside. */
 export interface TimeRanges {
