@@ -186,11 +186,17 @@ async function startHelper(log: Log): Promise<HelperLink & { close(): Promise<vo
       closed = true;
       const last = await current?.catch(() => undefined);
       if (last?.child.connected === true) last.child.disconnect();
+      // One that hangs at its own end does not keep the server from its end: by now its gits have been told to go.
+      const late = setTimeout(() => last?.child.kill('SIGKILL'), longestEndMs);
       await last?.gone;
+      clearTimeout(late);
       await rm(folder, { recursive: true, force: true });
     },
   };
 }
+
+/** Longer than the helper gives its gits. */
+const longestEndMs = 20_000;
 
 interface Helper {
   readonly child: ChildProcess;
